@@ -1,0 +1,193 @@
+//! The validated plan: what `resolve` makes of a config file. Every station is built from this alone.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A whole deployment, checked. Vectors are in order of name, so ids do not depend on file order.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Part of every alert id; the same after a move to another box. Default `"eddy"`.
+    pub deployment: String,
+    pub sources: Vec<SourcePlan>,
+    pub streams: Vec<StreamPlan>,
+    pub sinks: Vec<SinkPlan>,
+    pub dashboard: DashboardPlan,
+    pub durable: DurablePlan,
+    /// Engine threads; default one a core.
+    pub shards: usize,
+}
+
+#[derive(Clone, Debug)]
+pub struct SourcePlan {
+    pub name: String,
+    pub kind: SourceKind,
+}
+
+#[derive(Clone, Debug)]
+pub enum SourceKind {
+    Mqtt(MqttPlan),
+    Http(HttpPlan),
+    Replay(ReplayPlan),
+}
+
+#[derive(Clone, Debug)]
+pub struct MqttPlan {
+    pub host: String,
+    pub port: u16,
+    pub client_id: String,
+    /// Topic filters, `+` and `#` allowed.
+    pub topics: Vec<String>,
+    /// 0 or 1; 2 is refused by `resolve` with the remedy.
+    pub qos: u8,
+    pub username: Option<String>,
+    pub password: Option<String>,
+    /// Retained messages are counted and dropped unless this is true.
+    pub retained: bool,
+    pub keep_alive: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct HttpPlan {
+    pub listen: SocketAddr,
+    /// Bearer token; `None` only on a loopback address.
+    pub token: Option<String>,
+    pub max_body_bytes: usize,
+}
+
+/// A CSV file (gzip allowed) read through polars; each row becomes one JSON message of topic = file stem.
+#[derive(Clone, Debug)]
+pub struct ReplayPlan {
+    pub path: PathBuf,
+    /// Event-time speed: 1.0 = as recorded, `None` = as fast as it goes.
+    pub speed: Option<f64>,
+    /// Column holding the event time, needed for `speed`.
+    pub time_column: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+pub struct StreamPlan {
+    pub name: String,
+    /// Names of sources this stream takes from.
+    pub from: Vec<String>,
+    /// MQTT topic filter of this stream; `None` takes every topic of its sources.
+    /// For HTTP the path's `{stream}` must equal the stream's name.
+    pub topics: Option<String>,
+    pub key: FieldPath,
+    pub time: TimePlan,
+    pub layout: Layout,
+    /// In order of name.
+    pub columns: Vec<ColumnPlan>,
+    pub window: WindowPlan,
+    pub model: ModelPlan,
+    /// p-value below which a window is anomalous.
+    pub p_value: f64,
+    /// Event time further ahead of its arrival than this is dead-lettered, so that one broken clock
+    /// cannot make everybody else late. `None`: no limit.
+    pub max_future: Option<Duration>,
+}
+
+/// Where a field is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FieldPath {
+    /// `topic.N`: the N-th level of the topic, counted from 1.
+    Topic(usize),
+    /// Dotted path into the JSON document, relative to the point (`points`) if there is one.
+    Json(Vec<String>),
+    /// `$.a.b`: dotted path from the root of the document even inside a point.
+    Root(Vec<String>),
+    /// A fixed text: every message belongs to one key (`key = "='boiler'"` is written `key = "=boiler"`).
+    Constant(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// One message (or one element of the array at `points`) holds a row with many columns.
+    Wide { points: Option<FieldPath> },
+    /// One metric a message (or element): `column` names the column, `value` holds the number.
+    /// `value = Json([])` means the element itself is the number (bare payload).
+    Long { column: FieldPath, value: FieldPath, points: Option<FieldPath> },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TimePlan {
+    /// The log's arrival stamp is the event time.
+    Arrival,
+    Field { path: FieldPath, unit: TimeUnit },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeUnit {
+    Iso8601,
+    Seconds,
+    Millis,
+    Micros,
+    Nanos,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ColumnPlan {
+    pub name: String,
+    /// Wide: where the number is. Long: `Json([name as it appears in the message])`.
+    pub path: FieldPath,
+    pub unit: Option<String>,
+}
+
+/// `size` and `lateness` are multiples of `grid`, `every` is a multiple of `grid` and divides `size`;
+/// tumbling is `every == size`. Windows are aligned to the Unix epoch: they end at multiples of `every`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowPlan {
+    pub size: Duration,
+    pub every: Duration,
+    pub grid: Duration,
+    /// How far behind the newest event of its partition an event may be.
+    pub lateness: Duration,
+}
+
+impl WindowPlan {
+    pub fn cells(&self) -> usize {
+        (self.size.as_nanos() / self.grid.as_nanos()) as usize
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum ModelPlan {
+    /// Fit on the first `warmup` of event time of each partition.
+    Fit { warmup: Duration },
+    /// Load a file made by `eddy train`.
+    Load { path: PathBuf },
+}
+
+#[derive(Clone, Debug)]
+pub struct SinkPlan {
+    pub name: String,
+    pub kind: SinkKind,
+}
+
+#[derive(Clone, Debug)]
+pub enum SinkKind {
+    Webhook(WebhookPlan),
+    Stdout,
+}
+
+#[derive(Clone, Debug)]
+pub struct WebhookPlan {
+    pub url: String,
+    /// `whsec_` + base64 of 24 to 64 bytes. A space-delimited list signs with each (rotation).
+    pub secret: Vec<Vec<u8>>,
+    pub timeout: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct DashboardPlan {
+    pub enabled: bool,
+    /// Loopback until there are tokens.
+    pub listen: SocketAddr,
+}
+
+#[derive(Clone, Debug)]
+pub struct DurablePlan {
+    pub path: PathBuf,
+    /// A log segment is closed at this size.
+    pub segment_bytes: u64,
+}

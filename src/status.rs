@@ -1,0 +1,117 @@
+//! What the appliance knows of itself right now: atomics written by their owner, read by page and metrics.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
+
+use crate::config::plan::Plan;
+use crate::types::{PARTITIONS, StreamId};
+
+/// Of one source.
+#[derive(Debug, Default)]
+pub struct SourceStatus {
+    pub name: String,
+    pub connected: AtomicBool,
+    pub messages_total: AtomicU64,
+    pub acked_total: AtomicU64,
+    pub retained_dropped_total: AtomicU64,
+    pub reconnects_total: AtomicU64,
+    /// Arrival of the newest message, ns; 0 = none yet.
+    pub last_arrival: AtomicI64,
+}
+
+/// Of one stream in one partition; written by the shard that owns the partition, once a slot.
+#[derive(Debug, Default)]
+pub struct PartitionStatus {
+    /// Events accepted into windows (late, future and duplicate ones are not among them).
+    pub events_total: AtomicU64,
+    pub duplicates_total: AtomicU64,
+    pub late_total: AtomicU64,
+    pub future_total: AtomicU64,
+    /// Final windows with a verdict.
+    pub windows_total: AtomicU64,
+    /// Final windows without one: warming up.
+    pub windows_unscored_total: AtomicU64,
+    /// Verdicts that could not be acted on: too little of a column was observed.
+    pub windows_unsure_total: AtomicU64,
+    pub windows_anomalous_total: AtomicU64,
+    pub alerts_open: AtomicU64,
+    pub keys: AtomicU64,
+    pub keys_warm: AtomicU64,
+    /// Event time ns; `i64::MIN` before the first event.
+    pub watermark: AtomicI64,
+    /// Warm-up in thousandths; 1000 = scoring.
+    pub warm_milli: AtomicU64,
+    /// Running hash over every verdict of this partition: equal digests, equal decisions.
+    pub digest: AtomicU64,
+}
+
+/// Of one sink.
+#[derive(Debug, Default)]
+pub struct SinkStatus {
+    pub name: String,
+    pub delivered_total: AtomicU64,
+    pub attempts_failed_total: AtomicU64,
+    /// Waiting in the outbox.
+    pub queued: AtomicU64,
+    /// Gave up or disabled by 410.
+    pub failed_total: AtomicU64,
+    pub disabled: AtomicBool,
+    /// Wall time of the last 2xx, ns; 0 = none yet.
+    pub last_success: AtomicI64,
+    pub last_error: std::sync::Mutex<Option<String>>,
+}
+
+#[derive(Debug)]
+pub struct Status {
+    pub started_ns: i64,
+    /// Recovery is done and every source had its first session.
+    pub ready: AtomicBool,
+    pub recovering: AtomicBool,
+    /// The last group commit of the log succeeded.
+    pub log_safe: AtomicBool,
+    pub log_messages_total: AtomicU64,
+    pub log_bytes_total: AtomicU64,
+    pub log_commits_total: AtomicU64,
+    pub log_commit_failures_total: AtomicU64,
+    pub recovered_messages_total: AtomicU64,
+    /// Decoded rows, before windows.
+    pub rows_total: AtomicU64,
+    /// By `Reason as usize`.
+    pub dead_letters: [AtomicU64; 9],
+    pub points_dropped_total: AtomicU64,
+    pub sources: Vec<SourceStatus>,
+    pub sinks: Vec<SinkStatus>,
+    /// `stream * PARTITIONS + partition`
+    partitions: Vec<PartitionStatus>,
+}
+
+impl Status {
+    pub fn new(plan: &Plan, started_ns: i64) -> Self {
+        Status {
+            started_ns,
+            ready: AtomicBool::new(false),
+            recovering: AtomicBool::new(true),
+            log_safe: AtomicBool::new(true),
+            log_messages_total: AtomicU64::new(0),
+            log_bytes_total: AtomicU64::new(0),
+            log_commits_total: AtomicU64::new(0),
+            log_commit_failures_total: AtomicU64::new(0),
+            recovered_messages_total: AtomicU64::new(0),
+            rows_total: AtomicU64::new(0),
+            dead_letters: Default::default(),
+            points_dropped_total: AtomicU64::new(0),
+            sources: plan.sources.iter().map(|s| SourceStatus { name: s.name.clone(), ..Default::default() }).collect(),
+            sinks: plan.sinks.iter().map(|s| SinkStatus { name: s.name.clone(), ..Default::default() }).collect(),
+            partitions: (0..plan.streams.len() * PARTITIONS)
+                .map(|_| PartitionStatus { watermark: AtomicI64::new(i64::MIN), ..Default::default() })
+                .collect(),
+        }
+    }
+
+    pub fn partition(&self, stream: StreamId, partition: usize) -> &PartitionStatus {
+        &self.partitions[stream.0 as usize * PARTITIONS + partition]
+    }
+
+    pub fn stream(&self, stream: StreamId) -> &[PartitionStatus] {
+        &self.partitions[stream.0 as usize * PARTITIONS..][..PARTITIONS]
+    }
+}

@@ -1,0 +1,273 @@
+//! The types that flow between stations, nothing else.
+//!
+//! `Message → Slot of rows → WindowBatch → Scores → Verdict → Decision + Receipt`.
+//! Times are nanoseconds since the Unix epoch unless a name says otherwise.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// Number of virtual partitions for sources that bring none of their own (MQTT, HTTP, files).
+pub const PARTITIONS: usize = 64;
+
+/// Length of an epoch in event time: everything adaptive is constant inside one.
+pub const EPOCH_NS: i64 = 60 * 1_000_000_000;
+
+/// Event time: when it happened at the device, ns since the Unix epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EventTime(pub i64);
+
+/// Wall-clock time at which a message was received, ns since the Unix epoch; stamped once, kept in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Arrival(pub i64);
+
+/// Sequence number of a message in the log; the first one is 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Position(pub u64);
+
+/// One of the [`PARTITIONS`] virtual partitions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PartitionId(pub u8);
+
+/// Index of a stream in `Plan::streams`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId(pub u16);
+
+impl EventTime {
+    /// Index of the epoch this time falls into.
+    pub fn epoch(self) -> i64 {
+        self.0.div_euclid(EPOCH_NS)
+    }
+}
+
+impl PartitionId {
+    /// The fixed assignment of a key to its partition. Never change it: state on disk depends on it.
+    pub fn of(key_hash: u64) -> Self {
+        PartitionId((key_hash >> 58) as u8)
+    }
+
+    /// The shard (engine thread) that owns this partition.
+    pub fn shard(self, shards: usize) -> usize {
+        self.0 as usize % shards
+    }
+}
+
+/// The stable hash of a key: xxh3, 64 bits, seed 0.
+pub fn key_hash(key: &[u8]) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(key)
+}
+
+/// A raw message as received, before anything is understood of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Name of the source (`[source.NAME]`).
+    pub source: Arc<str>,
+    /// MQTT topic, or HTTP stream name, or replayed file's stem.
+    pub topic: Box<str>,
+    /// The bytes as sent.
+    pub payload: bytes::Bytes,
+    pub arrival: Arrival,
+    /// HTTP `Idempotency-Key`, kept in the log so that it outlives a restart.
+    pub idempotency_key: Option<Box<str>>,
+}
+
+/// One decoded event of one key. `values[c]` is NaN where column `c` is missing.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordRef<'a> {
+    pub stream: StreamId,
+    pub key: &'a [u8],
+    pub key_hash: u64,
+    pub time: EventTime,
+    pub arrival: Arrival,
+    pub position: Position,
+    /// Index of this row inside its message.
+    pub row: u32,
+    pub values: &'a [f32],
+    /// Hash of the values' bits: same key, time and hash = the same event redelivered.
+    pub content_hash: u64,
+}
+
+/// Why an input was not turned into an event. Bytes, position and reason go to the dead-letter file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// Not parseable as the stream's format.
+    Malformed,
+    /// The key is missing or empty.
+    NoKey,
+    /// The event time is missing, unparseable or out of range.
+    BadTime,
+    /// A column holds something that is not a finite number.
+    BadValue,
+    /// No column of the stream is present.
+    NoColumns,
+    /// No stream takes messages from this source and topic.
+    NoStream,
+    /// Later than the allowed lateness.
+    Late,
+    /// Event time too far ahead of its arrival.
+    Future,
+    /// Key longer than allowed, or message too large.
+    TooLarge,
+}
+
+impl Reason {
+    pub const ALL: [Reason; 9] = [
+        Reason::Malformed,
+        Reason::NoKey,
+        Reason::BadTime,
+        Reason::BadValue,
+        Reason::NoColumns,
+        Reason::NoStream,
+        Reason::Late,
+        Reason::Future,
+        Reason::TooLarge,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reason::Malformed => "malformed",
+            Reason::NoKey => "no_key",
+            Reason::BadTime => "bad_time",
+            Reason::BadValue => "bad_value",
+            Reason::NoColumns => "no_columns",
+            Reason::NoStream => "no_stream",
+            Reason::Late => "late",
+            Reason::Future => "future",
+            Reason::TooLarge => "too_large",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A window's verdict: how odd, and on which side of the threshold.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Verdict {
+    /// Calibrated probability that a normal window scores at least this odd.
+    pub p_value: f64,
+    /// `p_value` is below the stream's threshold.
+    pub anomalous: bool,
+    /// Enough of every column was observed to act on this verdict.
+    pub confident: bool,
+}
+
+/// State an alert's revision announces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AlertState {
+    Raised,
+    Resolved,
+}
+
+impl AlertState {
+    /// The Standard Webhooks `type` of this revision.
+    pub fn event_type(self) -> &'static str {
+        match self {
+            AlertState::Raised => "anomaly.raised",
+            AlertState::Resolved => "anomaly.resolved",
+        }
+    }
+}
+
+/// One column's part in a decision, in the stream's own units.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ColumnEvidence {
+    pub column: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// Mean of the observed cells of the window's last `every`; `None` when missing.
+    pub value: Option<f64>,
+    /// What the model expected there, given every other column.
+    pub expected: f64,
+    /// Central 95 % of that expectation.
+    pub expected_low: f64,
+    pub expected_high: f64,
+    /// Share of the surprise this column carries; the shares of a decision add up to 1.
+    pub share: f64,
+}
+
+/// What was decided. A pure function of the partition's log and the control log: no clock in here.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Decision {
+    /// hash(deployment, stream, key, rule, first window of the episode); constant over revisions.
+    pub id: String,
+    pub revision: u32,
+    pub state: AlertState,
+    pub stream: String,
+    pub key: String,
+    pub rule: String,
+    /// Start of the window that opened the episode, ns.
+    pub onset: EventTime,
+    /// The window this revision is about: `[start, end)`, ns.
+    pub window_start: EventTime,
+    pub window_end: EventTime,
+    pub epoch: i64,
+    /// Checksum of the model that scored the window.
+    pub model: String,
+    /// Exact log-likelihood of the observed cells, nats.
+    pub log_likelihood: f64,
+    pub p_value: f64,
+    pub threshold: f64,
+    /// The smallest p-value of the episode so far.
+    pub p_value_min: f64,
+    /// Share of the window's cells that were observed.
+    pub coverage: f64,
+    pub columns: Vec<ColumnEvidence>,
+}
+
+impl Decision {
+    /// `webhook-id`: the same over retries, restarts and replays.
+    pub fn message_id(&self) -> String {
+        format!("{}_{}", self.id, self.revision)
+    }
+}
+
+/// One named stretch of an alert's way, ns. Stretches are contiguous: they add up to the total.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Segment {
+    pub stage: String,
+    pub ns: u64,
+}
+
+/// Where an alert's time went, from the arrival of the window's last event to the durable outbox.
+/// Holds clocks, so it is no part of the decision.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    pub segments: Vec<Segment>,
+    pub total_ns: u64,
+    /// Re-created from the log after a restart: the stretch `recovery` holds the time Eddy was away.
+    pub recovered: bool,
+}
+
+/// A decision on its way out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Alert {
+    pub decision: Decision,
+    pub receipt: Receipt,
+}
+
+/// One final window of a key that the page follows, for charts. Not part of any decision.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Point {
+    pub stream: StreamId,
+    pub key: Box<[u8]>,
+    /// End of the window, ns.
+    pub time: EventTime,
+    pub values: Vec<f32>,
+    pub expected: Vec<f32>,
+    pub low: Vec<f32>,
+    pub high: Vec<f32>,
+    pub p_value: f64,
+    pub anomalous: bool,
+    pub confident: bool,
+}
