@@ -160,13 +160,20 @@ pub struct ReceiptBuilder {
 
 impl ReceiptBuilder {
     pub fn from(start_ns: i64) -> Self {
-        ReceiptBuilder { at_ns: start_ns, receipt: Receipt::default() }
+        let receipt = Receipt { start_ns, end_ns: start_ns, ..Receipt::default() };
+        ReceiptBuilder { at_ns: start_ns, receipt }
+    }
+
+    /// Goes on where `receipt` ended.
+    pub fn extend(receipt: Receipt) -> Self {
+        ReceiptBuilder { at_ns: receipt.end_ns, receipt }
     }
 
     /// Adds the stretch from the last boundary to `until_ns`. A boundary before the last one adds 0.
     pub fn until(mut self, stage: &str, until_ns: i64) -> Self {
         let ns = (until_ns - self.at_ns).max(0);
         self.at_ns += ns;
+        self.receipt.end_ns = self.at_ns;
         self.receipt.total_ns += ns as u64;
         self.receipt.segments.push(Segment { stage: stage.to_owned(), ns: ns as u64 });
         self
