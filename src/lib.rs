@@ -3,6 +3,7 @@
 //! ```text
 //! source ─► log ─► decode ─► ring ─► window ─► score ─► judge ─► alert ─► outbox ─► sink
 //! ```
+pub mod cli;
 pub mod config;
 pub mod latency;
 pub mod ring;
