@@ -11,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 
 const DIR: &str = "/data";
 const SEGMENT_BYTES: u64 = 4096;
-const SEEDS: u64 = 12;
+const SEEDS: u64 = 60;
 
 fn for_each_seed(test: &str, run: impl Fn(u64) + std::panic::RefUnwindSafe) {
     let given = std::env::var("EDDY_SEED").ok().map(|seed| seed.parse().expect("EDDY_SEED is a number"));

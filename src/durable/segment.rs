@@ -75,6 +75,8 @@ pub(super) struct Tail {
     pub len: u64,
     /// Position after the last whole record.
     pub next: u64,
+    /// Where the search for records ended: `len`, or before or after a header without records.
+    end: u64,
     /// Byte offset at which the last commit begins; 0 if it is the segment's first, header included.
     last_commit: u64,
 }
@@ -89,8 +91,8 @@ pub(super) fn recover(
 ) -> Result<Tail, LogError> {
     let file_len = disk.file_len(path).map_err(LogError::io("read", path))?;
     let tail = find_tail(disk, path, magic, first, file_len)?;
-    if tail.len < file_len {
-        refuse_damage(disk, path, tail.len, file_len, tail.next)?;
+    if tail.len < file_len || tail.len == 0 {
+        refuse_damage(disk, path, tail.end, file_len, tail.next)?;
         tracing::warn!(
             file = %path.display(),
             offset = tail.len,
@@ -112,11 +114,12 @@ fn find_tail(
     first: u64,
     file_len: u64,
 ) -> Result<Tail, LogError> {
-    let mut tail = Tail { len: 0, next: first, last_commit: 0 };
+    let mut tail = Tail { len: 0, next: first, end: 0, last_commit: 0 };
     if !check_header(disk, path, magic, first)? {
         return Ok(tail);
     }
-    let mut frames = FrameReader::new(disk, path.to_owned(), HEADER_BYTES as u64, file_len);
+    tail.end = HEADER_BYTES as u64;
+    let mut frames = FrameReader::new(disk, path.to_owned(), tail.end, file_len);
     while let Next::Record(record) = frames.next().map_err(LogError::io("read", path))? {
         if record.position != tail.next {
             break;
@@ -125,7 +128,8 @@ fn find_tail(
             tail.last_commit = record.offset;
         }
         tail.next += 1;
-        tail.len = frames.offset();
+        tail.end = frames.offset();
+        tail.len = tail.end;
     }
     Ok(tail)
 }
