@@ -5,6 +5,7 @@
 //! ```
 pub mod cli;
 pub mod config;
+pub mod durable;
 pub mod latency;
 pub mod ring;
 pub mod stage;
