@@ -8,6 +8,7 @@ pub mod config;
 pub mod durable;
 pub mod latency;
 pub mod ring;
+pub mod source;
 pub mod stage;
 pub mod status;
 pub mod types;

@@ -9,7 +9,9 @@ use crate::types::{Message, Reason};
 
 /// The log could not make a submission safe. It holds nothing of it: do not acknowledge, send it again later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the log cannot be written; nothing was acknowledged, send again later (free disk space, see `eddy_log_safe`)")]
+#[error(
+    "the log cannot be written; nothing was acknowledged, send again later (free disk space, see `eddy_log_safe`)"
+)]
 pub struct NotSafe;
 
 /// Messages of one source in receive order, and where to say that they are durable.

@@ -22,7 +22,7 @@ const P_VALUE_DEFAULT: f64 = 1e-4;
 const MAX_FUTURE_DEFAULT: Duration = Duration::from_secs(600);
 const DAY: Duration = Duration::from_secs(86_400);
 /// Most numbers in one window: the model's matrices grow with the square of it.
-const WINDOW_VALUES_MAX: usize = 4096;
+const WINDOW_VALUES_MAX: usize = 512;
 
 pub fn parse(name: &str, field: &Field<'_>, sources: &[Source<'_>]) -> Option<StreamPlan> {
     let mut section = field.section()?;
