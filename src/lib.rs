@@ -3,9 +3,11 @@
 //! ```text
 //! source ─► log ─► decode ─► ring ─► window ─► score ─► judge ─► alert ─► outbox ─► sink
 //! ```
+pub mod alert;
 pub mod config;
 pub mod latency;
 pub mod ring;
+pub mod sink;
 pub mod stage;
 pub mod status;
 pub mod types;

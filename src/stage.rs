@@ -10,7 +10,9 @@ use crate::types::{Message, Reason};
 
 /// The log could not make a submission safe. It holds nothing of it: do not acknowledge, send it again later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the log cannot be written; nothing was acknowledged, send again later (free disk space, see `eddy_log_safe`)")]
+#[error(
+    "the log cannot be written; nothing was acknowledged, send again later (free disk space, see `eddy_log_safe`)"
+)]
 pub struct NotSafe;
 
 /// Messages of one source in receive order, and where to say that they are durable.
@@ -30,7 +32,10 @@ pub struct Intake {
 impl Intake {
     /// Hands messages to the log, waiting while it is full. The receiver resolves once they are
     /// durable (`Ok`) or refused (`Err`); acknowledge only on `Ok(Ok(()))`.
-    pub async fn submit(&self, messages: Vec<Message>) -> Result<oneshot::Receiver<Result<(), NotSafe>>, NotSafe> {
+    pub async fn submit(
+        &self,
+        messages: Vec<Message>,
+    ) -> Result<oneshot::Receiver<Result<(), NotSafe>>, NotSafe> {
         let (logged, receiver) = oneshot::channel();
         self.sender.send(Submission { messages, logged }).await.map_err(|_| NotSafe)?;
         Ok(receiver)

@@ -99,8 +99,16 @@ impl Status {
             rows_total: AtomicU64::new(0),
             dead_letters: Default::default(),
             points_dropped_total: AtomicU64::new(0),
-            sources: plan.sources.iter().map(|s| SourceStatus { name: s.name.clone(), ..Default::default() }).collect(),
-            sinks: plan.sinks.iter().map(|s| SinkStatus { name: s.name.clone(), ..Default::default() }).collect(),
+            sources: plan
+                .sources
+                .iter()
+                .map(|s| SourceStatus { name: s.name.clone(), ..Default::default() })
+                .collect(),
+            sinks: plan
+                .sinks
+                .iter()
+                .map(|s| SinkStatus { name: s.name.clone(), ..Default::default() })
+                .collect(),
             partitions: (0..plan.streams.len() * PARTITIONS)
                 .map(|_| PartitionStatus { watermark: AtomicI64::new(i64::MIN), ..Default::default() })
                 .collect(),

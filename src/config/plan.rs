@@ -113,7 +113,10 @@ pub enum Layout {
 pub enum TimePlan {
     /// The log's arrival stamp is the event time.
     Arrival,
-    Field { path: FieldPath, unit: TimeUnit },
+    Field {
+        path: FieldPath,
+        unit: TimeUnit,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
