@@ -16,7 +16,7 @@ use super::schedule::wait_before_next;
 use super::{Answer, Outgoing, Receiver, SinkError};
 use crate::alert::outbox::{Attempt, Counts, Due, Next, Outbox, OutboxError, OutboxHandle};
 use crate::config::plan::SinkPlan;
-use crate::latency::{Clock, Latency, Stage, StageRecorder};
+use crate::latency::{Clock, Latency, Stage};
 use crate::status::{SinkStatus, Status};
 
 /// After a stop is asked for, what is due is still sent for this long.
@@ -56,7 +56,6 @@ pub async fn run(delivery: Delivery) -> Result<(), SinkError> {
 /// As [`run`], to a receiver that is set up already.
 pub async fn run_to(receiver: Receiver, delivery: Delivery) {
     Worker {
-        recorder: delivery.latency.recorder(Stage::Deliver),
         target: receiver.target(),
         width: receiver.width(),
         receiver: Arc::new(receiver),
@@ -65,6 +64,7 @@ pub async fn run_to(receiver: Receiver, delivery: Delivery) {
         under_way: JoinSet::new(),
         held: HashSet::new(),
         unrecorded: Vec::new(),
+        delivered_ns: Vec::new(),
         paused_until_ns: i64::MIN,
     }
     .work()
@@ -74,13 +74,14 @@ pub async fn run_to(receiver: Receiver, delivery: Delivery) {
 struct Worker {
     delivery: Delivery,
     receiver: Arc<Receiver>,
-    recorder: StageRecorder,
     target: String,
     attached: bool,
     under_way: JoinSet<Finished>,
     /// Alerts that are under way or not recorded yet: still due in the outbox, not to be sent again.
     held: HashSet<String>,
     unrecorded: Vec<Attempt>,
+    /// Outbox to 2xx, of the unrecorded attempts that were accepted.
+    delivered_ns: Vec<i64>,
     /// Attempts at once; 1 after the receiver said it is overloaded, until it accepts again.
     width: usize,
     paused_until_ns: i64,
@@ -133,6 +134,7 @@ impl Worker {
         let paused_ns = self.paused_until_ns.saturating_sub(now_ns);
         let room = if paused_ns > 0 { 0 } else { self.width.saturating_sub(self.under_way.len()) };
         let look = self.look(now_ns, room).await?;
+        self.delivered_ns.clear();
         for attempt in self.unrecorded.drain(..) {
             self.held.remove(&attempt.id);
         }
@@ -152,18 +154,21 @@ impl Worker {
         let receiver = self.delivery.sink.name.clone();
         let (target, attach) = (self.target.clone(), !self.attached);
         let finished = self.unrecorded.clone();
+        let (latency, delivered_ns) = (self.delivery.latency.clone(), self.delivered_ns.clone());
         // What is under way is still due in the outbox and comes first, so ask for that much more.
         let limit = if room == 0 { 0 } else { room + self.under_way.len() };
         let call = move |outbox: &mut Outbox| {
             if attach {
-                outbox.attach(&receiver, &target)?;
+                outbox.attach(&receiver, &target, now_ns)?;
             }
             outbox.record_attempts(&receiver, &target, &finished)?;
-            Ok(Look {
+            let look = Look {
                 due: outbox.due(&receiver, now_ns, limit)?,
                 next_due_at_ns: outbox.next_due_at(&receiver, now_ns)?,
                 counts: outbox.counts(&receiver)?,
-            })
+            };
+            record_latency(&latency, &delivered_ns);
+            Ok(look)
         };
         let look = self.delivery.outbox.run(call).await?;
         self.attached = true;
@@ -202,7 +207,7 @@ impl Worker {
         let Finished { due, started_at_ns, finished_at_ns, answer } = finished;
         let (status, error, next) = match answer {
             Answer::Accepted { status } => {
-                self.recorder.record(finished_at_ns - due.stored_at_ns, 1);
+                self.delivered_ns.push(finished_at_ns - due.stored_at_ns);
                 self.width = self.receiver.width();
                 self.shown().delivered_total.fetch_add(1, Ordering::Relaxed);
                 self.shown().last_success.store(finished_at_ns, Ordering::Relaxed);
@@ -272,5 +277,14 @@ impl Worker {
 
     fn show_error(&self, error: Option<String>) {
         *self.shown().last_error.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = error;
+    }
+}
+
+/// A recorder hands its samples over when it is dropped. One that was kept would hold the last ones
+/// back until the next delivery, which may be days away.
+fn record_latency(latency: &Latency, delivered_ns: &[i64]) {
+    if !delivered_ns.is_empty() {
+        let mut recorder = latency.recorder(Stage::Deliver);
+        delivered_ns.iter().for_each(|&ns| recorder.record(ns, 1));
     }
 }

@@ -63,8 +63,7 @@ mod tests {
 
     #[test]
     fn waits_follow_the_schedule_with_reproducible_jitter_and_end_with_it() {
-        for attempts in 1..SCHEDULE.len() {
-            let base = SCHEDULE[attempts];
+        for (attempts, &base) in SCHEDULE.iter().enumerate().skip(1) {
             let wait = wait_before_next(&SCHEDULE, "a_1", attempts as u32, None).unwrap();
             assert!(wait >= base && wait <= base.mul_f64(1.0 + JITTER), "attempt {attempts}: {wait:?}");
             assert_eq!(Some(wait), wait_before_next(&SCHEDULE, "a_1", attempts as u32, None));

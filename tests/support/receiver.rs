@@ -1,6 +1,7 @@
 //! A webhook receiver on a real socket that fails in real ways, one scripted behaviour a request.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -57,6 +58,8 @@ pub struct Receiver {
 struct State {
     script: Mutex<VecDeque<Behaviour>>,
     received: Mutex<Vec<Received>>,
+    answering: AtomicUsize,
+    answering_max: AtomicUsize,
 }
 
 impl Receiver {
@@ -77,6 +80,11 @@ impl Receiver {
 
     pub fn received(&self) -> Vec<Received> {
         self.state.received.lock().unwrap().clone()
+    }
+
+    /// The most requests it held unanswered at one time.
+    pub fn answering_max(&self) -> usize {
+        self.state.answering_max.load(Ordering::SeqCst)
     }
 
     /// Waits until `count` requests were read; panics after 20 s.
@@ -103,6 +111,8 @@ async fn serve(mut connection: TcpStream, state: Arc<State>) {
     while let Some(request) = read_request(&mut connection).await {
         let behaviour = state.script.lock().unwrap().pop_front().unwrap_or(Behaviour::Accept);
         state.received.lock().unwrap().push(request);
+        let answering = state.answering.fetch_add(1, Ordering::SeqCst) + 1;
+        state.answering_max.fetch_max(answering, Ordering::SeqCst);
         let answer = match behaviour {
             Behaviour::Accept => response(200, ""),
             Behaviour::AcceptAfter(delay) => {
@@ -118,6 +128,7 @@ async fn serve(mut connection: TcpStream, state: Arc<State>) {
                 return;
             }
         };
+        state.answering.fetch_sub(1, Ordering::SeqCst);
         if connection.write_all(answer.as_bytes()).await.is_err() {
             return;
         }

@@ -57,14 +57,26 @@ pub struct Counts {
 const IN_ORDER: &str = "NOT EXISTS (SELECT 1 FROM deliveries e WHERE e.id = d.id AND e.revision < d.revision
     AND e.receiver = d.receiver AND e.state = 'pending')";
 
+const DAY_NS: i64 = 24 * 3600 * 1_000_000_000;
+
 impl Outbox {
-    /// Says where a receiver is now. One disabled by a 410 is taken up again if it has moved:
-    /// `target` is compared with the one that sent the 410 (a digest: urls may hold tokens).
-    pub fn attach(&mut self, receiver: &str, target: &str) -> Result<(), OutboxError> {
-        self.connection.execute(
+    /// Says that a worker starts, and where its receiver is now.
+    ///
+    /// A receiver disabled by a 410 is taken up again if it has moved: `target` is compared with the
+    /// one that sent the 410 (a digest: urls may hold tokens). And a wall clock set back since the
+    /// last run must not put deliveries off: what was never attempted is due now, the rest in a day.
+    pub fn attach(&mut self, receiver: &str, target: &str, now_ns: i64) -> Result<(), OutboxError> {
+        let transaction = self.connection.transaction()?;
+        transaction.execute(
             "DELETE FROM disabled WHERE receiver = ?1 AND target <> ?2",
             params![receiver, target],
         )?;
+        transaction.execute(
+            "UPDATE deliveries SET next_attempt_at = min(next_attempt_at, ?2 + iif(attempts = 0, 0, ?3))
+             WHERE receiver = ?1 AND state = 'pending' AND next_attempt_at > ?2",
+            params![receiver, now_ns, DAY_NS],
+        )?;
+        transaction.commit()?;
         Ok(())
     }
 

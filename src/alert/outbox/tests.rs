@@ -222,3 +222,20 @@ fn a_reader_neither_waits_for_the_writer_nor_holds_it_up() {
     writing.commit().unwrap();
     assert_eq!(reader.alert("a1").unwrap()[0].deliveries[0].attempts, 9);
 }
+
+#[test]
+fn a_clock_set_back_between_runs_does_not_put_deliveries_off() {
+    let fixture = Fixture::new();
+    let mut outbox = fixture.open();
+    let year_ns = 365 * 24 * 3600 * 1_000_000_000;
+    outbox.store(&[alert("a1", 1, "k"), alert("a2", 1, "k"), alert("a3", 1, "k")], year_ns).unwrap();
+    let due = outbox.due("on_call", year_ns, 9).unwrap();
+    outbox.record_attempts("on_call", "t", &[attempt(&due[0], Next::Retry { at_ns: year_ns + 5 })]).unwrap();
+    outbox.record_attempts("on_call", "t", &[attempt(&due[1], Next::Retry { at_ns: 700 })]).unwrap();
+    assert_eq!(outbox.due("on_call", 600, 9).unwrap(), []);
+
+    outbox.attach("on_call", "t", 600).unwrap();
+    assert_eq!(outbox.due("on_call", 600, 9).unwrap(), [due[2].clone()]);
+    assert_eq!(outbox.next_due_at("on_call", 600).unwrap(), Some(700), "sooner than a day stays as it is");
+    assert_eq!(outbox.next_due_at("on_call", 700).unwrap(), Some(600 + 24 * 3600 * 1_000_000_000));
+}
