@@ -3,8 +3,10 @@
 //! ```text
 //! source ─► log ─► decode ─► ring ─► window ─► score ─► judge ─► alert ─► outbox ─► sink
 //! ```
+pub mod backend;
 pub mod config;
 pub mod latency;
+pub mod model;
 pub mod ring;
 pub mod stage;
 pub mod status;
