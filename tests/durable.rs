@@ -67,7 +67,7 @@ fn read(log: &Log) -> Vec<Message> {
     messages
 }
 
-/// Runs until the power goes. Returns what was acknowledged, and the commit that was under way.
+/// Runs until the power goes. Returns what was acknowledged, and the commit under way.
 fn run_until_power_cut<'a>(disk: &FaultyDisk, batches: &'a [Vec<Message>]) -> (Vec<Message>, &'a [Message]) {
     let mut acknowledged = Vec::new();
     let Ok(mut log) = open(disk) else { return (acknowledged, &[]) };
@@ -142,6 +142,28 @@ fn recovery_may_be_cut_short_at_any_write_too() {
                     assert!(found == recovered, "{case}: what recovery had read is not what stayed");
                 }
             }
+        }
+    });
+}
+
+/// The process is killed at any write and started again, and the power goes only then: decisions may
+/// have been made, and told, on what the new process had read.
+#[test]
+fn what_a_restarted_process_read_survives_a_power_cut() {
+    for_each_seed("what_a_restarted_process_read_survives_a_power_cut", |seed| {
+        let batches = batches(seed);
+        for kill in 1..=writes_of_a_run(&batches) {
+            let case = format!("seed {seed}, killed at write {kill}");
+            let disk = FaultyDisk::new();
+            disk.cut_power_at_write(kill);
+            let (acknowledged, under_way) = run_until_power_cut(&disk, &batches);
+            disk.restart();
+            let found = read(&open(&disk).unwrap_or_else(|e| panic!("{case}: {e}")));
+            check(&found, &acknowledged, under_way, &case);
+            disk.crash(seed + kill);
+            disk.restart();
+            let stayed = read(&open(&disk).unwrap_or_else(|e| panic!("{case}: {e}")));
+            assert!(stayed == found, "{case}: {} of {} messages stayed", stayed.len(), found.len());
         }
     });
 }

@@ -71,15 +71,24 @@ impl RealDisk {
     }
 }
 
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 impl Disk for RealDisk {
     fn create_dir_all(&mut self, dir: &Path) -> io::Result<()> {
         let missing: Vec<&Path> =
             dir.ancestors().take_while(|a| !a.as_os_str().is_empty() && !a.exists()).collect();
         fs::create_dir_all(dir)?;
-        for created in missing {
-            match created.parent() {
-                Some(parent) if !parent.as_os_str().is_empty() => self.sync_dir(parent)?,
-                _ => self.sync_dir(Path::new("."))?,
+        for created in &missing {
+            self.sync_dir(parent(created))?;
+        }
+        if missing.is_empty() {
+            // Whoever made it may have died before it was synced. A parent this process may not read
+            // was made by somebody else.
+            match self.sync_dir(parent(dir)) {
+                Err(e) if e.kind() != io::ErrorKind::PermissionDenied => return Err(e),
+                _ => {}
             }
         }
         Ok(())

@@ -1,9 +1,9 @@
 //! One process a data folder.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
 
-use super::LogError;
+use super::{Disk, LogError, RealDisk};
 
 const LOCK_FILE: &str = "eddy.lock";
 
@@ -18,7 +18,7 @@ impl DirLock {
     /// Takes the folder, making it if it is not there. `Locked` if another process (or another part of
     /// this one) has it.
     pub fn acquire(dir: &Path) -> Result<DirLock, LogError> {
-        fs::create_dir_all(dir).map_err(LogError::io("make folder", dir))?;
+        RealDisk::new().create_dir_all(dir).map_err(LogError::io("make folder", dir))?;
         let path = dir.join(LOCK_FILE);
         let file = OpenOptions::new()
             .write(true)

@@ -236,12 +236,12 @@ fn a_refused_message_leaves_no_trace() {
                 assert!(error.is_retryable(), "{case}: {error}");
                 assert_eq!(log.next_position(), Position(at), "{case}");
                 refused += 1;
+                assert!(refused <= count, "{case}: still refusing");
             }
             let Position(next) = log.next_position();
             assert_eq!(next, at + 1);
         }
         let expected: Vec<u64> = (0..4).chain(1004..1012).collect();
-        // A commit to a segment that is there has two writes; the third is the next commit's.
         assert!(refused >= 1, "{case}: nothing failed");
         for log in [log, open(&disk, segment_bytes).unwrap()] {
             let found: Vec<_> = read(&log, 0).into_iter().map(|(_, message)| message).collect();
@@ -250,19 +250,23 @@ fn a_refused_message_leaves_no_trace() {
     }
 }
 
+/// At every write of a commit that begins a segment (four) or extends one (two).
 #[test]
 fn a_refused_message_is_gone_after_restart_and_power_cut() {
-    for (restart, seed) in (0..50).flat_map(|seed| [(false, seed), (true, seed)]) {
-        let disk = FaultyDisk::new();
-        let mut log = open(&disk, 1 << 20).unwrap();
-        commit(&mut log, (0..4).map(message)).unwrap();
-        disk.fail_syncs(1);
-        assert!(commit(&mut log, (4..8).map(message)).is_err());
-        if !restart {
-            disk.crash(seed);
+    for (segment_bytes, failing) in [(1, 1), (1, 2), (1, 3), (1, 4), (1 << 20, 1), (1 << 20, 2)] {
+        for seed in 0..50 {
+            let disk = FaultyDisk::new();
+            let mut log = open(&disk, segment_bytes).unwrap();
+            commit(&mut log, (0..4).map(message)).unwrap();
+            disk.fail_writes(failing, 1);
+            assert!(commit(&mut log, (4..8).map(message)).is_err());
+            if seed > 0 {
+                disk.crash(seed);
+            }
+            disk.restart();
+            let found = read(&open(&disk, segment_bytes).unwrap(), 0);
+            assert_eq!(found, numbered(0..4), "segments of {segment_bytes}, write {failing}, seed {seed}");
         }
-        disk.restart();
-        assert_eq!(read(&open(&disk, 1 << 20).unwrap(), 0), numbered(0..4), "seed {seed}");
     }
 }
 
