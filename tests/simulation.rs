@@ -17,7 +17,7 @@ use eddy::ring::Slot;
 use eddy::stage::{NotSafe, Submission};
 use eddy::status::Status;
 use eddy::types::{Decision, Message, PartitionId, Position, StreamId};
-use rand::{Rng, RngExt, SeedableRng};
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio::sync::{mpsc, oneshot};
 

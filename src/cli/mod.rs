@@ -1,14 +1,20 @@
 //! The command line: one file a subcommand, and here what each takes.
 
 pub mod check;
+pub mod run;
+pub mod train;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Duration;
+
+use tracing_subscriber::EnvFilter;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::config;
+use crate::config::plan::Plan;
 
 /// Exit code for a config with problems (`EX_CONFIG` of sysexits.h).
 pub const EXIT_CONFIG: u8 = 78;
@@ -71,9 +77,27 @@ pub struct TrainArgs {
     /// Where to write the model
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
-    /// Seed of everything random in the fit
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
+}
+
+/// Structured logs to stderr, so that stdout stays free for the stdout sink. `RUST_LOG` chooses the level.
+pub fn log_to_stderr() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,rumqttd=off"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}
+
+/// The plan of a config file, or every problem of it.
+///
+/// # Errors
+/// With all problems in one text; [`fail`] gives them exit code 78.
+pub fn load(config: &Path) -> anyhow::Result<Plan> {
+    Ok(config::load(config, &environment())?)
+}
+
+/// Says what went wrong, and the exit code for it.
+pub fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("eddy: {error:#}");
+    let of_config = error.downcast_ref::<config::Problems>().is_some();
+    if of_config { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

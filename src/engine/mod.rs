@@ -85,7 +85,7 @@ impl Engine {
             let index = record.stream.0 as usize * PARTITIONS + partition_id.0 as usize;
             let setup = &self.streams[record.stream.0 as usize];
             let partition =
-                self.partitions[index].get_or_insert_with(|| Box::new(Partition::new(setup, partition_id)));
+                self.partitions[index].get_or_insert_with(|| Box::new(Partition::new(setup)));
             if !partition.touched {
                 partition.touched = true;
                 self.touched.push((record.stream, partition_id));

@@ -23,6 +23,7 @@ pub struct LateRow {
     pub stream: StreamId,
     pub key: Box<[u8]>,
     pub time: EventTime,
+    pub arrival: Arrival,
     pub position: Position,
     pub row: u32,
     pub values: Vec<f32>,

@@ -10,7 +10,7 @@ use crate::engine::{Env, Scratch};
 use crate::judge::calibrate::Calibrator;
 use crate::judge::moments::Moments;
 use crate::model::Model;
-use crate::types::{EPOCH_NS, EventTime, PartitionId, RecordRef};
+use crate::types::{EPOCH_NS, EventTime, RecordRef};
 use crate::window::grid::{CellMean, Grid, cell_of};
 use crate::window::keys::{KeyIndex, Keys};
 use crate::window::pending::{Pending, Taken};
@@ -23,7 +23,6 @@ pub(crate) struct Scale {
 }
 
 pub(crate) struct Partition {
-    pub id: PartitionId,
     pub keys: Keys,
     pub grid: Grid,
     /// keys x columns
@@ -66,12 +65,11 @@ impl Scoring {
 }
 
 impl Partition {
-    pub fn new(setup: &StreamSetup, id: PartitionId) -> Self {
+    pub fn new(setup: &StreamSetup) -> Self {
         let columns = setup.columns.len();
         let scoring = setup.model.clone().map(Scoring::new);
         let warm_milli = if scoring.is_some() { 1000 } else { 0 };
         Partition {
-            id,
             keys: Keys::default(),
             grid: Grid::new(setup.cells, columns),
             moments: Vec::new(),
@@ -148,6 +146,7 @@ impl Partition {
                     stream: setup.id,
                     key: record.key.into(),
                     time: record.time,
+                    arrival: record.arrival,
                     position: record.position,
                     row: record.row,
                     values: record.values.to_vec(),

@@ -13,7 +13,7 @@ use crate::engine::setup::StreamSetup;
 use crate::engine::warmup::{key_scale, scales};
 use crate::engine::{Env, Outputs, Scratch};
 use crate::model::{FitError, Model, ScalerPrior};
-use crate::types::{PartitionId, RecordRef, StreamId};
+use crate::types::{RecordRef, StreamId};
 
 /// Gathers the windows of a stream's history, key by key, so that files may hold keys one after another.
 pub struct Trainer {
@@ -44,7 +44,7 @@ impl Trainer {
     pub fn push(&mut self, record: &RecordRef<'_>) {
         let setup = &self.setup;
         if !self.keys.contains_key(record.key) {
-            self.keys.insert(record.key.into(), Partition::new(setup, PartitionId::of(record.key_hash)));
+            self.keys.insert(record.key.into(), Partition::new(setup));
         }
         if let Some(partition) = self.keys.get_mut(record.key) {
             partition.push(setup, record, &mut self.scratch, &Env::SIMULATED, &mut self.out);

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::decode::Decoder;
 use crate::durable::ControlEvent;
-use crate::latency::{Clock, Latency, Stage, StageRecorder};
+use crate::latency::{Clock, Latency, Stage};
 use crate::pipeline::dead::Dead;
 use crate::pipeline::logging::Logged;
 use crate::pipeline::recovery::Recovery;
@@ -75,8 +75,8 @@ impl DecodeStation {
                 self.status.recovered_messages_total.fetch_add(batch.messages.len() as u64, Relaxed);
                 self.send(recovered);
             }
-            for work in batch.then {
-                self.broadcast(work);
+            for action in batch.then {
+                self.broadcast(|| action.work());
             }
             if batch.last {
                 return Ok(());
@@ -123,14 +123,14 @@ impl DecodeStation {
         match event {
             ControlEvent::EndOfInput { source } => {
                 let streams = (self.streams_of)(source);
-                streams.into_iter().all(|stream| self.broadcast(Work::EndOfInput { stream }))
+                streams.into_iter().all(|stream| self.broadcast(|| Work::EndOfInput { stream }))
             }
             // Written at the start only, and replayed by recovery.
             ControlEvent::Config { .. } | ControlEvent::ModelActivated { .. } => true,
         }
     }
 
-    fn broadcast(&mut self, work: Work) -> bool {
-        self.shards.iter().all(|shard| shard.blocking_send(work.clone()).is_ok())
+    fn broadcast(&mut self, work: impl Fn() -> Work) -> bool {
+        self.shards.iter().all(|shard| shard.blocking_send(work()).is_ok())
     }
 }

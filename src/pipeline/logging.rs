@@ -139,7 +139,8 @@ impl LogStation {
         messages.retain(|message| match self.log.append(message) {
             Ok(_) => true,
             Err(error) => {
-                let row = DeadRow::whole(message, Reason::TooLarge, error.to_string());
+                let range = 0..message.payload.len();
+                let row = DeadRow { stream: None, row: 0, reason: Reason::TooLarge, detail: error.to_string(), range };
                 let position = self.log.next_position();
                 let _ = self.dead.blocking_send(Dead::Row { position, message: message.clone(), row });
                 false

@@ -28,12 +28,27 @@ pub struct Replay {
     pub position: Position,
 }
 
+/// A control entry's effect on every shard.
+pub enum Action {
+    Activate { stream: StreamId, model: Arc<Model> },
+    EndOfInput { stream: StreamId },
+}
+
+impl Action {
+    pub fn work(&self) -> Work {
+        match self {
+            Action::Activate { stream, model } => Work::Activate { stream: *stream, model: model.clone() },
+            Action::EndOfInput { stream } => Work::EndOfInput { stream: *stream },
+        }
+    }
+}
+
 /// Consecutive messages, and what happens right after them.
 #[derive(Default)]
 pub struct Batch {
     pub first: Option<Position>,
     pub messages: Vec<Message>,
-    pub then: Vec<Work>,
+    pub then: Vec<Action>,
     pub last: bool,
 }
 
@@ -75,11 +90,12 @@ impl Replay {
                     let id = self.stream_ids.iter().position(|name| *name == stream);
                     let model = self.models.iter().find(|(known, _)| *known == checksum);
                     if let (Some(id), Some((_, model))) = (id, model) {
-                        batch.then.push(Work::Activate { stream: StreamId(id as u16), model: model.clone() });
+                        batch.then.push(Action::Activate { stream: StreamId(id as u16), model: model.clone() });
                     }
                 }
                 ControlEvent::EndOfInput { source } => {
-                    batch.then.extend((self.streams_of)(&source).into_iter().map(|stream| Work::EndOfInput { stream }));
+                    let streams = (self.streams_of)(&source);
+                    batch.then.extend(streams.into_iter().map(|stream| Action::EndOfInput { stream }));
                 }
             }
         }

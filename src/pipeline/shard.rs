@@ -5,12 +5,12 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::sync::mpsc;
 
-use crate::engine::{Engine, Env, Outputs, Raised};
+use crate::engine::{Counts, Engine, Env, Outputs, Raised};
 use crate::latency::{Clock, Latency, ReceiptBuilder, Stage, StageRecorder};
 use crate::model::Model;
 use crate::pipeline::dead::Dead;
 use crate::ring::Slot;
-use crate::status::Status;
+use crate::status::{PartitionStatus, Status};
 use crate::types::{Alert, Point, Receipt, StreamId};
 use crate::watch::Watch;
 
@@ -110,7 +110,7 @@ impl Shard {
     fn hand_on(&mut self, out: &mut Outputs, stamps: Stamps, start_ns: i64) {
         let status = &self.status;
         self.engine.changed(|stream, partition, counts| {
-            status.partition(stream, partition.0 as usize).publish(counts);
+            publish(status.partition(stream, partition.0 as usize), counts);
         });
         if !out.raised.is_empty() {
             let alerts: Vec<Alert> = out.raised.drain(..).map(|r| with_receipt(r, stamps, start_ns)).collect();
@@ -139,6 +139,23 @@ impl Recorders {
             self.verdict.record(judged_ns - trigger.0, u64::from(windows));
         }
     }
+}
+
+/// One writer, so plain stores; readers may see a slot half published.
+fn publish(to: &PartitionStatus, counts: &Counts) {
+    to.events_total.store(counts.events, Relaxed);
+    to.duplicates_total.store(counts.duplicates, Relaxed);
+    to.late_total.store(counts.late, Relaxed);
+    to.windows_total.store(counts.windows, Relaxed);
+    to.windows_unscored_total.store(counts.windows_unscored, Relaxed);
+    to.windows_unsure_total.store(counts.windows_unsure, Relaxed);
+    to.windows_anomalous_total.store(counts.windows_anomalous, Relaxed);
+    to.alerts_open.store(counts.alerts_open, Relaxed);
+    to.keys.store(counts.keys, Relaxed);
+    to.keys_warm.store(counts.keys_warm, Relaxed);
+    to.watermark.store(counts.watermark, Relaxed);
+    to.warm_milli.store(counts.warm_milli, Relaxed);
+    to.digest.store(counts.digest, Relaxed);
 }
 
 /// The way of an alert so far; the outbox adds its own stretch.

@@ -1,6 +1,7 @@
 //! A small deterministic deployment for tests: four correlated columns a key, some of them going wrong.
 #![allow(dead_code)] // each test binary uses a part
 
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -33,7 +34,10 @@ pub fn plan(shards: usize) -> Plan {
     };
     Plan {
         deployment: "test".into(),
-        sources: Vec::new(),
+        sources: vec![SourcePlan {
+            name: "plant".into(),
+            kind: SourceKind::Replay(ReplayPlan { path: "unused".into(), speed: None, time_column: None }),
+        }],
         streams: vec![StreamPlan {
             name: "pumps".into(),
             from: vec!["plant".into()],
@@ -106,16 +110,16 @@ fn normal(rng: &mut impl Rng) -> f32 {
     (0..12).map(|_| rng.random::<f32>()).sum::<f32>() - 6.0
 }
 
-/// Rows of `keys` pumps over `seconds`, in order of time. From `broken_from` on the first pump's
-/// vibration no longer follows its load, though it stays in its usual range.
-pub fn rows(keys: usize, seconds: i64, seed: u64, broken_from: Option<i64>) -> Vec<Row> {
+/// Rows of `keys` pumps over `seconds`, in order of time. In the seconds of `broken` the first pump's
+/// vibration goes against its load, though it stays in its usual range.
+pub fn rows(keys: usize, seconds: i64, seed: u64, broken: Range<i64>) -> Vec<Row> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut loads = vec![0.0f32; keys];
     let mut rows = Vec::new();
     for second in 0..seconds {
         for (key, load) in loads.iter_mut().enumerate() {
             *load = 0.95 * *load + 0.31 * normal(&mut rng);
-            let broken = key == 0 && broken_from.is_some_and(|from| second >= from);
+            let broken = key == 0 && broken.contains(&second);
             let felt = if broken { -*load } else { *load };
             let mut noise = || 0.15 * normal(&mut rng);
             let values = [
@@ -136,7 +140,7 @@ pub fn model() -> Arc<Model> {
     static MODEL: OnceLock<Arc<Model>> = OnceLock::new();
     let train = || {
         let mut trainer = Trainer::new(&plan(1).streams[0]);
-        for (i, row) in rows(24, 1500, 99, None).iter().enumerate() {
+        for (i, row) in rows(24, 1500, 99, 0..0).iter().enumerate() {
             trainer.push(&row.record(i as u64));
         }
         Arc::new(trainer.finish().expect("the training rows suffice"))
@@ -152,6 +156,6 @@ pub fn engine(plan: &Plan) -> Engine {
 
 /// Messages of a run of three pumps in which one breaks.
 pub fn small(seed: u64) -> (Plan, Vec<Message>) {
-    let rows = rows(3, 240, seed, Some(120));
+    let rows = rows(3, 240, seed, 100..160);
     (plan(1), rows.iter().map(Row::message).collect())
 }

@@ -6,6 +6,7 @@
 mod table;
 
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -24,6 +25,52 @@ const BATCH_ROWS_MAX: usize = 1024;
 const RETRY: Duration = Duration::from_secs(1);
 /// A later row than this is as good as never; also keeps the sum of instants in range.
 const WAIT_MAX: Duration = Duration::from_secs(365 * 86_400);
+
+/// A file's rows as the messages a replay would send, for training. Blocks.
+pub struct Rows {
+    table: Table,
+    source: Arc<str>,
+    topic: String,
+    next: usize,
+}
+
+impl Rows {
+    /// # Errors
+    /// The file cannot be opened or read as CSV.
+    pub fn open(path: &Path, source: &str) -> Result<Self, SourceError> {
+        Ok(Rows { table: Table::read(path)?, source: source.into(), topic: table::stem(path), next: 0 })
+    }
+}
+
+impl Iterator for Rows {
+    type Item = Message;
+
+    fn next(&mut self) -> Option<Message> {
+        (self.next < self.table.rows()).then(|| {
+            let message = message(&self.table, self.next, &self.source, &self.topic);
+            self.next += 1;
+            message
+        })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.table.rows() - self.next;
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for Rows {}
+
+/// One row as a message, without its arrival.
+fn message(table: &Table, row: usize, source: &Arc<str>, topic: &str) -> Message {
+    Message {
+        source: source.clone(),
+        topic: topic.into(),
+        payload: table.json(row).into(),
+        arrival: Arrival(0),
+        idempotency_key: None,
+    }
+}
 
 /// Replays the rows that are not in the log yet. `Ok(Ended::Input)` once all of them are durable.
 ///
@@ -124,14 +171,7 @@ impl Replay {
     }
 
     fn messages(&self, rows: Range<usize>) -> Vec<Message> {
-        rows.map(|row| Message {
-            source: self.source.clone(),
-            topic: self.topic.as_str().into(),
-            payload: self.table.json(row).into(),
-            arrival: Arrival(0),
-            idempotency_key: None,
-        })
-        .collect()
+        rows.map(|row| message(&self.table, row, &self.source, &self.topic)).collect()
     }
 
     /// The rows are durable.
