@@ -179,7 +179,8 @@ async fn refused_topics_and_logins_are_told_with_their_remedy() {
     // It tries again by itself.
     Connection::accept(&listener, 0, 5).await;
     rig.until_told("correct `username` and `password`").await;
-    Connection::accept(&listener, 0, 0).await.subscribed(&[1, 1]).await;
+    let mut broker = Connection::accept(&listener, 0, 0).await;
+    broker.subscribed(&[1, 1]).await;
     rig.until_connected().await;
     assert_eq!(*rig.status().last_error.lock().unwrap(), None);
     task.abort();

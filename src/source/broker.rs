@@ -53,7 +53,7 @@ fn start_on(port: u16) -> Result<(), String> {
     let config = config(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
     let broker = thread::Builder::new()
         .name("demo-broker".to_owned())
-        .spawn(move || rumqttd::Broker::new(config).start())
+        .spawn(move || rumqttd::Broker::new(config).start().map_err(|e| e.to_string()))
         .map_err(|e| e.to_string())?;
     for _ in 0..ANSWER_CHECKS_MAX {
         thread::sleep(ANSWER_CHECK);

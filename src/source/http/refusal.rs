@@ -15,7 +15,8 @@ const RETRY_AFTER_S: &str = "5";
 pub(super) struct Refusal {
     status: StatusCode,
     header: Option<(HeaderName, HeaderValue)>,
-    body: Body,
+    // Boxed: every `Result` on the way carries the room for it.
+    body: Box<Body>,
 }
 
 #[derive(Debug, Serialize)]
@@ -32,7 +33,7 @@ struct Body {
 impl Refusal {
     fn new(status: StatusCode, error: impl Into<String>, remedy: impl Into<String>) -> Self {
         let body = Body { error: error.into(), remedy: remedy.into(), accepted: None, rejected: None };
-        Refusal { status, header: None, body }
+        Refusal { status, header: None, body: Box::new(body) }
     }
 
     fn with_header(mut self, name: HeaderName, value: &'static str) -> Self {
@@ -137,7 +138,7 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let mut response = (self.status, Json(self.body)).into_response();
+        let mut response = (self.status, Json(*self.body)).into_response();
         if let Some((name, value)) = self.header {
             response.headers_mut().insert(name, value);
         }

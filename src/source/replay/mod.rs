@@ -139,7 +139,8 @@ impl Replay {
                 }
                 self.settled(range);
             }
-            if batch.is_empty() {
+            // The batch may have been taken before the signal came.
+            if batch.is_empty() || shutdown.is_cancelled() {
                 let over = self.next == self.table.rows();
                 return if over { Ended::Input } else { Ended::Shutdown };
             }
