@@ -78,7 +78,8 @@ struct Compiled {
 impl Decoder {
     pub fn new(plan: &Plan) -> Self {
         let streams = plan.streams.iter().enumerate();
-        let schemas = streams.map(|(index, stream)| schema::Schema::new(StreamId(index as u16), stream)).collect();
+        let schemas =
+            streams.map(|(index, stream)| schema::Schema::new(StreamId(index as u16), stream)).collect();
         Decoder::with(Arc::new(Compiled { routes: route::Routes::new(plan), schemas }))
     }
 
@@ -103,7 +104,8 @@ impl Decoder {
             taken = true;
             let schema = &self.compiled.schemas[stream];
             let scratch = &mut self.scratch;
-            let mut job = payload::Job { schema, position, message, scratch, emit, dead, rows: 0, ignored: 0 };
+            let mut job =
+                payload::Job { schema, position, message, scratch, emit, dead, rows: 0, ignored: 0 };
             job.run();
             self.ignored_rows += job.ignored;
         }

@@ -62,7 +62,8 @@ impl<E: FnMut(RecordRef<'_>)> Job<'_, E> {
         let trimmed = locate::trimmed(&payload[start..]);
         let whole = start + trimmed.start..start + trimmed.end;
         if whole.is_empty() {
-            let detail = "the payload is empty; send a JSON object, an array of objects, or one object a line";
+            let detail =
+                "the payload is empty; send a JSON object, an array of objects, or one object a line";
             return self.refuse_payload(Reason::Malformed, detail.to_owned(), 0..payload.len());
         }
         let Err(error) = self.document(whole.clone()) else { return };
@@ -150,7 +151,11 @@ impl<E: FnMut(RecordRef<'_>)> Job<'_, E> {
         let Scratch { capture, key, values, bits, .. } = &mut *self.scratch;
         key.clear();
         values.clear();
-        let kinds = if place.point.is_some() { &capture.point_kinds[point] } else { &capture.document_kinds[place.document] };
+        let kinds = if place.point.is_some() {
+            &capture.point_kinds[point]
+        } else {
+            &capture.document_kinds[place.document]
+        };
         let slots = self.schema.document.slots();
         let row = Row {
             schema: self.schema,
@@ -161,7 +166,9 @@ impl<E: FnMut(RecordRef<'_>)> Job<'_, E> {
             kind: *kinds,
         };
         match row.build(key, values) {
-            Ok(_) if struck.binary_search(&place).is_ok() => self.refuse(place, Reason::Malformed, STRUCK.to_owned()),
+            Ok(_) if struck.binary_search(&place).is_ok() => {
+                self.refuse(place, Reason::Malformed, STRUCK.to_owned())
+            }
             Ok(time) => {
                 let record = RecordRef {
                     stream: self.schema.stream,
@@ -232,7 +239,9 @@ impl<E: FnMut(RecordRef<'_>)> Job<'_, E> {
             match (points, stray) {
                 ([], true) if self.schema.point.is_some() => return None,
                 ([], true) => struck.push(whole.0),
-                (points, _) => struck.extend(points.iter().filter(|(_, n)| stray || *n > 0).map(|(place, _)| *place)),
+                (points, _) => {
+                    struck.extend(points.iter().filter(|(_, n)| stray || *n > 0).map(|(place, _)| *place))
+                }
             }
         }
         Some(struck)

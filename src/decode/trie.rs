@@ -87,7 +87,8 @@ impl TrieBuilder {
     /// The tree, and the slot of each added field.
     pub fn build(mut self) -> (Trie, Vec<u16>) {
         self.number(0);
-        let slots = self.fields.iter().map(|&node| self.trie.nodes[node as usize].slot.unwrap_or(0)).collect();
+        let slots =
+            self.fields.iter().map(|&node| self.trie.nodes[node as usize].slot.unwrap_or(0)).collect();
         (self.trie, slots)
     }
 
