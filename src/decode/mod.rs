@@ -10,6 +10,7 @@
 //!   nested at most 254 levels. Only `NaN`, `inf` and numbers beyond a double cost their own row
 //!   alone instead of the whole document.
 //! - Rows are numbered as they come in the message, from 0, refused and ignored ones included.
+mod capture;
 mod dead;
 mod json;
 mod locate;
@@ -18,6 +19,7 @@ mod repair;
 mod route;
 mod row;
 mod schema;
+mod skip;
 #[cfg(test)]
 mod tests;
 mod time;

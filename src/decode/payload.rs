@@ -5,7 +5,8 @@ use std::ops::Range;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::DeadRow;
-use super::json::{self, Capture, Captured};
+use super::capture::{Capture, Captured};
+use super::json;
 use super::locate;
 use super::repair;
 use super::row::{Refusal, Row, topic_level};
@@ -122,12 +123,12 @@ impl<E: FnMut(RecordRef<'_>)> Job<'_, E> {
         let first_dead = self.dead.len();
         self.scratch.refused.clear();
         let mut points_start = 0;
-        for document in 0..self.scratch.capture.document_kinds.len() {
+        for document in 0..self.scratch.capture.documents.kinds.len() {
             if self.schema.point.is_none() {
                 self.row(Place { document, point: None }, 0, struck);
                 continue;
             }
-            let points = self.scratch.capture.document_points[document];
+            let points = self.scratch.capture.points_of[document];
             if points.found {
                 for point in points_start..points.end {
                     self.row(Place { document, point: Some(point - points_start) }, point, struck);
@@ -151,19 +152,17 @@ impl<E: FnMut(RecordRef<'_>)> Job<'_, E> {
         let Scratch { capture, key, values, bits, .. } = &mut *self.scratch;
         key.clear();
         values.clear();
-        let kinds = if place.point.is_some() {
-            &capture.point_kinds[point]
-        } else {
-            &capture.document_kinds[place.document]
+        let (level, index) = match place.point {
+            Some(_) => (&capture.points, point),
+            None => (&capture.documents, place.document),
         };
-        let slots = self.schema.document.slots();
         let row = Row {
             schema: self.schema,
             message: self.message,
             capture,
-            document: &capture.documents[place.document * slots..][..slots],
+            document: capture.documents.row(place.document, self.schema.document.slots()),
             point: point_slots(self.schema, capture, point),
-            kind: *kinds,
+            kind: level.kinds[index],
         };
         match row.build(key, values) {
             Ok(_) if struck.binary_search(&place).is_ok() => {
@@ -252,7 +251,7 @@ const STRUCK: &str = "the row holds NaN, Infinity or a number beyond 1.8e308, wh
 
 fn point_slots<'c>(schema: &Schema, capture: &'c Capture, point: usize) -> &'c [Captured] {
     match &schema.point {
-        Some(points) => &capture.points[point * points.trie.slots()..][..points.trie.slots()],
+        Some(points) => capture.points.row(point, points.trie.slots()),
         None => &[],
     }
 }

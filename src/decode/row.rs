@@ -1,6 +1,6 @@
 //! One row from captured values: key, time and columns, or the reason why not.
 
-use super::json::{Capture, Captured, Kind};
+use super::capture::{Capture, Captured, Kind};
 use super::repair::MARK;
 use super::schema::{Field, Origin, Schema, Shape, Time};
 use super::time::{self, TimeError};
@@ -86,7 +86,7 @@ impl<'a> Row<'a> {
     /// A row is an object, unless a path says that the value itself is wanted.
     fn check_kind(&self) -> Result<(), Refusal> {
         let trie = self.schema.point.as_ref().map_or(&self.schema.document, |points| &points.trie);
-        if self.kind == Kind::Object || trie.node(0).slot.is_some() {
+        if self.kind == Kind::Object || trie.root().slot.is_some() {
             return Ok(());
         }
         let kind = if self.kind == Kind::Array { "an array" } else { "a bare value" };
@@ -199,6 +199,7 @@ impl<'a> Row<'a> {
     }
 
     /// A column: missing and null are NaN, booleans 1 and 0.
+    #[inline]
     fn number(&self, field: &Field) -> Result<f32, Refusal> {
         let label = &field.label;
         let found = self.find(field);
