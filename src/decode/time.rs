@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn fractions_are_exact_where_a_float_is_not() {
         assert_eq!(seconds("1712345678.123456789"), Ok(1_712_345_678_123_456_789));
-        assert_ne!((1_712_345_678.123_456_789_f64 * 1e9) as i64, 1_712_345_678_123_456_789);
+        assert_ne!(("1712345678.123456789".parse::<f64>().unwrap() * 1e9) as i64, 1_712_345_678_123_456_789);
         assert_eq!(seconds("1.712345678123456789e9"), Ok(1_712_345_678_123_456_789));
         assert_eq!(seconds("1712345678.1234567899"), Ok(1_712_345_678_123_456_789));
         assert_eq!(parse_text("1712345678123.5", TimeUnit::Millis), Ok(EventTime(1_712_345_678_123_500_000)));
