@@ -24,7 +24,9 @@ pub const ROTATE_BYTES: u64 = 64 << 20;
 pub const MAX_PAYLOAD_BYTES: usize = 64 << 10;
 
 #[derive(Debug, thiserror::Error)]
-#[error("the dead-letter file {path} cannot be {action}: {source}; free disk space or correct its owner and mode")]
+#[error(
+    "the dead-letter file {path} cannot be {action}: {source}; free disk space or correct its owner and mode"
+)]
 pub struct DeadError {
     path: PathBuf,
     action: &'static str,
@@ -51,12 +53,21 @@ pub struct DeadEntry<'a> {
 pub enum Content<'a> {
     Bytes(&'a [u8]),
     /// A decoded row that came too late. NaN is written as null.
-    Values { key: &'a [u8], time: EventTime, values: &'a [f32] },
+    Values {
+        key: &'a [u8],
+        time: EventTime,
+        values: &'a [f32],
+    },
 }
 
 impl<'a> DeadEntry<'a> {
     /// The entry for a row the decoder refused. `stream` is the name of `row.stream`.
-    pub fn of_row(position: Position, message: &'a Message, row: &'a DeadRow, stream: Option<&'a str>) -> Self {
+    pub fn of_row(
+        position: Position,
+        message: &'a Message,
+        row: &'a DeadRow,
+        stream: Option<&'a str>,
+    ) -> Self {
         DeadEntry {
             position,
             row: row.row,
@@ -276,5 +287,6 @@ impl<'a> Line<'a> {
 
 /// RFC 3339 in UTC with nine digits; jiff holds every `i64` of nanoseconds.
 fn rfc3339(ns: i64) -> String {
-    Timestamp::from_nanosecond(i128::from(ns)).map_or_else(|_| ns.to_string(), |timestamp| format!("{timestamp:.9}"))
+    Timestamp::from_nanosecond(i128::from(ns))
+        .map_or_else(|_| ns.to_string(), |timestamp| format!("{timestamp:.9}"))
 }

@@ -8,92 +8,10 @@
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 use sonic_rs::{Deserializer, Read};
 
+use super::capture::{Capture, Captured, Kind, Level, Span};
 use super::schema::Schema;
+use super::skip::Skip;
 use super::trie::{Node, Points, Trie};
-
-/// Longer texts are cut: no key, time or column name is valid at this length.
-const MAX_TEXT_BYTES: usize = 1024;
-
-/// What one slot holds after the pass.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) enum Captured {
-    #[default]
-    Absent,
-    Null,
-    Bool(bool),
-    Int(i64),
-    /// The span is the number as written, where the node wants it and it could be had.
-    Float(f64, Span),
-    Text(Span),
-    Object,
-    Array,
-}
-
-/// A piece of [`Capture::text`].
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Span {
-    start: u32,
-    len: u32,
-}
-
-/// What a document or a point is as a whole.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Kind {
-    Object,
-    Array,
-    Scalar,
-}
-
-/// The captured values of one document, before they are made rows. Reused from message to message.
-#[derive(Debug, Default)]
-pub(super) struct Capture {
-    /// Slots of the documents read so far, [`Trie::slots`] of the document each.
-    pub documents: Vec<Captured>,
-    pub document_kinds: Vec<Kind>,
-    /// For each document the end of its points; meaningful when the schema has points.
-    pub document_points: Vec<PointsOf>,
-    /// Slots of the points, [`Trie::slots`] of the point each.
-    pub points: Vec<Captured>,
-    pub point_kinds: Vec<Kind>,
-    /// The top level is an array whose elements are the documents.
-    pub many: bool,
-    text: String,
-}
-
-/// The points of one document: those from the previous document's end to `end`.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct PointsOf {
-    pub end: usize,
-    /// There was an array at the stream's `points`.
-    pub found: bool,
-}
-
-impl Capture {
-    pub fn text(&self, span: Span) -> &str {
-        // Spans are only made by `keep`, at character boundaries.
-        &self.text[span.start as usize..][..span.len as usize]
-    }
-
-    fn clear(&mut self) {
-        self.documents.clear();
-        self.document_kinds.clear();
-        self.document_points.clear();
-        self.points.clear();
-        self.point_kinds.clear();
-        self.many = false;
-        self.text.clear();
-    }
-
-    fn keep(&mut self, text: &str) -> Span {
-        let mut len = text.len().min(MAX_TEXT_BYTES);
-        while !text.is_char_boundary(len) {
-            len -= 1;
-        }
-        let start = self.text.len() as u32;
-        self.text.push_str(&text[..len]);
-        Span { start, len: len as u32 }
-    }
-}
 
 /// Reads one whole document (or array of documents) into `capture`.
 pub(super) fn read(json: &[u8], schema: &Schema, capture: &mut Capture) -> Result<(), sonic_rs::Error> {
@@ -110,8 +28,8 @@ struct Walk<'j, 's> {
     capture: &'s mut Capture,
 }
 
-/// Which tree a value belongs to.
-#[derive(Clone, Copy, PartialEq)]
+/// Which rows a value belongs to.
+#[derive(Clone, Copy)]
 enum Scope {
     Document,
     Point,
@@ -125,55 +43,12 @@ impl<'s> Walk<'_, 's> {
         }
     }
 
-    /// The slots of the document or point being read: the last ones.
-    fn slots(&mut self, scope: Scope) -> &mut [Captured] {
-        let count = self.trie(scope).slots();
-        let all = match scope {
+    #[inline]
+    fn level(&mut self, scope: Scope) -> &mut Level {
+        match scope {
             Scope::Document => &mut self.capture.documents,
             Scope::Point => &mut self.capture.points,
-        };
-        let start = all.len() - count;
-        &mut all[start..]
-    }
-
-    fn begin_document(&mut self) {
-        let slots = self.capture.documents.len() + self.schema.document.slots();
-        self.capture.documents.resize(slots, Captured::Absent);
-        self.capture.document_kinds.push(Kind::Scalar);
-        self.capture.document_points.push(PointsOf { end: self.capture.point_kinds.len(), found: false });
-    }
-
-    fn begin_point(&mut self) {
-        let slots = self.capture.points.len() + self.trie(Scope::Point).slots();
-        self.capture.points.resize(slots, Captured::Absent);
-        self.capture.point_kinds.push(Kind::Scalar);
-    }
-
-    fn end_point(&mut self) {
-        if let Some(points) = self.capture.document_points.last_mut() {
-            points.end = self.capture.point_kinds.len();
         }
-    }
-
-    fn set_kind(&mut self, scope: Scope, kind: Kind) {
-        let kinds = match scope {
-            Scope::Document => &mut self.capture.document_kinds,
-            Scope::Point => &mut self.capture.point_kinds,
-        };
-        if let Some(last) = kinds.last_mut() {
-            *last = kind;
-        }
-    }
-
-    /// Forgets this document's points: a repeated name replaces what it held before.
-    fn drop_points(&mut self) {
-        let documents = &mut self.capture.document_points;
-        let before = documents.len().checked_sub(2).map_or(0, |previous| documents[previous].end);
-        if let Some(points) = documents.last_mut() {
-            *points = PointsOf { end: before, found: false };
-        }
-        self.capture.point_kinds.truncate(before);
-        self.capture.points.truncate(before * self.trie(Scope::Point).slots());
     }
 }
 
@@ -192,8 +67,7 @@ impl<'de> DeserializeSeed<'de> for TopLevel<'_, 'de, '_> {
 
 impl<'w, 'de, 's> TopLevel<'w, 'de, 's> {
     fn document(self) -> Value<'w, 'de, 's> {
-        self.walk.begin_document();
-        Value { walk: self.walk, scope: Scope::Document, node: 0, key_end: None }
+        Value::begin(self.walk, Scope::Document)
     }
 }
 
@@ -249,16 +123,7 @@ impl<'de> DeserializeSeed<'de> for NextRow<'_, 'de, '_> {
     type Value = ();
 
     fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        match self.scope {
-            Scope::Document => self.walk.begin_document(),
-            Scope::Point => self.walk.begin_point(),
-        }
-        let value = Value { walk: &mut *self.walk, scope: self.scope, node: 0, key_end: None };
-        value.deserialize(deserializer)?;
-        if self.scope == Scope::Point {
-            self.walk.end_point();
-        }
-        Ok(())
+        Value::begin(self.walk, self.scope).deserialize(deserializer)
     }
 }
 
@@ -266,38 +131,41 @@ impl<'de> DeserializeSeed<'de> for NextRow<'_, 'de, '_> {
 struct Value<'w, 'j, 's> {
     walk: &'w mut Walk<'j, 's>,
     scope: Scope,
-    node: u16,
+    trie: &'s Trie,
+    node: &'s Node,
     /// Where in the document the name before this value ends, if it was written without escapes.
     key_end: Option<usize>,
 }
 
-impl<'s> Value<'_, '_, 's> {
-    fn node(&self) -> &'s Node {
-        self.walk.trie(self.scope).node(self.node)
+impl<'w, 'j, 's> Value<'w, 'j, 's> {
+    /// A new document or point.
+    fn begin(walk: &'w mut Walk<'j, 's>, scope: Scope) -> Self {
+        let trie = walk.trie(scope);
+        match scope {
+            Scope::Document => walk.capture.begin_document(trie.slots()),
+            Scope::Point => walk.capture.points.begin(trie.slots()),
+        }
+        Value { walk, scope, trie, node: trie.root(), key_end: None }
     }
 
     /// Stores the value, and forgets what an earlier value of the same name left behind.
     #[inline]
     fn set(&mut self, value: Captured) {
-        let node = self.node();
-        if node.points != Points::Elsewhere {
-            self.walk.drop_points();
+        if !self.node.is_leaf() {
+            self.walk.level(self.scope).forget(&self.node.subtree);
         }
-        if node.slot.is_none() && node.is_leaf() {
-            return;
+        if let Some(slot) = self.node.slot {
+            self.walk.level(self.scope).set(slot, value);
         }
-        let slots = self.walk.slots(self.scope);
-        if !node.is_leaf() {
-            slots[node.subtree.start as usize..node.subtree.end as usize].fill(Captured::Absent);
-        }
-        if let Some(slot) = node.slot {
-            slots[slot as usize] = value;
+        if self.node.points != Points::Elsewhere {
+            let width = self.walk.trie(Scope::Point).slots();
+            self.walk.capture.drop_points(width);
         }
     }
 
     fn set_kind(&mut self, kind: Kind) {
-        if self.node == 0 {
-            self.walk.set_kind(self.scope, kind);
+        if self.node.is_root {
+            self.walk.level(self.scope).set_kind(kind);
         }
     }
 
@@ -305,7 +173,7 @@ impl<'s> Value<'_, '_, 's> {
     /// escapes the digits cannot be located, so the shortest ones of the `f64` stand in.
     fn set_float(&mut self, value: f64) {
         let mut span = Span::default();
-        if self.node().wants_text {
+        if self.node.wants_text {
             let written = self.key_end.map(|key_end| number_after(self.walk.json, key_end));
             span = match written {
                 Some(digits) => self.walk.capture.keep(digits),
@@ -335,11 +203,12 @@ impl<'de> Visitor<'de> for Value<'_, 'de, '_> {
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
         self.set(Captured::Object);
         self.set_kind(Kind::Object);
-        let (node, scope) = (self.node(), self.scope);
-        while let Some(found) = map.next_key_seed(Name { node, json: self.walk.json })? {
+        let (scope, trie) = (self.scope, self.trie);
+        while let Some(found) = map.next_key_seed(Name { node: self.node, json: self.walk.json })? {
             match found {
                 Some((child, key_end)) => {
-                    map.next_value_seed(Value { walk: &mut *self.walk, scope, node: child, key_end })?;
+                    let node = trie.node(child);
+                    map.next_value_seed(Value { walk: &mut *self.walk, scope, trie, node, key_end })?;
                 }
                 None => map.next_value_seed(Skip)?,
             }
@@ -350,14 +219,12 @@ impl<'de> Visitor<'de> for Value<'_, 'de, '_> {
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut elements: A) -> Result<(), A::Error> {
         self.set(Captured::Array);
         self.set_kind(Kind::Array);
-        if self.node().points != Points::Here {
+        if self.node.points != Points::Here {
             while elements.next_element_seed(Skip)?.is_some() {}
             return Ok(());
         }
-        if let Some(points) = self.walk.capture.document_points.last_mut() {
-            points.found = true;
-        }
         while elements.next_element_seed(NextRow { walk: &mut *self.walk, scope: Scope::Point })?.is_some() {}
+        self.walk.capture.end_points(true);
         Ok(())
     }
 
@@ -438,60 +305,5 @@ impl<'de> Visitor<'de> for Name<'_, 'de> {
 
     fn visit_str<E: Error>(self, name: &str) -> Result<Self::Value, E> {
         Ok(self.node.child(name).map(|child| (child, None)))
-    }
-}
-
-/// Checks a value and keeps nothing of it.
-struct Skip;
-
-impl<'de> DeserializeSeed<'de> for Skip {
-    type Value = ();
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Skip {
-    type Value = ();
-
-    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("a JSON value")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while map.next_key_seed(Skip)?.is_some() {
-            map.next_value_seed(Skip)?;
-        }
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
-        while elements.next_element_seed(Skip)?.is_some() {}
-        Ok(())
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_i64<E: Error>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_u64<E: Error>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_str<E: Error>(self, _: &str) -> Result<(), E> {
-        Ok(())
     }
 }

@@ -10,6 +10,7 @@
 //!   nested at most 254 levels. Only `NaN`, `inf` and numbers beyond a double cost their own row
 //!   alone instead of the whole document.
 //! - Rows are numbered as they come in the message, from 0, refused and ignored ones included.
+mod capture;
 mod dead;
 mod json;
 mod locate;
@@ -18,6 +19,7 @@ mod repair;
 mod route;
 mod row;
 mod schema;
+mod skip;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -78,7 +80,8 @@ struct Compiled {
 impl Decoder {
     pub fn new(plan: &Plan) -> Self {
         let streams = plan.streams.iter().enumerate();
-        let schemas = streams.map(|(index, stream)| schema::Schema::new(StreamId(index as u16), stream)).collect();
+        let schemas =
+            streams.map(|(index, stream)| schema::Schema::new(StreamId(index as u16), stream)).collect();
         Decoder::with(Arc::new(Compiled { routes: route::Routes::new(plan), schemas }))
     }
 
@@ -103,7 +106,8 @@ impl Decoder {
             taken = true;
             let schema = &self.compiled.schemas[stream];
             let scratch = &mut self.scratch;
-            let mut job = payload::Job { schema, position, message, scratch, emit, dead, rows: 0, ignored: 0 };
+            let mut job =
+                payload::Job { schema, position, message, scratch, emit, dead, rows: 0, ignored: 0 };
             job.run();
             self.ignored_rows += job.ignored;
         }

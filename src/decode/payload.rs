@@ -5,7 +5,8 @@ use std::ops::Range;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::DeadRow;
-use super::json::{self, Capture, Captured};
+use super::capture::{Capture, Captured};
+use super::json;
 use super::locate;
 use super::repair;
 use super::row::{Refusal, Row, topic_level};
@@ -62,7 +63,8 @@ impl<E: FnMut(RecordRef<'_>)> Job<'_, E> {
         let trimmed = locate::trimmed(&payload[start..]);
         let whole = start + trimmed.start..start + trimmed.end;
         if whole.is_empty() {
-            let detail = "the payload is empty; send a JSON object, an array of objects, or one object a line";
+            let detail =
+                "the payload is empty; send a JSON object, an array of objects, or one object a line";
             return self.refuse_payload(Reason::Malformed, detail.to_owned(), 0..payload.len());
         }
         let Err(error) = self.document(whole.clone()) else { return };
@@ -121,12 +123,12 @@ impl<E: FnMut(RecordRef<'_>)> Job<'_, E> {
         let first_dead = self.dead.len();
         self.scratch.refused.clear();
         let mut points_start = 0;
-        for document in 0..self.scratch.capture.document_kinds.len() {
+        for document in 0..self.scratch.capture.documents.kinds.len() {
             if self.schema.point.is_none() {
                 self.row(Place { document, point: None }, 0, struck);
                 continue;
             }
-            let points = self.scratch.capture.document_points[document];
+            let points = self.scratch.capture.points_of[document];
             if points.found {
                 for point in points_start..points.end {
                     self.row(Place { document, point: Some(point - points_start) }, point, struck);
@@ -150,18 +152,22 @@ impl<E: FnMut(RecordRef<'_>)> Job<'_, E> {
         let Scratch { capture, key, values, bits, .. } = &mut *self.scratch;
         key.clear();
         values.clear();
-        let kinds = if place.point.is_some() { &capture.point_kinds[point] } else { &capture.document_kinds[place.document] };
-        let slots = self.schema.document.slots();
+        let (level, index) = match place.point {
+            Some(_) => (&capture.points, point),
+            None => (&capture.documents, place.document),
+        };
         let row = Row {
             schema: self.schema,
             message: self.message,
             capture,
-            document: &capture.documents[place.document * slots..][..slots],
+            document: capture.documents.row(place.document, self.schema.document.slots()),
             point: point_slots(self.schema, capture, point),
-            kind: *kinds,
+            kind: level.kinds[index],
         };
         match row.build(key, values) {
-            Ok(_) if struck.binary_search(&place).is_ok() => self.refuse(place, Reason::Malformed, STRUCK.to_owned()),
+            Ok(_) if struck.binary_search(&place).is_ok() => {
+                self.refuse(place, Reason::Malformed, STRUCK.to_owned())
+            }
             Ok(time) => {
                 let record = RecordRef {
                     stream: self.schema.stream,
@@ -232,7 +238,9 @@ impl<E: FnMut(RecordRef<'_>)> Job<'_, E> {
             match (points, stray) {
                 ([], true) if self.schema.point.is_some() => return None,
                 ([], true) => struck.push(whole.0),
-                (points, _) => struck.extend(points.iter().filter(|(_, n)| stray || *n > 0).map(|(place, _)| *place)),
+                (points, _) => {
+                    struck.extend(points.iter().filter(|(_, n)| stray || *n > 0).map(|(place, _)| *place))
+                }
             }
         }
         Some(struck)
@@ -243,7 +251,7 @@ const STRUCK: &str = "the row holds NaN, Infinity or a number beyond 1.8e308, wh
 
 fn point_slots<'c>(schema: &Schema, capture: &'c Capture, point: usize) -> &'c [Captured] {
     match &schema.point {
-        Some(points) => &capture.points[point * points.trie.slots()..][..points.trie.slots()],
+        Some(points) => capture.points.row(point, points.trie.slots()),
         None => &[],
     }
 }

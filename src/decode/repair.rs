@@ -49,7 +49,8 @@ fn string_len(json: &[u8]) -> usize {
 
 fn non_number_len(json: &[u8]) -> Option<usize> {
     let sign = usize::from(json[0] == b'-');
-    let starts = |word: &[u8]| json.get(sign..sign + word.len()).is_some_and(|s| s.eq_ignore_ascii_case(word));
+    let starts =
+        |word: &[u8]| json.get(sign..sign + word.len()).is_some_and(|s| s.eq_ignore_ascii_case(word));
     if let Some(word) = ["infinity", "inf", "nan"].into_iter().find(|word| starts(word.as_bytes())) {
         return Some(sign + word.len());
     }

@@ -25,7 +25,7 @@ enum Topics {
     All,
     /// HTTP: the stream named in the request's path.
     Named(Box<str>),
-    Filter(Box<str>),
+    Filter(Filter),
 }
 
 impl Routes {
@@ -42,7 +42,7 @@ impl Routes {
                 }
                 let topics = match (&source.kind, &stream_plan.topics) {
                     (SourceKind::Http(_), _) => Topics::Named(stream_plan.name.as_str().into()),
-                    (_, Some(filter)) => Topics::Filter(filter.as_str().into()),
+                    (_, Some(filter)) => Topics::Filter(Filter::new(filter)),
                     (_, None) => Topics::All,
                 };
                 routes.streams.push(Route { stream, topics });
@@ -60,33 +60,64 @@ impl Routes {
             .filter(move |route| match &route.topics {
                 Topics::All => true,
                 Topics::Named(name) => **name == *topic,
-                Topics::Filter(filter) => matches(filter, topic),
+                Topics::Filter(filter) => filter.matches(topic),
             })
             .map(|route| route.stream)
     }
 }
 
-/// MQTT 3.1.1, section 4.7: `+` is one level, a final `#` is its parent and everything below, and a
-/// filter that starts with a wildcard does not reach topics that start with `$`.
-fn matches(filter: &str, topic: &str) -> bool {
-    if topic.starts_with('$') && filter.starts_with(['+', '#']) {
-        return false;
+/// An MQTT topic filter taken apart (MQTT 3.1.1, section 4.7): `+` is one level, a final `#` is its
+/// parent and everything below.
+#[derive(Debug)]
+struct Filter {
+    levels: Vec<Level>,
+    /// Ends in `#`, which is not among the levels.
+    open: bool,
+}
+
+#[derive(Debug, PartialEq)]
+enum Level {
+    Any,
+    Named(Box<[u8]>),
+}
+
+impl Filter {
+    fn new(filter: &str) -> Self {
+        let (levels, open) = match filter.strip_suffix('#') {
+            Some(parent) => (parent.strip_suffix('/'), true),
+            None => (Some(filter), false),
+        };
+        let level =
+            |level| if level == "+" { Level::Any } else { Level::Named(Box::from(str::as_bytes(level))) };
+        Filter { levels: levels.map_or_else(Vec::new, |levels| levels.split('/').map(level).collect()), open }
     }
-    let mut levels = topic.split('/');
-    for wanted in filter.split('/') {
-        match (wanted, levels.next()) {
-            ("#", _) => return true,
-            ("+", Some(_)) => {}
-            (wanted, Some(level)) if wanted == level => {}
-            _ => return false,
+
+    fn matches(&self, topic: &str) -> bool {
+        // A filter that starts with a wildcard does not reach topics that start with `$`.
+        if topic.starts_with('$') && !matches!(self.levels.first(), Some(Level::Named(_))) {
+            return false;
         }
+        let mut rest = Some(topic.as_bytes());
+        for level in &self.levels {
+            let Some(levels) = rest else { return false };
+            let len = match level {
+                Level::Any => levels.iter().position(|&b| b == b'/').unwrap_or(levels.len()),
+                Level::Named(name) if levels.starts_with(name) => name.len(),
+                Level::Named(_) => return false,
+            };
+            rest = match levels.get(len) {
+                None => None,
+                Some(b'/') => Some(&levels[len + 1..]),
+                Some(_) => return false,
+            };
+        }
+        self.open || rest.is_none()
     }
-    levels.next().is_none()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::matches;
+    use super::Filter;
 
     /// The examples of MQTT 3.1.1, sections 4.7.1 and 4.7.2.
     #[test]
@@ -117,7 +148,7 @@ mod tests {
             ("a/b", "a", false),
         ];
         for (filter, topic, expected) in table {
-            assert_eq!(matches(filter, topic), expected, "{filter} on {topic}");
+            assert_eq!(Filter::new(filter).matches(topic), expected, "{filter} on {topic}");
         }
     }
 }

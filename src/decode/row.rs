@@ -1,6 +1,6 @@
 //! One row from captured values: key, time and columns, or the reason why not.
 
-use super::json::{Capture, Captured, Kind};
+use super::capture::{Capture, Captured, Kind};
 use super::repair::MARK;
 use super::schema::{Field, Origin, Schema, Shape, Time};
 use super::time::{self, TimeError};
@@ -75,7 +75,9 @@ impl<'a> Row<'a> {
             let labels = &self.schema.column_labels;
             return dead(
                 Reason::NoColumns,
-                format!("none of the columns has a value; send at least one of {labels}, or correct the columns' paths"),
+                format!(
+                    "none of the columns has a value; send at least one of {labels}, or correct the columns' paths"
+                ),
             );
         }
         Ok(time)
@@ -84,7 +86,7 @@ impl<'a> Row<'a> {
     /// A row is an object, unless a path says that the value itself is wanted.
     fn check_kind(&self) -> Result<(), Refusal> {
         let trie = self.schema.point.as_ref().map_or(&self.schema.document, |points| &points.trie);
-        if self.kind == Kind::Object || trie.node(0).slot.is_some() {
+        if self.kind == Kind::Object || trie.root().slot.is_some() {
             return Ok(());
         }
         let kind = if self.kind == Kind::Array { "an array" } else { "a bare value" };
@@ -117,12 +119,18 @@ impl<'a> Row<'a> {
             }
             Found::Bool(flag) => key.extend_from_slice(if flag { b"true" } else { b"false" }),
             Found::Absent | Found::Null => {
-                return dead(Reason::NoKey, format!("`{label}` is missing; send it, or correct the stream's `key`"));
+                return dead(
+                    Reason::NoKey,
+                    format!("`{label}` is missing; send it, or correct the stream's `key`"),
+                );
             }
             found => {
                 return dead(
                     Reason::NoKey,
-                    format!("`{label}` is {}; let the stream's `key` lead to a text or a number", found.describe()),
+                    format!(
+                        "`{label}` is {}; let the stream's `key` lead to a text or a number",
+                        found.describe()
+                    ),
                 );
             }
         }
@@ -143,7 +151,8 @@ impl<'a> Row<'a> {
             Time::Field { field, unit } => (field, *unit),
         };
         let found = self.find(field);
-        let refuse = |error: TimeError| dead(Reason::BadTime, format!("`{}` {} {error}", field.label, found.shown()));
+        let refuse =
+            |error: TimeError| dead(Reason::BadTime, format!("`{}` {} {error}", field.label, found.shown()));
         let parsed = match found {
             Found::Text(text) => time::parse_text(text, unit),
             Found::Int(count) => time::parse_integer(count, unit),
@@ -151,13 +160,20 @@ impl<'a> Row<'a> {
             Found::Absent | Found::Null => {
                 return dead(
                     Reason::BadTime,
-                    format!("`{}` is missing; send it, or set the stream's `time = \"arrival\"`", field.label),
+                    format!(
+                        "`{}` is missing; send it, or set the stream's `time = \"arrival\"`",
+                        field.label
+                    ),
                 );
             }
             Found::Bool(_) | Found::Object | Found::Array => {
                 return dead(
                     Reason::BadTime,
-                    format!("`{}` is {}; let the stream's `time` lead to a text or a number", field.label, found.describe()),
+                    format!(
+                        "`{}` is {}; let the stream's `time` lead to a text or a number",
+                        field.label,
+                        found.describe()
+                    ),
                 );
             }
         };
@@ -176,11 +192,14 @@ impl<'a> Row<'a> {
         let limit_s = limit_ns as f64 / 1e9;
         dead(
             Reason::Future,
-            format!("`{label}` is {ahead_s} s ahead of its arrival, {limit_s} s are allowed; set the device's clock, or raise the stream's `max_future`"),
+            format!(
+                "`{label}` is {ahead_s} s ahead of its arrival, {limit_s} s are allowed; set the device's clock, or raise the stream's `max_future`"
+            ),
         )
     }
 
     /// A column: missing and null are NaN, booleans 1 and 0.
+    #[inline]
     fn number(&self, field: &Field) -> Result<f32, Refusal> {
         let label = &field.label;
         let found = self.find(field);
@@ -197,7 +216,10 @@ impl<'a> Row<'a> {
             Found::Text(_) => {
                 return dead(
                     Reason::BadValue,
-                    format!("`{label}` is the text {}; send a JSON number, or null when there is no value", found.shown()),
+                    format!(
+                        "`{label}` is the text {}; send a JSON number, or null when there is no value",
+                        found.shown()
+                    ),
                 );
             }
             Found::Object | Found::Array => {
@@ -217,7 +239,9 @@ impl<'a> Row<'a> {
         if single.is_infinite() {
             return dead(
                 Reason::BadValue,
-                format!("`{label}` = {value:e} is beyond a 32-bit float (3.4e38); send null when there is no value"),
+                format!(
+                    "`{label}` = {value:e} is beyond a 32-bit float (3.4e38); send null when there is no value"
+                ),
             );
         }
         // Adding zero makes -0.0 the same value as 0.0, also in its bits.
@@ -230,7 +254,9 @@ impl<'a> Row<'a> {
             Origin::Document(slot) => self.document[*slot as usize],
             Origin::Point(slot) => self.point[*slot as usize],
             Origin::Constant(text) => return Found::Text(text),
-            Origin::Topic(level) => return topic_level(&self.message.topic, *level).map_or(Found::Absent, Found::Text),
+            Origin::Topic(level) => {
+                return topic_level(&self.message.topic, *level).map_or(Found::Absent, Found::Text);
+            }
         };
         match captured {
             Captured::Absent => Found::Absent,

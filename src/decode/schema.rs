@@ -87,7 +87,9 @@ impl Schema {
         }
         match &mut shape {
             Shape::Wide { columns } => columns.iter_mut().for_each(|column| slots.assign(column)),
-            Shape::Long { column, value, .. } => [column, value].into_iter().for_each(|field| slots.assign(field)),
+            Shape::Long { column, value, .. } => {
+                [column, value].into_iter().for_each(|field| slots.assign(field))
+            }
         }
         Schema {
             stream,

@@ -43,7 +43,9 @@ pub(super) fn parse_text(text: &str, unit: TimeUnit) -> Result<EventTime, TimeEr
 pub(super) fn parse_integer(count: i64, unit: TimeUnit) -> Result<EventTime, TimeError> {
     let ns = |scale| Nanos { ns: i128::from(count) * i128::from(scale), count: i128::from(count) };
     match nanos_per(unit) {
-        None => Err(TimeError::NumberForIso8601(likely_unit(i128::from(count)).unwrap_or("\"s\", \"ms\", \"us\" or \"ns\""))),
+        None => Err(TimeError::NumberForIso8601(
+            likely_unit(i128::from(count)).unwrap_or("\"s\", \"ms\", \"us\" or \"ns\""),
+        )),
         Some(scale) => ns(scale).in_range(),
     }
 }
@@ -87,7 +89,10 @@ fn likely_unit(count: i128) -> Option<&'static str> {
     const START_S: i128 = 1_000_000_000;
     const END_S: i128 = END_NS as i128 / 1_000_000_000;
     let units = [("\"s\"", 1), ("\"ms\"", 1_000), ("\"us\"", 1_000_000), ("\"ns\"", 1_000_000_000_i128)];
-    units.into_iter().find(|(_, per_s)| (START_S * per_s..END_S * per_s).contains(&count)).map(|(name, _)| name)
+    units
+        .into_iter()
+        .find(|(_, per_s)| (START_S * per_s..END_S * per_s).contains(&count))
+        .map(|(name, _)| name)
 }
 
 fn nanos_per(unit: TimeUnit) -> Option<i64> {
@@ -176,11 +181,14 @@ mod tests {
     #[test]
     fn fractions_are_exact_where_a_float_is_not() {
         assert_eq!(seconds("1712345678.123456789"), Ok(1_712_345_678_123_456_789));
-        assert_ne!((1_712_345_678.123_456_789_f64 * 1e9) as i64, 1_712_345_678_123_456_789);
+        assert_ne!(("1712345678.123456789".parse::<f64>().unwrap() * 1e9) as i64, 1_712_345_678_123_456_789);
         assert_eq!(seconds("1.712345678123456789e9"), Ok(1_712_345_678_123_456_789));
         assert_eq!(seconds("1712345678.1234567899"), Ok(1_712_345_678_123_456_789));
         assert_eq!(parse_text("1712345678123.5", TimeUnit::Millis), Ok(EventTime(1_712_345_678_123_500_000)));
-        assert_eq!(parse_text("17123456781235E-1", TimeUnit::Millis), Ok(EventTime(1_712_345_678_123_500_000)));
+        assert_eq!(
+            parse_text("17123456781235E-1", TimeUnit::Millis),
+            Ok(EventTime(1_712_345_678_123_500_000))
+        );
     }
 
     #[test]
@@ -207,7 +215,9 @@ mod tests {
 
     #[test]
     fn what_is_no_number_is_refused() {
-        for text in ["", "-", ".", "1.", ".5", "+1", "1e", "1e+", "0x10", "1_000", "1 ", "NaN", "inf", "1.5.5", "１"] {
+        for text in
+            ["", "-", ".", "1.", ".5", "+1", "1e", "1e+", "0x10", "1_000", "1 ", "NaN", "inf", "1.5.5", "１"]
+        {
             assert_eq!(seconds(text), Err(TimeError::NotANumber("seconds")), "{text:?}");
         }
         for text in ["1e999999999999999999999", "-1", "0e99999999", "1e-400", "9".repeat(1000).as_str()] {

@@ -21,6 +21,7 @@ pub(super) struct Node {
     /// Slots of this node and everything below it.
     pub subtree: Range<u16>,
     pub points: Points,
+    pub is_root: bool,
 }
 
 /// Where the array of points is, seen from a node.
@@ -38,6 +39,7 @@ impl Node {
         self.children.get(name).copied()
     }
 
+    #[inline]
     pub fn is_leaf(&self) -> bool {
         self.children.is_empty()
     }
@@ -47,6 +49,10 @@ impl Trie {
     #[inline]
     pub fn node(&self, index: u16) -> &Node {
         &self.nodes[index as usize]
+    }
+
+    pub fn root(&self) -> &Node {
+        self.node(0)
     }
 
     /// Number of slots; slots are numbered so that each subtree's are contiguous.
@@ -65,7 +71,10 @@ pub(super) struct TrieBuilder {
 
 impl TrieBuilder {
     pub fn new() -> Self {
-        TrieBuilder { trie: Trie { nodes: vec![Node::default()], slots: 0 }, fields: Vec::new() }
+        TrieBuilder {
+            trie: Trie { nodes: vec![Node { is_root: true, ..Node::default() }], slots: 0 },
+            fields: Vec::new(),
+        }
     }
 
     /// Adds a field and returns its number for [`TrieBuilder::build`]. Equal paths share a slot.
@@ -87,7 +96,8 @@ impl TrieBuilder {
     /// The tree, and the slot of each added field.
     pub fn build(mut self) -> (Trie, Vec<u16>) {
         self.number(0);
-        let slots = self.fields.iter().map(|&node| self.trie.nodes[node as usize].slot.unwrap_or(0)).collect();
+        let slots =
+            self.fields.iter().map(|&node| self.trie.nodes[node as usize].slot.unwrap_or(0)).collect();
         (self.trie, slots)
     }
 

@@ -40,10 +40,15 @@ fn a_line_says_everything() {
     assert!(file.append(&entry(3, 1, b"{\"temp\":\"x\"}\n")).unwrap());
     let no_stream = DeadEntry { stream: None, reason: Reason::NoStream, ..entry(4, 0, b"\xff\x00") };
     assert!(file.append(&no_stream).unwrap());
-    let values = Content::Values { key: b"p7", time: EventTime(1_740_830_399_000_000_000), values: &[1.5, f32::NAN] };
+    let values =
+        Content::Values { key: b"p7", time: EventTime(1_740_830_399_000_000_000), values: &[1.5, f32::NAN] };
     assert!(file.append(&DeadEntry { reason: Reason::Late, content: values, ..entry(5, 0, b"") }).unwrap());
     file.flush().unwrap();
-    insta::assert_snapshot!(fs::read_to_string(&path).unwrap(), @"");
+    insta::assert_snapshot!(fs::read_to_string(&path).unwrap(), @r#"
+    {"position":3,"row":1,"stream":"pumps","source":"plant","topic":"a/b","arrival":"2025-03-01T12:00:00.000000001Z","arrival_ns":1740830400000000001,"reason":"bad_value","detail":"`temp` is the text \"x\"","payload":"{\"temp\":\"x\"}\n"}
+    {"position":4,"row":0,"source":"plant","topic":"a/b","arrival":"2025-03-01T12:00:00.000000001Z","arrival_ns":1740830400000000001,"reason":"no_stream","detail":"`temp` is the text \"x\"","payload_base64":"/wA="}
+    {"position":5,"row":0,"stream":"pumps","source":"plant","topic":"a/b","arrival":"2025-03-01T12:00:00.000000001Z","arrival_ns":1740830400000000001,"reason":"late","detail":"`temp` is the text \"x\"","key":"p7","time":"2025-03-01T11:59:59.000000000Z","values":[1.5,null]}
+    "#);
 }
 
 #[test]
@@ -55,7 +60,10 @@ fn a_replay_adds_only_what_is_not_there() {
         assert!(file.append(&entry(1, row, b"x")).unwrap());
     }
     assert!(!file.append(&entry(1, 2, b"x")).unwrap(), "the same row twice");
-    assert!(file.append(&DeadEntry { stream: Some("fans"), ..entry(1, 2, b"x") }).unwrap(), "another stream's row");
+    assert!(
+        file.append(&DeadEntry { stream: Some("fans"), ..entry(1, 2, b"x") }).unwrap(),
+        "another stream's row"
+    );
     drop(file);
     let mut file = DeadLetters::open(&path, ROTATE_BYTES).unwrap();
     assert!(!file.append(&entry(1, 0, b"x")).unwrap());
@@ -128,7 +136,8 @@ fn long_payloads_are_cut_between_characters() {
         assert_eq!(line["payload"].as_str().unwrap(), &text[..MAX_PAYLOAD_BYTES - 1]);
     }
     assert_eq!(lines[0]["payload_cut_from_bytes"], text.len());
-    let decoded = base64::engine::general_purpose::STANDARD.decode(lines[2]["payload_base64"].as_str().unwrap());
+    let decoded =
+        base64::engine::general_purpose::STANDARD.decode(lines[2]["payload_base64"].as_str().unwrap());
     assert_eq!(decoded.unwrap().len(), MAX_PAYLOAD_BYTES);
     assert_eq!(lines[3]["payload"], exact);
     assert_eq!(lines[3]["payload_cut_from_bytes"], Value::Null);
@@ -139,5 +148,9 @@ fn long_payloads_are_cut_between_characters() {
 fn an_unwritable_file_says_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let error = DeadLetters::open(&folder.path().join("no/such/file"), ROTATE_BYTES).unwrap_err().to_string();
-    assert!(error.contains("cannot be opened") && error.ends_with("free disk space or correct its owner and mode"), "{error}");
+    assert!(
+        error.contains("cannot be opened")
+            && error.ends_with("free disk space or correct its owner and mode"),
+        "{error}"
+    );
 }

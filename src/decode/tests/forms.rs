@@ -12,7 +12,8 @@ fn values(events: &[Event]) -> Vec<Vec<Option<f32>>> {
 
 #[test]
 fn one_object() {
-    let (events, dead) = decode(pumps(), r#" {"vib":{"rms":-1.5e0,"x":[1]},"temp":21,"ts":1740830400123,"s":"\"}"} "#);
+    let (events, dead) =
+        decode(pumps(), r#" {"vib":{"rms":-1.5e0,"x":[1]},"temp":21,"ts":1740830400123,"s":"\"}"} "#);
     assert_eq!(dead, []);
     assert_eq!(events.len(), 1);
     assert_eq!((events[0].key.as_str(), events[0].time, events[0].row), ("p7", 1_740_830_400_123_000_000, 0));
@@ -43,7 +44,8 @@ fn minus_zero_is_zero_and_columns_do_not_trade_places() {
 
 #[test]
 fn of_equal_names_the_last_counts_as_in_serde_json() {
-    let (events, _) = decode(pumps(), r#"{"ts":1,"vib":{"rms":5},"temp":1,"temp":2,"vib":{},"ts":1740830400000}"#);
+    let (events, _) =
+        decode(pumps(), r#"{"ts":1,"vib":{"rms":5},"temp":1,"temp":2,"vib":{},"ts":1740830400000}"#);
     assert_eq!(values(&events), [[Some(2.0), None]]);
     assert_eq!(events[0].time, NOW_NS);
     let wide = points(|points| Layout::Wide { points });
@@ -68,9 +70,18 @@ fn escaped_names_and_a_byte_order_mark() {
 fn keys_of_every_kind() {
     let mut stream = pumps();
     stream.key = json_path("id");
-    let keys = [("\"a\"", "a"), ("12", "12"), ("-0", "-0"), ("1.50", "1.50"), ("1E2", "1E2"), ("true", "true"), ("18446744073709551615", "18446744073709551615")];
+    let keys = [
+        ("\"a\"", "a"),
+        ("12", "12"),
+        ("-0", "-0"),
+        ("1.50", "1.50"),
+        ("1E2", "1E2"),
+        ("true", "true"),
+        ("18446744073709551615", "18446744073709551615"),
+    ];
     for (json, key) in keys {
-        let (events, dead) = decode(stream.clone(), format!(r#"{{ "id" : {json} ,"ts":1740830400000,"temp":1}}"#));
+        let (events, dead) =
+            decode(stream.clone(), format!(r#"{{ "id" : {json} ,"ts":1740830400000,"temp":1}}"#));
         assert_eq!(dead, [], "{json}");
         assert_eq!(events[0].key, key);
     }
@@ -148,7 +159,8 @@ fn long_layout_from_the_topic() {
 
 #[test]
 fn long_layout_from_fields_inside_points() {
-    let mut stream = points(|points| Layout::Long { column: json_path("name"), value: json_path("val"), points });
+    let mut stream =
+        points(|points| Layout::Long { column: json_path("name"), value: json_path("val"), points });
     stream.time = TimePlan::Field { path: json_path("$.ts"), unit: TimeUnit::Seconds };
     let payload = r#"{"batch":{"points":[{"name":"temp","val":1},{"name":"other","val":"x"},{"name":"vib.rms","val":2},{"val":3},{"name":7,"val":3}]},"ts":1740830400.25}"#;
     let mut decoder = Decoder::new(&plan(vec![stream]));
@@ -156,7 +168,10 @@ fn long_layout_from_fields_inside_points() {
     let (events, dead) = run(&mut decoder, &message);
     assert_eq!(values(&events), [[Some(1.0), None], [None, Some(2.0)]]);
     assert!(events.iter().all(|event| event.time == NOW_NS + 250_000_000));
-    assert_eq!(dead.iter().map(|d| (d.row, d.reason)).collect::<Vec<_>>(), [(3, Reason::NoColumns), (4, Reason::NoColumns)]);
+    assert_eq!(
+        dead.iter().map(|d| (d.row, d.reason)).collect::<Vec<_>>(),
+        [(3, Reason::NoColumns), (4, Reason::NoColumns)]
+    );
     assert_eq!(decoder.ignored_rows(), 1);
     let report = decoder.report(&message);
     assert_eq!((report.accepted, report.rejected.len(), report.rejected[0].row), (3, 2, 3));
@@ -175,7 +190,8 @@ fn several_streams_take_one_message_and_http_goes_by_name() {
     assert_eq!(streams(&run(&mut decoder, &message("plant", TOPIC, payload)).0), [0, 1]);
     assert_eq!(streams(&run(&mut decoder, &message("plant", "x", payload)).0), [0]);
     assert_eq!(streams(&run(&mut decoder, &message("api", "pumps", payload)).0), [1]);
-    let (_, dead) = run(&mut decoder, &message("plant", TOPIC, r#"{"id":1,"ts":1740830400000,"vib":{"rms":1}}"#));
+    let (_, dead) =
+        run(&mut decoder, &message("plant", TOPIC, r#"{"id":1,"ts":1740830400000,"vib":{"rms":1}}"#));
     assert_eq!(dead.iter().map(|row| row.stream.unwrap().0).collect::<Vec<_>>(), [0]);
     assert_eq!(decoder.stream_name(dead[0].stream.unwrap()), "fans");
 }

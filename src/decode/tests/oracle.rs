@@ -44,7 +44,8 @@ fn expected(row: &Value) -> Result<(String, i64, Vec<Option<f32>>), Reason> {
 
 /// By way of plain decimal text, cut at the nanosecond.
 fn nanos_of_millis(text: &str) -> Option<i64> {
-    let plain = if text.contains(['e', 'E']) { format!("{}", text.parse::<f64>().ok()?) } else { text.to_owned() };
+    let plain =
+        if text.contains(['e', 'E']) { format!("{}", text.parse::<f64>().ok()?) } else { text.to_owned() };
     let (whole, fraction) = plain.split_once('.').unwrap_or((&plain, ""));
     let fraction: String = fraction.chars().chain("000000".chars()).take(6).collect();
     let ns = format!("{whole}{fraction}").parse::<i64>().ok()?;
@@ -80,8 +81,8 @@ fn time() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// Rows in which every field may be absent, of any type, in any order, beside unknown ones.
-fn row() -> impl Strategy<Value = String> {
+/// The members of a row: every field may be absent, of any type, repeated, in any order, beside unknown ones.
+fn members() -> impl Strategy<Value = Vec<(String, Value)>> {
     let member = prop_oneof![
         3 => time().prop_map(|value| ("ts".to_owned(), value)),
         3 => value().prop_map(|value| ("temp".to_owned(), value)),
@@ -90,11 +91,17 @@ fn row() -> impl Strategy<Value = String> {
         1 => value().prop_map(|value| ("vib".to_owned(), value)),
         1 => (".{0,6}", value()),
     ];
-    (prop::collection::vec(member, 2..9), any::<bool>()).prop_map(|(members, pretty)| {
-        // Names may repeat: written out by hand, since a map would drop them.
-        let text: Vec<String> = members.iter().map(|(name, value)| format!("{}:{value}", json!(name))).collect();
-        format!("{{{}}}", text.join(if pretty { " , " } else { "," }))
-    })
+    prop::collection::vec(member, 2..9)
+}
+
+/// Written member by member, since a map would drop repeated names.
+fn text_of(members: &[(String, Value)], comma: &str) -> String {
+    let text: Vec<String> = members.iter().map(|(name, value)| format!("{}:{value}", json!(name))).collect();
+    format!("{{{}}}", text.join(comma))
+}
+
+fn row() -> impl Strategy<Value = String> {
+    (members(), prop::sample::select(vec![",", " , "])).prop_map(|(members, comma)| text_of(&members, comma))
 }
 
 fn broken_row() -> impl Strategy<Value = String> {
@@ -111,8 +118,10 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn a_row_is_what_serde_json_says(text in row()) {
-        let tree: Value = serde_json::from_str(&text).unwrap();
+    fn a_row_is_what_serde_json_says(members in members()) {
+        let text = text_of(&members, ",");
+        // Not parsed again from the text: serde_json rounds the last digit of some floats.
+        let tree = Value::Object(Map::from_iter(members));
         let (events, dead) = decode(keyed(), &text);
         match expected(&tree) {
             Ok((key, time, values)) => {
@@ -212,11 +221,60 @@ proptest! {
 #[test]
 fn the_grammar_is_serde_json_s() {
     let values = [
-        "0", "-0", "00", "01", "-01", "-", "+1", "1.", ".5", "1.0", "1e5", "1e", "1e+", "1E-5", "1e5.5", "0x1", "1_0", "\"\"",
-        "\"\\u0041\"", "\"\\u00\"", "\"\\ud800\"", "\"\\ud83d\\ude00\"", "\"\\x\"", "\"\t\"", "\"\\/\"", "tru", "true", "nul",
-        "null", "Null", "[1,]", "[,1]", "[1 2]", "[]", "{}", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{a:1}", "{1:1}", "'a'",
-        "1 //x", "/**/1", "\u{a0}1", "\"\u{7f}\"", "1\u{c}", "[[[[[[]]]]]]", "[[[[[[]]]]]", "123456789012345678901234567890",
-        "1.7976931348623157e308", "5e-324", "1e-400", "-9223372036854775808", "9223372036854775808",
+        "0",
+        "-0",
+        "00",
+        "01",
+        "-01",
+        "-",
+        "+1",
+        "1.",
+        ".5",
+        "1.0",
+        "1e5",
+        "1e",
+        "1e+",
+        "1E-5",
+        "1e5.5",
+        "0x1",
+        "1_0",
+        "\"\"",
+        "\"\\u0041\"",
+        "\"\\u00\"",
+        "\"\\ud800\"",
+        "\"\\ud83d\\ude00\"",
+        "\"\\x\"",
+        "\"\t\"",
+        "\"\\/\"",
+        "tru",
+        "true",
+        "nul",
+        "null",
+        "Null",
+        "[1,]",
+        "[,1]",
+        "[1 2]",
+        "[]",
+        "{}",
+        "{\"a\"}",
+        "{\"a\":}",
+        "{\"a\":1,}",
+        "{a:1}",
+        "{1:1}",
+        "'a'",
+        "1 //x",
+        "/**/1",
+        "\u{a0}1",
+        "\"\u{7f}\"",
+        "1\u{c}",
+        "[[[[[[]]]]]]",
+        "[[[[[[]]]]]",
+        "123456789012345678901234567890",
+        "1.7976931348623157e308",
+        "5e-324",
+        "1e-400",
+        "-9223372036854775808",
+        "9223372036854775808",
     ];
     for value in values {
         for place in ["x", "temp"] {
