@@ -3,11 +3,10 @@
 //! Clocks are read once a batch and stage, never per event; the histogram entry is weighted by the
 //! number of items (`record_n`), so the counts are per event.
 
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Instant;
 
 use hdrhistogram::Histogram;
-use hdrhistogram::sync::{Recorder, SyncHistogram};
 
 use crate::types::{Receipt, Segment};
 
@@ -96,38 +95,53 @@ pub struct StageSummary {
 }
 
 /// Histograms of all stages, 1 ns to 1 hour at 2 significant digits.
-#[derive(Clone)]
+///
+/// Each recorder has a histogram of its own behind a lock that only a reader ever contends for, taken
+/// once a batch. (hdrhistogram's lock-free `Recorder` hands its counts over only when it records again,
+/// so the last batch before a pause would not be seen.)
+#[derive(Clone, Default)]
 pub struct Latency {
-    stages: Arc<Vec<Mutex<SyncHistogram<u64>>>>,
+    recorders: Arc<Mutex<Vec<(Stage, Shared)>>>,
 }
+
+type Shared = Arc<Mutex<Histogram<u64>>>;
 
 const HIGHEST_NS: u64 = 3_600_000_000_000;
 
-impl Default for Latency {
-    fn default() -> Self {
-        Self::new()
-    }
+fn empty() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, HIGHEST_NS, 2).expect("constant bounds are valid")
+}
+
+/// A histogram is whole after every operation, so a poisoned lock is as good as a sound one.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 impl Latency {
     pub fn new() -> Self {
-        let one = || {
-            let bounds = Histogram::new_with_bounds(1, HIGHEST_NS, 2);
-            Mutex::new(SyncHistogram::from(bounds.expect("constant bounds are valid")))
-        };
-        Latency { stages: Arc::new(Stage::ALL.iter().map(|_| one()).collect()) }
+        Self::default()
     }
 
-    /// A recorder for one thread. Recording takes no lock.
+    /// A recorder for one thread.
     pub fn recorder(&self, stage: Stage) -> StageRecorder {
-        let histogram = self.stages[stage as usize].lock().unwrap_or_else(|e| e.into_inner());
-        StageRecorder { recorder: histogram.recorder() }
+        let histogram = Arc::new(Mutex::new(empty()));
+        lock(&self.recorders).push((stage, histogram.clone()));
+        StageRecorder { histogram }
+    }
+
+    fn merged(&self, stage: Stage) -> Histogram<u64> {
+        let mut all = empty();
+        for (of, histogram) in lock(&self.recorders).iter() {
+            if *of == stage {
+                // Same bounds and precision everywhere.
+                let _ = all.add(&*lock(histogram));
+            }
+        }
+        all
     }
 
     pub fn summary(&self, stage: Stage) -> StageSummary {
-        let mut histogram = self.stages[stage as usize].lock().unwrap_or_else(|e| e.into_inner());
-        // An idle recorder would stall a plain `refresh` until its next event.
-        histogram.refresh_timeout(Duration::from_millis(5));
+        let histogram = self.merged(stage);
         StageSummary {
             count: histogram.len(),
             latency_ns_p50: histogram.value_at_quantile(0.50),
@@ -141,8 +155,7 @@ impl Latency {
     /// How many took at most each of `upper_ns` (ascending), for `/metrics`. A value whose resolution
     /// reaches over a bound counts above it: a bucket never promises more than was measured.
     pub fn buckets(&self, stage: Stage, upper_ns: &[u64]) -> StageBuckets {
-        let mut histogram = self.stages[stage as usize].lock().unwrap_or_else(|e| e.into_inner());
-        histogram.refresh_timeout(Duration::from_millis(5));
+        let histogram = self.merged(stage);
         let mut counts = vec![0; upper_ns.len() + 1];
         for value in histogram.iter_recorded() {
             let bucket = upper_ns.partition_point(|&bound| bound < value.value_iterated_to());
@@ -163,15 +176,21 @@ pub struct StageBuckets {
 }
 
 pub struct StageRecorder {
-    recorder: Recorder<u64>,
+    histogram: Shared,
 }
 
 impl StageRecorder {
     /// `items` events each took `ns` in this stage.
     pub fn record(&mut self, ns: i64, items: u64) {
         if items > 0 {
-            self.recorder.saturating_record_n(ns.max(1) as u64, items);
+            lock(&self.histogram).saturating_record_n(ns.max(1) as u64, items);
         }
+    }
+
+    /// One event each took these.
+    pub fn record_each(&mut self, all_ns: impl Iterator<Item = i64>) {
+        let mut histogram = lock(&self.histogram);
+        all_ns.for_each(|ns| histogram.saturating_record(ns.max(1) as u64));
     }
 }
 
@@ -209,5 +228,33 @@ impl ReceiptBuilder {
 
     pub fn finish(self) -> Receipt {
         self.receipt
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_recorded_last_is_seen_by_an_idle_box() {
+        let latency = Latency::new();
+        let (mut a, mut b) = (latency.recorder(Stage::Score), latency.recorder(Stage::Score));
+        a.record(1_000, 10);
+        b.record_each([2_000_000, 3_000_000].into_iter());
+        let seen = latency.summary(Stage::Score);
+        assert_eq!(seen.count, 12);
+        assert!((1_000..1_010).contains(&seen.latency_ns_p50), "{seen:?}");
+        assert!((3_000_000..3_030_000).contains(&seen.latency_ns_max), "{seen:?}");
+        assert_eq!(latency.summary(Stage::Log).count, 0);
+    }
+
+    #[test]
+    fn receipts_add_up_even_where_clocks_step_back() {
+        let receipt = ReceiptBuilder::from(100).until("a", 150).until("b", 140).until("c", 250).finish();
+        assert_eq!(receipt.total_ns, 150);
+        assert_eq!(receipt.segments.iter().map(|s| s.ns).sum::<u64>(), receipt.total_ns);
+        assert_eq!(receipt.end_ns - receipt.start_ns, receipt.total_ns as i64);
+        let more = ReceiptBuilder::extend(receipt).until("d", 300).finish();
+        assert_eq!((more.total_ns, more.end_ns), (200, 300));
     }
 }

@@ -126,9 +126,7 @@ impl LogStation {
         if answer.is_err() || messages.is_empty() {
             return true;
         }
-        for message in &messages {
-            self.recorders.receive.record(log_start_ns - message.arrival.0, 1);
-        }
+        self.recorders.receive.record_each(messages.iter().map(|m| log_start_ns - m.arrival.0));
         self.recorders.log.record(logged_ns - log_start_ns, messages.len() as u64);
         self.next.blocking_send(Logged::Messages { first, messages, log_start_ns, logged_ns }).is_ok()
     }
