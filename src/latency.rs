@@ -137,6 +137,29 @@ impl Latency {
             latency_ns_sum: (histogram.mean() * histogram.len() as f64) as u64,
         }
     }
+
+    /// How many took at most each of `upper_ns` (ascending), for `/metrics`. A value whose resolution
+    /// reaches over a bound counts above it: a bucket never promises more than was measured.
+    pub fn buckets(&self, stage: Stage, upper_ns: &[u64]) -> StageBuckets {
+        let mut histogram = self.stages[stage as usize].lock().unwrap_or_else(|e| e.into_inner());
+        histogram.refresh_timeout(Duration::from_millis(5));
+        let mut counts = vec![0; upper_ns.len() + 1];
+        for value in histogram.iter_recorded() {
+            let bucket = upper_ns.partition_point(|&bound| bound < value.value_iterated_to());
+            counts[bucket] += value.count_at_value();
+        }
+        let sum_ns = histogram.mean() * histogram.len() as f64;
+        StageBuckets { counts, count: histogram.len(), sum_ns }
+    }
+}
+
+/// See [`Latency::buckets`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct StageBuckets {
+    /// Not cumulative; the last one holds what lies above the highest bound.
+    pub counts: Vec<u64>,
+    pub count: u64,
+    pub sum_ns: f64,
 }
 
 pub struct StageRecorder {
