@@ -1,0 +1,99 @@
+//! The page's view of the stored alerts. The pipeline adapts the outbox to it.
+
+use serde::Serialize;
+
+use crate::types::Alert;
+
+/// What a page asks of the stored alerts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AlertQuery {
+    /// Revisions, newest first, stored before `before` (an [`AlertRow::seq`]) if given.
+    Page { before: Option<i64>, limit: usize, stream: Option<String>, key: Option<String> },
+    /// Every revision of one alert, first to last.
+    One { id: String },
+    /// The latest revision of every alert still raised, earliest onset first.
+    Open,
+}
+
+/// Reads stored alerts. May block: called on threads that may. The error text is shown to the operator.
+pub struct AlertsView {
+    pub page: Box<dyn Fn(AlertQuery) -> Result<Vec<AlertRow>, String> + Send + Sync>,
+}
+
+/// One revision of an alert as stored, and who was told.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AlertRow {
+    /// Order of storing.
+    pub seq: i64,
+    /// Wall time, ns.
+    pub stored_at_ns: i64,
+    pub alert: Alert,
+    pub deliveries: Vec<DeliveryRow>,
+}
+
+/// Where one receiver stands with one revision.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DeliveryRow {
+    pub receiver: String,
+    pub state: DeliveryState,
+    pub attempts: u32,
+    pub last_status: Option<u16>,
+    pub last_error: Option<String>,
+    /// From the durable outbox to the 2xx, all attempts included.
+    pub stored_to_2xx_ns: Option<i64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryState {
+    Pending,
+    Delivered,
+    Failed,
+}
+
+/// What a stretch of the receipt was spent on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SegmentKind {
+    /// By design or by absence, not by Eddy's work: the watermark's wait, the time Eddy was away.
+    Outside,
+    /// In a queue of Eddy's.
+    Waiting,
+    Computing,
+    /// To another thread, a disk, a receiver.
+    Moving,
+}
+
+impl SegmentKind {
+    pub fn of(stage: &str) -> Self {
+        match stage {
+            "recovery" => SegmentKind::Outside,
+            "receive" | "log" | "outbox" | "deliver" => SegmentKind::Moving,
+            _ if stage.starts_with("wait") => SegmentKind::Outside,
+            _ if stage.starts_with("queue") => SegmentKind::Waiting,
+            _ => SegmentKind::Computing,
+        }
+    }
+}
+
+/// A row as the API and the page show it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AlertEntry {
+    #[serde(flatten)]
+    pub row: AlertRow,
+    /// The receipt's stretches that are Eddy's own: its total without the `Outside` ones.
+    pub eddy_ns: u64,
+    /// From the arrival of the window's last event to the first receiver's 2xx.
+    pub total_to_2xx_ns: Option<u64>,
+}
+
+impl From<AlertRow> for AlertEntry {
+    fn from(row: AlertRow) -> Self {
+        let receipt = &row.alert.receipt;
+        let own = receipt.segments.iter().filter(|s| SegmentKind::of(&s.stage) != SegmentKind::Outside);
+        let eddy_ns = own.map(|segment| segment.ns).sum();
+        let first_2xx = row.deliveries.iter().filter_map(|delivery| delivery.stored_to_2xx_ns).min();
+        let total_to_2xx_ns = first_2xx.map(|ns| receipt.total_ns + ns.max(0) as u64);
+        AlertEntry { row, eddy_ns, total_to_2xx_ns }
+    }
+}

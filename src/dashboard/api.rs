@@ -1,0 +1,298 @@
+//! The JSON API. Every error is `{"error", "remedy"}`.
+
+use axum::Json;
+use axum::extract::{FromRequestParts, Path, Query, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::task::spawn_blocking;
+
+use super::AppState;
+use super::alerts::{AlertEntry, AlertQuery};
+use super::key::KeyView;
+use super::sampler::Frame;
+use super::snapshot;
+use super::{chart as charts, page};
+use crate::metrics::{self, Format};
+use crate::types::StreamId;
+
+/// An answer that is not what was asked for, and what to do about it.
+#[derive(Debug)]
+pub struct ApiError {
+    status: StatusCode,
+    error: String,
+    remedy: String,
+}
+
+#[derive(Serialize)]
+struct ErrorBody<'a> {
+    error: &'a str,
+    remedy: &'a str,
+}
+
+impl ApiError {
+    pub fn new(status: StatusCode, error: impl Into<String>, remedy: impl Into<String>) -> Self {
+        ApiError { status, error: error.into(), remedy: remedy.into() }
+    }
+
+    fn bad(error: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, error, remedy)
+    }
+
+    pub fn internal(error: impl ToString, remedy: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string(), remedy)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        (self.status, Json(ErrorBody { error: &self.error, remedy: &self.remedy })).into_response()
+    }
+}
+
+/// The query string. Unlike [`Query`] it refuses in JSON.
+pub struct Params<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let parsed = Query::try_from_uri(&parts.uri);
+        parsed.map(|Query(query)| Params(query)).map_err(|error| {
+            ApiError::bad(format!("the query cannot be read: {error}"), "give each name once, percent-encoded")
+        })
+    }
+}
+
+pub type Answer = Result<Response, ApiError>;
+
+/// Runs what blocks (histograms, SQLite, rendering) off the threads that serve connections.
+pub async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    spawn_blocking(work).await.unwrap_or_else(|error| Err(ApiError::internal(error, "reload; if it stays, look at the log")))
+}
+
+pub async fn not_found() -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, "there is nothing at this address", "start from / or /api/v1/status")
+}
+
+pub async fn not_allowed() -> ApiError {
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "this address is only read", "use GET")
+}
+
+pub async fn livez() -> &'static str {
+    "ok\n"
+}
+
+/// Machines read the code, humans `?verbose`.
+pub async fn readyz(State(state): State<AppState>, Params(query): Params<Vec<(String, String)>>) -> Response {
+    use std::sync::atomic::Ordering::Relaxed;
+    let status = &state.parts.status;
+    let ready = status.ready.load(Relaxed);
+    let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    if !query.iter().any(|(name, _)| name == "verbose") {
+        return (code, if ready { "ok\n" } else { "not ready\n" }).into_response();
+    }
+    let line = |ok: bool, what: &str| format!("[{}] {what}\n", if ok { '+' } else { '-' });
+    let mut text = line(!status.recovering.load(Relaxed), "recovered");
+    text += &line(status.log_safe.load(Relaxed), "log can be written");
+    for source in &status.sources {
+        text += &line(source.connected.load(Relaxed), &format!("source {} connected", source.name));
+    }
+    text += &line(ready, "ready");
+    (code, text).into_response()
+}
+
+pub async fn metrics(State(state): State<AppState>, headers: HeaderMap) -> Answer {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let format = Format::negotiate(accept);
+    let parts = state.parts;
+    let text = blocking(move || {
+        let now_ns = parts.clock.now_ns();
+        Ok(metrics::render(&parts.plan, &parts.status, &parts.latency, now_ns, format))
+    })
+    .await?;
+    Ok(([(header::CONTENT_TYPE, format.content_type())], text).into_response())
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct SeqQuery {
+    seq: Option<String>,
+}
+
+/// The newest frame, or the one of `seq`.
+fn frame(state: &AppState, query: &SeqQuery) -> Result<std::sync::Arc<Frame>, ApiError> {
+    let Some(seq) = &query.seq else { return Ok(state.frames.newest()) };
+    let seq: u64 = whole("seq", seq)?;
+    state.frames.get(seq).ok_or_else(|| {
+        let error = format!("snapshot {seq} is not kept");
+        ApiError::new(StatusCode::GONE, error, "leave seq out for the newest; about a minute of them is kept")
+    })
+}
+
+fn whole<T: std::str::FromStr>(name: &str, text: &str) -> Result<T, ApiError> {
+    text.parse().map_err(|_| ApiError::bad(format!("{name} is not a whole number"), format!("write {name}=123")))
+}
+
+pub async fn status(State(state): State<AppState>, Params(query): Params<SeqQuery>) -> Answer {
+    let text = frame(&state, &query)?.text.clone();
+    Ok(([(header::CONTENT_TYPE, "application/json")], text).into_response())
+}
+
+pub async fn latency(State(state): State<AppState>, Params(query): Params<SeqQuery>) -> Answer {
+    let frame = frame(&state, &query)?;
+    Ok(Json(json!({"seq": frame.snapshot.seq, "stages": frame.snapshot.stages})).into_response())
+}
+
+pub async fn streams(State(state): State<AppState>, Params(query): Params<SeqQuery>) -> Answer {
+    let frame = frame(&state, &query)?;
+    Ok(Json(json!({"seq": frame.snapshot.seq, "streams": frame.snapshot.streams})).into_response())
+}
+
+/// Read at the moment of asking, not from the last snapshot.
+pub async fn partitions(State(state): State<AppState>) -> Response {
+    let partitions = snapshot::partitions(&state.parts.plan, &state.parts.status);
+    Json(json!({"partitions": partitions})).into_response()
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct KeysQuery {
+    stream: Option<String>,
+    q: String,
+}
+
+/// Keys that charts exist for: at most 100 of each stream.
+pub async fn keys(State(state): State<AppState>, Params(query): Params<KeysQuery>) -> Answer {
+    let plan = &state.parts.plan;
+    let wanted = match &query.stream {
+        Some(name) => vec![stream_id(&state, name)?],
+        None => (0..plan.streams.len()).map(|i| StreamId(i as u16)).collect(),
+    };
+    let rows = wanted.into_iter().flat_map(|id| {
+        let stream = &plan.streams[id.0 as usize].name;
+        let keys = state.parts.history.keys(id, &query.q, 100);
+        keys.into_iter().map(move |key| json!({"stream": stream, "key": key}))
+    });
+    Ok(Json(json!({"keys": rows.collect::<Vec<_>>()})).into_response())
+}
+
+pub fn stream_id(state: &AppState, name: &str) -> Result<StreamId, ApiError> {
+    let streams = &state.parts.plan.streams;
+    let found = streams.iter().position(|stream| stream.name == name);
+    found.map(|i| StreamId(i as u16)).ok_or_else(|| {
+        let names: Vec<&str> = streams.iter().map(|stream| stream.name.as_str()).collect();
+        ApiError::new(StatusCode::NOT_FOUND, "no stream of this name", format!("streams here: {}", names.join(", ")))
+    })
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct SeriesQuery {
+    stream: String,
+    key: String,
+    column: Option<String>,
+    from: Option<String>,
+    to: Option<String>,
+    /// At most this many points, the newest ones.
+    limit: Option<String>,
+    width: Option<String>,
+}
+
+impl SeriesQuery {
+    /// Follows the key from now on and reads what there is of it.
+    fn view(&self, state: &AppState) -> Result<KeyView, ApiError> {
+        let stream = stream_id(state, &self.stream)?;
+        if self.key.is_empty() {
+            return Err(ApiError::bad("key is missing", "write key=NAME; /api/v1/keys lists some"));
+        }
+        let from = self.from.as_deref().map_or(Ok(i64::MIN), |text| time("from", text))?;
+        let to = self.to.as_deref().map_or(Ok(i64::MAX), |text| time("to", text))?;
+        Ok(KeyView::of(state, stream, &self.key, from, to))
+    }
+}
+
+/// ns since the Unix epoch, or RFC 3339.
+fn time(name: &str, text: &str) -> Result<i64, ApiError> {
+    let parsed = text.parse::<i64>().ok();
+    let parsed = parsed.or_else(|| i64::try_from(text.parse::<jiff::Timestamp>().ok()?.as_nanosecond()).ok());
+    parsed.ok_or_else(|| {
+        ApiError::bad(format!("{name} is not a time"), format!("write {name}=2026-01-31T12:00:00Z, or ns since 1970"))
+    })
+}
+
+pub async fn series(State(state): State<AppState>, Params(query): Params<SeriesQuery>) -> Answer {
+    let view = query.view(&state)?;
+    let limit = query.limit.as_deref().map_or(Ok(usize::MAX), |text| whole("limit", text))?;
+    blocking(move || Ok(Json(view.series(limit)).into_response())).await
+}
+
+pub async fn chart(State(state): State<AppState>, Params(query): Params<SeriesQuery>) -> Answer {
+    let view = query.view(&state)?;
+    let width = query.width.as_deref().map_or(Ok(720), |text| whole("width", text))?;
+    if !(120..=2_880).contains(&width) {
+        return Err(ApiError::bad("width is out of range", "write width=360, 720, 1080 or 1440"));
+    }
+    let name = query.column.unwrap_or_default();
+    let columns = view.columns();
+    let Some(column) = columns.iter().position(|column| column.name == name) else {
+        let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+        let remedy = format!("columns of this stream: {}", names.join(", "));
+        return Err(ApiError::new(StatusCode::NOT_FOUND, "no column of this name", remedy));
+    };
+    let zone = state.parts.zone.clone();
+    let svg = blocking(move || {
+        let chart = view.chart(column).map_err(|error| ApiError::internal(error, "read /api/v1/series instead"))?;
+        Ok(charts::standalone(&chart, &charts::time_ticks(view.from, view.to, &zone), width))
+    })
+    .await?;
+    Ok(([(header::CONTENT_TYPE, "image/svg+xml")], svg).into_response())
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct AlertsQuery {
+    seq: Option<String>,
+    limit: Option<String>,
+    before: Option<String>,
+    stream: Option<String>,
+    key: Option<String>,
+}
+
+/// With `seq`: what that snapshot's page lists. Without: revisions from the outbox, newest first.
+pub async fn alerts(State(state): State<AppState>, Params(query): Params<AlertsQuery>) -> Answer {
+    if query.seq.is_some() {
+        let frame = frame(&state, &SeqQuery { seq: query.seq })?;
+        return Ok(Json(page::alerts_json(&frame.snapshot)).into_response());
+    }
+    let limit = query.limit.as_deref().map_or(Ok(50), |text| whole::<usize>("limit", text))?.min(500);
+    let before = query.before.as_deref().map(|text| whole("before", text)).transpose()?;
+    let page = AlertQuery::Page { before, limit, stream: query.stream, key: query.key };
+    let rows = stored(&state, page).await?;
+    let next = rows.last().filter(|_| rows.len() == limit).map(|entry| entry.row.seq);
+    Ok(Json(json!({"rows": rows, "next_before": next})).into_response())
+}
+
+/// Every revision of one alert.
+pub async fn alert(State(state): State<AppState>, Path(id): Path<String>) -> Answer {
+    let rows = stored(&state, AlertQuery::One { id }).await?;
+    if rows.is_empty() {
+        return Err(ApiError::new(StatusCode::NOT_FOUND, "no alert of this id", "see /api/v1/alerts for ids"));
+    }
+    Ok(Json(json!({"rows": rows})).into_response())
+}
+
+async fn stored(state: &AppState, query: AlertQuery) -> Result<Vec<AlertEntry>, ApiError> {
+    let parts = state.parts.clone();
+    blocking(move || {
+        let rows = (parts.alerts.page)(query);
+        let rows = rows.map_err(|error| ApiError::internal(error, "alerts are safe on disk; try again"))?;
+        Ok(rows.into_iter().map(AlertEntry::from).collect())
+    })
+    .await
+}

@@ -1,0 +1,222 @@
+//! The list of alerts: evidence, receipt, and who was told.
+
+use askama::Template;
+use askama::filters::HtmlSafe;
+use jiff::tz::TimeZone;
+
+use super::alerts::{AlertEntry, DeliveryState, SegmentKind};
+use super::doc::Doc;
+use super::format::clock;
+use super::snapshot::Snapshot;
+use crate::types::AlertState;
+
+/// Alerts shown with all their evidence; the API has the others.
+const SHOWN: usize = 10;
+
+#[derive(Template)]
+#[template(path = "alerts.html")]
+pub struct AlertsPart<'a> {
+    pub alerts: &'a Doc<'a>,
+    pub cards: Vec<Card>,
+    pub more: usize,
+    pub error: Option<String>,
+}
+
+impl HtmlSafe for AlertsPart<'_> {}
+
+/// One alert. `at` are paths into the API's document.
+pub struct Card {
+    at: String,
+    decision: String,
+    receipt: String,
+    id: String,
+    /// Shown unfolded: the first one that fires.
+    open: bool,
+    firing: bool,
+    key: String,
+    stream: String,
+    onset: String,
+    stored: String,
+    recovered: bool,
+    first: Option<Evidence>,
+    evidence: Vec<Evidence>,
+    /// The receipt: what a bar shows, and its segments.
+    bars: [(&'static str, Vec<Stretch>); 2],
+    receivers: Vec<Receiver>,
+    reached: usize,
+}
+
+/// One column's part.
+struct Evidence {
+    at: String,
+    name: String,
+    unit: String,
+    /// Of the bar, percent.
+    width: f64,
+    outside: bool,
+}
+
+/// One segment of a receipt's bar; lengths in percent.
+pub struct Stretch {
+    at: String,
+    field: &'static str,
+    name: String,
+    class: &'static str,
+    x: f64,
+    width: f64,
+}
+
+struct Receiver {
+    at: String,
+    name: String,
+    mark: &'static str,
+    what: &'static str,
+    failed: bool,
+    status: Option<u16>,
+    error: Option<String>,
+}
+
+impl<'a> AlertsPart<'a> {
+    pub fn of(alerts: &'a Doc<'a>, snapshot: &Snapshot, zone: &TimeZone) -> Self {
+        let rows = &snapshot.alerts.rows;
+        let card = |(i, entry)| Card::of(i, entry, snapshot.time_ns, zone);
+        AlertsPart {
+            alerts,
+            cards: rows.iter().take(SHOWN).enumerate().map(card).collect(),
+            more: rows.len().saturating_sub(SHOWN),
+            error: snapshot.alerts.error.clone(),
+        }
+    }
+}
+
+impl Card {
+    fn of(i: usize, entry: &AlertEntry, now_ns: i64, zone: &TimeZone) -> Self {
+        let at = format!("rows[{i}]");
+        let decision = &entry.row.alert.decision;
+        let firing = decision.state == AlertState::Raised;
+        let mut evidence = evidence(&at, entry);
+        evidence.sort_by(|a, b| b.width.total_cmp(&a.width));
+        let (whole, own) = receipt(&at, entry);
+        Card {
+            decision: format!("{at}.alert.decision"),
+            receipt: format!("{at}.alert.receipt"),
+            id: decision.id.clone(),
+            open: i == 0 && firing,
+            firing,
+            key: decision.key.clone(),
+            stream: decision.stream.clone(),
+            onset: clock(decision.onset.0, now_ns, zone),
+            stored: clock(entry.row.stored_at_ns, now_ns, zone),
+            recovered: entry.row.alert.receipt.recovered,
+            first: self::evidence(&at, entry).into_iter().max_by(|a, b| a.width.total_cmp(&b.width)),
+            evidence,
+            bars: [("To scale", whole), ("Eddy's part, enlarged", own)],
+            receivers: receivers(&at, entry),
+            reached: entry.row.deliveries.iter().filter(|d| d.state == DeliveryState::Delivered).count(),
+            at,
+        }
+    }
+}
+
+fn evidence(at: &str, entry: &AlertEntry) -> Vec<Evidence> {
+    let columns = entry.row.alert.decision.columns.iter().enumerate();
+    columns
+        .map(|(c, column)| Evidence {
+            at: format!("{at}.alert.decision.columns[{c}]"),
+            name: column.column.clone(),
+            unit: column.unit.clone().unwrap_or_default(),
+            width: (100.0 * column.share).clamp(0.0, 100.0),
+            outside: column.value.is_some_and(|v| !(column.expected_low..=column.expected_high).contains(&v)),
+        })
+        .collect()
+}
+
+/// Two bars: the whole way to scale, and Eddy's own part enlarged. Windows last seconds, Eddy takes
+/// microseconds: on one scale its part would be invisible.
+fn receipt(at: &str, entry: &AlertEntry) -> (Vec<Stretch>, Vec<Stretch>) {
+    let receipt = &entry.row.alert.receipt;
+    let delivery = entry.row.deliveries.iter().enumerate().filter_map(|(d, row)| Some((d, row.stored_to_2xx_ns?)));
+    let first = delivery.min_by_key(|&(_, ns)| ns);
+    let own = receipt.segments.iter().enumerate().filter(|(_, s)| SegmentKind::of(&s.stage) != SegmentKind::Outside);
+    let outside = receipt.segments.iter().enumerate().filter(|(_, s)| SegmentKind::of(&s.stage) == SegmentKind::Outside);
+    let segment = |(s, segment): (usize, &crate::types::Segment)| Part {
+        at: format!("{at}.alert.receipt.segments[{s}]"),
+        field: "ns",
+        name: readable(&segment.stage),
+        class: class(SegmentKind::of(&segment.stage)),
+        ns: segment.ns,
+    };
+    let mut whole: Vec<Part> = outside.map(segment).collect();
+    whole.push(Part { at: at.to_owned(), field: "eddy_ns", name: "Eddy".to_owned(), class: "computing", ns: entry.eddy_ns });
+    whole.extend(first.map(|(d, ns)| Part {
+        at: format!("{at}.deliveries[{d}]"),
+        field: "stored_to_2xx_ns",
+        name: format!("delivery to {}", entry.row.deliveries[d].receiver),
+        class: "moving",
+        ns: ns.max(0) as u64,
+    }));
+    (stretches(whole), stretches(own.map(segment).collect()))
+}
+
+struct Part {
+    at: String,
+    field: &'static str,
+    name: String,
+    class: &'static str,
+    ns: u64,
+}
+
+fn stretches(parts: Vec<Part>) -> Vec<Stretch> {
+    let total: u64 = parts.iter().map(|part| part.ns).sum();
+    let percent = |ns: u64| 100.0 * ns as f64 / total.max(1) as f64;
+    let mut passed = 0;
+    parts
+        .into_iter()
+        .map(|part| {
+            let (x, width) = (percent(passed), percent(part.ns));
+            passed += part.ns;
+            let Part { at, field, name, class, .. } = part;
+            Stretch { at, field, name, class, x, width }
+        })
+        .collect()
+}
+
+fn class(kind: SegmentKind) -> &'static str {
+    match kind {
+        SegmentKind::Outside => "outside",
+        SegmentKind::Waiting => "waiting",
+        SegmentKind::Computing => "computing",
+        SegmentKind::Moving => "moving",
+    }
+}
+
+/// Stage names as a reader says them.
+fn readable(stage: &str) -> String {
+    match stage {
+        "wait_watermark" => "wait for watermark, by design".to_owned(),
+        "recovery" => "Eddy was away".to_owned(),
+        stage => stage.replace('_', " "),
+    }
+}
+
+fn receivers(at: &str, entry: &AlertEntry) -> Vec<Receiver> {
+    let deliveries = entry.row.deliveries.iter().enumerate();
+    deliveries
+        .map(|(d, delivery)| {
+            let (mark, what) = match delivery.state {
+                DeliveryState::Delivered => ("✓", "told"),
+                DeliveryState::Pending => ("○", "waiting"),
+                DeliveryState::Failed => ("✗", "gave up"),
+            };
+            Receiver {
+                at: format!("{at}.deliveries[{d}]"),
+                name: delivery.receiver.clone(),
+                mark,
+                what,
+                failed: delivery.state == DeliveryState::Failed,
+                status: delivery.last_status,
+                error: delivery.last_error.clone().filter(|_| delivery.state != DeliveryState::Delivered),
+            }
+        })
+        .collect()
+}

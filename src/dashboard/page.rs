@@ -1,0 +1,294 @@
+//! The page and its parts, rendered from the newest snapshot.
+
+use askama::Template;
+use askama::filters::HtmlSafe;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::AppState;
+use super::api::{Answer, ApiError, Params, blocking};
+use super::doc::Doc;
+use super::first_event;
+use super::format::{clock, clock_with_offset};
+use super::key::{Choice, KeyData, KeyPart, range, split};
+use super::listing::AlertsPart;
+use super::problems::Problem;
+use super::sampler::Frame;
+use super::snapshot::{SinkState, Snapshot, State as BoxState};
+use super::tiles::Level;
+use crate::types::StreamId;
+
+const STYLE: &str = include_str!("assets/style.css");
+const SCRIPT: &str = include_str!("assets/app.js");
+
+/// The whole page.
+#[derive(Template)]
+#[template(path = "page.html")]
+struct Page<'a> {
+    status: &'a Doc<'a>,
+    deployment: &'a str,
+    version: &'a str,
+    clock: String,
+    /// Part of the assets' addresses, so that a browser's copy never outlives an update.
+    assets: String,
+    tiles: Vec<TilePart>,
+    notices: NoticesPart<'a>,
+    key: Option<KeyPart<'a>>,
+    alerts: AlertsPart<'a>,
+    tables: TablesPart<'a>,
+}
+
+struct TilePart {
+    question: &'static str,
+    name: &'static str,
+    at: String,
+    level: &'static str,
+    /// Its first onset, for the second tile.
+    onset: Option<String>,
+}
+
+/// What an operator must know before reading on: problems, recovery, warm-up, how to begin.
+#[derive(Template)]
+#[template(path = "notices.html")]
+struct NoticesPart<'a> {
+    status: &'a Doc<'a>,
+    problems: &'a [Problem],
+    recovering: bool,
+    empty: bool,
+    warming: Vec<Warming<'a>>,
+    commands: Vec<String>,
+}
+
+struct Warming<'a> {
+    at: String,
+    name: &'a str,
+    percent: f64,
+    ends: bool,
+}
+
+/// Streams, stages, sources, receivers.
+#[derive(Template)]
+#[template(path = "tables.html")]
+struct TablesPart<'a> {
+    status: &'a Doc<'a>,
+    snapshot: &'a Snapshot,
+    sinks: Vec<(&'static str, &'static str)>,
+    dead: Vec<(&'static str, String)>,
+    arrivals: Vec<String>,
+}
+
+impl HtmlSafe for NoticesPart<'_> {}
+impl HtmlSafe for TablesPart<'_> {}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct PageQuery {
+    /// `STREAM/KEY`
+    key: Option<String>,
+    /// Typed by hand: `STREAM/KEY`, or a key of the stream chosen in `key`.
+    find: Option<String>,
+    range: Option<String>,
+}
+
+pub async fn index(State(state): State<AppState>, Params(query): Params<PageQuery>) -> Answer {
+    blocking(move || Ok(Html(render(&state, &query)?).into_response())).await
+}
+
+/// `GET /fragment/{notices|alerts|key|tables}`: one part, for live updates.
+pub async fn fragment(
+    State(state): State<AppState>,
+    Path(name): Path<String>,
+    Params(query): Params<PageQuery>,
+) -> Answer {
+    blocking(move || Ok(Html(render_fragment(&state, &name, &query)?).into_response())).await
+}
+
+fn render(state: &AppState, query: &PageQuery) -> Result<String, ApiError> {
+    let frame = state.frames.newest();
+    let status = status_doc(&frame);
+    let listed = alerts_json(&frame.snapshot);
+    let alerts = alerts_doc(&frame, &listed);
+    let snapshot = &frame.snapshot;
+    let data = choose(state, &frame, query).map(|choice| KeyData::read(state, choice));
+    let docs = data.as_ref().map(KeyData::docs);
+    let zone = &state.parts.zone;
+    let part = data.as_ref().zip(docs.as_ref());
+    let page = Page {
+        status: &status,
+        deployment: &snapshot.deployment,
+        version: snapshot.version,
+        clock: clock_with_offset(snapshot.time_ns, zone),
+        assets: version(),
+        tiles: tiles(state, snapshot),
+        notices: notices(state, &status, snapshot),
+        key: part.map(|(data, (now, recent))| data.part(now, recent, snapshot.time_ns, zone)),
+        alerts: AlertsPart::of(&alerts, snapshot, zone),
+        tables: tables(state, &status, snapshot),
+    };
+    page.render().map_err(unrendered)
+}
+
+fn render_fragment(state: &AppState, name: &str, query: &PageQuery) -> Result<String, ApiError> {
+    let frame = state.frames.newest();
+    let status = status_doc(&frame);
+    let snapshot = &frame.snapshot;
+    let zone = &state.parts.zone;
+    match name {
+        "notices" => notices(state, &status, snapshot).render().map_err(unrendered),
+        "tables" => tables(state, &status, snapshot).render().map_err(unrendered),
+        "alerts" => {
+            let listed = alerts_json(snapshot);
+            AlertsPart::of(&alerts_doc(&frame, &listed), snapshot, zone).render().map_err(unrendered)
+        }
+        "key" => {
+            let choice = choose(state, &frame, query).ok_or_else(no_part)?;
+            let data = KeyData::read(state, choice);
+            let (now, recent) = data.docs();
+            data.part(&now, &recent, snapshot.time_ns, zone).render().map_err(unrendered)
+        }
+        _ => Err(no_part()),
+    }
+}
+
+fn unrendered(error: askama::Error) -> ApiError {
+    ApiError::internal(error, "reload; the numbers are also under /api/v1/status")
+}
+
+fn no_part() -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, "no such part of the page", "notices, alerts, tables; key needs key=STREAM/KEY")
+}
+
+fn status_doc(frame: &Frame) -> Doc<'_> {
+    Doc { root: "status", url: format!("/api/v1/status?seq={}", frame.snapshot.seq), json: &frame.json }
+}
+
+fn alerts_doc<'a>(frame: &Frame, json: &'a Value) -> Doc<'a> {
+    Doc { root: "alerts", url: format!("/api/v1/alerts?seq={}", frame.snapshot.seq), json }
+}
+
+/// `/api/v1/alerts?seq=`
+pub fn alerts_json(snapshot: &Snapshot) -> Value {
+    let alerts = &snapshot.alerts;
+    json!({"seq": snapshot.seq, "open": alerts.open, "rows": alerts.rows, "error": alerts.error})
+}
+
+/// What was asked for, else the key that broke first, else the first key there is.
+fn choose(state: &AppState, frame: &Frame, query: &PageQuery) -> Option<Choice> {
+    let plan = &state.parts.plan;
+    let range = range(query.range.as_deref());
+    let listed = query.key.as_deref().and_then(|text| split(plan, text));
+    let typed = query.find.as_deref().map(str::trim).filter(|text| !text.is_empty());
+    let found = typed.and_then(|text| split(plan, text).or(Some((listed.map_or(StreamId(0), |l| l.0), text))));
+    if let Some((stream, key)) = found.or(listed) {
+        return (!plan.streams.is_empty()).then(|| Choice { stream, key: key.to_owned(), range });
+    }
+    let broke = frame.snapshot.alerts.rows.first().filter(|_| frame.snapshot.alerts.open > 0);
+    let broke = broke.and_then(|entry| {
+        let decision = &entry.row.alert.decision;
+        let stream = plan.streams.iter().position(|stream| stream.name == decision.stream)?;
+        Some(Choice { stream: StreamId(stream as u16), key: decision.key.clone(), range })
+    });
+    broke.or_else(|| {
+        (0..plan.streams.len()).map(|i| StreamId(i as u16)).find_map(|stream| {
+            let key = state.parts.history.keys(stream, "", 1).pop()?;
+            Some(Choice { stream, key, range })
+        })
+    })
+}
+
+fn tiles(state: &AppState, snapshot: &Snapshot) -> Vec<TilePart> {
+    let tiles = &snapshot.tiles;
+    let onset = tiles.first_onset_ns.map(|ns| clock(ns, snapshot.time_ns, &state.parts.zone));
+    [
+        ("Healthy?", "healthy", &tiles.healthy, None),
+        ("Broke first?", "first", &tiles.first, onset),
+        ("Real?", "real", &tiles.real, None),
+        ("Told?", "told", &tiles.told, None),
+    ]
+    .into_iter()
+    .map(|(question, name, tile, onset)| TilePart {
+        question,
+        name,
+        at: format!("tiles.{name}"),
+        level: level(tile.level),
+        onset,
+    })
+    .collect()
+}
+
+/// As in the API.
+fn level(level: Level) -> &'static str {
+    match level {
+        Level::Normal => "normal",
+        Level::Wait => "wait",
+        Level::Warn => "warn",
+        Level::Firing => "firing",
+    }
+}
+
+fn notices<'a>(state: &AppState, status: &'a Doc<'a>, snapshot: &'a Snapshot) -> NoticesPart<'a> {
+    let empty = snapshot.state == BoxState::Empty;
+    let warming = snapshot.streams.iter().enumerate().filter(|(_, s)| s.keys > 0 && s.warm_milli < 1_000);
+    NoticesPart {
+        status,
+        problems: &snapshot.problems,
+        recovering: snapshot.recovering,
+        empty,
+        warming: warming
+            .map(|(i, s)| Warming {
+                at: format!("streams[{i}]"),
+                name: &s.name,
+                percent: s.warm_milli as f64 / 10.0,
+                ends: s.warm_eta_ns.is_some(),
+            })
+            .collect(),
+        commands: if empty { first_event::commands(&state.parts.plan, snapshot.time_ns) } else { Vec::new() },
+    }
+}
+
+fn tables<'a>(state: &AppState, status: &'a Doc<'a>, snapshot: &'a Snapshot) -> TablesPart<'a> {
+    let sink = |state: SinkState| match state {
+        SinkState::Idle => ("", "nothing sent yet"),
+        SinkState::Ok => ("", "ok"),
+        SinkState::Retrying => ("◆", "retrying"),
+        SinkState::Disabled => ("◆", "disabled by 410"),
+    };
+    let arrival = |ns: Option<i64>| ns.map_or(String::new(), |ns| clock(ns, snapshot.time_ns, &state.parts.zone));
+    TablesPart {
+        status,
+        snapshot,
+        sinks: snapshot.sinks.iter().map(|s| sink(s.state)).collect(),
+        dead: snapshot.dead_letters.keys().map(|&reason| (reason, reason.replace('_', " "))).collect(),
+        arrivals: snapshot.sources.iter().map(|s| arrival(s.last_arrival_ns)).collect(),
+    }
+}
+
+/// Changes with the assets' content.
+fn version() -> String {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(STYLE.as_bytes());
+    hasher.update(SCRIPT.as_bytes());
+    format!("{:08x}", hasher.finalize())
+}
+
+/// The stylesheet and the script, part of the binary.
+pub async fn asset(Path(file): Path<String>, headers: HeaderMap) -> Response {
+    let (kind, content) = match file.as_str() {
+        "style.css" => ("text/css; charset=utf-8", STYLE),
+        "app.js" => ("text/javascript; charset=utf-8", SCRIPT),
+        _ => return super::api::not_found().await.into_response(),
+    };
+    let tag = format!("\"{}\"", version());
+    if headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
+        return StatusCode::NOT_MODIFIED.into_response();
+    }
+    let caching = "public, max-age=31536000, immutable".to_owned();
+    let headers = [(header::CONTENT_TYPE, kind.to_owned()), (header::CACHE_CONTROL, caching), (header::ETAG, tag)];
+    (headers, content).into_response()
+}
+
+#[cfg(test)]
+mod tests;

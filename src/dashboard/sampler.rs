@@ -1,0 +1,117 @@
+//! One snapshot a second, read by every page and viewer, and the last few dozen kept so that a page's
+//! numbers can be compared with exactly what it was made from.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, RwLock};
+
+use serde_json::Value;
+use tokio::sync::watch;
+
+use super::alerts::{AlertEntry, AlertQuery, AlertsView};
+use super::snapshot::{Alerts, Snapshot};
+use crate::types::AlertState;
+
+/// Snapshots kept: about a minute.
+pub const KEPT: usize = 64;
+
+/// Rates are over this long.
+const RATE_NS: i64 = 10_000_000_000;
+
+/// Alerts a snapshot holds, open ones first.
+pub const ALERTS_MAX: usize = 50;
+
+/// A snapshot and what is made of it once for all viewers.
+#[derive(Debug)]
+pub struct Frame {
+    pub snapshot: Snapshot,
+    /// The snapshot as the API serves it.
+    pub json: Value,
+    pub text: String,
+    /// Of [`Snapshot::timeless`].
+    pub content: u64,
+    /// Of the alerts listed.
+    pub alerts: u64,
+}
+
+impl Frame {
+    pub fn new(snapshot: Snapshot) -> Self {
+        let hash = |text: &[u8]| xxhash_rust::xxh3::xxh3_64(text);
+        // Serialising plain structs into memory cannot fail; an empty text would show at once.
+        let json = serde_json::to_value(&snapshot).unwrap_or_default();
+        let still = serde_json::to_vec(&snapshot.timeless()).unwrap_or_default();
+        let alerts = serde_json::to_vec(&snapshot.alerts.rows).unwrap_or_default();
+        Frame { text: json.to_string(), content: hash(&still), alerts: hash(&alerts), json, snapshot }
+    }
+}
+
+/// The newest frame and its predecessors.
+pub struct Frames {
+    ring: RwLock<VecDeque<Arc<Frame>>>,
+    newest: watch::Sender<Arc<Frame>>,
+}
+
+impl Frames {
+    pub fn new(first: Snapshot) -> Self {
+        let first = Arc::new(Frame::new(first));
+        Frames { ring: RwLock::new(VecDeque::from([first.clone()])), newest: watch::Sender::new(first) }
+    }
+
+    pub fn newest(&self) -> Arc<Frame> {
+        self.newest.borrow().clone()
+    }
+
+    pub fn subscribe(&self) -> watch::Receiver<Arc<Frame>> {
+        self.newest.subscribe()
+    }
+
+    /// The frame of that sequence number, if it is still kept.
+    pub fn get(&self, seq: u64) -> Option<Arc<Frame>> {
+        self.read().iter().find(|frame| frame.snapshot.seq == seq).cloned()
+    }
+
+    /// The frame to compute rates against at `time_ns`: the youngest that is 10 s old, else the oldest.
+    pub fn before(&self, time_ns: i64) -> Option<Arc<Frame>> {
+        let ring = self.read();
+        let old_enough = |frame: &&Arc<Frame>| time_ns - frame.snapshot.time_ns >= RATE_NS;
+        ring.iter().rev().find(old_enough).or(ring.front()).cloned()
+    }
+
+    pub fn push(&self, snapshot: Snapshot) {
+        let frame = Arc::new(Frame::new(snapshot));
+        {
+            let mut ring = self.ring.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+            if ring.len() == KEPT {
+                ring.pop_front();
+            }
+            ring.push_back(frame.clone());
+        }
+        self.newest.send_replace(frame);
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, VecDeque<Arc<Frame>>> {
+        self.ring.read().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+/// Reads what the page lists: open alerts, earliest onset first, then the newest others, each once.
+pub fn list_alerts(view: &AlertsView) -> Alerts {
+    let newest = AlertQuery::Page { before: None, limit: 2 * ALERTS_MAX, stream: None, key: None };
+    let (open, recent) = match (view.page)(AlertQuery::Open).and_then(|open| Ok((open, (view.page)(newest)?))) {
+        Ok(read) => read,
+        Err(error) => return Alerts { error: Some(error), ..Alerts::default() },
+    };
+    let mut rows: Vec<AlertEntry> = open.into_iter().take(ALERTS_MAX).map(AlertEntry::from).collect();
+    let open = rows.len();
+    for row in recent {
+        if rows.len() == ALERTS_MAX {
+            break;
+        }
+        // Newest first: an alert's later revision is met before its earlier ones. One that is open and
+        // did not fit above is no recent one either.
+        let known = rows.iter().any(|entry| entry.row.alert.decision.id == row.alert.decision.id);
+        if !known && row.alert.decision.state == AlertState::Resolved {
+            rows.push(row.into());
+        }
+    }
+    Alerts { rows, open, error: None }
+}

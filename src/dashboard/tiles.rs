@@ -1,0 +1,169 @@
+//! The four answers of the first five seconds: is it healthy, what broke first, is it real, who was told.
+
+use serde::Serialize;
+
+use super::alerts::{AlertEntry, DeliveryState};
+use super::format::{Format, NONE, odds};
+use super::snapshot::{Snapshot, State, StreamView};
+
+/// How a tile is coloured. Normal has no colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    #[default]
+    Normal,
+    /// Not abnormal, not watched yet.
+    Wait,
+    Warn,
+    Firing,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Tile {
+    pub level: Level,
+    /// Says the same as the colour.
+    pub mark: &'static str,
+    pub headline: String,
+    pub lines: [String; 2],
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Tiles {
+    pub healthy: Tile,
+    pub first: Tile,
+    pub real: Tile,
+    pub told: Tile,
+    /// Event time of the first open alert's onset, ns.
+    pub first_onset_ns: Option<i64>,
+}
+
+impl Tiles {
+    pub fn of(snapshot: &Snapshot) -> Self {
+        let first_open = snapshot.alerts.rows.first().filter(|_| snapshot.alerts.open > 0);
+        Tiles {
+            healthy: healthy(snapshot),
+            first: first(snapshot, first_open),
+            real: first_open.map_or_else(|| quiet("–"), real),
+            told: told(snapshot, first_open),
+            first_onset_ns: first_open.map(|entry| entry.row.alert.decision.onset.0),
+        }
+    }
+}
+
+fn quiet(headline: &str) -> Tile {
+    Tile { headline: headline.to_owned(), ..Tile::default() }
+}
+
+fn healthy(snapshot: &Snapshot) -> Tile {
+    let (level, mark, headline) = match snapshot.state {
+        State::Ok => (Level::Normal, "", "Healthy"),
+        State::Warming => (Level::Wait, "○", "Warming up"),
+        State::Empty => (Level::Wait, "○", "No data yet"),
+        State::Recovering => (Level::Wait, "○", "Recovering"),
+        State::Degraded => (Level::Warn, "◆", "Degraded"),
+    };
+    let lines = match snapshot.state {
+        State::Degraded => {
+            let more = snapshot.problems.len().saturating_sub(1);
+            let what = snapshot.problems.first().map_or_else(String::new, |p| p.what.clone());
+            [what, if more > 0 { format!("and {more} more") } else { throughput(snapshot) }]
+        }
+        State::Recovering => {
+            let count = Format::Count.write(snapshot.totals.recovered_messages_total as f64);
+            [format!("{count} messages replayed"), "nothing acknowledged is lost".to_owned()]
+        }
+        State::Empty => ["the command below".to_owned(), "sends a first event".to_owned()],
+        State::Warming => [warm_up(snapshot), throughput(snapshot)],
+        State::Ok => [throughput(snapshot), keys(snapshot)],
+    };
+    Tile { level, mark, headline: headline.to_owned(), lines }
+}
+
+fn throughput(snapshot: &Snapshot) -> String {
+    match snapshot.totals.events_per_s {
+        Some(rate) => format!("{} events/s", Format::Count.write(rate)),
+        None => format!("{} events", Format::Count.write(snapshot.totals.events_total as f64)),
+    }
+}
+
+fn keys(snapshot: &Snapshot) -> String {
+    format!("{} keys watched", Format::Count.write(snapshot.totals.keys as f64))
+}
+
+/// The stream that is furthest from scoring.
+fn warm_up(snapshot: &Snapshot) -> String {
+    let behind = snapshot.streams.iter().filter(|s| s.keys > 0).min_by_key(|s| s.warm_milli);
+    behind.map_or_else(String::new, warm_line)
+}
+
+fn warm_line(stream: &StreamView) -> String {
+    let done = Format::Milli.write(stream.warm_milli as f64);
+    match stream.warm_eta_ns {
+        Some(ns) => format!("{} {done}, about {} left", stream.name, Format::Duration.write(ns as f64)),
+        None => format!("{} {done}", stream.name),
+    }
+}
+
+fn first(snapshot: &Snapshot, open: Option<&AlertEntry>) -> Tile {
+    let Some(entry) = open else {
+        let nothing = match snapshot.state {
+            State::Ok | State::Degraded => "Nothing firing",
+            _ => "Nothing scored yet",
+        };
+        let last = snapshot.alerts.rows.first().map(|entry| format!("last: {}", entry.row.alert.decision.key));
+        return Tile { lines: [last.unwrap_or_default(), String::new()], ..quiet(nothing) };
+    };
+    let decision = &entry.row.alert.decision;
+    let column = decision.columns.iter().max_by(|a, b| a.share.total_cmp(&b.share));
+    let others = snapshot.totals.alerts_open.max(snapshot.alerts.open as u64).saturating_sub(1);
+    let second = match others {
+        0 => format!("stream {}", decision.stream),
+        n => format!("and {} more firing", Format::Count.write(n as f64)),
+    };
+    Tile {
+        level: Level::Firing,
+        mark: "▲",
+        headline: decision.key.clone(),
+        lines: [column.map_or_else(String::new, |c| c.column.clone()), second],
+    }
+}
+
+/// The odds are of the oddest window: how rarely a normal one looks like it.
+fn real(entry: &AlertEntry) -> Tile {
+    let decision = &entry.row.alert.decision;
+    let observed = Format::Percent.write(decision.coverage);
+    Tile {
+        level: Level::Firing,
+        mark: "",
+        headline: odds(decision.p_value_min),
+        lines: [format!("alarm below {}", odds(decision.threshold)), format!("{observed} of it observed")],
+    }
+}
+
+fn told(snapshot: &Snapshot, open: Option<&AlertEntry>) -> Tile {
+    if snapshot.sinks.is_empty() {
+        let lines = ["alerts stay on this page".to_owned(), "add a [sink.NAME]".to_owned()];
+        return Tile { level: Level::Warn, mark: "◆", headline: "Nobody".to_owned(), lines };
+    }
+    let Some(entry) = open.or(snapshot.alerts.rows.first()) else { return quiet("Nobody to tell") };
+    let deliveries = &entry.row.deliveries;
+    let reached = deliveries.iter().filter(|d| d.state == DeliveryState::Delivered).count();
+    let line = |i: usize| {
+        deliveries.get(i).map_or_else(String::new, |d| match (d.state, d.stored_to_2xx_ns) {
+            (DeliveryState::Delivered, Some(ns)) => {
+                format!("✓ {} {}", d.receiver, Format::Duration.write(ns as f64))
+            }
+            (DeliveryState::Delivered, None) => format!("✓ {}", d.receiver),
+            (DeliveryState::Pending, _) => format!("○ {}, attempt {}", d.receiver, d.attempts + 1),
+            (DeliveryState::Failed, _) => format!("✗ {} gave up", d.receiver),
+        })
+    };
+    let failed = deliveries.iter().any(|d| d.state == DeliveryState::Failed);
+    let level = if failed { Level::Warn } else { Level::Normal };
+    let headline = match open {
+        Some(_) => format!("{reached} of {}", deliveries.len()),
+        None if deliveries.is_empty() => NONE.to_owned(),
+        None => format!("last: {reached} of {}", deliveries.len()),
+    };
+    Tile { level, mark: if failed { "◆" } else { "" }, headline, lines: [line(0), line(1)] }
+}

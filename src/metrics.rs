@@ -1,0 +1,296 @@
+//! The text of `/metrics`, built from [`Status`] and [`Latency`] at each scrape.
+//!
+//! Names follow Prometheus' conventions: prefix `eddy_`, base units, `_total` for counters. Streams,
+//! sources, sinks and stages are labels; keys never are, since there can be a million of them.
+
+use std::fmt;
+use std::sync::atomic::Ordering::Relaxed;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::registry::Registry;
+
+use crate::config::plan::Plan;
+use crate::latency::{Latency, Stage, StageBuckets};
+use crate::status::{PartitionStatus, Status};
+use crate::types::{Reason, StreamId};
+
+/// What a scraper asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// `text/plain; version=0.0.4`
+    Prometheus,
+    /// `application/openmetrics-text; version=1.0.0`
+    OpenMetrics,
+}
+
+impl Format {
+    /// From the `Accept` header: OpenMetrics only for who names it.
+    pub fn negotiate(accept: &str) -> Self {
+        if accept.contains("application/openmetrics-text") { Format::OpenMetrics } else { Format::Prometheus }
+    }
+
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Format::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
+            Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
+
+/// Upper bounds of the stage histogram, ns: 1 µs to 5 min.
+const BOUNDS_NS: [u64; 26] = {
+    const US: u64 = 1_000;
+    const MS: u64 = 1_000 * US;
+    const S: u64 = 1_000 * MS;
+    [
+        US,
+        5 * US / 2,
+        5 * US,
+        10 * US,
+        25 * US,
+        50 * US,
+        100 * US,
+        250 * US,
+        500 * US,
+        MS,
+        5 * MS / 2,
+        5 * MS,
+        10 * MS,
+        25 * MS,
+        50 * MS,
+        100 * MS,
+        250 * MS,
+        500 * MS,
+        S,
+        5 * S / 2,
+        5 * S,
+        10 * S,
+        30 * S,
+        60 * S,
+        120 * S,
+        300 * S,
+    ]
+};
+
+/// Blocks for a few milliseconds a stage, since idle threads hand over their histograms late.
+pub fn render(plan: &Plan, status: &Status, latency: &Latency, now_ns: i64, format: Format) -> String {
+    let mut registry = Registry::with_prefix("eddy");
+    registry.register_collector(Box::new(Scrape::take(plan, status, latency, now_ns)));
+    let mut out = String::new();
+    // Writing into a `String` cannot fail, and no metric here has an exemplar that could.
+    let _ = text::encode(&mut out, &registry);
+    match format {
+        Format::OpenMetrics => out,
+        Format::Prometheus => to_prometheus(&out),
+    }
+}
+
+/// The older format wants a counter's full name, `_total` included, in `HELP` and `TYPE`.
+fn to_prometheus(open_metrics: &str) -> String {
+    let counters: Vec<&str> = open_metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter"))
+        .collect();
+    let mut out = String::with_capacity(open_metrics.len() + 32 * counters.len());
+    for line in open_metrics.lines().filter(|&line| line != "# EOF" && !line.starts_with("# UNIT ")) {
+        let name = line.strip_prefix("# ").and_then(|rest| rest.split(' ').nth(1));
+        match name {
+            Some(name) if counters.contains(&name) => out.push_str(&line.replacen(name, &format!("{name}_total"), 1)),
+            _ => out.push_str(line),
+        }
+        out.push('\n');
+    }
+    out
+}
+
+/// One family: name without prefix and `_total`, help, and a value for each label set.
+#[derive(Debug)]
+struct Family {
+    name: &'static str,
+    help: &'static str,
+    kind: MetricType,
+    samples: Vec<(Labels, f64)>,
+}
+
+type Labels = Vec<(&'static str, String)>;
+
+/// Everything of one scrape, read at once.
+#[derive(Debug)]
+struct Scrape {
+    families: Vec<Family>,
+    stages: Vec<(&'static str, StageBuckets)>,
+}
+
+impl Scrape {
+    fn take(plan: &Plan, status: &Status, latency: &Latency, now_ns: i64) -> Self {
+        let mut families = process(status, now_ns);
+        families.extend(sources(status));
+        families.extend(streams(plan, status));
+        families.extend(sinks(status));
+        let stages = Stage::ALL.map(|stage| (stage.as_str(), latency.buckets(stage, &BOUNDS_NS)));
+        Scrape { families, stages: stages.into() }
+    }
+}
+
+impl Collector for Scrape {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
+        for family in &self.families {
+            let mut metric = encoder.encode_descriptor(family.name, family.help, None, family.kind)?;
+            for (labels, value) in &family.samples {
+                let mut sample = metric.encode_family(labels)?;
+                match family.kind {
+                    MetricType::Counter => ConstCounter::new(*value as u64).encode(sample)?,
+                    _ => sample.encode_gauge(value)?,
+                }
+            }
+        }
+        let help = "Time one event spent in a stage of its way";
+        let mut metric = encoder.encode_descriptor("stage_latency_seconds", help, None, MetricType::Histogram)?;
+        for (stage, buckets) in &self.stages {
+            let labels = vec![("stage", (*stage).to_owned())];
+            let upper = BOUNDS_NS.iter().map(|&ns| ns as f64 / 1e9).chain([f64::INFINITY]);
+            let counts: Vec<(f64, u64)> = upper.zip(buckets.counts.iter().copied()).collect();
+            let mut sample = metric.encode_family(&labels)?;
+            sample.encode_histogram::<Labels>(buckets.sum_ns / 1e9, buckets.count, &counts, None)?;
+        }
+        Ok(())
+    }
+}
+
+fn one(name: &'static str, help: &'static str, kind: MetricType, value: f64) -> Family {
+    Family { name, help, kind, samples: vec![(Labels::new(), value)] }
+}
+
+fn process(status: &Status, now_ns: i64) -> Vec<Family> {
+    use MetricType::{Counter, Gauge};
+    let flag = |flag: &std::sync::atomic::AtomicBool| f64::from(u8::from(flag.load(Relaxed)));
+    let count = |count: &std::sync::atomic::AtomicU64| count.load(Relaxed) as f64;
+    let reasons = Reason::ALL.map(|reason| {
+        let labels = vec![("reason", reason.as_str().to_owned())];
+        (labels, count(&status.dead_letters[reason as usize]))
+    });
+    let version = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
+    vec![
+        Family { name: "build", help: "Always 1", kind: Gauge, samples: vec![(version, 1.0)] },
+        one("ready", "1 once recovered and connected", Gauge, flag(&status.ready)),
+        one("recovering", "1 while the log is replayed", Gauge, flag(&status.recovering)),
+        one("log_safe", "1 while the log can be written", Gauge, flag(&status.log_safe)),
+        one("uptime_seconds", "Since start", Gauge, (now_ns - status.started_ns) as f64 / 1e9),
+        one("log_messages", "Messages made durable", Counter, count(&status.log_messages_total)),
+        one("log_bytes", "Bytes made durable", Counter, count(&status.log_bytes_total)),
+        one("log_commits", "Group commits", Counter, count(&status.log_commits_total)),
+        one("log_commit_failures", "Group commits that failed", Counter, count(&status.log_commit_failures_total)),
+        one("recovered_messages", "Replayed at start", Counter, count(&status.recovered_messages_total)),
+        one("rows", "Rows decoded", Counter, count(&status.rows_total)),
+        one("points_dropped", "Chart points not shown", Counter, count(&status.points_dropped_total)),
+        Family {
+            name: "dead_letters",
+            help: "Inputs set aside, by reason",
+            kind: Counter,
+            samples: reasons.into(),
+        },
+    ]
+}
+
+fn sources(status: &Status) -> Vec<Family> {
+    use MetricType::{Counter, Gauge};
+    let family = |name, help, kind, read: fn(&crate::status::SourceStatus) -> f64| Family {
+        name,
+        help,
+        kind,
+        samples: status.sources.iter().map(|s| (vec![("source", s.name.clone())], read(s))).collect(),
+    };
+    vec![
+        family("source_connected", "1 while connected", Gauge, |s| f64::from(u8::from(s.connected.load(Relaxed)))),
+        family("source_messages", "Messages received", Counter, |s| s.messages_total.load(Relaxed) as f64),
+        family("source_acked", "Messages acknowledged", Counter, |s| s.acked_total.load(Relaxed) as f64),
+        family("source_retained_dropped", "Retained messages not taken", Counter, |s| {
+            s.retained_dropped_total.load(Relaxed) as f64
+        }),
+        family("source_reconnects", "Sessions after the first", Counter, |s| s.reconnects_total.load(Relaxed) as f64),
+        family("source_last_arrival_timestamp_seconds", "Newest message; 0 before the first", Gauge, |s| {
+            s.last_arrival.load(Relaxed) as f64 / 1e9
+        }),
+    ]
+}
+
+fn streams(plan: &Plan, status: &Status) -> Vec<Family> {
+    use MetricType::{Counter, Gauge};
+    let family = |name, help, kind, read: fn(&PartitionStatus) -> u64| Family {
+        name,
+        help,
+        kind,
+        samples: (0..plan.streams.len())
+            .map(|i| {
+                let partitions = status.stream(StreamId(i as u16));
+                let total: u64 = partitions.iter().map(read).sum();
+                (vec![("stream", plan.streams[i].name.clone())], total as f64)
+            })
+            .collect(),
+    };
+    let mut families = vec![
+        family("stream_events", "Events taken into windows", Counter, |p| p.events_total.load(Relaxed)),
+        family("stream_duplicates", "Events redelivered", Counter, |p| p.duplicates_total.load(Relaxed)),
+        family("stream_late", "Events too late", Counter, |p| p.late_total.load(Relaxed)),
+        family("stream_future", "Events from the future", Counter, |p| p.future_total.load(Relaxed)),
+        family("stream_windows", "Windows with a verdict", Counter, |p| p.windows_total.load(Relaxed)),
+        family("stream_windows_unscored", "Windows while warming up", Counter, |p| {
+            p.windows_unscored_total.load(Relaxed)
+        }),
+        family("stream_windows_unsure", "Verdicts on too little data", Counter, |p| {
+            p.windows_unsure_total.load(Relaxed)
+        }),
+        family("stream_windows_anomalous", "Windows below the threshold", Counter, |p| {
+            p.windows_anomalous_total.load(Relaxed)
+        }),
+        family("stream_alerts_open", "Alerts firing", Gauge, |p| p.alerts_open.load(Relaxed)),
+        family("stream_keys", "Keys seen", Gauge, |p| p.keys.load(Relaxed)),
+        family("stream_keys_warm", "Keys scored", Gauge, |p| p.keys_warm.load(Relaxed)),
+    ];
+    families.push(watermarks(plan, status));
+    families
+}
+
+/// Only of streams that have one: 1970 would be a lie.
+fn watermarks(plan: &Plan, status: &Status) -> Family {
+    let newest = |i: usize| {
+        let partitions = status.stream(StreamId(i as u16));
+        partitions.iter().map(|p| p.watermark.load(Relaxed)).max().filter(|&ns| ns != i64::MIN)
+    };
+    Family {
+        name: "stream_watermark_timestamp_seconds",
+        help: "Newest watermark, event time",
+        kind: MetricType::Gauge,
+        samples: plan
+            .streams
+            .iter()
+            .enumerate()
+            .filter_map(|(i, s)| Some((vec![("stream", s.name.clone())], newest(i)? as f64 / 1e9)))
+            .collect(),
+    }
+}
+
+fn sinks(status: &Status) -> Vec<Family> {
+    use MetricType::{Counter, Gauge};
+    let family = |name, help, kind, read: fn(&crate::status::SinkStatus) -> f64| Family {
+        name,
+        help,
+        kind,
+        samples: status.sinks.iter().map(|s| (vec![("sink", s.name.clone())], read(s))).collect(),
+    };
+    vec![
+        family("sink_delivered", "Alerts answered by 2xx", Counter, |s| s.delivered_total.load(Relaxed) as f64),
+        family("sink_attempts_failed", "Attempts not answered by 2xx", Counter, |s| {
+            s.attempts_failed_total.load(Relaxed) as f64
+        }),
+        family("sink_queued", "Waiting in the outbox", Gauge, |s| s.queued.load(Relaxed) as f64),
+        family("sink_failed", "Deliveries given up", Counter, |s| s.failed_total.load(Relaxed) as f64),
+        family("sink_disabled", "1 after 410 Gone", Gauge, |s| f64::from(u8::from(s.disabled.load(Relaxed)))),
+        family("sink_last_success_timestamp_seconds", "Last 2xx; 0 before the first", Gauge, |s| {
+            s.last_success.load(Relaxed) as f64 / 1e9
+        }),
+    ]
+}

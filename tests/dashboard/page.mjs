@@ -1,0 +1,347 @@
+// Looks at the page as an operator's browser does. Usage: node page.mjs '{"scene": "URL"}' SCREENSHOTS CHROMIUM
+// Prints a line a check; any line starting with FAULT makes it exit with 1.
+
+import { mkdirSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { chromium } from 'playwright-core';
+
+const bases = JSON.parse(process.argv[2]);
+const shots = process.argv[3];
+const executablePath = process.argv[4];
+const axeSource = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+const SIZES = { phone: { width: 390, height: 844 }, laptop: { width: 1280, height: 800 }, wall: { width: 1920, height: 1080 } };
+const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+  '--disable-component-update', '--disable-sync', '--force-color-profile=srgb', '--font-render-hinting=none'];
+
+let faults = 0;
+function fault(text) { faults += 1; console.log(`FAULT ${text}`); }
+function check(holds, text) { if (!holds) fault(text); }
+
+/** A page that reports every console error, CSP violation and request to elsewhere as a fault. */
+async function watched(browser, base, options, name, forgive = () => false) {
+  const context = await browser.newContext(options);
+  const page = await context.newPage();
+  page.on('console', (message) => {
+    if (['error', 'warning'].includes(message.type()) && !forgive(message.text())) fault(`${name}: console: ${message.text()}`);
+  });
+  page.on('pageerror', (error) => fault(`${name}: script: ${error.message}`));
+  page.on('dialog', (dialog) => { fault(`${name}: a dialog opened: ${dialog.message()}`); dialog.dismiss(); });
+  page.on('request', (request) => {
+    const url = request.url();
+    if (!url.startsWith(base) && !url.startsWith('data:')) fault(`${name}: asked elsewhere: ${url}`);
+  });
+  return { context, page };
+}
+
+// ---- every number equals the API
+
+/** Reads every element that names its place in the API, with the address of that document. */
+function numbersOf(page) {
+  return page.evaluate(() => [...document.querySelectorAll('[data-api]')].map((element) => {
+    const [root] = element.dataset.api.split(/[.[]/);
+    const holder = element.closest(`[data-root="${root}"]`);
+    return {
+      root, path: element.dataset.api.slice(root.length + 1), format: element.dataset.fmt, text: element.textContent,
+      title: element.getAttribute('title'), datetime: element.getAttribute('datetime'), url: holder?.dataset.url,
+    };
+  }));
+}
+
+function find(document, path) {
+  return (path.match(/[^.[\]]+/g) ?? []).reduce((value, part) => value?.[part], document);
+}
+
+const SCALE = { k: 1e3, M: 1e6, G: 1e9, ns: 1, 'µs': 1e3, ms: 1e6, s: 1e9, min: 60e9, h: 3600e9, d: 86400e9 };
+
+/** Written independently of the page's formatter: what the text says, as a number. */
+function said(text, format) {
+  const plain = text.replace('−', '-').replaceAll(',', '');
+  const match = plain.match(/^(1 in )?(-?[\d.]+(?:e[-−]?\d+)?)\s*(%|[a-zµ]*)$/i);
+  if (!match) return undefined;
+  const x = Number(match[2].replace('−', '-')) * (SCALE[match[3]] ?? 1);
+  if (format === 'odds') return match[1] ? 1 / x : undefined;
+  if (format === 'percent') return x / 100;
+  if (format === 'milli') return x * 10;
+  return x;
+}
+
+function compare(number, raw, offsetS) {
+  const { format, text, title, datetime } = number;
+  if (format === 'text') return text === (raw ?? '');
+  if (raw === null || raw === undefined) return text === '–';
+  if (format === 'time' || format === 'clock') {
+    const shown = new Date(raw / 1e6 + offsetS * 1000).toISOString().slice(11, 19);
+    return Math.abs(Date.parse(datetime) - raw / 1e6) <= 1 && text.includes(shown);
+  }
+  if (Number(title) !== raw) return false;
+  if (format === 'odds' && raw <= 0) return text === '–';
+  const tolerance = format === 'odds' ? 0.051 : 0.0051; // two and three significant digits
+  const shown = said(text, format);
+  return shown !== undefined && Math.abs(shown - raw) <= tolerance * Math.abs(raw) + 1e-12;
+}
+
+async function numbersEqual(page, base, name) {
+  const numbers = await numbersOf(page);
+  const documents = new Map();
+  for (const { url } of numbers) {
+    if (!url || documents.has(url)) continue;
+    const response = await fetch(base + url);
+    if (!response.ok) fault(`${name}: ${url} answers ${response.status}`);
+    documents.set(url, await response.json());
+  }
+  const offsetS = [...documents.values()].find((d) => d.utc_offset_s !== undefined)?.utc_offset_s ?? 0;
+  let equal = 0;
+  for (const number of numbers) {
+    const raw = find(documents.get(number.url), number.path);
+    if (compare(number, raw, offsetS)) equal += 1;
+    else fault(`${name}: ${number.root}.${number.path} shows "${number.text}" (title ${number.title}), the API says ${JSON.stringify(raw)}`);
+  }
+  check(equal > 80 || name.includes('empty') || name.includes('recovering') || name.includes('warming'), `${name}: only ${equal} numbers on the page`);
+  console.log(`ok ${name}: ${equal} numbers and texts equal the API's`);
+}
+
+/** Figures on the page that name no place in the API. Names may hold digits; what is left must be listed here. */
+async function strayFigures(page, name) {
+  const stray = await page.evaluate(() => {
+    const walker = document.createTreeWalker(document.querySelector('main'), NodeFilter.SHOW_TEXT);
+    const found = [];
+    for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+      const inside = node.parentElement.closest('[data-api], svg, select, pre, .ranges button, h2, b, th, .links, .quiet');
+      if (/\d/.test(node.textContent) && !inside) found.push(node.textContent.trim());
+    }
+    return found;
+  });
+  const known = /^(p50|p90|p99|disabled by 410)$/;
+  for (const text of stray.filter((t) => !known.test(t))) fault(`${name}: a figure without its place in the API: "${text}"`);
+}
+
+// ---- checks
+
+async function screenshots(browser) {
+  for (const [scene, base] of Object.entries(bases)) {
+    for (const [size, viewport] of Object.entries(SIZES)) {
+      for (const colorScheme of ['light', 'dark']) {
+        if (!['trouble', 'calm'].includes(scene) && (size === 'wall' || colorScheme === 'dark')) continue;
+        const name = `${scene}-${size}-${colorScheme}`;
+        const { context, page } = await watched(browser, base, { viewport, colorScheme, reducedMotion: 'reduce' }, name);
+        await page.goto(base);
+        await page.waitForSelector('#live:not([hidden])');
+        const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        check(wide <= 0, `${name}: the page is ${wide} px wider than the screen`);
+        await page.screenshot({ path: join(shots, `${name}.png`) });
+        await page.screenshot({ path: join(shots, `${name}-full.png`), fullPage: true });
+        if (size === 'phone') await targets(page, name);
+        await context.close();
+      }
+    }
+  }
+  console.log('ok screenshots');
+}
+
+async function targets(page, name) {
+  const small = await page.evaluate(() => [...document.querySelectorAll('button, select, input:not([type=hidden]), nav a, summary, .links a')]
+    .filter((e) => e.checkVisibility()).map((e) => ({ what: e.outerHTML.slice(0, 60), height: e.getBoundingClientRect().height }))
+    .filter(({ height }) => height < 43.5));
+  for (const { what, height } of small) fault(`${name}: ${what} is only ${height} px high`);
+}
+
+async function accessible(browser, scene, options, name) {
+  // axe itself touches what Trusted Types guard; only its findings count here.
+  const { context, page } = await watched(browser, bases[scene], options, name, () => true);
+  await page.goto(bases[scene]);
+  await page.waitForSelector('#live:not([hidden])');
+  await page.evaluate(axeSource);
+  const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }));
+  for (const v of violations.filter(({ impact }) => ['serious', 'critical'].includes(impact))) {
+    fault(`${name}: axe: ${v.id}: ${v.help}: ${v.nodes.slice(0, 3).map((n) => n.html.slice(0, 120)).join(' | ')}`);
+  }
+  console.log(`ok ${name}: axe, ${violations.length} minor findings: ${violations.map((v) => v.id).join(' ')}`);
+  await context.close();
+}
+
+async function withoutScript(browser) {
+  for (const [size, viewport] of Object.entries(SIZES)) {
+    const name = `no-script-${size}`;
+    const { context, page } = await watched(browser, bases.trouble, { viewport, javaScriptEnabled: false }, name);
+    await page.goto(bases.trouble);
+    for (const tile of ['healthy', 'first', 'real', 'told']) {
+      const box = await page.locator(`#tile-${tile}`).boundingBox();
+      check(box && box.y + box.height <= viewport.height, `${name}: tile ${tile} is not in the first view`);
+    }
+    const words = await page.locator('.tiles').innerText();
+    for (const word of ['Degraded', 'pump-17', '1 in 40,000', 'on_call']) check(words.includes(word), `${name}: the tiles do not say ${word}`);
+    check(await page.locator('.geometry polyline').count() > 3, `${name}: no charts`);
+    check(!(await page.locator('#pause').isVisible()), `${name}: a button that cannot work is shown`);
+    await page.selectOption('#choice', 'pumps/pump-03');
+    await page.click('.choose button');
+    check((await page.locator('#key-title').innerText()).includes('pump-03'), `${name}: choosing a key does nothing`);
+    await context.close();
+  }
+  console.log('ok the page works without script');
+}
+
+async function keyboard(browser) {
+  const { context, page } = await watched(browser, bases.calm, { viewport: SIZES.laptop }, 'keyboard');
+  await page.goto(bases.calm);
+  await page.waitForSelector('#pause:not([hidden])');
+  const count = await page.evaluate(() => {
+    const all = [...document.querySelectorAll('a[href], button, input:not([type=hidden]), select, summary, [tabindex="0"]')];
+    const visible = all.filter((e) => e.checkVisibility());
+    visible.forEach((e, i) => { e.dataset.stop = String(i); });
+    return visible.length;
+  });
+  const reached = new Set();
+  for (let i = 0; i < count + 5; i += 1) {
+    await page.keyboard.press('Tab');
+    reached.add(await page.evaluate(() => document.activeElement.dataset.stop));
+  }
+  for (let i = 0; i < count; i += 1) {
+    if (reached.has(String(i))) continue;
+    fault(`keyboard: never reached ${await page.evaluate((n) => document.querySelector(`[data-stop="${n}"]`)?.outerHTML.slice(0, 80), i)}`);
+  }
+  await page.evaluate(() => document.activeElement.blur());
+  await page.keyboard.press('Space');
+  check((await page.locator('#live').innerText()).startsWith('Paused'), 'keyboard: Space does not pause');
+  await page.keyboard.press('Space');
+  check((await page.locator('#live').innerText()) === 'Live', 'keyboard: Space does not resume');
+  await page.keyboard.press('/');
+  check(await page.evaluate(() => document.activeElement.id === 'find'), 'keyboard: / does not go to the search');
+  console.log(`ok keyboard reaches all ${count} controls`);
+  await context.close();
+}
+
+async function live(browser) {
+  const base = bases.trouble;
+  const { context, page } = await watched(browser, base, { viewport: SIZES.laptop }, 'live');
+  await page.goto(base);
+  await page.waitForSelector('#live:not([hidden])');
+  const read = () => page.evaluate(() => ({
+    events: Number(document.querySelector('[data-api="status.streams[0].events_total"]').title),
+    vibration: document.querySelector('[data-api="series.latest.columns[3].value"]').title,
+    line: document.querySelector('.chart:nth-of-type(4) .geometry').innerHTML,
+    seq: document.body.dataset.url,
+  }));
+  const before = await read();
+  // A detail that is open and a half-typed search must outlive updates.
+  await page.locator('#key-table > summary').click();
+  await page.locator('#find').fill('pump-');
+  await page.waitForFunction(({ events, line }) => Number(document.querySelector('[data-api="status.streams[0].events_total"]').title) > events
+    && document.querySelector('.chart:nth-of-type(4) .geometry').innerHTML !== line, before, { timeout: 15_000 });
+  const after = await read();
+  check(after.vibration !== before.vibration, 'live: the newest value stands still');
+  check(after.seq !== before.seq, 'live: the page does not say which snapshot it shows');
+  check(await page.locator('#key-table').evaluate((e) => e.open), 'live: an update closed an open table');
+  check(await page.locator('#find').inputValue() === 'pump-', 'live: an update took away typed text');
+  check(await page.evaluate(() => document.activeElement.id === 'find'), 'live: an update moved the focus');
+  for (let round = 0; round < 3; round += 1) {
+    await page.click('#pause');
+    await page.waitForTimeout(400);
+    await numbersEqual(page, base, `live-${round}`);
+    await page.click('#pause');
+    await page.waitForTimeout(1_700);
+  }
+  console.log(`ok live: events went from ${before.events} to ${after.events}`);
+  await context.close();
+}
+
+async function still(browser) {
+  for (const scene of ['calm', 'warming', 'empty', 'recovering', 'hostile']) {
+    const { context, page } = await watched(browser, bases[scene], { viewport: SIZES.laptop }, scene);
+    await page.goto(bases[scene]);
+    await page.waitForSelector('#live:not([hidden])');
+    await page.evaluate(() => document.querySelectorAll('details').forEach((e) => { e.open = true; }));
+    await page.click('#pause');
+    await page.waitForTimeout(300);
+    await numbersEqual(page, bases[scene], scene);
+    if (scene !== 'hostile') await strayFigures(page, scene);
+    await context.close();
+  }
+}
+
+async function words() {
+  const page = async (scene) => (await fetch(bases[scene])).text();
+  check((await page('warming')).includes('Warming up'), 'warming is not said');
+  check((await page('recovering')).includes('Recovering'), 'recovery is not said');
+  const empty = await page('empty');
+  check(empty.includes('curl --json') && empty.includes('mosquitto_pub'), 'an empty page does not say how to begin');
+  check(!empty.includes('secret token'), 'the token is on the page');
+  const hostile = await page('hostile');
+  check(!hostile.includes('<script>alert'), 'a hostile name got through');
+  check(!/<[^>]*\sstyle=/.test(await page('trouble')), 'an inline style, which the CSP blocks');
+}
+
+async function metricsAgree() {
+  const status = await (await fetch(`${bases.calm}/api/v1/status`)).json();
+  const text = await (await fetch(`${bases.calm}/metrics`)).text();
+  const metric = (name) => Number(text.split('\n').find((line) => line.startsWith(`${name} `))?.slice(name.length + 1));
+  const pairs = [
+    ['eddy_stream_events_total{stream="pumps"}', status.streams[0].events_total],
+    ['eddy_stream_windows_total{stream="pumps"}', status.streams[0].windows_total],
+    ['eddy_stream_keys{stream="pumps"}', status.streams[0].keys],
+    ['eddy_log_messages_total', status.totals.log_messages_total],
+    ['eddy_source_messages_total{source="plant"}', status.sources[1].messages_total],
+    ['eddy_sink_delivered_total{sink="on_call"}', status.sinks[0].delivered_total],
+    ['eddy_dead_letters_total{reason="late"}', status.dead_letters.late],
+    ['eddy_stage_latency_seconds_count{stage="score"}', status.stages.find((s) => s.stage === 'score').count],
+  ];
+  for (const [name, value] of pairs) check(metric(name) === value, `${name} is ${metric(name)}, the API says ${value}`);
+  console.log(`ok /metrics agrees with the API on ${pairs.length} numbers`);
+}
+
+async function budgets() {
+  const size = async (path) => gzipSync(Buffer.from(await (await fetch(bases.trouble + path)).arrayBuffer())).length;
+  const [html, style, script] = [await size('/'), await size('/assets/style.css'), await size('/assets/app.js')];
+  check(html + style + script <= 100_000, `a first visit takes ${html + style + script} bytes compressed`);
+  check(script <= 12_000, `the script takes ${script} bytes compressed`);
+  check(style <= 8_000, `the style takes ${style} bytes compressed`);
+  const times = [];
+  for (let i = 0; i < 40; i += 1) {
+    const start = performance.now();
+    await (await fetch(bases.trouble)).text();
+    times.push(performance.now() - start);
+  }
+  times.sort((a, b) => a - b);
+  console.log(`ok sizes compressed: page ${html}, style ${style}, script ${script} bytes; page p50 ${times[20].toFixed(1)} ms, p95 ${times[38].toFixed(1)} ms`);
+}
+
+/** Last of all: the server goes away under an open page. */
+async function goesStale(browser) {
+  const forgive = (text) => text.includes('Failed to load resource') || text.includes('net::ERR');
+  const { context, page } = await watched(browser, bases.trouble, { viewport: SIZES.laptop }, 'stale', forgive);
+  await page.goto(bases.trouble);
+  await page.waitForFunction(() => document.querySelector('#live').textContent === 'Live');
+  await page.waitForTimeout(1_500);
+  const start = Date.now();
+  console.log('stop trouble');
+  await page.waitForSelector('#stale:not([hidden])', { timeout: 20_000 }).catch(() => fault('stale: no banner within 20 s'));
+  console.log(`ok stale banner ${((Date.now() - start) / 1000).toFixed(1)} s after the server went`);
+  await page.screenshot({ path: join(shots, 'stale-laptop-light.png') });
+  await context.close();
+}
+
+
+mkdirSync(shots, { recursive: true });
+const browser = await chromium.launch({ executablePath, args: FLAGS, headless: true });
+try {
+  await words();
+  await metricsAgree();
+  await budgets();
+  await withoutScript(browser);
+  await still(browser);
+  await live(browser);
+  await keyboard(browser);
+  await accessible(browser, 'trouble', { viewport: SIZES.laptop, colorScheme: 'light' }, 'axe-laptop-light');
+  await accessible(browser, 'trouble', { viewport: SIZES.laptop, colorScheme: 'dark' }, 'axe-laptop-dark');
+  await accessible(browser, 'trouble', { viewport: SIZES.phone, colorScheme: 'light' }, 'axe-phone-light');
+  await accessible(browser, 'empty', { viewport: SIZES.phone, colorScheme: 'dark' }, 'axe-empty-dark');
+  await screenshots(browser);
+  await goesStale(browser);
+} finally {
+  await browser.close();
+
+}
+console.log(faults === 0 ? 'no faults' : `${faults} faults`);
+process.exit(faults === 0 ? 0 : 1);
