@@ -4,6 +4,7 @@
 //! source ─► log ─► decode ─► ring ─► window ─► score ─► judge ─► alert ─► outbox ─► sink
 //! ```
 pub mod config;
+pub mod demo;
 pub mod latency;
 pub mod ring;
 pub mod stage;
