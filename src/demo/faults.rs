@@ -7,6 +7,7 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
+use super::load::LOAD_MAX;
 use super::noise::stream;
 use super::plant::{Column, PUMPS, SECOND_NS, pump_name};
 use crate::types::EventTime;
@@ -87,19 +88,18 @@ pub struct Effects {
 const WEAR_LOAD: f64 = 0.26;
 const HEAT_LOAD: f64 = 0.16;
 const HEAT_DELAY_S: i64 = 90;
-const HEAD_LOSS: f64 = 0.06;
+/// Share of the shut-off pressure that full cavitation takes.
+pub const HEAD_LOSS: f64 = 0.07;
+/// Room below full load that full cavitation needs: there its pressure is a sound pump's at full load.
+const CAVITATION_ROOM: f64 = 0.14;
 const FADE_S: i64 = 30;
 
 impl Effects {
-    /// Wear never shows more vibration than full load does.
-    pub fn wear_limited(&self, fraction: f64, full: f64) -> f64 {
-        self.wear.min((full - 0.03 - fraction).max(0.0))
-    }
-
-    /// bar lost to cavitation: never below the pressure at full load.
-    pub fn head_loss_limited(&self, pressure: f64, pressure_full: f64, shutoff_bar: f64) -> f64 {
-        let margin = 0.03 * shutoff_bar;
-        (self.cavitation * HEAD_LOSS * shutoff_bar).min((pressure - pressure_full - margin).max(0.0))
+    /// Wear and cavitation at this fraction of the rated flow. Towards full load both give way: a worn
+    /// pump never shakes more than a sound one at full load, nor is its pressure lower.
+    pub fn limited(&self, fraction: f64) -> (f64, f64) {
+        let room = (LOAD_MAX - 0.06 - fraction).max(0.0);
+        (self.wear.min(room), self.cavitation.min(room / CAVITATION_ROOM))
     }
 }
 

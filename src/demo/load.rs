@@ -75,11 +75,14 @@ pub struct Load {
     step_rate: f64,
     next_step_s: i64,
     wander: Wander,
+    control: Wander,
     transient: Option<Transient>,
     next_transient_s: i64,
     value: f64,
 }
 
+/// Valves take about a minute from minimum to full flow; a fraction of the rated load a second.
+const RATE_MAX: f64 = 0.012;
 const STEP_EVERY_S: f64 = 240.0;
 const TRANSIENT_EVERY_S: f64 = 2_400.0;
 
@@ -90,9 +93,10 @@ impl Load {
             bias,
             step,
             step_target: step,
-            step_rate: 0.01,
+            step_rate: 0.008,
             next_step_s: time_s + waiting_s(rng, STEP_EVERY_S),
-            wander: Wander::new(0.035, 90.0, rng),
+            wander: Wander::new(0.035, 120.0, rng),
+            control: Wander::new(0.015, 15.0, rng),
             transient: None,
             next_transient_s: time_s + waiting_s(rng, TRANSIENT_EVERY_S),
             value: 0.60 + bias + step,
@@ -103,20 +107,20 @@ impl Load {
     pub fn step(&mut self, time_s: i64, demand: f64, shift: f64, rng: &mut ChaCha8Rng) -> f64 {
         if time_s >= self.next_step_s {
             self.step_target = rng.random_range(-0.15..0.15);
-            self.step_rate = rng.random_range(0.004..0.025);
+            self.step_rate = rng.random_range(0.004..0.012);
             self.next_step_s = time_s + waiting_s(rng, STEP_EVERY_S);
         }
         self.step = ramp(self.step, self.step_target, self.step_rate);
-        let duty = demand + self.bias + self.step + shift + self.wander.step(rng);
+        let duty = demand + self.bias + self.step + shift + self.wander.step(rng) + self.control.step(rng);
         let target = self.transient_level(time_s, rng).unwrap_or(duty);
-        self.value = ramp(self.value, target.clamp(LOAD_MIN, LOAD_MAX), 0.04);
+        self.value = ramp(self.value, target.clamp(LOAD_MIN, LOAD_MAX), RATE_MAX);
         self.value
     }
 
     fn transient_level(&mut self, time_s: i64, rng: &mut ChaCha8Rng) -> Option<f64> {
         if time_s >= self.next_transient_s {
             let level = if rng.random_bool(0.5) { LOAD_MIN } else { LOAD_MAX };
-            let until_s = time_s + rng.random_range(20..70);
+            let until_s = time_s + rng.random_range(60..150);
             self.transient = Some(Transient { level, until_s });
             self.next_transient_s = until_s + waiting_s(rng, TRANSIENT_EVERY_S);
         }

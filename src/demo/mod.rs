@@ -9,3 +9,6 @@ pub mod history;
 pub mod load;
 pub mod noise;
 pub mod plant;
+
+#[cfg(test)]
+mod difficulty;

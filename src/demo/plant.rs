@@ -10,8 +10,8 @@ use std::f64::consts::TAU;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::faults::{Effects, Schedule};
-use super::load::{Conditions, LOAD_MAX, Load, Site};
+use super::faults::{Effects, HEAD_LOSS, Schedule};
+use super::load::{Conditions, Load, Site};
 use super::noise::{Wander, gaussian, stream, waiting_s};
 use crate::types::EventTime;
 
@@ -140,10 +140,10 @@ impl Traits {
     /// What the transmitter of `column` shows when it falls to the bottom of its working range.
     pub fn live_zero(&self, column: Column) -> f64 {
         match column {
-            Column::Vibration => self.vibration(0.38),
-            Column::Temperature => self.temperature(0.50, 19.0),
-            Column::Pressure => self.pressure(0.94),
-            Column::Flow => 0.38 * self.flow_rated,
+            Column::Vibration => self.vibration(0.33),
+            Column::Temperature => self.temperature(0.45, 19.0),
+            Column::Pressure => self.pressure(0.97),
+            Column::Flow => 0.33 * self.flow_rated,
         }
     }
 }
@@ -186,7 +186,7 @@ impl Pump {
             temperature: traits.temperature(settled, ambient_degc),
             turbulence: Wander::new(0.008, 2.0, &mut rng),
             backpressure: Wander::new(0.008, 600.0, &mut rng),
-            rumble: Wander::new(0.030, 3.0, &mut rng),
+            rumble: Wander::new(0.020, 3.0, &mut rng),
             next_spike_s: time_s + waiting_s(&mut rng, SPIKE_EVERY_S),
             next_gap_s: time_s + waiting_s(&mut rng, GAP_EVERY_S),
             gap_left_s: 0,
@@ -230,16 +230,16 @@ impl Pump {
 
         let fraction = self.fraction + self.turbulence.step(rng);
         let drift = t.drift.each_ref().map(|d| d.at(time_s));
-        let wear = effects.wear_limited(self.fraction, LOAD_MAX);
-        let drop = effects.head_loss_limited(t.pressure(self.fraction), t.pressure(LOAD_MAX), t.shutoff_bar);
-        let jitter = |rng: &mut ChaCha8Rng| effects.cavitation * gaussian(rng);
-        let vibration = t.vibration(self.fraction + wear)
-            + t.vibration_gain * (self.rumble.step(rng) + 0.012 * gaussian(rng) + 0.06 * effects.cavitation)
+        let (wear, cavitation) = effects.limited(self.fraction);
+        let drop = cavitation * HEAD_LOSS * t.shutoff_bar;
+        let jitter = |rng: &mut ChaCha8Rng| cavitation * gaussian(rng);
+        let vibration = t.vibration(self.fraction + wear + 0.10 * cavitation)
+            + t.vibration_gain * (self.rumble.step(rng) + 0.012 * gaussian(rng))
             + spike(&mut self.next_spike_s, time_s, rng) * t.vibration_gain;
         let pressure = t.pressure(fraction) - drop
-            + t.shutoff_bar * (self.backpressure.step(rng) + 0.003 * gaussian(rng) + 0.012 * jitter(&mut self.fault_rng));
-        let flow = t.flow_rated * (fraction + 0.004 * gaussian(rng) + 0.020 * jitter(&mut self.fault_rng));
-        let temperature = self.temperature + 0.12 * gaussian(rng) + t.temperature_rise * effects.heat;
+            + t.shutoff_bar * (self.backpressure.step(rng) + 0.003 * gaussian(rng) + 0.015 * jitter(&mut self.fault_rng));
+        let flow = t.flow_rated * (fraction + 0.004 * gaussian(rng) + 0.024 * jitter(&mut self.fault_rng));
+        let temperature = self.temperature + 0.25 * gaussian(rng) + t.temperature_rise * effects.heat;
         [vibration + drift[0], temperature + drift[1], pressure + drift[2], flow + drift[3]]
     }
 
@@ -280,7 +280,7 @@ fn spike(next_s: &mut i64, time_s: i64, rng: &mut ChaCha8Rng) -> f64 {
         return 0.0;
     }
     *next_s = time_s + waiting_s(rng, SPIKE_EVERY_S);
-    rng.random_range(0.10..0.30)
+    rng.random_range(0.08..0.20)
 }
 
 /// The whole plant.
