@@ -22,7 +22,13 @@ pub struct Delivery {
 
 impl Delivery {
     pub fn new(seed: u64) -> Self {
-        Delivery { rng: stream(seed, 1 << 35), held: Vec::new(), due: Vec::new(), late_total: 0, repeated_total: 0 }
+        Delivery {
+            rng: stream(seed, 1 << 35),
+            held: Vec::new(),
+            due: Vec::new(),
+            late_total: 0,
+            repeated_total: 0,
+        }
     }
 
     /// The samples that arrive in this step, in order of arrival.

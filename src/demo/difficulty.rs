@@ -228,7 +228,9 @@ impl Judged {
 
     /// The fewest false alarms with which `wanted` faults are found.
     fn false_alarms_for(&self, wanted: usize) -> usize {
-        (0..self.normal.len()).find(|n| self.found_at(*n) >= wanted).expect("some threshold finds every fault")
+        (0..self.normal.len())
+            .find(|n| self.found_at(*n) >= wanted)
+            .expect("some threshold finds every fault")
     }
 }
 
@@ -245,7 +247,11 @@ fn no_threshold_on_one_column_finds_what_the_columns_say_together() {
     let together = judge(&runs, |m| residuals.of_any(m));
     let total = together.faults.len();
     let false_alarms = together.false_alarms_for(total * 9 / 10);
-    println!("together: {} of {total} at {false_alarms} of {} minutes", total * 9 / 10, together.normal.len());
+    println!(
+        "together: {} of {total} at {false_alarms} of {} minutes",
+        total * 9 / 10,
+        together.normal.len()
+    );
     assert!(false_alarms <= FALSE_ALARMS_GRANTED, "jointly plain: {false_alarms} false minutes");
     let granted = false_alarms.max(FALSE_ALARMS_GRANTED);
     for column in COLUMNS {

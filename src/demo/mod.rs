@@ -6,9 +6,18 @@
 pub mod delivery;
 pub mod faults;
 pub mod history;
+pub mod live;
 pub mod load;
 pub mod noise;
 pub mod plant;
+pub mod publish;
+pub mod pump;
+pub mod receiver;
+pub mod report;
+pub mod settings;
+pub mod table;
 
 #[cfg(test)]
 mod difficulty;
+#[cfg(test)]
+mod plant_tests;

@@ -10,9 +10,10 @@ use std::f64::consts::TAU;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::faults::{Effects, HEAD_LOSS, Schedule};
-use super::load::{Conditions, Load, Site};
-use super::noise::{Wander, gaussian, stream, waiting_s};
+use super::faults::Schedule;
+use super::load::Site;
+use super::noise::stream;
+use super::pump::Pump;
 use crate::types::EventTime;
 
 pub const PUMPS: usize = 12;
@@ -90,9 +91,10 @@ pub struct Traits {
     pub vibration_gain: f64,
     pub temperature_rise: f64,
     pub temperature_offset: f64,
-    temperature_lag_s: f64,
-    load_bias: f64,
-    phase_ms: i64,
+    pub temperature_lag_s: f64,
+    pub load_bias: f64,
+    /// When in the second the device samples.
+    pub phase_ms: i64,
     drift: [Drift; 4],
 }
 
@@ -122,6 +124,11 @@ impl Traits {
         }
     }
 
+    /// How far each sensor has drifted, in the units of its column.
+    pub fn drift(&self, time_s: i64) -> [f64; 4] {
+        self.drift.each_ref().map(|d| d.at(time_s))
+    }
+
     /// mm/s at a flow that is this fraction of the rated one.
     pub fn vibration(&self, fraction: f64) -> f64 {
         self.vibration_base + self.vibration_gain * fraction.max(0.0).powf(1.2)
@@ -148,141 +155,6 @@ impl Traits {
     }
 }
 
-/// A pump in motion.
-#[derive(Clone, Debug)]
-struct Pump {
-    traits: Traits,
-    rng: ChaCha8Rng,
-    fault_rng: ChaCha8Rng,
-    load: Load,
-    /// Flow as a fraction of the rated one.
-    fraction: f64,
-    temperature: f64,
-    turbulence: Wander,
-    backpressure: Wander,
-    rumble: Wander,
-    next_spike_s: i64,
-    next_gap_s: i64,
-    gap_left_s: i64,
-    next_hole_s: i64,
-    hole: Option<(Column, i64)>,
-    shown: [f64; 4],
-}
-
-const SPIKE_EVERY_S: f64 = 1_500.0;
-const GAP_EVERY_S: f64 = 600.0;
-const HOLE_EVERY_S: f64 = 1_800.0;
-
-impl Pump {
-    fn new(pump: usize, seed: u64, time_s: i64, ambient_degc: f64) -> Self {
-        let traits = Traits::of(pump);
-        let mut rng = stream(seed, pump as u64);
-        let load = Load::new(traits.load_bias, time_s, &mut rng);
-        let settled = 0.6 + traits.load_bias;
-        Pump {
-            fault_rng: stream(seed, 1 << 32 | pump as u64),
-            load,
-            fraction: settled,
-            temperature: traits.temperature(settled, ambient_degc),
-            turbulence: Wander::new(0.008, 2.0, &mut rng),
-            backpressure: Wander::new(0.008, 600.0, &mut rng),
-            rumble: Wander::new(0.020, 3.0, &mut rng),
-            next_spike_s: time_s + waiting_s(&mut rng, SPIKE_EVERY_S),
-            next_gap_s: time_s + waiting_s(&mut rng, GAP_EVERY_S),
-            gap_left_s: 0,
-            next_hole_s: time_s + waiting_s(&mut rng, HOLE_EVERY_S),
-            hole: None,
-            shown: [f64::NAN; 4],
-            traits,
-            rng,
-        }
-    }
-
-    /// The reading of this second; `None` inside a small gap.
-    fn step(&mut self, time_s: i64, site: Conditions, effects: &Effects) -> Option<[f32; 4]> {
-        let mut values = self.process(time_s, site, effects);
-        if effects.stuck.is_some_and(|_| !self.shown[0].is_nan()) || effects.dropped.is_some() {
-            self.transmitter_fault(&mut values, effects);
-        }
-        for (value, decimals) in values.iter_mut().zip([1_000.0, 100.0, 1_000.0, 100.0]) {
-            *value = (*value * decimals).round() / decimals;
-        }
-        self.shown = values;
-        let holed = self.hole(time_s);
-        if self.gap(time_s) {
-            return None;
-        }
-        let mut sent = values.map(|v| v as f32);
-        if let Some(column) = holed {
-            sent[column as usize] = f32::NAN;
-        }
-        Some(sent)
-    }
-
-    /// What the four sensors would show if each were sound.
-    fn process(&mut self, time_s: i64, site: Conditions, effects: &Effects) -> [f64; 4] {
-        let rng = &mut self.rng;
-        let t = &self.traits;
-        let load = self.load.step(time_s, site.demand, effects.load_shift, rng);
-        self.fraction += (load - self.fraction) / 3.0;
-        let settled = t.temperature(load, site.ambient_degc);
-        self.temperature += (settled - self.temperature) / t.temperature_lag_s;
-
-        let fraction = self.fraction + self.turbulence.step(rng);
-        let drift = t.drift.each_ref().map(|d| d.at(time_s));
-        let (wear, cavitation) = effects.limited(self.fraction);
-        let drop = cavitation * HEAD_LOSS * t.shutoff_bar;
-        let jitter = |rng: &mut ChaCha8Rng| cavitation * gaussian(rng);
-        let vibration = t.vibration(self.fraction + wear + 0.10 * cavitation)
-            + t.vibration_gain * (self.rumble.step(rng) + 0.012 * gaussian(rng))
-            + spike(&mut self.next_spike_s, time_s, rng) * t.vibration_gain;
-        let pressure = t.pressure(fraction) - drop
-            + t.shutoff_bar * (self.backpressure.step(rng) + 0.003 * gaussian(rng) + 0.015 * jitter(&mut self.fault_rng));
-        let flow = t.flow_rated * (fraction + 0.004 * gaussian(rng) + 0.024 * jitter(&mut self.fault_rng));
-        let temperature = self.temperature + 0.25 * gaussian(rng) + t.temperature_rise * effects.heat;
-        [vibration + drift[0], temperature + drift[1], pressure + drift[2], flow + drift[3]]
-    }
-
-    fn transmitter_fault(&mut self, values: &mut [f64; 4], effects: &Effects) {
-        if let Some(column) = effects.stuck {
-            values[column as usize] = self.shown[column as usize];
-        }
-        if let Some(column) = effects.dropped {
-            // The live zero is not noiseless: the loop's own noise remains.
-            values[column as usize] = self.traits.live_zero(column) * (1.0 + 0.004 * gaussian(&mut self.fault_rng));
-        }
-    }
-
-    /// Now and then one or two samples are lost.
-    fn gap(&mut self, time_s: i64) -> bool {
-        if time_s >= self.next_gap_s {
-            self.gap_left_s = self.rng.random_range(1..=2);
-            self.next_gap_s = time_s + waiting_s(&mut self.rng, GAP_EVERY_S);
-        }
-        self.gap_left_s -= 1;
-        self.gap_left_s >= 0
-    }
-
-    /// Now and then one column is missing for a few seconds: a nuisance, never a fault.
-    fn hole(&mut self, time_s: i64) -> Option<Column> {
-        if time_s >= self.next_hole_s {
-            let column = COLUMNS[self.rng.random_range(0..COLUMNS.len())];
-            self.hole = Some((column, time_s + self.rng.random_range(1..=4)));
-            self.next_hole_s = time_s + waiting_s(&mut self.rng, HOLE_EVERY_S);
-        }
-        self.hole.filter(|(_, until_s)| time_s < *until_s).map(|(column, _)| column)
-    }
-}
-
-/// A knock on the housing: one sample of vibration that is no fault. A fraction of the load's part.
-fn spike(next_s: &mut i64, time_s: i64, rng: &mut ChaCha8Rng) -> f64 {
-    if time_s < *next_s {
-        return 0.0;
-    }
-    *next_s = time_s + waiting_s(rng, SPIKE_EVERY_S);
-    rng.random_range(0.08..0.20)
-}
-
 /// The whole plant.
 #[derive(Clone, Debug)]
 pub struct Plant {
@@ -305,7 +177,14 @@ impl Plant {
         let site = Site::new(seed, time_s);
         let ambient_degc = site.clone().step(time_s).ambient_degc;
         let pumps = (0..PUMPS).map(|pump| Pump::new(pump, seed, time_s, ambient_degc)).collect();
-        Plant { time_s, site, pumps, clock_rng: stream(seed, 1 << 33), faults, samples: Vec::with_capacity(PUMPS) }
+        Plant {
+            time_s,
+            site,
+            pumps,
+            clock_rng: stream(seed, 1 << 33),
+            faults,
+            samples: Vec::with_capacity(PUMPS),
+        }
     }
 
     /// Event time of the next step.
