@@ -37,8 +37,10 @@ async fn serve(mut socket: TcpStream, resumed: bool, hang_up_after: Option<u64>,
     loop {
         let mut answer = bytes::BytesMut::new();
         match Packet::read(&mut bytes, 1 << 16) {
-            Ok(Packet::Connect(_)) => {
-                ConnAck::new(ConnectReturnCode::Success, resumed).write(&mut answer).unwrap();
+            Ok(Packet::Connect(connect)) => {
+                ConnAck::new(ConnectReturnCode::Success, resumed && !connect.clean_session)
+                    .write(&mut answer)
+                    .unwrap();
             }
             Ok(Packet::Publish(publish)) => {
                 if hang_up_after == Some(seen.published) {
@@ -112,7 +114,7 @@ async fn a_broken_connection_is_taken_up_again_and_nothing_is_lost() {
 async fn event_time_keeps_its_pace_and_a_stop_ends_it_early() {
     let (listener, port) = listener().await;
     let broker = tokio::spawn(broker(listener, None));
-    let publisher = publisher(port, 10_000, 100);
+    let publisher = publisher(port, 2_000, 100);
     let (progress, stop) = (publisher.progress.clone(), CancellationToken::new());
     let start = Instant::now();
     let run = tokio::spawn(publisher.run(stop.clone()));
@@ -121,6 +123,7 @@ async fn event_time_keeps_its_pace_and_a_stop_ends_it_early() {
     run.await.unwrap().unwrap();
     let elapsed_s = start.elapsed().as_secs_f64();
     let event_s = (progress.event_time.load(Ordering::Relaxed) - DEMO_START.0) as f64 / 1e9;
+    assert!(elapsed_s < 10.0, "stopped only after {elapsed_s} s");
     assert!(event_s > 25.0 && event_s <= 100.0 * elapsed_s, "{event_s} s of event time in {elapsed_s} s");
     let (published, acked) = totals(&progress);
     assert_eq!(acked, published);

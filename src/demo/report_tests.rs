@@ -55,11 +55,13 @@ fn revisions_of_one_alert_count_once_and_resolving_ones_not_at_all() {
     let first = alert("pump-09", "a", 100, 164);
     let mut revised = alert("pump-09", "a", 108, 172);
     revised.decision.revision = 1;
+    let mut revised_again = alert("pump-09", "a", 116, 180);
+    revised_again.decision.revision = 2;
     let mut resolved = alert("pump-09", "a", 300, 364);
-    (resolved.decision.revision, resolved.decision.state) = (2, AlertState::Resolved);
+    (resolved.decision.revision, resolved.decision.state) = (3, AlertState::Resolved);
     let mut only_resolved = alert("pump-03", "b", 1_100, 1_164);
     only_resolved.decision.state = AlertState::Resolved;
-    let report = report(&[wear()], &[revised, first, resolved, only_resolved]);
+    let report = report(&[wear()], &[revised, first, revised_again, resolved, only_resolved]);
     assert_eq!((report.alerts_raised, report.alerts_false, report.found), (1, 1, 0));
     assert_eq!(report.false_alerts[0].window_end, at(164), "the first revision, whatever came first");
 }
