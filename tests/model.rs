@@ -50,7 +50,8 @@ fn names(columns: usize) -> Vec<String> {
 }
 
 fn prior(columns: usize) -> ScalerPrior {
-    let scale = |mean| KeyScale { mean: vec![mean; columns], sd: vec![2.0; columns], count: vec![500; columns] };
+    let scale =
+        |mean| KeyScale { mean: vec![mean; columns], sd: vec![2.0; columns], count: vec![500; columns] };
     let keys = BTreeMap::from([(b"pump-1".to_vec(), scale(10.0)), (b"pump-22".to_vec(), scale(14.0))]);
     ScalerPrior::from_keys(columns, keys)
 }
@@ -159,7 +160,9 @@ fn log_likelihood_agrees_with_the_candle_reference() {
 
 #[test]
 fn energies_agree_with_a_dense_normal() {
-    for (rank, cells, columns, gaps) in [(2, 3, 2, 0.0), (4, 2, 3, 0.4), (8, 5, 2, 0.3), (16, 6, 3, 0.2), (2, 1, 4, 0.5)] {
+    for (rank, cells, columns, gaps) in
+        [(2, 3, 2, 0.0), (4, 2, 3, 0.4), (8, 5, 2, 0.3), (16, 6, 3, 0.2), (2, 1, 4, 0.5)]
+    {
         let ppca = arbitrary_ppca(cells, columns, rank, rank as u64);
         let prepared = Prepared::new(&ppca);
         let mut energies = Energies::default();
@@ -177,7 +180,8 @@ fn energies_agree_with_a_dense_normal() {
             assert!(close(energies.log_likelihood, log_likelihood, 1e-9));
             assert!(close(reference, log_likelihood, 1e-9), "{reference} {log_likelihood}");
             for column in 0..columns {
-                let (own, others): (Vec<usize>, Vec<usize>) = all.iter().partition(|i| **i % columns == column);
+                let (own, others): (Vec<usize>, Vec<usize>) =
+                    all.iter().partition(|i| **i % columns == column);
                 assert_eq!(usize::from(energies.column_observed[column]), own.len());
                 let (rest, _) = dense_energy(&ppca, &z, &others);
                 assert!(close(energies.conditional[column], total - rest, 1e-8));
@@ -227,13 +231,17 @@ fn the_density_integrates_to_one() {
     assert!((one - 1.0).abs() < 1e-4, "{one}");
     let coarse: Vec<f32> = grid.iter().step_by(2).copied().collect();
     let area = f64::from(step * step) * 4.0;
-    let two: f64 = coarse.iter().flat_map(|x| coarse.iter().map(|y| [*x, *y])).map(|z| density(&plane, &z)).sum();
+    let two: f64 =
+        coarse.iter().flat_map(|x| coarse.iter().map(|y| [*x, *y])).map(|z| density(&plane, &z)).sum();
     assert!((two * area - 1.0).abs() < 1e-4, "{}", two * area);
 }
 
 fn assert_same_bits(a: &Scores, b: &Scores) {
     let bits = |s: &Scores| -> (Vec<u32>, Vec<u64>) {
-        (s.surprise.iter().map(|x| x.to_bits()).collect(), s.log_likelihood.iter().map(|x| x.to_bits()).collect())
+        (
+            s.surprise.iter().map(|x| x.to_bits()).collect(),
+            s.log_likelihood.iter().map(|x| x.to_bits()).collect(),
+        )
     };
     assert_eq!(bits(a), bits(b));
     assert_eq!((&a.observed, &a.column_observed), (&b.observed, &b.column_observed));
@@ -290,11 +298,20 @@ fn a_missing_column_or_scattered_gaps_do_not_raise_surprise() {
 #[test]
 fn a_window_with_nothing_observed_says_nothing() {
     let scores = score(model(), &Array2::from_elem((2, D), f32::NAN));
-    assert_eq!((scores.surprise, scores.log_likelihood, scores.observed), (vec![0.0; 2], vec![0.0; 2], vec![0; 2]));
+    assert_eq!(
+        (scores.surprise, scores.log_likelihood, scores.observed),
+        (vec![0.0; 2], vec![0.0; 2], vec![0; 2])
+    );
     let mut explanation = Explanation::default();
     CpuBackend::new().explain(model(), &[f32::NAN; D], &mut explanation);
     assert_eq!(explanation.share, vec![0.25; COLUMNS]);
-    assert!(explanation.expected.iter().zip(&explanation.sd).all(|(m, s)| m.abs() < 0.3 && (0.5..1.5).contains(s)));
+    assert!(
+        explanation
+            .expected
+            .iter()
+            .zip(&explanation.sd)
+            .all(|(m, s)| m.abs() < 0.3 && (0.5..1.5).contains(s))
+    );
 }
 
 /// Breaks one column in each of 200 windows and returns how many were both named and found at
@@ -327,7 +344,8 @@ fn a_column_off_its_joint_law_is_found_and_named() {
     // The column's own values from another time: every one inside its marginal range.
     let (others, loads) = plant(2000, 33);
     let (hits, median) = found_and_named(|rng, window, column| {
-        let load = (0..CELLS).map(|cell| f64::from(window[cell * COLUMNS])).sum::<f64>() / (CELLS as f64 * LOADING[0]);
+        let load = (0..CELLS).map(|cell| f64::from(window[cell * COLUMNS])).sum::<f64>()
+            / (CELLS as f64 * LOADING[0]);
         let other = loop {
             let other = rng.random_range(0..loads.len());
             if (loads[other] - load).abs() > 0.8 {
@@ -378,7 +396,10 @@ fn too_few_windows_say_how_many_more() {
     let mut windows = plant(MIN_ROWS, 51).0;
     windows.slice_mut(s![..10, ..D / 2]).fill(f32::NAN);
     let error = Model::fit(windows.view(), CELLS, &names(COLUMNS), prior(COLUMNS)).unwrap_err();
-    assert_eq!(error, FitError::TooFewRows { rows: MIN_ROWS, usable: MIN_ROWS - 10, needed: MIN_ROWS, missing: 10 });
+    assert_eq!(
+        error,
+        FitError::TooFewRows { rows: MIN_ROWS, usable: MIN_ROWS - 10, needed: MIN_ROWS, missing: 10 }
+    );
     assert!(error.to_string().contains("give 10 more"));
     let error = Model::fit(windows.view(), CELLS, &names(3), prior(3)).unwrap_err();
     assert!(matches!(error, FitError::Shape { .. }));
@@ -391,7 +412,10 @@ fn constant_columns_stay_scoreable_and_their_move_is_news() {
         windows.slice_mut(s![.., 2..;COLUMNS]).fill(0.0);
         let model = fit(windows.view());
         let scores = score(&model, &windows);
-        assert!(scores.surprise.iter().all(|s| s.is_finite()) && scores.log_likelihood.iter().all(|l| l.is_finite()));
+        assert!(
+            scores.surprise.iter().all(|s| s.is_finite())
+                && scores.log_likelihood.iter().all(|l| l.is_finite())
+        );
         let mut moved = windows.slice(s![..1, ..]).to_owned();
         moved.slice_mut(s![.., 2..;COLUMNS]).fill(1.0);
         let surprise = score(&model, &moved).surprise[0];
