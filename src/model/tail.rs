@@ -109,7 +109,7 @@ impl Tail {
 #[inline(always)]
 fn excess_over(side: Side, energy: f64, threshold: f64) -> Option<f64> {
     match side {
-        Side::Upper => (energy > threshold).then(|| energy - threshold),
+        Side::Upper => (energy > threshold).then_some(energy - threshold),
         Side::Lower => (energy < threshold).then(|| threshold.ln() - energy.max(ENERGY_FLOOR).ln()),
     }
 }
