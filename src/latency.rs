@@ -4,10 +4,9 @@
 //! number of items (`record_n`), so the counts are per event.
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use hdrhistogram::Histogram;
-use hdrhistogram::sync::{Recorder, SyncHistogram};
 
 use crate::types::{Receipt, Segment};
 
@@ -98,10 +97,24 @@ pub struct StageSummary {
 /// Histograms of all stages, 1 ns to 1 hour at 2 significant digits.
 #[derive(Clone)]
 pub struct Latency {
-    stages: Arc<Vec<Mutex<SyncHistogram<u64>>>>,
+    stages: Arc<Vec<Mutex<Recorded>>>,
+}
+
+/// One stage: a histogram for each recorder in use, and the sum of those that are gone.
+struct Recorded {
+    gone: Histogram<u64>,
+    used: Vec<Arc<Mutex<Histogram<u64>>>>,
 }
 
 const HIGHEST_NS: u64 = 3_600_000_000_000;
+
+fn empty() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, HIGHEST_NS, 2).expect("constant bounds are valid")
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
 
 impl Default for Latency {
     fn default() -> Self {
@@ -111,23 +124,38 @@ impl Default for Latency {
 
 impl Latency {
     pub fn new() -> Self {
-        let one = || {
-            let bounds = Histogram::new_with_bounds(1, HIGHEST_NS, 2);
-            Mutex::new(SyncHistogram::from(bounds.expect("constant bounds are valid")))
-        };
-        Latency { stages: Arc::new(Stage::ALL.iter().map(|_| one()).collect()) }
+        let one = |_| Mutex::new(Recorded { gone: empty(), used: Vec::new() });
+        Latency { stages: Arc::new(Stage::ALL.iter().map(one).collect()) }
     }
 
-    /// A recorder for one thread. Recording takes no lock.
+    /// A recorder for one thread.
     pub fn recorder(&self, stage: Stage) -> StageRecorder {
-        let histogram = self.stages[stage as usize].lock().unwrap_or_else(|e| e.into_inner());
-        StageRecorder { recorder: histogram.recorder() }
+        let histogram = Arc::new(Mutex::new(empty()));
+        locked(&self.stages[stage as usize]).used.push(histogram.clone());
+        StageRecorder { histogram }
+    }
+
+    /// Everything recorded so far, to the last event, also of threads that are idle or gone.
+    fn merged(&self, stage: Stage) -> Histogram<u64> {
+        let mut recorded = locked(&self.stages[stage as usize]);
+        let Recorded { gone, used } = &mut *recorded;
+        // Same bounds everywhere: adding cannot fail.
+        used.retain(|histogram| {
+            let kept = Arc::strong_count(histogram) > 1;
+            if !kept {
+                let _ = gone.add(&*locked(histogram));
+            }
+            kept
+        });
+        let mut all = gone.clone();
+        for histogram in used.iter() {
+            let _ = all.add(&*locked(histogram));
+        }
+        all
     }
 
     pub fn summary(&self, stage: Stage) -> StageSummary {
-        let mut histogram = self.stages[stage as usize].lock().unwrap_or_else(|e| e.into_inner());
-        // An idle recorder would stall a plain `refresh` until its next event.
-        histogram.refresh_timeout(Duration::from_millis(5));
+        let histogram = self.merged(stage);
         StageSummary {
             count: histogram.len(),
             latency_ns_p50: histogram.value_at_quantile(0.50),
@@ -141,8 +169,7 @@ impl Latency {
     /// How many took at most each of `upper_ns` (ascending), for `/metrics`. A value whose resolution
     /// reaches over a bound counts above it: a bucket never promises more than was measured.
     pub fn buckets(&self, stage: Stage, upper_ns: &[u64]) -> StageBuckets {
-        let mut histogram = self.stages[stage as usize].lock().unwrap_or_else(|e| e.into_inner());
-        histogram.refresh_timeout(Duration::from_millis(5));
+        let histogram = self.merged(stage);
         let mut counts = vec![0; upper_ns.len() + 1];
         for value in histogram.iter_recorded() {
             let bucket = upper_ns.partition_point(|&bound| bound < value.value_iterated_to());
@@ -162,15 +189,18 @@ pub struct StageBuckets {
     pub sum_ns: f64,
 }
 
+/// Writes one thread's histogram: an uncontended lock a batch, which a reader holds for some
+/// microseconds once a second. hdrhistogram's own lock-free recorder keeps what a thread recorded
+/// before it fell idle to itself, so counts would lag behind the events they count.
 pub struct StageRecorder {
-    recorder: Recorder<u64>,
+    histogram: Arc<Mutex<Histogram<u64>>>,
 }
 
 impl StageRecorder {
     /// `items` events each took `ns` in this stage.
     pub fn record(&mut self, ns: i64, items: u64) {
         if items > 0 {
-            self.recorder.saturating_record_n(ns.max(1) as u64, items);
+            locked(&self.histogram).saturating_record_n(ns.max(1) as u64, items);
         }
     }
 }
@@ -202,5 +232,27 @@ impl ReceiptBuilder {
 
     pub fn finish(self) -> Receipt {
         self.receipt
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_idle_or_ended_thread_recorded_is_counted() {
+        let latency = Latency::new();
+        let mut idle = latency.recorder(Stage::Score);
+        idle.record(1_000, 3);
+        assert_eq!(latency.summary(Stage::Score).count, 3);
+        idle.record(2_000, 1);
+        assert_eq!(latency.summary(Stage::Score).count, 4);
+        latency.recorder(Stage::Score).record(1_000_000, 5);
+        for _ in 0..2 {
+            let summary = latency.summary(Stage::Score);
+            assert_eq!(summary.count, 9);
+            assert!((1_000_000..1_020_000).contains(&summary.latency_ns_max));
+        }
+        assert_eq!(latency.summary(Stage::Log).count, 0);
     }
 }
