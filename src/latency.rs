@@ -3,7 +3,7 @@
 //! Clocks are read once a batch and stage, never per event; the histogram entry is weighted by the
 //! number of items (`record_n`), so the counts are per event.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
 use hdrhistogram::Histogram;
@@ -95,16 +95,16 @@ pub struct StageSummary {
 }
 
 /// Histograms of all stages, 1 ns to 1 hour at 2 significant digits.
-#[derive(Clone)]
+///
+/// Each recorder has a histogram of its own behind a lock that only a reader ever contends for, taken
+/// once a batch. (hdrhistogram's lock-free `Recorder` hands its counts over only when it records again,
+/// so the last batch before a pause would not be seen.)
+#[derive(Clone, Default)]
 pub struct Latency {
-    stages: Arc<Vec<Mutex<Recorded>>>,
+    recorders: Arc<Mutex<Vec<(Stage, Shared)>>>,
 }
 
-/// One stage: a histogram for each recorder in use, and the sum of those that are gone.
-struct Recorded {
-    gone: Histogram<u64>,
-    used: Vec<Arc<Mutex<Histogram<u64>>>>,
-}
+type Shared = Arc<Mutex<Histogram<u64>>>;
 
 const HIGHEST_NS: u64 = 3_600_000_000_000;
 
@@ -112,44 +112,30 @@ fn empty() -> Histogram<u64> {
     Histogram::new_with_bounds(1, HIGHEST_NS, 2).expect("constant bounds are valid")
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+/// A histogram is whole after every operation, so a poisoned lock is as good as a sound one.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
-
-impl Default for Latency {
-    fn default() -> Self {
-        Self::new()
-    }
 }
 
 impl Latency {
     pub fn new() -> Self {
-        let one = |_| Mutex::new(Recorded { gone: empty(), used: Vec::new() });
-        Latency { stages: Arc::new(Stage::ALL.iter().map(one).collect()) }
+        Self::default()
     }
 
     /// A recorder for one thread.
     pub fn recorder(&self, stage: Stage) -> StageRecorder {
         let histogram = Arc::new(Mutex::new(empty()));
-        locked(&self.stages[stage as usize]).used.push(histogram.clone());
+        lock(&self.recorders).push((stage, histogram.clone()));
         StageRecorder { histogram }
     }
 
-    /// Everything recorded so far, to the last event, also of threads that are idle or gone.
     fn merged(&self, stage: Stage) -> Histogram<u64> {
-        let mut recorded = locked(&self.stages[stage as usize]);
-        let Recorded { gone, used } = &mut *recorded;
-        // Same bounds everywhere: adding cannot fail.
-        used.retain(|histogram| {
-            let kept = Arc::strong_count(histogram) > 1;
-            if !kept {
-                let _ = gone.add(&*locked(histogram));
+        let mut all = empty();
+        for (of, histogram) in lock(&self.recorders).iter() {
+            if *of == stage {
+                // Same bounds and precision everywhere.
+                let _ = all.add(&*lock(histogram));
             }
-            kept
-        });
-        let mut all = gone.clone();
-        for histogram in used.iter() {
-            let _ = all.add(&*locked(histogram));
         }
         all
     }
@@ -189,19 +175,22 @@ pub struct StageBuckets {
     pub sum_ns: f64,
 }
 
-/// Writes one thread's histogram: an uncontended lock a batch, which a reader holds for some
-/// microseconds once a second. hdrhistogram's own lock-free recorder keeps what a thread recorded
-/// before it fell idle to itself, so counts would lag behind the events they count.
 pub struct StageRecorder {
-    histogram: Arc<Mutex<Histogram<u64>>>,
+    histogram: Shared,
 }
 
 impl StageRecorder {
     /// `items` events each took `ns` in this stage.
     pub fn record(&mut self, ns: i64, items: u64) {
         if items > 0 {
-            locked(&self.histogram).saturating_record_n(ns.max(1) as u64, items);
+            lock(&self.histogram).saturating_record_n(ns.max(1) as u64, items);
         }
+    }
+
+    /// One event each took these.
+    pub fn record_each(&mut self, all_ns: impl Iterator<Item = i64>) {
+        let mut histogram = lock(&self.histogram);
+        all_ns.for_each(|ns| histogram.saturating_record(ns.max(1) as u64));
     }
 }
 
@@ -213,13 +202,20 @@ pub struct ReceiptBuilder {
 
 impl ReceiptBuilder {
     pub fn from(start_ns: i64) -> Self {
-        ReceiptBuilder { at_ns: start_ns, receipt: Receipt::default() }
+        let receipt = Receipt { start_ns, end_ns: start_ns, ..Receipt::default() };
+        ReceiptBuilder { at_ns: start_ns, receipt }
+    }
+
+    /// Goes on where `receipt` ended.
+    pub fn extend(receipt: Receipt) -> Self {
+        ReceiptBuilder { at_ns: receipt.end_ns, receipt }
     }
 
     /// Adds the stretch from the last boundary to `until_ns`. A boundary before the last one adds 0.
     pub fn until(mut self, stage: &str, until_ns: i64) -> Self {
         let ns = (until_ns - self.at_ns).max(0);
         self.at_ns += ns;
+        self.receipt.end_ns = self.at_ns;
         self.receipt.total_ns += ns as u64;
         self.receipt.segments.push(Segment { stage: stage.to_owned(), ns: ns as u64 });
         self
@@ -240,19 +236,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_an_idle_or_ended_thread_recorded_is_counted() {
+    fn what_was_recorded_last_is_seen_by_an_idle_box() {
         let latency = Latency::new();
-        let mut idle = latency.recorder(Stage::Score);
-        idle.record(1_000, 3);
-        assert_eq!(latency.summary(Stage::Score).count, 3);
-        idle.record(2_000, 1);
-        assert_eq!(latency.summary(Stage::Score).count, 4);
-        latency.recorder(Stage::Score).record(1_000_000, 5);
-        for _ in 0..2 {
-            let summary = latency.summary(Stage::Score);
-            assert_eq!(summary.count, 9);
-            assert!((1_000_000..1_020_000).contains(&summary.latency_ns_max));
-        }
+        let (mut a, mut b) = (latency.recorder(Stage::Score), latency.recorder(Stage::Score));
+        a.record(1_000, 10);
+        b.record_each([2_000_000, 3_000_000].into_iter());
+        let seen = latency.summary(Stage::Score);
+        assert_eq!(seen.count, 12);
+        assert!((1_000..1_010).contains(&seen.latency_ns_p50), "{seen:?}");
+        assert!((3_000_000..3_030_000).contains(&seen.latency_ns_max), "{seen:?}");
         assert_eq!(latency.summary(Stage::Log).count, 0);
+    }
+
+    #[test]
+    fn receipts_add_up_even_where_clocks_step_back() {
+        let receipt = ReceiptBuilder::from(100).until("a", 150).until("b", 140).until("c", 250).finish();
+        assert_eq!(receipt.total_ns, 150);
+        assert_eq!(receipt.segments.iter().map(|s| s.ns).sum::<u64>(), receipt.total_ns);
+        assert_eq!(receipt.end_ns - receipt.start_ns, receipt.total_ns as i64);
+        let more = ReceiptBuilder::extend(receipt).until("d", 300).finish();
+        assert_eq!((more.total_ns, more.end_ns), (200, 300));
     }
 }

@@ -1,17 +1,34 @@
 //! Eddy: a streaming anomaly-detection appliance. The modules are the stations a message passes:
 //!
 //! ```text
-//! source ─► log ─► decode ─► ring ─► window ─► score ─► judge ─► alert ─► outbox ─► sink
+//! source ─► durable ─► decode ─► ring ─► window ─► backend ─► judge ─► alert ─► sink
+//!           log,fsync                    └────── engine: a pure step ──────┘ └─ outbox
+//!           then ack
 //! ```
-#[cfg(test)]
-extern crate self as eddy; // The fixtures under tests/ serve unit tests too.
+//!
+//! [`pipeline`] wires them, sink first; [`types`] holds what flows between them, [`stage`] the hand-off
+//! from sources to the log. Beside the flow: [`status`], [`latency`], [`metrics`], [`watch`] and the
+//! [`dashboard`]. [`cli`] has one file a subcommand.
 
+pub mod alert;
+pub mod backend;
+pub mod cli;
 pub mod config;
 pub mod dashboard;
+pub mod decode;
+pub mod demo;
+pub mod durable;
+pub mod engine;
+pub mod judge;
 pub mod latency;
 pub mod metrics;
+pub mod model;
+pub mod pipeline;
 pub mod ring;
+pub mod sink;
+pub mod source;
 pub mod stage;
 pub mod status;
 pub mod types;
 pub mod watch;
+pub mod window;

@@ -1,1 +1,21 @@
-fn main() {}
+//! Parses the command line, calls one function per subcommand, maps errors to exit codes.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use eddy::cli::{self, Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    cli::log_to_stderr();
+    let done = match cli.command {
+        Command::Run(args) => cli::run::run(&args),
+        Command::Check(args) => return cli::check::check(&args),
+        Command::Demo(_) => return ExitCode::FAILURE,
+        Command::Train(args) => cli::train::train(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => cli::fail(&error),
+    }
+}

@@ -16,6 +16,8 @@ pub struct SourceStatus {
     pub reconnects_total: AtomicU64,
     /// Arrival of the newest message, ns; 0 = none yet.
     pub last_arrival: AtomicI64,
+    /// Why nothing arrives right now, with the remedy; `None` while all is well.
+    pub last_error: std::sync::Mutex<Option<String>>,
 }
 
 /// Of one stream in one partition; written by the shard that owns the partition, once a slot.
@@ -99,8 +101,16 @@ impl Status {
             rows_total: AtomicU64::new(0),
             dead_letters: Default::default(),
             points_dropped_total: AtomicU64::new(0),
-            sources: plan.sources.iter().map(|s| SourceStatus { name: s.name.clone(), ..Default::default() }).collect(),
-            sinks: plan.sinks.iter().map(|s| SinkStatus { name: s.name.clone(), ..Default::default() }).collect(),
+            sources: plan
+                .sources
+                .iter()
+                .map(|s| SourceStatus { name: s.name.clone(), ..Default::default() })
+                .collect(),
+            sinks: plan
+                .sinks
+                .iter()
+                .map(|s| SinkStatus { name: s.name.clone(), ..Default::default() })
+                .collect(),
             partitions: (0..plan.streams.len() * PARTITIONS)
                 .map(|_| PartitionStatus { watermark: AtomicI64::new(i64::MIN), ..Default::default() })
                 .collect(),

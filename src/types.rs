@@ -185,7 +185,7 @@ pub struct ColumnEvidence {
     pub column: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
-    /// Mean of the observed cells of the window's last `every`; `None` when missing.
+    /// Mean of the window's last grid cell; `None` when missing.
     pub value: Option<f64>,
     /// What the model expected there, given every other column.
     pub expected: f64,
@@ -244,7 +244,12 @@ pub struct Segment {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
     pub segments: Vec<Segment>,
+    /// Sum of the segments, and `end_ns - start_ns`.
     pub total_ns: u64,
+    /// Arrival of the window's last event, wall clock ns.
+    pub start_ns: i64,
+    /// When the outbox took it, wall clock ns.
+    pub end_ns: i64,
     /// Re-created from the log after a restart: the stretch `recovery` holds the time Eddy was away.
     pub recovered: bool,
 }

@@ -1,2 +1,143 @@
-//! Config: raw text to a validated [`plan::Plan`], every problem collected.
+//! Config: a TOML file and the environment to a validated [`Plan`], every problem collected.
+//!
+//! `text → node (with places) → environment laid over it → sections read it → cross checks → plan`.
+//! Relative paths in a config are relative to the folder Eddy is started in. A new type of source or
+//! sink is one file and one row in its folder's `KINDS`.
+
+mod appliance;
+mod cross;
+mod environment;
+mod field;
+pub mod kind;
+mod node;
+mod path;
 pub mod plan;
+mod problem;
+mod section;
+pub mod sink;
+pub mod source;
+pub mod stream;
+mod suggest;
+mod topic;
+mod units;
+
+#[cfg(test)]
+mod tests;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use field::Field;
+use node::Node;
+use plan::{Plan, StreamPlan};
+use section::{Scope, Section};
+
+pub use problem::{Origin, Problem, Problems};
+pub use units::{parse_duration, show_duration, show_size};
+
+/// Most sources, streams or sinks of one deployment.
+const COMPONENTS_MAX: usize = 256;
+
+/// The plan of a file, with `EDDY__…` variables of `env` laid over it and `env:NAME` secrets looked up
+/// in it.
+pub fn load(path: &Path, env: &BTreeMap<String, String>) -> Result<Plan, Problems> {
+    let origin = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let remedy = "Give the path of a config file, such as configs/minimal.toml.".to_string();
+        let fault = format!("cannot be read ({error})");
+        Problems::new(&origin, vec![Problem { origin: Origin::File, key: String::new(), fault, remedy }])
+    })?;
+    parse(&text, &origin, env)
+}
+
+/// The same for a text; `origin` is what problems call the file.
+pub fn parse(text: &str, origin: &str, env: &BTreeMap<String, String>) -> Result<Plan, Problems> {
+    let mut root = node::parse_document(text).map_err(|(place, message)| {
+        let fault = format!("is not TOML: {message}");
+        let remedy = "Correct this line first; the rest is checked after that.".to_string();
+        Problems::new(origin, vec![Problem { origin: place, key: String::new(), fault, remedy }])
+    })?;
+    let overrides = environment::apply(&mut root, env);
+    let scope = Scope { env, problems: RefCell::new(overrides) };
+    let plan = resolve(&scope, &root);
+    let problems = scope.problems.into_inner();
+    match plan {
+        Some(plan) if problems.is_empty() => Ok(plan),
+        _ => Err(Problems::new(origin, problems)),
+    }
+}
+
+fn resolve<'a>(scope: &'a Scope<'a>, root: &'a Node) -> Option<Plan> {
+    let mut section = Field::root(scope, root).section()?;
+    let deployment = appliance::deployment(&mut section);
+    let shards = appliance::shards(&mut section);
+    let sources = family(&mut section, "source");
+    let streams = family(&mut section, "stream");
+    let sinks = family(&mut section, "sink");
+    let dashboard = appliance::dashboard(&mut section);
+    let durable = appliance::durable(&mut section);
+
+    let naming = deployment.as_deref().unwrap_or_default();
+    let sources: Vec<_> =
+        sources.into_iter().map(|(name, field)| source::parse(name, field, naming)).collect();
+    let streams: Vec<_> =
+        streams.into_iter().map(|(name, field)| stream::parse(name, &field, &sources)).collect();
+    let sinks: Vec<_> = sinks.into_iter().map(|(name, field)| sink::parse(name, &field)).collect();
+
+    let page = section.here().locate("dashboard").locate("listen");
+    cross::listeners(&sources, dashboard.as_ref().map(|plan| (plan, page)));
+    cross::client_ids(&sources);
+    let streams: Option<Vec<StreamPlan>> = streams.into_iter().collect();
+    if let Some(streams) = streams.as_ref().filter(|streams| !streams.is_empty()) {
+        cross::unused_sources(&sources, streams);
+    }
+    let here = section.here().clone();
+    section.finish();
+    let plan = Plan {
+        deployment: deployment?,
+        sources: sources.into_iter().map(|source| source.plan).collect::<Option<_>>()?,
+        streams: streams?,
+        sinks: sinks.into_iter().collect::<Option<_>>()?,
+        dashboard: dashboard?,
+        durable: durable?,
+        shards: shards?,
+    };
+    // Only when nothing else is wrong: a misspelt section would be told twice.
+    if scope.problems.borrow().is_empty() {
+        check_useful(&here, &plan);
+    }
+    Some(plan)
+}
+
+/// The sections `[key.NAME]`, in order of name.
+fn family<'a>(root: &mut Section<'a>, key: &'static str) -> Vec<(&'a str, Field<'a>)> {
+    let Some(section) = root.get(key).and_then(|field| field.section()) else {
+        return Vec::new();
+    };
+    let members: Vec<_> = section.entries().collect();
+    if members.len() > COMPONENTS_MAX {
+        let fault = format!("there are {} of them", members.len());
+        section.here().problem(fault, format!("Keep it to {COMPONENTS_MAX} in one deployment."));
+    }
+    for (name, field) in &members {
+        field.check_name(name);
+    }
+    members
+}
+
+/// A config that would start and then do nothing.
+fn check_useful(here: &Field<'_>, plan: &Plan) {
+    if plan.sources.is_empty() {
+        here.problem("there is no source", "Add a [source.NAME] section: where messages come from.");
+    }
+    if plan.streams.is_empty() {
+        here.problem("there is no stream", "Add a [stream.NAME] section: what to watch.");
+    }
+    if plan.sinks.is_empty() && !plan.dashboard.enabled {
+        here.problem(
+            "nobody would see an alert: there is no sink and the dashboard is off",
+            "Add a [sink.NAME] section, such as one with `type = \"stdout\"`.",
+        );
+    }
+}

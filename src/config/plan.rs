@@ -1,5 +1,6 @@
 //! The validated plan: what `resolve` makes of a config file. Every station is built from this alone.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -31,7 +32,7 @@ pub enum SourceKind {
     Replay(ReplayPlan),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct MqttPlan {
     pub host: String,
     pub port: u16,
@@ -47,7 +48,7 @@ pub struct MqttPlan {
     pub keep_alive: Duration,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct HttpPlan {
     pub listen: SocketAddr,
     /// Bearer token; `None` only on a loopback address.
@@ -113,7 +114,10 @@ pub enum Layout {
 pub enum TimePlan {
     /// The log's arrival stamp is the event time.
     Arrival,
-    Field { path: FieldPath, unit: TimeUnit },
+    Field {
+        path: FieldPath,
+        unit: TimeUnit,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,7 +174,7 @@ pub enum SinkKind {
     Stdout,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct WebhookPlan {
     pub url: String,
     /// `whsec_` + base64 of 24 to 64 bytes. A space-delimited list signs with each (rotation).
@@ -190,4 +194,57 @@ pub struct DurablePlan {
     pub path: PathBuf,
     /// A log segment is closed at this size.
     pub segment_bytes: u64,
+}
+
+/// Stands for a secret wherever a plan is shown: plans end up in logs and panics.
+const REDACTED: &str = "[redacted]";
+
+impl fmt::Debug for MqttPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Taken apart in full, so that a new field cannot be forgotten here.
+        let MqttPlan { host, port, client_id, topics, qos, username, password, retained, keep_alive } = self;
+        f.debug_struct("MqttPlan")
+            .field("host", host)
+            .field("port", port)
+            .field("client_id", client_id)
+            .field("topics", topics)
+            .field("qos", qos)
+            .field("username", username)
+            .field("password", &password.as_ref().map(|_| REDACTED))
+            .field("retained", retained)
+            .field("keep_alive", keep_alive)
+            .finish()
+    }
+}
+
+impl fmt::Debug for HttpPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let HttpPlan { listen, token, max_body_bytes } = self;
+        f.debug_struct("HttpPlan")
+            .field("listen", listen)
+            .field("token", &token.as_ref().map(|_| REDACTED))
+            .field("max_body_bytes", max_body_bytes)
+            .finish()
+    }
+}
+
+/// The path of a webhook's URL often holds a token, so only its host is shown.
+impl fmt::Debug for WebhookPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let WebhookPlan { url: _, secret, timeout } = self;
+        f.debug_struct("WebhookPlan")
+            .field("host", &self.host())
+            .field("secret", &format_args!("{} × {REDACTED}", secret.len()))
+            .field("timeout", timeout)
+            .finish()
+    }
+}
+
+impl WebhookPlan {
+    /// The part of the URL that may be shown: host, and port if it is given.
+    pub fn host(&self) -> String {
+        let Ok(url) = url::Url::parse(&self.url) else { return REDACTED.to_string() };
+        let host = url.host_str().unwrap_or_default();
+        url.port().map_or(host.to_string(), |port| format!("{host}:{port}"))
+    }
 }

@@ -1,0 +1,29 @@
+# Each line a user needs; the work is cargo's or a file's in scripts/.
+.PHONY: demo test prove bench quality models lint setup
+.DEFAULT_GOAL := test
+
+demo:            ## The main job on embedded defaults, for as long as you like (Ctrl-C ends it with a report)
+	cargo run --release -- demo
+
+setup:           ## What the tests need from the package registries: Mosquitto, Chromium, Playwright
+	scripts/setup
+
+test: setup      ## Everything CI runs: samples of every property, real broker, real browser
+	scripts/test
+
+prove: setup     ## The same tests at full counts
+	EDDY_CASES=100000 EDDY_SEEDS=10000 scripts/test
+
+bench: setup     ## First figures: events/s, socket to verdict; written to benches/
+	scripts/bench
+
+quality: setup   ## Real labelled series through a real Mosquitto; DATA=folder of the series
+	scripts/quality $(DATA)
+
+models:          ## Train the demo's model on a simulated history
+	scripts/train-demo-model
+
+lint:            ## Formatting, lints, docs
+	cargo fmt --check
+	cargo clippy --release --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --release --no-deps

@@ -1,0 +1,156 @@
+//! The body every receiver is sent: `{"type", "timestamp", "data"}` of the Standard Webhooks
+//! specification, where `data` is the decision and its receipt.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::types::{Alert, ColumnEvidence, Decision, Receipt};
+
+/// The specification asks for bodies below 20 kB.
+pub const BODY_BYTES_MAX: usize = 20_000;
+
+/// Room for `"columns_omitted":` and its number.
+const OMITTED_BYTES: usize = 40;
+
+#[derive(Serialize)]
+struct Body<'a> {
+    r#type: &'static str,
+    timestamp: String,
+    data: Data<'a>,
+}
+
+#[derive(Serialize)]
+struct Data<'a> {
+    #[serde(flatten)]
+    decision: &'a Decision,
+    /// Columns of the smallest shares, left out to keep the body small.
+    #[serde(skip_serializing_if = "is_zero")]
+    columns_omitted: usize,
+    receipt: &'a Receipt,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
+/// Compact JSON, below [`BODY_BYTES_MAX`]: where all columns do not fit, those with the largest
+/// shares are kept in the stream's order and `columns_omitted` counts the others. Only a key of
+/// several thousand bytes can still exceed the limit: a large alert is better than none.
+pub fn encode(alert: &Alert) -> Result<String, serde_json::Error> {
+    let whole = render(&alert.decision, 0, &alert.receipt)?;
+    if whole.len() < BODY_BYTES_MAX {
+        return Ok(whole);
+    }
+    let mut decision = alert.decision.clone();
+    let columns = std::mem::take(&mut decision.columns);
+    let bare_bytes = render(&decision, 0, &alert.receipt)?.len() + OMITTED_BYTES;
+    decision.columns = largest_shares(&columns, BODY_BYTES_MAX.saturating_sub(bare_bytes))?;
+    render(&decision, columns.len() - decision.columns.len(), &alert.receipt)
+}
+
+fn render(
+    decision: &Decision,
+    columns_omitted: usize,
+    receipt: &Receipt,
+) -> Result<String, serde_json::Error> {
+    serde_json::to_string(&Body {
+        r#type: decision.state.event_type(),
+        timestamp: rfc3339(decision.window_end.0),
+        data: Data { decision, columns_omitted, receipt },
+    })
+}
+
+/// The columns of the largest shares that take less than `budget` bytes together, in given order.
+fn largest_shares(
+    columns: &[ColumnEvidence],
+    budget: usize,
+) -> Result<Vec<ColumnEvidence>, serde_json::Error> {
+    let mut order: Vec<usize> = (0..columns.len()).collect();
+    order.sort_by(|&a, &b| columns[b].share.total_cmp(&columns[a].share));
+    let mut used = 0;
+    let mut kept = Vec::new();
+    for index in order {
+        used += serde_json::to_string(&columns[index])?.len() + 1;
+        if used >= budget {
+            break;
+        }
+        kept.push(index);
+    }
+    kept.sort_unstable();
+    Ok(kept.into_iter().map(|index| columns[index].clone()).collect())
+}
+
+/// RFC 3339 in UTC of `ns` since the Unix epoch.
+fn rfc3339(ns: i64) -> String {
+    // 64 bits of ns span 1677 to 2262, all of it inside jiff's range: the default is never taken.
+    Timestamp::from_nanosecond(i128::from(ns)).unwrap_or_default().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{AlertState, EventTime};
+    use serde_json::Value;
+
+    fn alert(columns: usize) -> Alert {
+        let column = |index: usize| ColumnEvidence {
+            column: format!("channel_{index}"),
+            unit: Some("mm/s".into()),
+            value: Some(7.9),
+            expected: 2.75,
+            expected_low: 2.1,
+            expected_high: 3.4,
+            // Shares grow with the index, so the first columns are the ones to leave out.
+            share: index as f64 / columns as f64,
+        };
+        Alert {
+            decision: Decision {
+                id: "a1b2".into(),
+                revision: 2,
+                state: AlertState::Raised,
+                stream: "pumps".into(),
+                key: "pump-17".into(),
+                rule: "window".into(),
+                onset: EventTime(1_700_000_000_000_000_000),
+                window_start: EventTime(1_700_000_000_000_000_000),
+                window_end: EventTime(1_700_000_064_500_000_000),
+                epoch: 28_333_334,
+                model: "m".into(),
+                log_likelihood: -91.5,
+                p_value: 1e-5,
+                threshold: 1e-4,
+                p_value_min: 1e-5,
+                coverage: 1.0,
+                columns: (0..columns).map(column).collect(),
+            },
+            receipt: Receipt::default(),
+        }
+    }
+
+    #[test]
+    fn body_is_the_specified_envelope_around_decision_and_receipt() {
+        let alert = alert(2);
+        let text = encode(&alert).unwrap();
+        assert!(!text.contains('\n') && !text.contains(": "), "compact: {text}");
+        let body: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(body["type"], "anomaly.raised");
+        assert_eq!(body["timestamp"], "2023-11-14T22:14:24.5Z");
+        assert!(body["data"].get("columns_omitted").is_none());
+        let decision: Decision = serde_json::from_value(body["data"].clone()).unwrap();
+        assert_eq!(decision, alert.decision);
+        assert_eq!(body["data"]["receipt"]["total_ns"], 0);
+    }
+
+    #[test]
+    fn a_wide_alert_is_trimmed_to_its_largest_shares_and_says_so() {
+        let text = encode(&alert(500)).unwrap();
+        assert!(text.len() < BODY_BYTES_MAX, "{} bytes", text.len());
+        assert!(text.len() > BODY_BYTES_MAX - 300, "as many as fit: {} bytes", text.len());
+        let body: Value = serde_json::from_str(&text).unwrap();
+        let columns = body["data"]["columns"].as_array().unwrap();
+        assert_eq!(body["data"]["columns_omitted"], 500 - columns.len());
+        let names: Vec<_> = columns.iter().map(|c| c["column"].as_str().unwrap().to_owned()).collect();
+        let expected: Vec<_> = (500 - columns.len()..500).map(|i| format!("channel_{i}")).collect();
+        assert_eq!(names, expected);
+    }
+}

@@ -1,0 +1,5 @@
+//! Alerts: the life of an episode, what receivers are sent, and the outbox that keeps it until they have it.
+
+pub mod body;
+pub mod lifecycle;
+pub mod outbox;

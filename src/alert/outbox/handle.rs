@@ -1,0 +1,81 @@
+//! The outbox shared between the thread that stores alerts and the workers that deliver them.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::sync::watch;
+
+use super::{Outbox, OutboxError, OutboxReader, Stored};
+use crate::types::Alert;
+
+/// Cheap to clone. Whoever puts work in through it wakes every delivery worker.
+#[derive(Clone)]
+pub struct OutboxHandle {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    outbox: Mutex<Outbox>,
+    /// Counts calls that put work in. A watch, since a worker that is busy sees the change later
+    /// and none of several workers can take it from another.
+    work: watch::Sender<u64>,
+}
+
+impl OutboxHandle {
+    pub fn new(outbox: Outbox) -> Self {
+        OutboxHandle { shared: Arc::new(Shared { outbox: Mutex::new(outbox), work: watch::Sender::new(0) }) }
+    }
+
+    /// [`Outbox::store`], then wakes the workers. Blocks for one sync of the disk.
+    pub fn store(&self, alerts: &[Alert], now_ns: i64) -> Result<Stored, OutboxError> {
+        let stored = self.lock().store(alerts, now_ns)?;
+        if stored.new > 0 {
+            self.shared.work.send_modify(|calls| *calls += 1);
+        }
+        Ok(stored)
+    }
+
+    /// [`Outbox::replay_failed`], then wakes the workers. Blocks for one sync of the disk.
+    pub fn replay_failed(
+        &self,
+        id: &str,
+        revision: u32,
+        receiver: &str,
+        now_ns: i64,
+    ) -> Result<bool, OutboxError> {
+        let replayed = self.lock().replay_failed(id, revision, receiver, now_ns)?;
+        if replayed {
+            self.shared.work.send_modify(|calls| *calls += 1);
+        }
+        Ok(replayed)
+    }
+
+    /// Changes whenever there is something new to deliver.
+    pub fn work(&self) -> watch::Receiver<u64> {
+        self.shared.work.subscribe()
+    }
+
+    /// Runs `call` on a thread that may block.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&mut Outbox) -> Result<T, OutboxError> + Send + 'static,
+    ) -> Result<T, OutboxError> {
+        let handle = self.clone();
+        match tokio::task::spawn_blocking(move || call(&mut handle.lock())).await {
+            Ok(result) => result,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(OutboxError::Stopping),
+            },
+        }
+    }
+
+    /// [`Outbox::reader`].
+    pub fn reader(&self) -> Result<OutboxReader, OutboxError> {
+        self.lock().reader()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Outbox> {
+        // A panic inside a transaction rolls it back: the outbox behind the lock stays sound.
+        self.shared.outbox.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}

@@ -1,0 +1,127 @@
+//! Putting alerts in.
+
+use rusqlite::{Transaction, params};
+
+use super::{Outbox, OutboxError};
+use crate::alert::body;
+use crate::types::{Alert, AlertState};
+
+/// What became of a batch of alerts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// Not seen before; will be delivered.
+    pub new: usize,
+    /// Already there: keeps its first receipt and is not sent again.
+    pub known: usize,
+    /// Of the known ones, those whose decision is not byte-equal to the stored one. More than 0
+    /// means that replaying the log did not lead to the same decisions.
+    pub differing: usize,
+}
+
+impl Outbox {
+    /// Makes a batch of alerts durable together with one pending delivery a receiver.
+    ///
+    /// Recovery replays the log and hands in the same alerts again: a revision that is already
+    /// there is left as it is. `now_ns` is wall time, ns.
+    pub fn store(&mut self, alerts: &[Alert], now_ns: i64) -> Result<Stored, OutboxError> {
+        let mut stored = Stored::default();
+        let transaction = self.connection.transaction()?;
+        for alert in alerts {
+            let encode_error = |source| OutboxError::Encode {
+                id: alert.decision.id.clone(),
+                revision: alert.decision.revision,
+                source,
+            };
+            let decision = serde_json::to_string(&alert.decision).map_err(encode_error)?;
+            if insert_alert(&transaction, alert, &decision, now_ns).map_err(encode_error)?? {
+                stored.new += 1;
+                for receiver in &self.receivers {
+                    insert_delivery(&transaction, alert, receiver, now_ns)?;
+                }
+            } else {
+                stored.known += 1;
+                stored.differing += usize::from(differs(&transaction, alert, &decision)?);
+            }
+        }
+        transaction.commit()?;
+        Ok(stored)
+    }
+}
+
+/// False if the revision is already there. Only that conflict is passed over (`INSERT OR IGNORE`
+/// would also swallow a violated NOT NULL, and with it the alert).
+fn insert_alert(
+    transaction: &Transaction<'_>,
+    alert: &Alert,
+    decision_json: &str,
+    now_ns: i64,
+) -> Result<rusqlite::Result<bool>, serde_json::Error> {
+    let decision = &alert.decision;
+    let receipt_json = serde_json::to_string(&alert.receipt)?;
+    let body = body::encode(alert)?;
+    let insert = || -> rusqlite::Result<bool> {
+        let mut statement = transaction.prepare_cached(
+            "INSERT INTO alerts (id, revision, message_id, state, stream, key, onset, p_value, decision, receipt, body, stored_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT (id, revision) DO NOTHING",
+        )?;
+        let rows = statement.execute(params![
+            decision.id,
+            decision.revision,
+            decision.message_id(),
+            state_name(decision.state),
+            decision.stream,
+            decision.key,
+            decision.onset.0,
+            decision.p_value,
+            decision_json,
+            receipt_json,
+            body,
+            now_ns,
+        ])?;
+        Ok(rows == 1)
+    };
+    Ok(insert())
+}
+
+/// A receiver that answered 410 gets no attempt, but its alerts are listed as failed, with the reason.
+fn insert_delivery(
+    transaction: &Transaction<'_>,
+    alert: &Alert,
+    receiver: &str,
+    now_ns: i64,
+) -> rusqlite::Result<()> {
+    let mut statement = transaction.prepare_cached(
+        "INSERT INTO deliveries (id, revision, receiver, state, next_attempt_at, last_error)
+         SELECT ?1, ?2, ?3, CASE WHEN reason IS NULL THEN 'pending' ELSE 'failed' END, ?4, reason
+         FROM (SELECT (SELECT reason FROM disabled WHERE receiver = ?3) AS reason)",
+    )?;
+    statement.execute(params![alert.decision.id, alert.decision.revision, receiver, now_ns])?;
+    Ok(())
+}
+
+fn differs(transaction: &Transaction<'_>, alert: &Alert, decision_json: &str) -> rusqlite::Result<bool> {
+    let mut statement =
+        transaction.prepare_cached("SELECT decision FROM alerts WHERE id = ?1 AND revision = ?2")?;
+    let stored: String =
+        statement.query_row(params![alert.decision.id, alert.decision.revision], |row| row.get(0))?;
+    if stored == decision_json {
+        return Ok(false);
+    }
+    tracing::error!(
+        alert = %alert.decision.id,
+        revision = alert.decision.revision,
+        stored,
+        decided = decision_json,
+        "a replay decided differently: decisions are not reproducible, the stored one stands; \
+         expected only if Eddy, its config or its model was changed without a fresh `durable.path`"
+    );
+    Ok(true)
+}
+
+/// As in JSON, so that a person reading the file and one reading the API see the same word.
+pub(super) fn state_name(state: AlertState) -> &'static str {
+    match state {
+        AlertState::Raised => "raised",
+        AlertState::Resolved => "resolved",
+    }
+}

@@ -1,0 +1,8 @@
+//! Where windows are scored. Outputs belong to the caller and are reused: the steady state
+//! allocates nothing.
+
+mod cpu;
+mod explain;
+
+pub use cpu::{CpuBackend, Scores};
+pub use explain::Explanation;

@@ -1,0 +1,116 @@
+//! `eddy check`: every problem of a config at once, or what it would run.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::{CheckArgs, EXIT_CONFIG, environment};
+use crate::config::plan::{Layout, ModelPlan, Plan, SinkKind, SourceKind, StreamPlan};
+use crate::config::{load, show_duration, show_size};
+
+/// Prints to standard output; 0 when the config can run, 78 when it cannot.
+pub fn check(args: &CheckArgs) -> ExitCode {
+    let (text, code) = match load(&args.config, &environment()) {
+        Ok(plan) => (report(&args.config, &plan), ExitCode::SUCCESS),
+        Err(problems) => (format!("{problems}\n"), ExitCode::from(EXIT_CONFIG)),
+    };
+    // A reader that closed the pipe has seen enough, and the exit code still says it.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    code
+}
+
+/// The table of what would run, and what it still needs.
+fn report(config: &Path, plan: &Plan) -> String {
+    let mut text = summary(plan);
+    for path in missing_files(plan) {
+        text += &format!("note: {} is not there yet; it must be before `eddy run`\n", path.display());
+    }
+    text + &format!("{} is good\n", config.display())
+}
+
+/// Files a run reads. Not a problem of the config: `eddy train` may be about to make one.
+fn missing_files(plan: &Plan) -> Vec<&Path> {
+    let replays = plan.sources.iter().filter_map(|source| match &source.kind {
+        SourceKind::Replay(replay) => Some(replay.path.as_path()),
+        _ => None,
+    });
+    let models = plan.streams.iter().filter_map(|stream| match &stream.model {
+        ModelPlan::Load { path } => Some(path.as_path()),
+        ModelPlan::Fit { .. } => None,
+    });
+    replays.chain(models).filter(|path| !path.exists()).collect()
+}
+
+/// One row a component: what it is, its name, what it does. Holds no secret.
+pub fn summary(plan: &Plan) -> String {
+    let mut rows: Vec<[String; 3]> = Vec::new();
+    let mut row = |part: &str, name: &str, what: String| rows.push([part.into(), name.into(), what]);
+    for source in &plan.sources {
+        row("source", &source.name, describe_source(&source.kind));
+    }
+    for stream in &plan.streams {
+        row("stream", &stream.name, describe_stream(stream));
+    }
+    for sink in &plan.sinks {
+        let what = match &sink.kind {
+            SinkKind::Webhook(webhook) => format!("webhook to {}, signed", webhook.host()),
+            SinkKind::Stdout => "standard output, one line of JSON an alert".to_string(),
+        };
+        row("sink", &sink.name, what);
+    }
+    let dashboard = match plan.dashboard.enabled {
+        true => format!("http://{}", plan.dashboard.listen),
+        false => "off".to_string(),
+    };
+    row("dashboard", "", dashboard);
+    let segment = show_size(plan.durable.segment_bytes);
+    row("durable", "", format!("{}, segments of {segment}", plan.durable.path.display()));
+    row("engine", &plan.deployment, format!("{} shard(s)", plan.shards));
+    align(&rows)
+}
+
+fn describe_source(kind: &SourceKind) -> String {
+    match kind {
+        SourceKind::Mqtt(mqtt) => {
+            let topics = mqtt.topics.join(", ");
+            format!("mqtt {}:{}, QoS {}, topics {topics}", mqtt.host, mqtt.port, mqtt.qos)
+        }
+        SourceKind::Http(http) => {
+            let token = if http.token.is_some() { "bearer token" } else { "no token" };
+            format!("http {}, {token}, body up to {}", http.listen, show_size(http.max_body_bytes as u64))
+        }
+        SourceKind::Replay(replay) => {
+            let speed =
+                replay.speed.map_or("full speed".to_string(), |speed| format!("{speed} times as recorded"));
+            format!("replay {}, {speed}", replay.path.display())
+        }
+    }
+}
+
+fn describe_stream(stream: &StreamPlan) -> String {
+    let window = &stream.window;
+    let layout = match stream.layout {
+        Layout::Wide { .. } => "wide",
+        Layout::Long { .. } => "long",
+    };
+    let model = match &stream.model {
+        ModelPlan::Fit { warmup } => format!("fit on the first {}", show_duration(*warmup)),
+        ModelPlan::Load { path } => format!("load {}", path.display()),
+    };
+    format!(
+        "from {}, {} column(s) ({layout}), window {} every {} on a grid of {}, lateness {}, {model}, p < {}",
+        stream.from.join(", "),
+        stream.columns.len(),
+        show_duration(window.size),
+        show_duration(window.every),
+        show_duration(window.grid),
+        show_duration(window.lateness),
+        stream.p_value,
+    )
+}
+
+fn align(rows: &[[String; 3]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let (part, name) = (width(0), width(1));
+    rows.iter().map(|row| format!("{:part$}  {:name$}  {}\n", row[0], row[1], row[2])).collect()
+}

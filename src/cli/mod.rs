@@ -1,0 +1,147 @@
+//! The command line: one file a subcommand, and here what each takes.
+
+pub mod check;
+pub mod run;
+pub mod train;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tracing_subscriber::EnvFilter;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config;
+use crate::config::plan::Plan;
+
+/// Exit code for a config with problems (`EX_CONFIG` of sysexits.h).
+pub const EXIT_CONFIG: u8 = 78;
+
+/// Eddy finds what is out of the ordinary in streams of measurements, and says why.
+#[derive(Debug, Parser)]
+#[command(name = "eddy", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a deployment until it is told to stop (Ctrl-C or SIGTERM)
+    Run(RunArgs),
+    /// Say everything that is wrong with a config, or what it would run
+    Check(CheckArgs),
+    /// Watch a simulated plant of pumps: real messages, real alerts, nothing to set up
+    Demo(DemoArgs),
+    /// Fit the model of a stream on recorded data and write it to a file
+    Train(TrainArgs),
+}
+
+#[derive(Args, Debug)]
+pub struct RunArgs {
+    /// Config file (TOML); `EDDY__SECTION__KEY=value` in the environment overrides it
+    pub config: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub struct CheckArgs {
+    /// Config file (TOML)
+    pub config: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub struct DemoArgs {
+    /// Stop after this long, such as 90s; without it, run until Ctrl-C
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    pub run_for: Option<Duration>,
+    /// Write the report at the end to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Seed of the simulated plant: the same seed gives the same faults
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+#[derive(Args, Debug)]
+pub struct TrainArgs {
+    /// Config file (TOML) that describes the stream
+    pub config: PathBuf,
+    /// Name of the stream: `[stream.NAME]`
+    #[arg(long, value_name = "NAME")]
+    pub stream: String,
+    /// Recorded data, CSV or CSV in gzip
+    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    pub data: Vec<PathBuf>,
+    /// Where to write the model
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+/// Structured logs to stderr, so that stdout stays free for the stdout sink. `RUST_LOG` chooses the level.
+pub fn log_to_stderr() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,rumqttd=off"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}
+
+/// The plan of a config file, or every problem of it.
+///
+/// # Errors
+/// With all problems in one text; [`fail`] gives them exit code 78.
+pub fn load(config: &Path) -> anyhow::Result<Plan> {
+    Ok(config::load(config, &environment())?)
+}
+
+/// Says what went wrong, and the exit code for it.
+pub fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("eddy: {error:#}");
+    let of_config = error.downcast_ref::<config::Problems>().is_some();
+    if of_config { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    config::parse_duration(text)
+        .filter(|duration| !duration.is_zero())
+        .ok_or_else(|| "write a whole number and one of ms, s, m, h, d, such as 90s".to_string())
+}
+
+/// The variables a config may refer to. One that is not Unicode can name nothing in a config, and is
+/// left out.
+pub fn environment() -> BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_subcommand_reads_its_arguments() {
+        let parse = |line: &str| Cli::try_parse_from(line.split(' ')).map(|cli| cli.command);
+        assert!(
+            matches!(parse("eddy run a.toml"), Ok(Command::Run(args)) if args.config.as_os_str() == "a.toml")
+        );
+        assert!(matches!(parse("eddy check a.toml"), Ok(Command::Check(_))));
+        let Ok(Command::Demo(demo)) = parse("eddy demo --for 90s --report r.json --seed 3") else {
+            panic!("demo was not understood");
+        };
+        assert_eq!((demo.run_for, demo.seed), (Some(Duration::from_secs(90)), 3));
+        let Ok(Command::Train(train)) = parse("eddy train c.toml --stream p --data a.csv b.csv --out m")
+        else {
+            panic!("train was not understood");
+        };
+        assert_eq!(train.data.len(), 2);
+        assert!(parse("eddy demo --for 0s").is_err());
+        assert!(parse("eddy demo --for soon").is_err());
+        assert!(parse("eddy train c.toml --stream p --out m").is_err(), "train without data");
+    }
+}

@@ -1,0 +1,58 @@
+//! What belongs to the appliance as a whole: `deployment`, `shards`, `[dashboard]`, `[durable]`.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use super::field::Field;
+use super::plan::{DashboardPlan, DurablePlan};
+use super::section::Section;
+use crate::types::PARTITIONS;
+
+const DEPLOYMENT_DEFAULT: &str = "eddy";
+const DASHBOARD_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+const DURABLE_PATH_DEFAULT: &str = "eddy-data";
+const SEGMENT_BYTES_DEFAULT: u64 = 64_000_000;
+
+pub fn deployment(root: &mut Section<'_>) -> Option<String> {
+    root.or("deployment", DEPLOYMENT_DEFAULT, |field| field.name()).map(str::to_string)
+}
+
+/// One engine thread a core, and no more than there are partitions to share out.
+pub fn shards(root: &mut Section<'_>) -> Option<usize> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let read = |field: Field<'_>| field.integer(1..=PARTITIONS as i64).map(|shards| shards as usize);
+    root.or("shards", cores.min(PARTITIONS), read)
+}
+
+pub fn dashboard(root: &mut Section<'_>) -> Option<DashboardPlan> {
+    root.or("dashboard", DashboardPlan { enabled: true, listen: DASHBOARD_DEFAULT }, |field| {
+        let mut section = field.section()?;
+        let enabled = section.or("enabled", true, |field| field.boolean());
+        let listen = section.or("listen", DASHBOARD_DEFAULT, |field| {
+            let listen = field.listen()?;
+            if listen.ip().is_loopback() {
+                return Some(listen);
+            }
+            field.problem(
+                format!("{listen} would show the page to the whole network, and it has no log-in yet"),
+                "Listen on 127.0.0.1 and reach it through an SSH tunnel or a proxy with a log-in.",
+            );
+            None
+        });
+        section.finish();
+        Some(DashboardPlan { enabled: enabled?, listen: listen? })
+    })
+}
+
+pub fn durable(root: &mut Section<'_>) -> Option<DurablePlan> {
+    let path_default = PathBuf::from(DURABLE_PATH_DEFAULT);
+    let default = DurablePlan { path: path_default.clone(), segment_bytes: SEGMENT_BYTES_DEFAULT };
+    root.or("durable", default, |field| {
+        let mut section = field.section()?;
+        let path = section.or("path", path_default, |field| field.file_path());
+        let segment_bytes =
+            section.or("segment", SEGMENT_BYTES_DEFAULT, |field| field.size(1_000_000..=1_000_000_000));
+        section.finish();
+        Some(DurablePlan { path: path?, segment_bytes: segment_bytes? })
+    })
+}

@@ -1,0 +1,65 @@
+//! What no section can see alone: sections that get into each other's way.
+
+use std::net::SocketAddr;
+
+use super::field::Field;
+use super::plan::{DashboardPlan, MqttPlan, SourceKind, StreamPlan};
+use super::source::Source;
+
+/// Two listeners on one address: the second would fail to start.
+pub fn listeners(sources: &[Source<'_>], dashboard: Option<(&DashboardPlan, Field<'_>)>) {
+    let http = sources.iter().filter_map(|source| match &source.plan.as_ref()?.kind {
+        SourceKind::Http(plan) => Some((plan.listen, source.field.locate("listen"))),
+        _ => None,
+    });
+    let page = dashboard.filter(|(plan, _)| plan.enabled).map(|(plan, field)| (plan.listen, field));
+    let listeners: Vec<(SocketAddr, Field<'_>)> = http.chain(page).collect();
+    for (index, (address, field)) in listeners.iter().enumerate() {
+        if let Some((_, other)) = listeners[..index].iter().find(|(earlier, _)| clash(*earlier, *address)) {
+            field.problem(
+                format!("{address} is already taken by {}", other.path()),
+                "Give each listener its own port.",
+            );
+        }
+    }
+}
+
+/// Port 0 asks for any free port, so it never clashes.
+fn clash(a: SocketAddr, b: SocketAddr) -> bool {
+    let same_host = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
+    a.port() == b.port() && a.port() != 0 && same_host
+}
+
+/// Two clients of one id throw each other out of the broker for ever.
+pub fn client_ids(sources: &[Source<'_>]) {
+    let clients: Vec<(&MqttPlan, &Source<'_>)> = sources
+        .iter()
+        .filter_map(|source| match &source.plan.as_ref()?.kind {
+            SourceKind::Mqtt(plan) => Some((plan, source)),
+            _ => None,
+        })
+        .collect();
+    for (index, (plan, source)) in clients.iter().enumerate() {
+        let same = |other: &MqttPlan| {
+            (&other.host, other.port, &other.client_id) == (&plan.host, plan.port, &plan.client_id)
+        };
+        if let Some((_, other)) = clients[..index].iter().find(|(other, _)| same(other)) {
+            source.field.locate("client_id").problem(
+                format!("[{}] connects to the same broker with the same client id", other.field.path()),
+                "Give each its own, or leave it out: the default differs.",
+            );
+        }
+    }
+}
+
+/// A source nobody takes from sends all it receives to the dead letters. `streams` must be complete.
+pub fn unused_sources(sources: &[Source<'_>], streams: &[StreamPlan]) {
+    for source in sources {
+        if !streams.iter().any(|stream| stream.from.iter().any(|from| from == source.name)) {
+            source.field.problem(
+                "no stream takes from this source",
+                format!("Add `from = {:?}` to a stream, or remove the source.", source.name),
+            );
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! `[source.NAME]`: one file a type, one row each in [`KINDS`].
+
+mod http;
+mod mqtt;
+mod replay;
+
+use super::field::Field;
+use super::kind::{Kind, choose};
+use super::plan::{SourceKind, SourcePlan};
+use super::section::Section;
+
+/// What a source's parse function may need beside its own section.
+pub struct Naming<'a> {
+    pub deployment: &'a str,
+    pub name: &'a str,
+}
+
+pub type Parse = fn(&mut Section<'_>, &Naming<'_>) -> Option<SourceKind>;
+
+pub const KINDS: &[Kind<Parse>] = &[mqtt::KIND, http::KIND, replay::KIND];
+
+/// A source as far as it could be read: streams may refer to one that has problems of its own.
+pub struct Source<'a> {
+    pub name: &'a str,
+    pub field: Field<'a>,
+    pub plan: Option<SourcePlan>,
+}
+
+pub fn parse<'a>(name: &'a str, field: Field<'a>, deployment: &str) -> Source<'a> {
+    let plan = field.section().and_then(|mut section| {
+        let kind = choose(&mut section, KINDS)?;
+        let parsed = (kind.parse)(&mut section, &Naming { deployment, name });
+        section.finish();
+        Some(SourcePlan { name: name.to_string(), kind: parsed? })
+    });
+    Source { name, field, plan }
+}

@@ -1,0 +1,148 @@
+//! `type = "mqtt"`: an MQTT 3.1.1 broker, persistent session.
+
+use std::time::Duration;
+
+use url::Url;
+
+use super::super::field::Field;
+use super::super::kind::Kind;
+use super::super::plan::{MqttPlan, SourceKind};
+use super::super::section::Section;
+use super::super::topic::parse_filter;
+use super::{Naming, Parse};
+
+pub const KIND: Kind<Parse> = Kind {
+    name: "mqtt",
+    summary: "subscribe at an MQTT 3.1.1 broker",
+    example: r#"
+type = "mqtt"
+url = "mqtt://broker.plant.local:1883"
+topics = ["plant/+/pump/+/telemetry"]
+qos = 1
+"#,
+    parse,
+};
+
+const PORT_DEFAULT: u16 = 1883;
+const TOPICS_MAX: usize = 256;
+const CLIENT_ID_BYTES_MAX: usize = 256;
+const KEEP_ALIVE_DEFAULT: Duration = Duration::from_secs(30);
+
+fn parse(section: &mut Section<'_>, naming: &Naming<'_>) -> Option<SourceKind> {
+    let endpoint = section.required("url", "\"mqtt://127.0.0.1:1883\"").and_then(|field| endpoint(&field));
+    let topics = section.required("topics", "[\"plant/#\"]").and_then(|field| topics(&field));
+    let qos = section.or("qos", 1, |field| qos(&field));
+    let client_id = section
+        .or("client_id", format!("eddy-{}-{}", naming.deployment, naming.name), |field| client_id(&field));
+    let username = section.maybe("username", |field| field.text().map(str::to_string));
+    let password = section.maybe("password", |field| field.secret().map(str::to_string));
+    let retained = section.or("retained", false, |field| field.boolean());
+    let keep_alive = section.or("keep_alive", KEEP_ALIVE_DEFAULT, |field| keep_alive(&field));
+    if matches!((&username, &password), (Some(None), Some(Some(_)))) {
+        let field = section.here().locate("password");
+        field.problem("MQTT has no password without a username", "Add `username = \"…\"`.");
+    }
+    let (host, port) = endpoint?;
+    Some(SourceKind::Mqtt(MqttPlan {
+        host,
+        port,
+        client_id: client_id?,
+        topics: topics?,
+        qos: qos?,
+        username: username?,
+        password: password?,
+        retained: retained?,
+        keep_alive: keep_alive?,
+    }))
+}
+
+/// Host and port. The URL is never repeated in a problem: it may hold a password.
+fn endpoint(field: &Field<'_>) -> Option<(String, u16)> {
+    let url = match Url::parse(field.text()?) {
+        Ok(url) => url,
+        Err(error) => {
+            field.problem(format!("is not a URL ({error})"), "Write it like \"mqtt://127.0.0.1:1883\".");
+            return None;
+        }
+    };
+    let (fault, remedy) = match url.scheme() {
+        "mqtts" | "ssl" | "tls" => (
+            "TLS to the broker is not supported yet".to_string(),
+            "Use mqtt:// to a broker on this machine or a trusted network; mqtts:// comes with a later version.",
+        ),
+        "mqtt" if !url.username().is_empty() || url.password().is_some() => (
+            "must not hold a user or password, because URLs are shown in logs".to_string(),
+            "Write `username = \"…\"` and `password = \"env:NAME\"` instead.",
+        ),
+        "mqtt" if url.port() == Some(0) => {
+            ("port 0 cannot be connected to".to_string(), "Write the broker's port.")
+        }
+        "mqtt" if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() => (
+            "has more than a host and a port".to_string(),
+            "Write it like \"mqtt://127.0.0.1:1883\"; topics go into `topics`.",
+        ),
+        "mqtt" => match url.host_str().filter(|host| !host.is_empty()) {
+            // Brackets belong to the URL, not to the address.
+            Some(host) => {
+                let host = host.trim_start_matches('[').trim_end_matches(']');
+                return Some((host.to_string(), url.port().unwrap_or(PORT_DEFAULT)));
+            }
+            None => ("names no host".to_string(), "Write it like \"mqtt://127.0.0.1:1883\"."),
+        },
+        scheme => (format!("{scheme}:// is not MQTT"), "Write it like \"mqtt://127.0.0.1:1883\"."),
+    };
+    field.problem(fault, remedy);
+    None
+}
+
+fn topics(field: &Field<'_>) -> Option<Vec<String>> {
+    let fields = field.one_or_many();
+    if fields.is_empty() || fields.len() > TOPICS_MAX {
+        let fault = format!("lists {} topic filters", fields.len());
+        field.problem(fault, format!("List 1 to {TOPICS_MAX}, such as [\"plant/#\"]."));
+        return None;
+    }
+    let filters: Vec<Option<String>> = fields.iter().map(parse_filter).collect();
+    for (index, filter) in filters.iter().enumerate() {
+        if filter.is_some() && filters[..index].contains(filter) {
+            fields[index].problem("the same topic filter is listed twice", "Remove one of them.");
+        }
+    }
+    filters.into_iter().collect()
+}
+
+fn qos(field: &Field<'_>) -> Option<u8> {
+    if field.peek_integer() == Some(2) {
+        field.problem(
+            "QoS 2 is not supported: its message ids do not survive a reconnect in the client library",
+            "Use `qos = 1`; Eddy drops duplicates anyway.",
+        );
+        return None;
+    }
+    field.integer(0..=1).map(|qos| qos as u8)
+}
+
+fn client_id(field: &Field<'_>) -> Option<String> {
+    let text = field.text()?;
+    let fits = (1..=CLIENT_ID_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
+    if !fits {
+        field.problem(
+            "is not a usable client id",
+            format!(
+                "Use 1 to {CLIENT_ID_BYTES_MAX} bytes without control characters, \
+                 or leave it out: the default is stable, as a persistent session needs."
+            ),
+        );
+    }
+    fits.then(|| text.to_string())
+}
+
+/// MQTT carries it in whole seconds.
+fn keep_alive(field: &Field<'_>) -> Option<Duration> {
+    let keep_alive = field.duration(Duration::from_secs(5)..=Duration::from_secs(3600))?;
+    if keep_alive.subsec_nanos() != 0 {
+        field.problem("MQTT counts the keep-alive in seconds", "Write whole seconds, such as \"30s\".");
+        return None;
+    }
+    Some(keep_alive)
+}

@@ -1,0 +1,112 @@
+//! `columns`, and how a message holds them: a row of many (wide) or one a message (long).
+
+use super::super::field::Field;
+use super::super::path::{self, Allowed};
+use super::super::plan::{ColumnPlan, FieldPath, Layout};
+use super::super::section::Section;
+
+const COLUMNS_MAX: usize = 64;
+const UNIT_BYTES_MAX: usize = 32;
+/// `value = "payload"`: the message itself is the number.
+const PAYLOAD: &str = "payload";
+
+pub fn parse(section: &mut Section<'_>) -> (Option<Layout>, Option<Vec<ColumnPlan>>) {
+    let points = section.maybe("points", |field| path::parse(&field, Allowed::Document));
+    let column = section.get("column");
+    let value = section.get("value");
+    let long = column.is_some() || value.is_some();
+    let columns =
+        section.required("columns", "{ temperature = \"temp\" }").and_then(|field| columns(&field, long));
+    let layout = if long {
+        let here = section.here();
+        (column.is_none()).then(|| {
+            here.locate("column").problem(
+                "is missing: `value` alone does not say which column it belongs to",
+                "Add `column = \"topic.4\"` or where the name stands in the document.",
+            )
+        });
+        (value.is_none()).then(|| {
+            here.locate("value").problem(
+                "is missing: `column` alone does not say where the number is",
+                "Add `value = \"v\"`, or `value = \"payload\"` when the message is a bare number.",
+            )
+        });
+        let column = column.and_then(|field| path::parse(&field, Allowed::Varying));
+        let value = value.and_then(|field| number_path(&field));
+        match (column, value, points) {
+            (Some(column), Some(value), Some(points)) => Some(Layout::Long { column, value, points }),
+            _ => None,
+        }
+    } else {
+        points.map(|points| Layout::Wide { points })
+    };
+    (layout, columns)
+}
+
+fn number_path(field: &Field<'_>) -> Option<FieldPath> {
+    if field.is_text() && field.text() == Some(PAYLOAD) {
+        return Some(FieldPath::Json(Vec::new()));
+    }
+    path::parse(field, Allowed::Document)
+}
+
+fn columns(field: &Field<'_>, long: bool) -> Option<Vec<ColumnPlan>> {
+    let entries: Vec<_> = field.section()?.entries().collect();
+    if entries.is_empty() || entries.len() > COLUMNS_MAX {
+        let fault = format!("has {} columns", entries.len());
+        field.problem(fault, format!("Name 1 to {COLUMNS_MAX}, such as `columns.temperature = \"temp\"`."));
+        return None;
+    }
+    let columns: Vec<_> = entries.iter().map(|(name, field)| column(name, field, long)).collect();
+    for (index, column) in columns.iter().enumerate() {
+        let Some(column) = column else { continue };
+        let twin = columns[..index].iter().flatten().find(|earlier| earlier.path == column.path);
+        if let Some(twin) = twin {
+            let fault = format!("reads the same as column {:?}", twin.name);
+            entries[index].1.problem(fault, "Point it elsewhere, or remove one of the two.");
+        }
+    }
+    columns.into_iter().collect()
+}
+
+/// A string is short for a table with only that path (wide) or name (long).
+fn column(name: &str, field: &Field<'_>, long: bool) -> Option<ColumnPlan> {
+    let named = field.check_name(name);
+    let (path, unit) = if field.is_table() {
+        let mut section = field.section()?;
+        let path = if long {
+            section.or("name", FieldPath::Json(vec![name.to_string()]), |field| message_name(&field))
+        } else {
+            section.required("path", "\"vib.rms\"").and_then(|field| path::parse(&field, Allowed::Document))
+        };
+        let unit = section.maybe("unit", |field| unit(&field));
+        section.finish();
+        (path, unit)
+    } else if long {
+        (message_name(field), Some(None))
+    } else {
+        (path::parse(field, Allowed::Document), Some(None))
+    };
+    let column = ColumnPlan { name: name.to_string(), path: path?, unit: unit? };
+    named.then_some(column)
+}
+
+/// A name as it stands in the message, dots and all.
+fn message_name(field: &Field<'_>) -> Option<FieldPath> {
+    let text = field.text()?;
+    if text.is_empty() {
+        field.problem("is empty", "Write the name that messages use for this column.");
+        return None;
+    }
+    Some(FieldPath::Json(vec![text.to_string()]))
+}
+
+fn unit(field: &Field<'_>) -> Option<String> {
+    let text = field.text()?;
+    let fits = (1..=UNIT_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
+    if !fits {
+        let remedy = format!("Write 1 to {UNIT_BYTES_MAX} bytes such as \"mm/s\", or leave it out.");
+        field.problem("is not a usable unit", remedy);
+    }
+    fits.then(|| text.to_string())
+}

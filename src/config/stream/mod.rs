@@ -1,0 +1,144 @@
+//! `[stream.NAME]`: what to take from which source, how to read it, and how to judge it.
+
+mod layout;
+pub mod model;
+mod origin;
+mod time;
+pub mod window;
+
+use std::time::Duration;
+
+use super::field::Field;
+use super::path::{self, Allowed};
+use super::plan::{FieldPath, Layout, ModelPlan, StreamPlan, WindowPlan};
+use super::section::Section;
+use super::source::Source;
+use super::suggest;
+use super::topic::parse_filter;
+use super::units::show_duration;
+
+const FORMATS: [&str; 1] = ["json"];
+const P_VALUE_DEFAULT: f64 = 1e-4;
+const MAX_FUTURE_DEFAULT: Duration = Duration::from_secs(600);
+const DAY: Duration = Duration::from_secs(86_400);
+/// Most numbers in one window: the model's matrices grow with the square of it.
+const WINDOW_VALUES_MAX: usize = 512;
+
+pub fn parse(name: &str, field: &Field<'_>, sources: &[Source<'_>]) -> Option<StreamPlan> {
+    let mut section = field.section()?;
+    let from = origin::from(&mut section, sources);
+    let topics = section.maybe("topics", |field| parse_filter(&field));
+    let key = section.required("key", "\"topic.3\"").and_then(|field| path::parse(&field, Allowed::Any));
+    section.or("format", (), |field| format(&field));
+    let time =
+        section.required("time", "{ path = \"ts\", unit = \"ms\" }").and_then(|field| time::parse(&field));
+    let (layout, columns) = layout::parse(&mut section);
+    let window = section
+        .required("window", "{ type = \"hopping\", size = \"64s\", every = \"1s\" }")
+        .and_then(|field| window::parse(&field));
+    let model = section.or("model", model::DEFAULT, |field| model::parse(&field));
+    let p_value = section.or("p_value", P_VALUE_DEFAULT, |field| field.number(1e-9..=0.1));
+    let max_future = section.or("max_future", Some(MAX_FUTURE_DEFAULT), |field| max_future(&field));
+
+    check_levels(&section, from.as_deref(), &topics, key.as_ref(), layout.as_ref(), sources);
+    let fits = check_window(&section, window, model.as_ref(), columns.as_ref().map(Vec::len));
+    section.finish();
+    if !fits {
+        return None;
+    }
+    Some(StreamPlan {
+        name: name.to_string(),
+        from: from?,
+        topics: topics?,
+        key: key?,
+        time: time?,
+        layout: layout?,
+        columns: columns?,
+        window: window?,
+        model: model?,
+        p_value: p_value?,
+        max_future: max_future?,
+    })
+}
+
+fn format(field: &Field<'_>) -> Option<()> {
+    let text = field.text()?;
+    if FORMATS.contains(&text) {
+        return Some(());
+    }
+    let remedy = format!("Use {}.", suggest::list(FORMATS.into_iter()));
+    field.problem(format!("there is no format {text:?}"), remedy);
+    None
+}
+
+/// `"none"` lifts the limit.
+fn max_future(field: &Field<'_>) -> Option<Option<Duration>> {
+    if field.is_text() && field.text() == Some("none") {
+        return Some(None);
+    }
+    field.duration(Duration::from_secs(1)..=365 * DAY).map(Some)
+}
+
+/// A topic level that no topic of a source has would send every message to the dead letters.
+fn check_levels(
+    section: &Section<'_>,
+    from: Option<&[String]>,
+    topics: &Option<Option<String>>,
+    key: Option<&FieldPath>,
+    layout: Option<&Layout>,
+    sources: &[Source<'_>],
+) {
+    let column = match layout {
+        Some(Layout::Long { column, .. }) => Some(column),
+        _ => None,
+    };
+    let Some(topics) = topics else { return };
+    for (name, path) in [("key", key), ("column", column)] {
+        let Some(FieldPath::Topic(level)) = path else { continue };
+        for source in sources.iter().filter(|s| from.is_some_and(|from| from.iter().any(|f| f == s.name))) {
+            let Some(levels) = origin::topic_levels(source, topics.as_deref()) else { continue };
+            if *level > levels {
+                section.here().locate(name).problem(
+                    format!(
+                        "topics of source {:?} have {levels} level(s), so there is no topic.{level}",
+                        source.name
+                    ),
+                    "Levels count from 1. Use a smaller one, or a field of the document.",
+                );
+            }
+        }
+    }
+}
+
+fn check_window(
+    section: &Section<'_>,
+    window: Option<WindowPlan>,
+    model: Option<&ModelPlan>,
+    columns: Option<usize>,
+) -> bool {
+    let Some(window) = window else { return true };
+    let mut fits = true;
+    if let Some(columns) = columns
+        && window.cells() * columns > WINDOW_VALUES_MAX
+    {
+        let cells = window.cells();
+        section.here().locate("window").problem(
+            format!("{cells} cells of {columns} columns are {} numbers a window", cells * columns),
+            format!(
+                "Keep it to {WINDOW_VALUES_MAX}: choose a coarser grid, a shorter size, or fewer columns."
+            ),
+        );
+        fits = false;
+    }
+    if let Some(ModelPlan::Fit { warmup }) = model
+        && *warmup < window.size
+    {
+        let size = show_duration(window.size);
+        section.here().locate("model").problem(
+            format!("a warm-up of {} is shorter than one window of {size}", show_duration(*warmup)),
+            format!("Give it at least {size}; many windows are better."),
+        );
+        fits = false;
+    }
+    fits
+}

@@ -1,0 +1,44 @@
+//! `time`: when an event happened.
+
+use super::super::field::Field;
+use super::super::path::{self, Allowed};
+use super::super::plan::{TimePlan, TimeUnit};
+use super::super::suggest;
+
+const UNITS: [(&str, TimeUnit); 5] = [
+    ("iso8601", TimeUnit::Iso8601),
+    ("s", TimeUnit::Seconds),
+    ("ms", TimeUnit::Millis),
+    ("us", TimeUnit::Micros),
+    ("ns", TimeUnit::Nanos),
+];
+
+/// `"arrival"`, or where the event time stands and how it is written.
+pub fn parse(field: &Field<'_>) -> Option<TimePlan> {
+    if field.is_text() {
+        let text = field.text()?;
+        if text == "arrival" {
+            return Some(TimePlan::Arrival);
+        }
+        field.problem(
+            format!("{text:?} does not say how the time is written"),
+            format!("Write {{ path = {text:?}, unit = \"ms\" }}, or \"arrival\" for the time of arrival."),
+        );
+        return None;
+    }
+    let mut section = field.section()?;
+    let path = section.required("path", "\"ts\"").and_then(|field| path::parse(&field, Allowed::Document));
+    let unit = section.required("unit", "\"ms\"").and_then(|field| unit(&field));
+    section.finish();
+    Some(TimePlan::Field { path: path?, unit: unit? })
+}
+
+fn unit(field: &Field<'_>) -> Option<TimeUnit> {
+    let text = field.text()?;
+    let unit = UNITS.iter().find(|(name, _)| *name == text).map(|(_, unit)| *unit);
+    if unit.is_none() {
+        let names = suggest::list(UNITS.iter().map(|(name, _)| *name));
+        field.problem(format!("there is no time unit {text:?}"), format!("Use {names}."));
+    }
+    unit
+}

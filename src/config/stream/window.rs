@@ -1,0 +1,176 @@
+//! `window`: how event time is cut up.
+
+use std::time::Duration;
+
+use super::super::field::Field;
+use super::super::kind::{Kind, choose};
+use super::super::plan::WindowPlan;
+use super::super::section::Section;
+use super::super::units::show_duration;
+
+/// Gives `size` and `every`.
+pub type Parse = fn(&mut Section<'_>) -> Option<(Duration, Duration)>;
+
+pub const KINDS: &[Kind<Parse>] = &[
+    Kind {
+        name: "tumbling",
+        summary: "one after the other: each event is in one window",
+        example: r#"window = { type = "tumbling", size = "1m" }"#,
+        parse: |section| size(section).map(|size| (size, size)),
+    },
+    Kind {
+        name: "hopping",
+        summary: "a window of `size` every `every`: verdicts come sooner",
+        example: r#"window = { type = "hopping", size = "64s", every = "1s", grid = "1s", lateness = "10s" }"#,
+        parse: hopping,
+    },
+];
+
+const SHORTEST: Duration = Duration::from_millis(1);
+const SIZE_MAX: Duration = Duration::from_secs(31 * 86_400);
+const LATENESS_MAX: Duration = Duration::from_secs(7 * 86_400);
+/// Devices disagree by seconds and networks reorder: less than this loses events on most sites.
+const LATENESS_DEFAULT: Duration = Duration::from_secs(10);
+const CELLS_MAX: usize = 1024;
+/// What a default grid aims at: fine enough for a shape, coarse enough for a small model.
+const CELLS_DEFAULT_MAX: u128 = 64;
+/// Steps people think in, ms.
+const STEPS_MS: [u64; 23] = [
+    1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 15_000, 30_000, 60_000, 120_000,
+    300_000, 600_000, 900_000, 1_800_000, 3_600_000, 21_600_000,
+];
+
+pub fn parse(field: &Field<'_>) -> Option<WindowPlan> {
+    let mut section = field.section()?;
+    let kind = choose(&mut section, KINDS)?;
+    let lengths = (kind.parse)(&mut section);
+    let grid = section.maybe("grid", |field| field.duration(SHORTEST..=SIZE_MAX));
+    let lateness = section.maybe("lateness", |field| field.duration(Duration::ZERO..=LATENESS_MAX));
+    let here = section.here().clone();
+    section.finish();
+    let (size, every) = lengths?;
+    let grid = grid?.unwrap_or_else(|| grid_default(size, every));
+    let lateness = lateness?.unwrap_or_else(|| round_up(LATENESS_DEFAULT, grid));
+    let plan = WindowPlan { size, every, grid, lateness };
+    check(&here, &plan).then_some(plan)
+}
+
+fn size(section: &mut Section<'_>) -> Option<Duration> {
+    section.required("size", "\"64s\"")?.duration(SHORTEST..=SIZE_MAX)
+}
+
+fn hopping(section: &mut Section<'_>) -> Option<(Duration, Duration)> {
+    let size = size(section);
+    let every = section.required("every", "\"1s\"").and_then(|field| field.duration(SHORTEST..=SIZE_MAX));
+    let (size, every) = (size?, every?);
+    if is_multiple(size, every) {
+        return Some((size, every));
+    }
+    section.here().locate("every").problem(
+        format!("\"{}\" does not divide size {}", show_duration(every), show_duration(size)),
+        format!("Use {}, or make size a multiple.", divisors_near(size, every)),
+    );
+    None
+}
+
+/// `every` for hopping windows: each verdict brings one new cell. Else the finest usual step that cuts
+/// the window into at most 64 cells.
+fn grid_default(size: Duration, every: Duration) -> Duration {
+    if every < size {
+        return every;
+    }
+    STEPS_MS
+        .into_iter()
+        .map(Duration::from_millis)
+        .find(|step| is_multiple(size, *step) && size.as_nanos() / step.as_nanos() <= CELLS_DEFAULT_MAX)
+        .unwrap_or(size)
+}
+
+/// Holds the plan to what is promised on [`WindowPlan`].
+fn check(here: &Field<'_>, plan: &WindowPlan) -> bool {
+    let grid = show_duration(plan.grid);
+    let mut fits = true;
+    let mut refuse = |key: &str, fault: String, remedy: String| {
+        here.locate(key).problem(fault, remedy);
+        fits = false;
+    };
+    if !is_multiple(plan.size, plan.grid) {
+        let size = show_duration(plan.size);
+        let remedy = format!("Use {}, or make size a multiple.", divisors_near(plan.size, plan.grid));
+        refuse("grid", format!("\"{grid}\" does not divide size {size}"), remedy);
+    } else if !is_multiple(plan.every, plan.grid) {
+        let every = show_duration(plan.every);
+        let remedy = format!("Use {}, or make every a multiple.", divisors_near(plan.every, plan.grid));
+        refuse("grid", format!("\"{grid}\" does not divide every {every}"), remedy);
+    } else if plan.cells() > CELLS_MAX {
+        let fault = format!("cuts a window of {} into {} cells", show_duration(plan.size), plan.cells());
+        refuse("grid", fault, format!("Keep it to {CELLS_MAX}: use a coarser grid or a shorter size."));
+    }
+    if !is_multiple(plan.lateness, plan.grid) {
+        let near = show_duration(round_up(plan.lateness, plan.grid));
+        let fault = format!("\"{}\" is not a multiple of grid {grid}", show_duration(plan.lateness));
+        refuse("lateness", fault, format!("Use \"{near}\"."));
+    }
+    fits
+}
+
+fn is_multiple(length: Duration, step: Duration) -> bool {
+    length.as_nanos().is_multiple_of(step.as_nanos())
+}
+
+fn round_up(length: Duration, step: Duration) -> Duration {
+    let steps = length.as_nanos().div_ceil(step.as_nanos());
+    // Both are bounded to days, so the product fits.
+    Duration::from_nanos((steps * step.as_nanos()) as u64)
+}
+
+/// The two lengths next to `wish` that divide `size`: whole seconds where both are, else whole ms.
+fn divisors_near(size: Duration, wish: Duration) -> String {
+    let unit_ms = if size.subsec_nanos() == 0 && wish.subsec_nanos() == 0 { 1000 } else { 1 };
+    let (whole, wish) = (size.as_millis() as u64 / unit_ms, wish.as_millis() as u64 / unit_ms);
+    let small = (1..=whole.isqrt()).filter(|divisor| whole.is_multiple_of(*divisor));
+    let (mut below, mut above) = (1, whole);
+    for divisor in small.flat_map(|divisor| [divisor, whole / divisor]) {
+        if divisor <= wish {
+            below = below.max(divisor);
+        } else {
+            above = above.min(divisor);
+        }
+    }
+    let show = |length: u64| format!("\"{}\"", show_duration(Duration::from_millis(length * unit_ms)));
+    if below == above { show(below) } else { format!("{} or {}", show(below), show(above)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(n: u64) -> Duration {
+        Duration::from_secs(n)
+    }
+
+    #[test]
+    fn default_grids() {
+        assert_eq!(grid_default(seconds(64), seconds(1)), seconds(1));
+        assert_eq!(grid_default(seconds(600), seconds(60)), seconds(60));
+        assert_eq!(grid_default(seconds(64), seconds(64)), seconds(1));
+        assert_eq!(grid_default(seconds(600), seconds(600)), seconds(10));
+        assert_eq!(grid_default(seconds(3600), seconds(3600)), seconds(60));
+        // 67 s is prime: no usual step divides it into few cells.
+        assert_eq!(grid_default(seconds(67), seconds(67)), seconds(67));
+    }
+
+    #[test]
+    fn nearest_divisors() {
+        assert_eq!(divisors_near(seconds(64), seconds(3)), "\"2s\" or \"4s\"");
+        assert_eq!(divisors_near(seconds(10), Duration::from_millis(300)), "\"250ms\" or \"400ms\"");
+        assert_eq!(divisors_near(seconds(60), seconds(90)), "\"1m\"");
+    }
+
+    #[test]
+    fn lateness_is_rounded_up_to_the_grid() {
+        assert_eq!(round_up(seconds(10), seconds(60)), seconds(60));
+        assert_eq!(round_up(seconds(10), seconds(3)), seconds(12));
+        assert_eq!(round_up(seconds(0), seconds(3)), seconds(0));
+    }
+}

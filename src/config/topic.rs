@@ -1,0 +1,48 @@
+//! MQTT topic filters (MQTT 3.1.1, section 4.7).
+
+use super::field::Field;
+
+/// Longest filter: an MQTT string has a two-byte length.
+const BYTES_MAX: usize = 65_535;
+
+/// The filter, or a problem that says which rule it breaks.
+pub fn parse_filter(field: &Field<'_>) -> Option<String> {
+    let text = field.text()?;
+    let levels: Vec<&str> = text.split('/').collect();
+    let fault = if text.is_empty() || text.len() > BYTES_MAX || text.contains('\0') {
+        "must have 1 to 65535 bytes and no NUL"
+    } else if levels[..levels.len() - 1].iter().any(|level| level.contains('#')) {
+        "has a # that is not its last level"
+    } else if levels.iter().any(|level| level.len() > 1 && level.contains(['#', '+'])) {
+        "mixes a wildcard with other characters in one level"
+    } else {
+        return Some(text.to_string());
+    };
+    field.problem(
+        format!("the topic filter {text:?} {fault}"),
+        "Write + for exactly one level and # for all that follow, such as \"plant/+/pump/#\".",
+    );
+    None
+}
+
+/// Number of levels a topic that matches `filter` has; `None` when that is open (`#`).
+pub fn levels(filter: &str) -> Option<usize> {
+    // `$share/group/` belongs to the subscription, not to the topic.
+    let topic = match filter.strip_prefix("$share/") {
+        Some(shared) => shared.split_once('/').map_or("", |(_, topic)| topic),
+        None => filter,
+    };
+    (!topic.ends_with('#')).then(|| topic.split('/').count())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_of_filters() {
+        assert_eq!(levels("plant/+/pump/7"), Some(4));
+        assert_eq!(levels("plant/#"), None);
+        assert_eq!(levels("$share/eddy/plant/+"), Some(2));
+    }
+}

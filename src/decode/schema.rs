@@ -1,0 +1,194 @@
+//! A stream's plan compiled for decoding: where each field comes from, worked out once.
+
+use hashbrown::HashMap;
+
+use super::trie::{Trie, TrieBuilder};
+use crate::config::plan::{FieldPath, Layout, StreamPlan, TimePlan, TimeUnit};
+use crate::types::StreamId;
+
+/// Where a field's value is found while a row is put together.
+#[derive(Debug)]
+pub(super) enum Origin {
+    /// Topic level, counted from 1.
+    Topic(usize),
+    Constant(Box<str>),
+    /// Slot of the document.
+    Document(u16),
+    /// Slot of the point.
+    Point(u16),
+}
+
+#[derive(Debug)]
+pub(super) struct Field {
+    pub origin: Origin,
+    /// The path as the user wrote it, for messages.
+    pub label: Box<str>,
+}
+
+#[derive(Debug)]
+pub(super) enum Time {
+    Arrival,
+    Field { field: Field, unit: TimeUnit },
+}
+
+#[derive(Debug)]
+pub(super) enum Shape {
+    Wide { columns: Vec<Field> },
+    Long { column: Field, value: Field, names: HashMap<Box<str>, u16> },
+}
+
+/// Everything needed to decode one stream's messages.
+#[derive(Debug)]
+pub(super) struct Schema {
+    pub stream: StreamId,
+    pub name: Box<str>,
+    pub key: Field,
+    pub time: Time,
+    pub shape: Shape,
+    pub columns: usize,
+    /// Names of the columns as a message has them, for messages.
+    pub column_labels: Box<str>,
+    pub document: Trie,
+    /// Present when the rows are the elements of an array inside the document.
+    pub point: Option<Points>,
+    /// How far ahead of its arrival an event may be, ns.
+    pub max_future_ns: i64,
+}
+
+#[derive(Debug)]
+pub(super) struct Points {
+    pub trie: Trie,
+    pub path: Vec<String>,
+    pub label: Box<str>,
+}
+
+impl Schema {
+    pub fn new(stream: StreamId, plan: &StreamPlan) -> Self {
+        let mut compiler = Compiler::new(points_path(&plan.layout));
+        let mut key = compiler.field(&plan.key, true);
+        let mut time = match &plan.time {
+            TimePlan::Arrival => Time::Arrival,
+            TimePlan::Field { path, unit } => Time::Field { field: compiler.field(path, true), unit: *unit },
+        };
+        let mut shape = match &plan.layout {
+            Layout::Wide { .. } => Shape::Wide {
+                columns: plan.columns.iter().map(|column| compiler.field(&column.path, false)).collect(),
+            },
+            Layout::Long { column, value, .. } => Shape::Long {
+                column: compiler.field(column, true),
+                value: compiler.field(value, false),
+                names: names(plan),
+            },
+        };
+        let (document, point, slots) = compiler.build();
+        slots.assign(&mut key);
+        if let Time::Field { field, .. } = &mut time {
+            slots.assign(field);
+        }
+        match &mut shape {
+            Shape::Wide { columns } => columns.iter_mut().for_each(|column| slots.assign(column)),
+            Shape::Long { column, value, .. } => {
+                [column, value].into_iter().for_each(|field| slots.assign(field))
+            }
+        }
+        Schema {
+            stream,
+            name: plan.name.as_str().into(),
+            key,
+            time,
+            shape,
+            columns: plan.columns.len(),
+            column_labels: labels(plan),
+            document,
+            point,
+            max_future_ns: plan
+                .max_future
+                .map_or(i64::MAX, |limit| i64::try_from(limit.as_nanos()).unwrap_or(i64::MAX)),
+        }
+    }
+}
+
+/// The long layout's metric names and the columns they fill.
+fn names(plan: &StreamPlan) -> HashMap<Box<str>, u16> {
+    let columns = plan.columns.iter().enumerate();
+    columns.map(|(index, column)| (label(&column.path).into_boxed_str(), index as u16)).collect()
+}
+
+fn labels(plan: &StreamPlan) -> Box<str> {
+    let labels: Vec<String> = plan.columns.iter().map(|c| format!("`{}`", label(&c.path))).collect();
+    labels.join(", ").into()
+}
+
+/// A path as the user writes it.
+fn label(path: &FieldPath) -> String {
+    match path {
+        FieldPath::Topic(level) => format!("topic.{level}"),
+        FieldPath::Json(path) if path.is_empty() => "the value itself".to_owned(),
+        FieldPath::Json(path) => path.join("."),
+        FieldPath::Root(path) => format!("$.{}", path.join(".")),
+        FieldPath::Constant(text) => format!("={text}"),
+    }
+}
+
+/// Path of the array of points. A `points` that names the whole document means what a plain array
+/// of rows means anyway.
+fn points_path(layout: &Layout) -> Option<&[String]> {
+    let (Layout::Wide { points } | Layout::Long { points, .. }) = layout;
+    match points {
+        Some(FieldPath::Json(path) | FieldPath::Root(path)) if !path.is_empty() => Some(path),
+        _ => None,
+    }
+}
+
+/// Builds the trees. Until they are built, a field's origin holds its number instead of its slot.
+struct Compiler {
+    document: TrieBuilder,
+    point: Option<(TrieBuilder, Vec<String>)>,
+}
+
+struct Slots {
+    document: Vec<u16>,
+    point: Vec<u16>,
+}
+
+impl Compiler {
+    fn new(points: Option<&[String]>) -> Self {
+        let mut document = TrieBuilder::new();
+        if let Some(path) = points {
+            document.add_points(path);
+        }
+        Compiler { document, point: points.map(|path| (TrieBuilder::new(), path.to_vec())) }
+    }
+
+    fn field(&mut self, path: &FieldPath, wants_text: bool) -> Field {
+        let origin = match (path, &mut self.point) {
+            (FieldPath::Topic(level), _) => Origin::Topic(*level),
+            (FieldPath::Constant(text), _) => Origin::Constant(text.as_str().into()),
+            (FieldPath::Json(path), Some((point, _))) => Origin::Point(point.add(path, wants_text)),
+            (FieldPath::Json(path) | FieldPath::Root(path), _) => {
+                Origin::Document(self.document.add(path, wants_text))
+            }
+        };
+        Field { origin, label: label(path).into() }
+    }
+
+    fn build(self) -> (Trie, Option<Points>, Slots) {
+        let (document, document_slots) = self.document.build();
+        let Some((point, path)) = self.point else {
+            return (document, None, Slots { document: document_slots, point: Vec::new() });
+        };
+        let (trie, point_slots) = point.build();
+        let label = path.join(".").into();
+        (document, Some(Points { trie, path, label }), Slots { document: document_slots, point: point_slots })
+    }
+}
+
+impl Slots {
+    fn assign(&self, field: &mut Field) {
+        match &mut field.origin {
+            Origin::Document(number) => *number = self.document[*number as usize],
+            Origin::Point(number) => *number = self.point[*number as usize],
+            Origin::Topic(_) | Origin::Constant(_) => {}
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The control log: every input to the engine that is no message, with the place it took effect.
+//! A replay reads these instead of asking the clock, the config or a person again.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::record_log::RecordLog;
+use super::{Disk, LogError};
+use crate::types::Position;
+
+const MAGIC: [u8; 8] = *b"EDDYCTL\0";
+
+/// Something that happened between two messages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ControlEntry {
+    /// It acts before the message at this position and after the one before it.
+    pub precedes: Position,
+    pub event: ControlEvent,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ControlEvent {
+    /// The decisions of a stream follow this config from here on.
+    Config { stream: String, fingerprint: String },
+    /// A stream is scored by this model from here on; its bytes are kept under the checksum.
+    ModelActivated { stream: String, name: String, checksum: String },
+    /// A source that ends (a replayed file) has given everything.
+    EndOfInput { source: String },
+}
+
+/// Entries in the order they were made, in the folder `control` of the data folder.
+pub struct ControlLog {
+    records: RecordLog,
+    buffer: Vec<u8>,
+}
+
+impl ControlLog {
+    /// Opens the control log of data folder `dir`, making it if need be, with everything in it.
+    /// `Version` if an entry is of a kind this version does not know.
+    pub fn open(disk: Box<dyn Disk>, dir: &Path) -> Result<(ControlLog, Vec<ControlEntry>), LogError> {
+        // One file for good, unless a write to it fails: then the log goes on in another.
+        let records = RecordLog::open(disk, dir.join("control"), MAGIC, u64::MAX)?;
+        let mut reader = records.read_from(0);
+        let mut entries = Vec::new();
+        while let Some(record) = reader.next() {
+            let entry = serde_json::from_slice(&record?.body).map_err(|e| LogError::Version {
+                file: reader.path().to_owned(),
+                detail: format!("control entry {} is not understood: {e}", entries.len()),
+            })?;
+            entries.push(entry);
+        }
+        Ok((ControlLog { records, buffer: Vec::new() }, entries))
+    }
+
+    /// Makes an entry durable before it returns. After an error it is not in the log.
+    pub fn append(&mut self, entry: &ControlEntry) -> Result<(), LogError> {
+        self.buffer.clear();
+        serde_json::to_writer(&mut self.buffer, entry).map_err(|e| LogError::Io {
+            action: "write an entry of",
+            path: "control".into(),
+            source: e.into(),
+        })?;
+        self.records.append(self.buffer.len() as u64, |record| record.extend_from_slice(&self.buffer))?;
+        self.records.commit()?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::RealDisk;
+    use super::super::faulty::FaultyDisk;
+    use super::*;
+
+    fn entry(n: u64) -> ControlEntry {
+        let event = match n % 3 {
+            0 => ControlEvent::Config { stream: "pumps".into(), fingerprint: format!("{n:x}") },
+            1 => ControlEvent::ModelActivated {
+                stream: "pumps".into(),
+                name: "ä \"quoted\"".into(),
+                checksum: format!("{n:064x}"),
+            },
+            _ => ControlEvent::EndOfInput { source: "file".into() },
+        };
+        ControlEntry { precedes: Position(n * 7), event }
+    }
+
+    #[test]
+    fn entries_come_back_in_order_on_a_real_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        for n in 0..9 {
+            let (mut log, found) = ControlLog::open(Box::new(RealDisk::new()), dir.path()).unwrap();
+            assert_eq!(found, (0..n).map(entry).collect::<Vec<_>>());
+            log.append(&entry(n)).unwrap();
+        }
+    }
+
+    #[test]
+    fn an_entry_is_durable_once_append_returned() {
+        let dir = Path::new("/data");
+        for cut in 1..40 {
+            let disk = FaultyDisk::new();
+            disk.cut_power_at_write(cut);
+            let mut appended = 0;
+            if let Ok((mut log, _)) = ControlLog::open(Box::new(disk.clone()), dir) {
+                while appended < 20 && log.append(&entry(appended)).is_ok() {
+                    appended += 1;
+                }
+            }
+            disk.crash(cut);
+            disk.restart();
+            let (_, found) = ControlLog::open(Box::new(disk.clone()), dir).unwrap();
+            let kept = found.len() as u64;
+            assert!(kept == appended || kept == appended + 1, "cut {cut}: {kept} of {appended}");
+            assert_eq!(found, (0..kept).map(entry).collect::<Vec<_>>(), "cut {cut}");
+        }
+    }
+
+    #[test]
+    fn an_entry_that_was_refused_does_not_come_back() {
+        let dir = Path::new("/data");
+        let disk = FaultyDisk::new();
+        let (mut log, _) = ControlLog::open(Box::new(disk.clone()), dir).unwrap();
+        log.append(&entry(0)).unwrap();
+        disk.fail_syncs(1);
+        assert!(log.append(&entry(1)).unwrap_err().is_retryable());
+        log.append(&entry(2)).unwrap();
+        let (_, found) = ControlLog::open(Box::new(disk), dir).unwrap();
+        assert_eq!(found, [entry(0), entry(2)]);
+    }
+}

@@ -1,0 +1,121 @@
+//! The engine: a pure step from decoded rows and control events to decisions.
+//!
+//! No clock, thread, file, random number or hash order in here: what comes out is a function of the
+//! rows of each partition alone, however they are batched, interleaved or, within the allowed lateness,
+//! shuffled. Clocks enter only through [`Env::now`], whose readings go into receipts and never into a
+//! decision.
+
+mod close;
+pub mod output;
+mod partition;
+mod setup;
+pub mod train;
+mod warmup;
+
+use std::sync::Arc;
+
+pub use output::{Counts, LateRow, Outputs, Raised};
+
+use crate::backend::{CpuBackend, Explanation, Scores};
+use crate::config::plan::Plan;
+use crate::model::{Model, ModelError};
+use crate::ring::Slot;
+use crate::types::{PARTITIONS, PartitionId, StreamId};
+use partition::Partition;
+use setup::StreamSetup;
+
+/// What the engine may ask of the world outside; nothing of it reaches a decision.
+pub struct Env<'a> {
+    /// Reads a clock, ns; in simulation a constant.
+    pub now: &'a dyn Fn() -> i64,
+    /// Told of each key (stream, key hash) when it is first met.
+    pub meets: &'a dyn Fn(StreamId, u64),
+    /// Whether the page follows a key.
+    pub follows: &'a dyn Fn(StreamId, u64) -> bool,
+    /// Changes when `follows` does.
+    pub follows_version: u64,
+}
+
+impl Env<'_> {
+    /// Outside any process: no clock, nobody watching.
+    pub const SIMULATED: Env<'static> = Env { now: &|| 0, meets: &|_, _| {}, follows: &|_, _| false, follows_version: 0 };
+}
+
+/// One shard's engine: owns whole partitions and shares nothing.
+pub struct Engine {
+    streams: Vec<StreamSetup>,
+    /// `stream * PARTITIONS + partition`, made on the first row.
+    partitions: Vec<Option<Box<Partition>>>,
+    scratch: Scratch,
+    touched: Vec<(StreamId, PartitionId)>,
+}
+
+/// Buffers reused from window to window.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    pub backend: CpuBackend,
+    pub scores: Scores,
+    pub explanation: Explanation,
+    pub keys: Vec<u32>,
+    /// rows x cells x columns, raw then standardised.
+    pub z: Vec<f32>,
+}
+
+impl Engine {
+    pub fn new(plan: &Plan) -> Self {
+        let deployment: Arc<str> = plan.deployment.as_str().into();
+        let setup = |(id, stream)| StreamSetup::new(StreamId(id as u16), stream, deployment.clone());
+        let streams: Vec<_> = plan.streams.iter().enumerate().map(setup).collect();
+        let partitions = (0..streams.len() * PARTITIONS).map(|_| None).collect();
+        Engine { streams, partitions, scratch: Scratch::default(), touched: Vec::new() }
+    }
+
+    /// Scores `stream` with `model` from the next row on.
+    ///
+    /// # Errors
+    /// If the model was trained for other columns or another window.
+    pub fn activate(&mut self, stream: StreamId, model: Arc<Model>) -> Result<(), ModelError> {
+        self.streams[stream.0 as usize].activate(model)
+    }
+
+    /// Takes rows in log order; decisions and side outputs are appended to `out`.
+    pub fn step(&mut self, slot: &Slot, env: &Env<'_>, out: &mut Outputs) {
+        for record in slot.iter() {
+            let partition_id = PartitionId::of(record.key_hash);
+            let index = record.stream.0 as usize * PARTITIONS + partition_id.0 as usize;
+            let setup = &self.streams[record.stream.0 as usize];
+            let partition =
+                self.partitions[index].get_or_insert_with(|| Box::new(Partition::new(setup)));
+            if !partition.touched {
+                partition.touched = true;
+                self.touched.push((record.stream, partition_id));
+            }
+            partition.push(setup, &record, &mut self.scratch, env, out);
+        }
+    }
+
+    /// A bounded source has ended: what its stream still holds back becomes final.
+    pub fn end_of_input(&mut self, stream: StreamId, env: &Env<'_>, out: &mut Outputs) {
+        let setup = &self.streams[stream.0 as usize];
+        for id in 0..PARTITIONS {
+            if let Some(partition) = &mut self.partitions[stream.0 as usize * PARTITIONS + id] {
+                partition.flush(setup, &mut self.scratch, env, out);
+                if !partition.touched {
+                    partition.touched = true;
+                    self.touched.push((stream, PartitionId(id as u8)));
+                }
+            }
+        }
+    }
+
+    /// Counts of the partitions that changed since the last call.
+    pub fn changed(&mut self, mut tell: impl FnMut(StreamId, PartitionId, &Counts)) {
+        for (stream, id) in self.touched.drain(..) {
+            let index = stream.0 as usize * PARTITIONS + id.0 as usize;
+            if let Some(partition) = &mut self.partitions[index] {
+                partition.touched = false;
+                tell(stream, id, &partition.counts);
+            }
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! What a step gives back.
+
+use crate::types::{Arrival, Decision, EventTime, Point, Position, StreamId};
+
+/// A decision with the clock readings its receipt is made of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Raised {
+    pub decision: Decision,
+    /// Arrival of the key's newest row in the window.
+    pub last_row: Arrival,
+    /// Arrival of the row that moved the watermark past the window.
+    pub trigger: Arrival,
+    /// When closing began, when its scores were there, when it was judged: ns of [`super::Env::now`].
+    pub closing_ns: i64,
+    pub gathered_ns: i64,
+    pub scored_ns: i64,
+    pub judged_ns: i64,
+}
+
+/// A row behind its partition's watermark: to the late output, never silently dropped.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LateRow {
+    pub stream: StreamId,
+    pub key: Box<[u8]>,
+    pub time: EventTime,
+    pub arrival: Arrival,
+    pub position: Position,
+    pub row: u32,
+    pub values: Vec<f32>,
+    pub watermark: EventTime,
+}
+
+/// Appended to by [`super::Engine::step`]; cleared and reused by the caller.
+#[derive(Debug, Default)]
+pub struct Outputs {
+    pub raised: Vec<Raised>,
+    pub late: Vec<LateRow>,
+    pub points: Vec<Point>,
+    /// Windows judged, and the trigger's arrival to the verdict, weighted: for the latency histogram.
+    pub verdicts: Vec<(Arrival, i64, u32)>,
+    /// Time spent gathering, scoring and judging in this step, ns of [`super::Env::now`].
+    pub gather_ns: i64,
+    pub score_ns: i64,
+    pub judge_ns: i64,
+    pub windows: u64,
+}
+
+impl Outputs {
+    pub fn clear(&mut self) {
+        self.raised.clear();
+        self.late.clear();
+        self.points.clear();
+        self.verdicts.clear();
+        self.gather_ns = 0;
+        self.score_ns = 0;
+        self.judge_ns = 0;
+        self.windows = 0;
+    }
+}
+
+/// Of one stream in one partition, since its log began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub events: u64,
+    pub duplicates: u64,
+    pub late: u64,
+    pub windows: u64,
+    pub windows_unscored: u64,
+    pub windows_unsure: u64,
+    pub windows_anomalous: u64,
+    pub alerts_open: u64,
+    pub keys: u64,
+    pub keys_warm: u64,
+    pub watermark: i64,
+    pub warm_milli: u64,
+    /// Running hash over every verdict: equal digests mean equal decisions, window by window.
+    pub digest: u64,
+}

@@ -1,0 +1,114 @@
+//! Training from recorded history through the engine's own windows: what is learnt offline is what
+//! the same rows would have shown online.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ndarray::ArrayView2;
+
+use crate::config::plan::StreamPlan;
+use crate::engine::close::standardise;
+use crate::engine::partition::Partition;
+use crate::engine::setup::StreamSetup;
+use crate::engine::warmup::{key_scale, scales};
+use crate::engine::{Env, Outputs, Scratch};
+use crate::model::{FitError, Model, ScalerPrior};
+use crate::types::{RecordRef, StreamId};
+
+/// Gathers the windows of a stream's history, key by key, so that files may hold keys one after another.
+pub struct Trainer {
+    setup: StreamSetup,
+    keys: BTreeMap<Box<[u8]>, Partition>,
+    scratch: Scratch,
+    out: Outputs,
+    late: u64,
+}
+
+/// What a training run saw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    pub keys: usize,
+    pub events: u64,
+    pub late: u64,
+    pub duplicates: u64,
+    pub windows: u64,
+}
+
+impl Trainer {
+    pub fn new(plan: &StreamPlan) -> Self {
+        let mut setup = StreamSetup::new(StreamId(0), plan, Arc::from("train"));
+        setup.loads_model = true;
+        Trainer { setup, keys: BTreeMap::new(), scratch: Scratch::default(), out: Outputs::default(), late: 0 }
+    }
+
+    pub fn push(&mut self, record: &RecordRef<'_>) {
+        let setup = &self.setup;
+        if !self.keys.contains_key(record.key) {
+            self.keys.insert(record.key.into(), Partition::new(setup));
+        }
+        if let Some(partition) = self.keys.get_mut(record.key) {
+            partition.push(setup, record, &mut self.scratch, &Env::SIMULATED, &mut self.out);
+        }
+        self.late += self.out.late.len() as u64;
+        self.out.clear();
+    }
+
+    pub fn seen(&self) -> Seen {
+        let sum = |of: fn(&Partition) -> u64| self.keys.values().map(of).sum();
+        Seen {
+            keys: self.keys.len(),
+            events: sum(|p| p.counts.events),
+            late: self.late,
+            duplicates: sum(|p| p.counts.duplicates),
+            windows: sum(|p| p.counts.windows_unscored),
+        }
+    }
+
+    /// Fits the stream's model on everything seen.
+    ///
+    /// # Errors
+    /// If there are too few windows, or they do not determine a model.
+    pub fn finish(mut self) -> Result<Model, FitError> {
+        let (setup, scratch, out) = (&self.setup, &mut self.scratch, &mut self.out);
+        for partition in self.keys.values_mut() {
+            partition.flush(setup, scratch, &Env::SIMULATED, out);
+            partition.end_epoch(setup);
+        }
+        let prior = self.prior();
+        let (rows, z) = self.windows(&prior);
+        let width = self.setup.cells * self.setup.columns.len();
+        let view = ArrayView2::from_shape((rows, width), &z).map_err(|_| FitError::Shape {
+            found: z.len(),
+            cells: self.setup.cells,
+            columns: self.setup.columns.len(),
+            expected: rows * width,
+        })?;
+        Model::fit(view, self.setup.cells, &self.setup.columns, prior)
+    }
+
+    fn prior(&self) -> ScalerPrior {
+        let columns = self.setup.columns.len();
+        let own = |(key, partition): (&Box<[u8]>, &Partition)| (key.to_vec(), key_scale(&partition.moments));
+        ScalerPrior::from_keys(columns, self.keys.iter().map(own).collect())
+    }
+
+    /// All windows in order of time, standardised; rows and values.
+    fn windows(&self, prior: &ScalerPrior) -> (usize, Vec<f32>) {
+        let columns = self.setup.columns.len();
+        let width = self.setup.cells * columns;
+        let mut order: Vec<(i64, usize, usize)> = Vec::new();
+        let partitions: Vec<&Partition> = self.keys.values().collect();
+        for (p, partition) in partitions.iter().enumerate() {
+            order.extend(partition.warmup.samples().iter().enumerate().map(|(i, s)| (s.end_ns, p, i)));
+        }
+        order.sort_unstable();
+        let mut z = Vec::with_capacity(order.len() * width);
+        for &(_, p, i) in &order {
+            let scales = scales(prior, &partitions[p].moments[..columns]);
+            let start = z.len();
+            z.extend_from_slice(partitions[p].warmup.window(i, width));
+            standardise(&mut z[start..], &scales);
+        }
+        (order.len(), z)
+    }
+}

@@ -1,0 +1,160 @@
+//! Warm-up of a partition without a loaded model: keep windows, then fit on them.
+//!
+//! The fit is a function of the partition's own final windows, so it needs no entry in the control log:
+//! a replay comes to the same model at the same epoch.
+
+use std::sync::Arc;
+
+use ndarray::ArrayView2;
+
+use crate::engine::close::standardise;
+use crate::engine::partition::{Partition, Scale, Scoring};
+use crate::engine::setup::StreamSetup;
+use crate::judge::moments::Moments;
+use crate::model::{KeyScale, Model, ScalerPrior};
+use crate::window::keys::KeyIndex;
+
+/// Windows kept for a fit. When full, half of them go, chosen by lot, and half as many come.
+const SAMPLES_MAX: usize = 2048;
+
+pub(crate) struct Sample {
+    pub key: KeyIndex,
+    pub end_ns: i64,
+    /// Hash of key and window end: decides which windows stay when there are too many.
+    pub lot: u64,
+}
+
+#[derive(Default)]
+pub(crate) struct Warmup {
+    samples: Vec<Sample>,
+    /// Raw windows, `samples x width`.
+    windows: Vec<f32>,
+    /// Windows whose lot ends in this many zero bits are kept.
+    thinning: u32,
+    start_ns: Option<i64>,
+}
+
+impl Warmup {
+    pub fn offer(&mut self, key: KeyIndex, key_hash: u64, end_ns: i64, gather: impl FnOnce(&mut Vec<f32>)) {
+        self.start_ns.get_or_insert(end_ns);
+        let lot = xxhash_rust::xxh3::xxh3_64_with_seed(&end_ns.to_le_bytes(), key_hash);
+        if self.samples.len() == SAMPLES_MAX {
+            self.thin();
+        }
+        if lot.trailing_zeros() >= self.thinning {
+            self.samples.push(Sample { key, end_ns, lot });
+            gather(&mut self.windows);
+        }
+    }
+
+    fn thin(&mut self) {
+        self.thinning += 1;
+        let width = self.windows.len() / self.samples.len();
+        let mut kept = 0;
+        for at in 0..self.samples.len() {
+            if self.samples[at].lot.trailing_zeros() >= self.thinning {
+                self.samples.swap(kept, at);
+                self.windows.copy_within(at * width..(at + 1) * width, kept * width);
+                kept += 1;
+            }
+        }
+        self.samples.truncate(kept);
+        self.windows.truncate(kept * width);
+    }
+
+    /// Thousandths of the warm-up time that have passed; 999 at most, since a fit must still succeed.
+    pub fn progress_milli(&self, now_ns: i64, warmup_ns: i64) -> u64 {
+        let passed = self.start_ns.map_or(0, |start| now_ns - start);
+        ((passed as i128 * 1000 / i128::from(warmup_ns.max(1))) as u64).min(999)
+    }
+
+    pub fn samples(&self) -> &[Sample] {
+        &self.samples
+    }
+
+    /// The raw window of the `i`-th sample.
+    pub fn window(&self, i: usize, width: usize) -> &[f32] {
+        &self.windows[i * width..][..width]
+    }
+
+    fn due(&self, now_ns: i64, warmup_ns: i64) -> bool {
+        self.start_ns.is_some_and(|start| now_ns - start >= warmup_ns)
+    }
+}
+
+impl Partition {
+    /// Fits this partition's model once its warm-up is over. Too few windows: it tries again next epoch.
+    pub(super) fn fit_if_due(&mut self, setup: &StreamSetup) {
+        if self.scoring.is_some() || setup.loads_model {
+            return;
+        }
+        let now_ns = self.epoch * crate::types::EPOCH_NS;
+        if !self.warmup.due(now_ns, setup.warmup_ns) {
+            return;
+        }
+        let columns = setup.columns.len();
+        let prior = self.cohort(columns);
+        let width = setup.cells * columns;
+        let mut z = self.warmup.windows.clone();
+        for (sample, window) in self.warmup.samples.iter().zip(z.chunks_exact_mut(width)) {
+            let own = &self.moments[sample.key as usize * columns..][..columns];
+            standardise(window, &scales(&prior, own));
+        }
+        let Ok(view) = ArrayView2::from_shape((self.warmup.samples.len(), width), &z) else { return };
+        let Ok(model) = Model::fit(view, setup.cells, &setup.columns, prior) else { return };
+        self.scoring = Some(Scoring::new(Arc::new(model)));
+        self.warmup = Warmup::default();
+        self.counts.warm_milli = 1000;
+        for key in 0..self.keys.len() {
+            self.rescale(key as KeyIndex, columns);
+        }
+    }
+
+    /// What the keys of this partition have in common: the prior of a key not seen yet.
+    fn cohort(&self, columns: usize) -> ScalerPrior {
+        let key_scale = |&key: &KeyIndex| {
+            let own = &self.moments[key as usize * columns..][..columns];
+            own.iter().any(|m| m.count > 0.0).then(|| (self.keys.bytes(key).to_vec(), key_scale(own)))
+        };
+        ScalerPrior::from_keys(columns, self.keys.ordered().iter().filter_map(key_scale).collect())
+    }
+}
+
+/// A key's moments as the model file keeps them.
+pub(super) fn key_scale(own: &[Moments]) -> KeyScale {
+    KeyScale {
+        mean: own.iter().map(|m| m.mean).collect(),
+        sd: own.iter().map(|m| m.variance.sqrt()).collect(),
+        count: own.iter().map(|m| m.count as u64).collect(),
+    }
+}
+
+/// The scale by which a key with these moments is standardised under `prior`.
+pub(super) fn scales(prior: &ScalerPrior, own: &[Moments]) -> Vec<Scale> {
+    let scale = |(column, m): (usize, &Moments)| {
+        let (mean, sd) = prior.posterior(column, m.count as u64, m.mean, m.variance);
+        Scale { mean: mean as f32, sd: sd as f32 }
+    };
+    own.iter().enumerate().map(scale).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thinning_keeps_windows_of_every_key_with_their_keys() {
+        let mut warmup = Warmup::default();
+        for i in 0..SAMPLES_MAX as i64 * 5 {
+            let key = i % 2;
+            warmup.offer(key as u32, key as u64, i / 2, |out| out.extend_from_slice(&[key as f32, i as f32]));
+        }
+        assert!((SAMPLES_MAX / 3..=SAMPLES_MAX).contains(&warmup.samples.len()));
+        let of_key = |key: u32| warmup.samples.iter().filter(|s| s.key == key).count();
+        assert!(of_key(0).abs_diff(of_key(1)) < SAMPLES_MAX / 8, "{} and {}", of_key(0), of_key(1));
+        for (sample, window) in warmup.samples.iter().zip(warmup.windows.chunks_exact(2)) {
+            assert_eq!(sample.key as f32, window[0]);
+        }
+        assert!(warmup.windows.chunks_exact(2).is_sorted_by_key(|w| w[1] as i64), "rows stay in time order");
+    }
+}

@@ -1,0 +1,67 @@
+//! The thread behind the dead-letter file: rows that could not be decoded, and rows that came too late.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use tokio::sync::mpsc;
+
+use crate::config::plan::Plan;
+use crate::decode::{Content, DeadEntry, DeadError, DeadLetters, DeadRow};
+use crate::engine::LateRow;
+use crate::status::Status;
+use crate::types::{Arrival, Message, Position, Reason};
+
+/// Something that did not become part of a window.
+pub enum Dead {
+    Row { position: Position, message: Message, row: DeadRow },
+    Late(LateRow),
+}
+
+/// Runs until the log, decode and all shards have hung up. Nothing is dropped: a full channel makes
+/// them wait. The file is flushed whenever nothing more is waiting.
+pub fn run(mut file: DeadLetters, mut dead: mpsc::Receiver<Dead>, plan: &Plan, status: &Status) {
+    while let Some(first) = dead.blocking_recv() {
+        let mut next = Some(first);
+        let mut written = Ok(());
+        while let Some(entry) = next {
+            let reason = match &entry {
+                Dead::Row { row, .. } => row.reason,
+                Dead::Late(_) => Reason::Late,
+            };
+            status.dead_letters[reason as usize].fetch_add(1, Relaxed);
+            written = written.and(write(&mut file, &entry, plan));
+            next = dead.try_recv().ok();
+        }
+        if let Err(error) = written.and_then(|()| file.flush()) {
+            tracing::error!(%error, "dead letter not written; the log still holds the message");
+        }
+    }
+}
+
+fn write(file: &mut DeadLetters, entry: &Dead, plan: &Plan) -> Result<(), DeadError> {
+    match entry {
+        Dead::Row { position, message, row } => {
+            let stream = row.stream.map(|id| plan.streams[id.0 as usize].name.as_str());
+            file.append(&DeadEntry::of_row(*position, message, row, stream))?;
+        }
+        Dead::Late(late) => {
+            let stream = &plan.streams[late.stream.0 as usize];
+            let detail = format!(
+                "later than its partition's watermark allows ({} s behind); raise `window.lateness` (now {:?}) if this is usual",
+                (late.watermark.0 - late.time.0) as f64 / 1e9,
+                stream.window.lateness
+            );
+            file.append(&DeadEntry {
+                position: late.position,
+                row: late.row,
+                stream: Some(&stream.name),
+                source: "",
+                topic: "",
+                arrival: Arrival(late.arrival.0),
+                reason: Reason::Late,
+                detail: &detail,
+                content: Content::Values { key: &late.key, time: late.time, values: &late.values },
+            })?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,136 @@
+//! The decode station's thread: what the log made durable becomes rows in slots, a slot a shard.
+//!
+//! After a start it first reads the log back, with the control entries where they belong, and only then
+//! turns to what is new: rows reach the shards in log order either way.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::decode::Decoder;
+use crate::durable::ControlEvent;
+use crate::latency::{Clock, Latency, Stage};
+use crate::pipeline::dead::Dead;
+use crate::pipeline::logging::Logged;
+use crate::pipeline::recovery::Recovery;
+use crate::pipeline::shard::{Stamps, Work};
+use crate::ring::Slot;
+use crate::status::Status;
+use crate::types::{Message, PartitionId, Position};
+
+/// Messages a slot during recovery.
+const RECOVERY_BATCH: usize = 4096;
+
+pub struct DecodeStation {
+    pub decoder: Decoder,
+    pub logged: mpsc::Receiver<Logged>,
+    pub shards: Vec<mpsc::Sender<Work>>,
+    pub spare: mpsc::Receiver<Box<Slot>>,
+    pub dead: mpsc::Sender<Dead>,
+    pub status: Arc<Status>,
+    pub clock: Clock,
+    pub filling: Vec<Box<Slot>>,
+    /// Streams of each source, for the end of a bounded one.
+    pub streams_of: Box<dyn Fn(&str) -> Vec<crate::types::StreamId> + Send>,
+}
+
+impl DecodeStation {
+    /// Runs until the log's thread hangs up.
+    pub fn run(mut self, recovery: Recovery, recovered: oneshot::Sender<()>, latency: &Latency) {
+        let mut recorder = latency.recorder(Stage::Decode);
+        if let Err(error) = self.recover(recovery) {
+            tracing::error!(%error, "recovery stopped; nothing new is scored, nothing acknowledged is lost");
+            return;
+        }
+        self.status.recovering.store(false, Relaxed);
+        let _ = recovered.send(());
+        while let Some(logged) = self.logged.blocking_recv() {
+            let alive = match logged {
+                Logged::Control(event) => self.control(&event),
+                Logged::Messages { first, messages, log_start_ns, logged_ns } => {
+                    let decode_start_ns = self.clock.now_ns();
+                    let rows = self.decode(first, &messages);
+                    let decoded_ns = self.clock.now_ns();
+                    recorder.record(decoded_ns - decode_start_ns, rows);
+                    let stamps =
+                        Stamps { log_start_ns, logged_ns, decode_start_ns, decoded_ns, recovered: false };
+                    self.send(stamps)
+                }
+            };
+            if !alive {
+                return;
+            }
+        }
+    }
+
+    fn recover(&mut self, recovery: Recovery) -> Result<(), crate::durable::LogError> {
+        let Recovery { log, mut replay } = recovery;
+        let mut reader = log.read_from(Position(0));
+        let recovered = Stamps { recovered: true, ..Stamps::default() };
+        loop {
+            let batch = replay.next_batch(&mut reader, RECOVERY_BATCH)?;
+            if let Some(first) = batch.first {
+                self.decode(first, &batch.messages);
+                self.status.recovered_messages_total.fetch_add(batch.messages.len() as u64, Relaxed);
+                self.send(recovered);
+            }
+            for action in batch.then {
+                self.broadcast(|| action.work());
+            }
+            if batch.last {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Decodes into the filling slots; returns the rows.
+    fn decode(&mut self, first: Position, messages: &[Message]) -> u64 {
+        let DecodeStation { decoder, filling, dead, .. } = self;
+        let shards = filling.len();
+        let mut rows = 0;
+        let mut dead_rows = Vec::new();
+        for (i, message) in messages.iter().enumerate() {
+            let position = Position(first.0 + i as u64);
+            let mut emit = |record: crate::types::RecordRef<'_>| {
+                rows += 1;
+                filling[PartitionId::of(record.key_hash).shard(shards)].push(record);
+            };
+            decoder.decode(position, message, &mut emit, &mut dead_rows);
+            for row in dead_rows.drain(..) {
+                let _ = dead.blocking_send(Dead::Row { position, message: message.clone(), row });
+            }
+        }
+        self.status.rows_total.fetch_add(rows, Relaxed);
+        rows
+    }
+
+    fn send(&mut self, stamps: Stamps) -> bool {
+        for shard in 0..self.shards.len() {
+            if self.filling[shard].is_empty() {
+                continue;
+            }
+            let empty = self.spare.try_recv().unwrap_or_default();
+            let slot = std::mem::replace(&mut self.filling[shard], empty);
+            if self.shards[shard].blocking_send(Work::Rows { slot, stamps }).is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn control(&mut self, event: &ControlEvent) -> bool {
+        match event {
+            ControlEvent::EndOfInput { source } => {
+                let streams = (self.streams_of)(source);
+                streams.into_iter().all(|stream| self.broadcast(|| Work::EndOfInput { stream }))
+            }
+            // Written at the start only, and replayed by recovery.
+            ControlEvent::Config { .. } | ControlEvent::ModelActivated { .. } => true,
+        }
+    }
+
+    fn broadcast(&mut self, work: impl Fn() -> Work) -> bool {
+        self.shards.iter().all(|shard| shard.blocking_send(work()).is_ok())
+    }
+}

@@ -1,0 +1,172 @@
+//! The log's thread: groups submissions, makes them durable with one fsync, then lets sources acknowledge.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::durable::{ControlEntry, ControlEvent, ControlLog, Log, LogError};
+use crate::latency::{Clock, Latency, Stage, StageRecorder};
+use crate::decode::DeadRow;
+use crate::pipeline::dead::Dead;
+use crate::stage::{NotSafe, Submission};
+use crate::status::Status;
+use crate::types::{Message, Position, Reason};
+
+/// What became durable, in log order.
+pub enum Logged {
+    Messages { first: Position, messages: Vec<Message>, log_start_ns: i64, logged_ns: i64 },
+    Control(ControlEvent),
+}
+
+/// One commit takes what is waiting, up to these.
+const GROUP_MESSAGES: usize = 8192;
+const GROUP_BYTES: usize = 4 << 20;
+
+type Reply = oneshot::Sender<Result<(), NotSafe>>;
+
+pub struct LogStation {
+    pub log: Log,
+    pub control: ControlLog,
+    pub intake: mpsc::Receiver<Submission>,
+    pub next: mpsc::Sender<Logged>,
+    pub dead: mpsc::Sender<Dead>,
+    pub status: Arc<Status>,
+    pub clock: Clock,
+    pub recorders: Recorders,
+}
+
+/// The histograms of this station.
+pub struct Recorders {
+    receive: StageRecorder,
+    log: StageRecorder,
+}
+
+impl Recorders {
+    pub fn new(latency: &Latency) -> Self {
+        Recorders { receive: latency.recorder(Stage::Receive), log: latency.recorder(Stage::Log) }
+    }
+}
+
+/// Submissions that share a commit.
+#[derive(Default)]
+struct Group {
+    messages: Vec<Message>,
+    replies: Vec<Reply>,
+    bytes: usize,
+    end: Option<(Arc<str>, Reply)>,
+}
+
+impl Group {
+    fn add(&mut self, submission: Submission) {
+        self.bytes += submission.messages.iter().map(|m| m.payload.len()).sum::<usize>();
+        self.messages.extend(submission.messages);
+        match submission.end_of_input {
+            Some(source) => self.end = Some((source, submission.logged)),
+            None => self.replies.push(submission.logged),
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.end.is_none() && self.messages.len() < GROUP_MESSAGES && self.bytes < GROUP_BYTES
+    }
+}
+
+impl LogStation {
+    /// Runs until every source has hung up.
+    pub fn run(mut self) {
+        while let Some(first) = self.intake.blocking_recv() {
+            if !self.turn(first) {
+                return;
+            }
+        }
+    }
+
+    /// Commits `first` and whatever else is waiting, then answers. `false` once nobody decodes any more.
+    pub fn turn(&mut self, first: Submission) -> bool {
+        let mut group = Group::default();
+        group.add(first);
+        while group.has_room() {
+            match self.intake.try_recv() {
+                Ok(submission) => group.add(submission),
+                Err(_) => break,
+            }
+        }
+        let Group { messages, replies, end, .. } = group;
+        if (!messages.is_empty() || !replies.is_empty()) && !self.commit(messages, replies) {
+            return false;
+        }
+        match end {
+            Some((source, reply)) => self.commit_end(source, reply),
+            None => true,
+        }
+    }
+
+    fn commit(&mut self, messages: Vec<Message>, replies: Vec<Reply>) -> bool {
+        let log_start_ns = self.clock.now_ns();
+        let first = self.log.next_position();
+        let messages = self.append(messages);
+        let committed = self.log.commit();
+        let logged_ns = self.clock.now_ns();
+        let answer = match committed {
+            Ok(stats) => {
+                self.count(stats.bytes, messages.len() as u64);
+                Ok(())
+            }
+            Err(error) => {
+                self.refuse(&error);
+                Err(NotSafe)
+            }
+        };
+        self.status.log_safe.store(answer.is_ok(), Relaxed);
+        for reply in replies {
+            // A source that went away while waiting will be sent its messages again.
+            let _ = reply.send(answer);
+        }
+        if answer.is_err() || messages.is_empty() {
+            return true;
+        }
+        self.recorders.receive.record_each(messages.iter().map(|m| log_start_ns - m.arrival.0));
+        self.recorders.log.record(logged_ns - log_start_ns, messages.len() as u64);
+        self.next.blocking_send(Logged::Messages { first, messages, log_start_ns, logged_ns }).is_ok()
+    }
+
+    /// Gives back what the log takes. What is too large for it would come again for ever if refused, so
+    /// it is acknowledged and kept as a dead letter.
+    fn append(&mut self, mut messages: Vec<Message>) -> Vec<Message> {
+        messages.retain(|message| match self.log.append(message) {
+            Ok(_) => true,
+            Err(error) => {
+                let range = 0..message.payload.len();
+                let row = DeadRow { stream: None, row: 0, reason: Reason::TooLarge, detail: error.to_string(), range };
+                let position = self.log.next_position();
+                let _ = self.dead.blocking_send(Dead::Row { position, message: message.clone(), row });
+                false
+            }
+        });
+        messages
+    }
+
+    fn count(&self, bytes: u64, messages: u64) {
+        self.status.log_messages_total.fetch_add(messages, Relaxed);
+        self.status.log_bytes_total.fetch_add(bytes, Relaxed);
+        self.status.log_commits_total.fetch_add(1, Relaxed);
+    }
+
+    fn refuse(&self, error: &LogError) {
+        self.status.log_commit_failures_total.fetch_add(1, Relaxed);
+        tracing::error!(%error, retryable = error.is_retryable(), "not acknowledged: the log cannot be written");
+    }
+
+    fn commit_end(&mut self, source: Arc<str>, reply: Reply) -> bool {
+        let event = ControlEvent::EndOfInput { source: source.to_string() };
+        let entry = ControlEntry { precedes: self.log.next_position(), event: event.clone() };
+        if let Err(error) = self.control.append(&entry) {
+            self.refuse(&error);
+            let _ = reply.send(Err(NotSafe));
+            return true;
+        }
+        let _ = reply.send(Ok(()));
+        self.next.blocking_send(Logged::Control(event)).is_ok()
+    }
+}

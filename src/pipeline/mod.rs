@@ -1,0 +1,254 @@
+//! The wiring, sink first: the only place that knows every station.
+//!
+//! ```text
+//! sources ─► log thread ─► decode thread ─► shard threads ─► outbox thread ─► delivery workers
+//!    ▲  ack after fsync         │                │
+//!                               └─► dead letters ◄┘            page and metrics look on
+//! ```
+//! Every hand-off is bounded. Stopping is the same chain: sources end, and each station ends when the
+//! one before it has hung up.
+
+mod dead;
+mod decoding;
+pub mod logging;
+mod open;
+mod recovery;
+mod running;
+mod shard;
+mod storing;
+mod view;
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub use dead::Dead;
+pub use running::Running;
+
+use crate::alert::outbox::{Outbox, OutboxHandle};
+use crate::config::plan::Plan;
+use crate::decode::{DeadLetters, Decoder, ROTATE_BYTES};
+use crate::engine::Engine;
+use crate::latency::{Clock, Latency};
+use crate::sink::deliver::{self, Delivery};
+use crate::sink::schedule::SCHEDULE;
+use crate::source::http::IdempotencyIndex;
+use crate::stage::{Intake, Validate};
+use crate::status::Status;
+use crate::types::{Alert, Position, StreamId};
+use crate::watch::Watch;
+use decoding::DecodeStation;
+use logging::{LogStation, Recorders};
+use open::Opened;
+use recovery::{Recovery, Replay};
+use running::{Counted, Sources, Threads};
+use shard::{Shard, Work};
+
+/// Hand-offs hold this many items; a full one makes the station before it wait.
+const SUBMISSIONS_MAX: usize = 256;
+const BATCHES_MAX: usize = 8;
+const ALERT_GROUPS_MAX: usize = 65_536;
+const DEAD_MAX: usize = 4096;
+const POINT_GROUPS_MAX: usize = 1024;
+
+/// What most stations are given.
+#[derive(Clone)]
+struct Common {
+    plan: Arc<Plan>,
+    status: Arc<Status>,
+    latency: Latency,
+    clock: Clock,
+    watch: Arc<Watch>,
+}
+
+/// The hand-offs a shard sends into.
+#[derive(Clone)]
+struct Outward {
+    alerts: mpsc::Sender<Vec<Alert>>,
+    dead: mpsc::Sender<Dead>,
+    points: mpsc::Sender<Vec<crate::types::Point>>,
+}
+
+/// Opens the data folder and starts every station. Sources start once the log has been read back.
+///
+/// # Errors
+/// If the data folder, a model, a port or a sink cannot be used; the text names the remedy.
+pub async fn start(plan: Plan) -> Result<Running> {
+    let clock = Clock::start();
+    let common = Common {
+        status: Arc::new(Status::new(&plan, clock.now_ns())),
+        plan: Arc::new(plan),
+        latency: Latency::new(),
+        clock,
+        watch: Arc::new(Watch::new()),
+    };
+    let opened = open::open(&common.plan)?;
+    let outbox = open_outbox(&common.plan)?;
+    let mut threads = Threads::default();
+    let mut workers = JoinSet::new();
+    let stop_workers = CancellationToken::new();
+
+    start_sinks(&common, &outbox, &stop_workers, &mut workers);
+    let (points_to, points) = mpsc::channel(POINT_GROUPS_MAX);
+    let sights = view::Sights {
+        plan: common.plan.clone(),
+        status: common.status.clone(),
+        latency: common.latency.clone(),
+        clock,
+        watch: common.watch.clone(),
+        points,
+    };
+    let page = view::start(sights, &outbox, &stop_workers, &mut workers).await?;
+    let outward = start_stores(&common, &outbox, points_to, &mut threads)?;
+    let (shards, spare) = start_shards(&common, &outward, &mut threads)?;
+
+    let (logged_to, logged) = mpsc::channel(BATCHES_MAX);
+    let answered = IdempotencyIndex::default();
+    let counted = Arc::new(Counted::default());
+    let (recovered_to, recovered) = oneshot::channel();
+    let Opened { lock, log, reading, control, entries, models } = opened;
+    let decode = DecodeStation {
+        decoder: Decoder::new(&common.plan),
+        logged,
+        filling: shards.iter().map(|_| Box::default()).collect(),
+        shards,
+        spare,
+        dead: outward.dead.clone(),
+        status: common.status.clone(),
+        clock,
+        streams_of: streams_of(&common.plan),
+    };
+    let (remembered, counting) = (answered.clone(), counted.clone());
+    let replay = Replay {
+        control: entries.into(),
+        models,
+        stream_ids: common.plan.streams.iter().map(|s| s.name.clone()).collect(),
+        streams_of: streams_of(&common.plan),
+        observe: Box::new(move |message| {
+            counting.add(message);
+            remembered.remember(message);
+        }),
+        position: Position(0),
+    };
+    let latency = common.latency.clone();
+    threads.spawn("eddy-decode", move || {
+        decode.run(Recovery { log: reading, replay }, recovered_to, &latency);
+    })?;
+
+    let (intake_to, intake) = mpsc::channel(SUBMISSIONS_MAX);
+    let station = LogStation {
+        log,
+        control,
+        intake,
+        next: logged_to,
+        dead: outward.dead,
+        status: common.status.clone(),
+        clock,
+        recorders: Recorders::new(&common.latency),
+    };
+    threads.spawn("eddy-log", move || {
+        station.run();
+        // Held until the log is closed: nobody else may open it before.
+        drop(lock);
+    })?;
+    let sources = Sources::start(
+        &common,
+        Intake { sender: intake_to, clock },
+        validate(&common.plan),
+        answered,
+        counted,
+        recovered,
+    );
+    Ok(Running { status: common.status, latency: common.latency, outbox, page, sources, threads, workers, stop_workers })
+}
+
+fn open_outbox(plan: &Plan) -> Result<OutboxHandle> {
+    let receivers: Vec<String> = plan.sinks.iter().map(|s| s.name.clone()).collect();
+    let outbox = Outbox::open(&plan.durable.path.join("outbox.sqlite"), &receivers)?;
+    Ok(OutboxHandle::new(outbox))
+}
+
+fn start_sinks(common: &Common, outbox: &OutboxHandle, stop: &CancellationToken, workers: &mut JoinSet<()>) {
+    for (index, sink) in common.plan.sinks.iter().enumerate() {
+        let delivery = Delivery {
+            sink: sink.clone(),
+            index,
+            outbox: outbox.clone(),
+            status: common.status.clone(),
+            latency: common.latency.clone(),
+            clock: common.clock,
+            schedule: &SCHEDULE,
+            shutdown: stop.clone(),
+        };
+        let name = sink.name.clone();
+        workers.spawn(async move {
+            if let Err(error) = deliver::run(delivery).await {
+                tracing::error!(sink = name, %error, "this sink delivers nothing; its alerts wait in the outbox");
+            }
+        });
+    }
+}
+
+/// The outbox's and the dead letters' threads.
+fn start_stores(
+    common: &Common,
+    outbox: &OutboxHandle,
+    points: mpsc::Sender<Vec<crate::types::Point>>,
+    threads: &mut Threads,
+) -> Result<Outward> {
+    let (alerts, stored) = mpsc::channel(ALERT_GROUPS_MAX);
+    let (outbox, latency, clock) = (outbox.clone(), common.latency.clone(), common.clock);
+    threads.spawn("eddy-outbox", move || storing::run(&outbox, stored, clock, &latency))?;
+    let path = common.plan.durable.path.join("dead-letters.ndjson");
+    let letters = DeadLetters::open(&path, ROTATE_BYTES).context("cannot open the dead-letter file")?;
+    let (dead, lost) = mpsc::channel(DEAD_MAX);
+    let (plan, status) = (common.plan.clone(), common.status.clone());
+    threads.spawn("eddy-dead", move || dead::run(letters, lost, &plan, &status))?;
+    Ok(Outward { alerts, dead, points })
+}
+
+type ShardsEnd = (Vec<mpsc::Sender<Work>>, mpsc::Receiver<Box<crate::ring::Slot>>);
+
+fn start_shards(common: &Common, outward: &Outward, threads: &mut Threads) -> Result<ShardsEnd> {
+    let shards = common.plan.shards;
+    let (spare_to, spare) = mpsc::channel(shards * BATCHES_MAX);
+    let mut ends = Vec::with_capacity(shards);
+    for index in 0..shards {
+        let (work_to, work) = mpsc::channel(BATCHES_MAX);
+        let shard = Shard {
+            engine: Engine::new(&common.plan),
+            work,
+            spare: spare_to.clone(),
+            alerts: outward.alerts.clone(),
+            dead: outward.dead.clone(),
+            points: outward.points.clone(),
+            status: common.status.clone(),
+            watch: common.watch.clone(),
+            clock: common.clock,
+        };
+        let latency = common.latency.clone();
+        threads.spawn(&format!("eddy-shard-{index}"), move || shard.run(&latency))?;
+        ends.push(work_to);
+    }
+    Ok((ends, spare))
+}
+
+/// Decodes without effect, for the HTTP source.
+fn validate(plan: &Plan) -> Validate {
+    let decoder = Decoder::new(plan);
+    Arc::new(move |message| decoder.report(message))
+}
+
+/// Streams that take from a source, by its name.
+fn streams_of(plan: &Plan) -> Box<dyn Fn(&str) -> Vec<StreamId> + Send> {
+    let from: Vec<Vec<String>> = plan.streams.iter().map(|s| s.from.clone()).collect();
+    Box::new(move |source| {
+        let takes = |(id, from): (usize, &Vec<String>)| {
+            from.iter().any(|name| name == source).then_some(StreamId(id as u16))
+        };
+        from.iter().enumerate().filter_map(takes).collect()
+    })
+}

@@ -1,0 +1,135 @@
+//! Opening the data folder: the lock, both logs, the models they name, and whether it fits the config.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+
+use crate::config::plan::{ModelPlan, Plan, StreamPlan};
+use crate::durable::{
+    ControlEntry, ControlEvent, ControlLog, DirLock, Log, RealDisk, read_blob, store_blob,
+};
+use crate::model::Model;
+
+/// What an opened data folder gives.
+pub struct Opened {
+    pub lock: DirLock,
+    pub log: Log,
+    /// The same log as it was found, to read back from.
+    pub reading: Log,
+    pub control: ControlLog,
+    pub entries: Vec<ControlEntry>,
+    /// Models the control log names, by checksum.
+    pub models: Vec<(String, Arc<Model>)>,
+}
+
+/// # Errors
+/// If the folder is in use or damaged, was written under another config of a stream, or a model cannot
+/// be loaded; the text names the remedy.
+pub fn open(plan: &Plan) -> Result<Opened> {
+    let dir = &plan.durable.path;
+    std::fs::create_dir_all(dir).with_context(|| format!("cannot make the data folder {}", dir.display()))?;
+    let lock = DirLock::acquire(dir)?;
+    let reading = Log::open(Box::new(RealDisk::new()), dir, plan.durable.segment_bytes)?;
+    let log = Log::open(Box::new(RealDisk::new()), dir, plan.durable.segment_bytes)?;
+    let (control, entries) = ControlLog::open(Box::new(RealDisk::new()), dir)?;
+    let mut opened = Opened { lock, log, reading, control, entries, models: Vec::new() };
+    for stream in &plan.streams {
+        opened.check_config(&plan.deployment, stream, dir)?;
+        if let ModelPlan::Load { path } = &stream.model {
+            opened.activate(stream, path, dir)?;
+        }
+    }
+    opened.load_models(dir)?;
+    Ok(opened)
+}
+
+impl Opened {
+    fn append(&mut self, event: ControlEvent) -> Result<()> {
+        let entry = ControlEntry { precedes: self.log.next_position(), event };
+        self.control.append(&entry)?;
+        self.entries.push(entry);
+        Ok(())
+    }
+
+    /// The log is read back through the config: under another one it would decide otherwise, and tell
+    /// the past again under new ids.
+    fn check_config(&mut self, deployment: &str, stream: &StreamPlan, dir: &Path) -> Result<()> {
+        let now = fingerprint(deployment, stream);
+        let known = self.entries.iter().rev().find_map(|entry| match &entry.event {
+            ControlEvent::Config { stream: name, fingerprint } if *name == stream.name => Some(fingerprint),
+            _ => None,
+        });
+        match known {
+            Some(known) if *known == now => Ok(()),
+            Some(_) => bail!(
+                "{} holds events of stream {} under another deployment name, key, time, columns, window or threshold: \
+                 restore that config, or start with an empty folder (`[durable] path`)",
+                dir.display(),
+                stream.name
+            ),
+            None => self.append(ControlEvent::Config { stream: stream.name.clone(), fingerprint: now }),
+        }
+    }
+
+    fn activate(&mut self, stream: &StreamPlan, path: &Path, dir: &Path) -> Result<()> {
+        let bytes = std::fs::read(path)
+            .with_context(|| format!("stream {}: cannot read the model {}; make it with `eddy train`", stream.name, path.display()))?;
+        let model = Model::from_bytes(&bytes)
+            .with_context(|| format!("stream {}: {} is not a model", stream.name, path.display()))?;
+        let columns: Vec<String> = stream.columns.iter().map(|c| c.name.clone()).collect();
+        model.check_schema(stream.window.cells(), &columns).with_context(|| format!("stream {}", stream.name))?;
+        let checksum = model.checksum().to_owned();
+        store_blob(&mut RealDisk::new(), &dir.join("models"), &blob_name(&checksum), &bytes)?;
+        let active = self.entries.iter().rev().find_map(|entry| match &entry.event {
+            ControlEvent::ModelActivated { stream: name, checksum, .. } if *name == stream.name => Some(checksum),
+            _ => None,
+        });
+        if active == Some(&checksum) {
+            return Ok(());
+        }
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        self.append(ControlEvent::ModelActivated { stream: stream.name.clone(), name, checksum })
+    }
+
+    fn load_models(&mut self, dir: &Path) -> Result<()> {
+        for entry in &self.entries {
+            let ControlEvent::ModelActivated { checksum, stream, .. } = &entry.event else { continue };
+            if self.models.iter().any(|(known, _)| known == checksum) {
+                continue;
+            }
+            let bytes = read_blob(&RealDisk::new(), &dir.join("models"), &blob_name(checksum))?;
+            let model = Model::from_bytes(&bytes).with_context(|| {
+                format!("stream {stream}: the kept model {checksum} is damaged; restore the data folder from a backup")
+            })?;
+            self.models.push((checksum.clone(), Arc::new(model)));
+        }
+        Ok(())
+    }
+}
+
+fn blob_name(checksum: &str) -> String {
+    format!("{checksum}.safetensors")
+}
+
+/// Everything of a stream's config that its decisions depend on, but for the model's bytes.
+fn fingerprint(deployment: &str, stream: &StreamPlan) -> String {
+    use sha2::{Digest, Sha256};
+    let model = match &stream.model {
+        ModelPlan::Fit { warmup } => format!("fit {}", warmup.as_nanos()),
+        ModelPlan::Load { .. } => "load".to_owned(),
+    };
+    let text = format!(
+        "1|{deployment}|{:?}|{:?}|{:?}|{:?}|{:?}|{:?}|{:?}|{model}|{:?}|{:?}",
+        stream.from,
+        stream.topics,
+        stream.key,
+        stream.time,
+        stream.layout,
+        stream.columns,
+        stream.window,
+        stream.p_value,
+        stream.max_future,
+    );
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}

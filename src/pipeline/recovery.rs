@@ -1,0 +1,103 @@
+//! Reading the log and the control log back as one sequence.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::durable::{ControlEntry, ControlEvent, Log, LogError, LogReader};
+use crate::model::Model;
+use crate::pipeline::shard::Work;
+use crate::types::{Message, Position, StreamId};
+
+/// The log from its start to the position at which the process took over.
+pub struct Recovery {
+    /// The log as it was found; the one that is written to is another handle.
+    pub log: Log,
+    pub replay: Replay,
+}
+
+/// Where the reading back stands.
+pub struct Replay {
+    pub control: VecDeque<ControlEntry>,
+    /// Loaded models by checksum.
+    pub models: Vec<(String, Arc<Model>)>,
+    pub stream_ids: Vec<String>,
+    /// Streams that end with a source.
+    pub streams_of: Box<dyn Fn(&str) -> Vec<StreamId> + Send>,
+    /// Told of every message, for what must outlive a restart (idempotency keys).
+    pub observe: Box<dyn FnMut(&Message) + Send>,
+    pub position: Position,
+}
+
+/// A control entry's effect on every shard.
+pub enum Action {
+    Activate { stream: StreamId, model: Arc<Model> },
+    EndOfInput { stream: StreamId },
+}
+
+impl Action {
+    pub fn work(&self) -> Work {
+        match self {
+            Action::Activate { stream, model } => Work::Activate { stream: *stream, model: model.clone() },
+            Action::EndOfInput { stream } => Work::EndOfInput { stream: *stream },
+        }
+    }
+}
+
+/// Consecutive messages, and what happens right after them.
+#[derive(Default)]
+pub struct Batch {
+    pub first: Option<Position>,
+    pub messages: Vec<Message>,
+    pub then: Vec<Action>,
+    pub last: bool,
+}
+
+impl Replay {
+    /// At most `limit` messages, ending early where a control entry belongs.
+    ///
+    /// # Errors
+    /// If the log cannot be read back.
+    pub fn next_batch(&mut self, reader: &mut LogReader<'_>, limit: usize) -> Result<Batch, LogError> {
+        let mut batch = Batch::default();
+        while batch.messages.len() < limit {
+            self.take_control(&mut batch);
+            if !batch.then.is_empty() {
+                return Ok(batch);
+            }
+            match reader.next().transpose()? {
+                Some((position, message)) => {
+                    (self.observe)(&message);
+                    batch.first.get_or_insert(position);
+                    batch.messages.push(message);
+                    self.position = Position(position.0 + 1);
+                }
+                None => {
+                    batch.last = true;
+                    return Ok(batch);
+                }
+            }
+        }
+        Ok(batch)
+    }
+
+    /// Moves the control entries that precede the next message into `batch.then`.
+    fn take_control(&mut self, batch: &mut Batch) {
+        while self.control.front().is_some_and(|entry| entry.precedes <= self.position) {
+            let Some(entry) = self.control.pop_front() else { return };
+            match entry.event {
+                ControlEvent::Config { .. } => {}
+                ControlEvent::ModelActivated { stream, checksum, .. } => {
+                    let id = self.stream_ids.iter().position(|name| *name == stream);
+                    let model = self.models.iter().find(|(known, _)| *known == checksum);
+                    if let (Some(id), Some((_, model))) = (id, model) {
+                        batch.then.push(Action::Activate { stream: StreamId(id as u16), model: model.clone() });
+                    }
+                }
+                ControlEvent::EndOfInput { source } => {
+                    let streams = (self.streams_of)(&source);
+                    batch.then.extend(streams.into_iter().map(|stream| Action::EndOfInput { stream }));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! A running appliance: its sources, threads and workers, and how they come to an end.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle as Task, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::alert::outbox::OutboxHandle;
+use crate::latency::Latency;
+use crate::pipeline::Common;
+use crate::source::http::IdempotencyIndex;
+use crate::source::{self, Context, Ended, SourceError};
+use crate::stage::{Intake, Validate};
+use crate::status::Status;
+use crate::types::Message;
+
+/// How often readiness is looked at until it is reached.
+const READY_POLL: Duration = Duration::from_millis(20);
+
+/// Delivery workers drain for at most this long on a stop; what is left stays in the outbox.
+const WORKERS_STOP: Duration = Duration::from_secs(5);
+
+pub struct Running {
+    pub status: Arc<Status>,
+    pub latency: Latency,
+    pub outbox: OutboxHandle,
+    /// Where the page answers, if there is one.
+    pub page: Option<SocketAddr>,
+    pub(super) sources: Sources,
+    pub(super) threads: Threads,
+    pub(super) workers: JoinSet<()>,
+    pub(super) stop_workers: CancellationToken,
+}
+
+impl Running {
+    /// Resolves once the log is read back and every source has had its first session.
+    ///
+    /// # Errors
+    /// If a source ended with an error before that.
+    pub async fn ready(&mut self) -> Result<()> {
+        while !self.status.ready.load(Relaxed) {
+            if self.sources.task.is_finished() {
+                return self.sources.ended().await;
+            }
+            tokio::time::sleep(READY_POLL).await;
+        }
+        Ok(())
+    }
+
+    /// Resolves when all sources have ended by themselves, or one with an error.
+    ///
+    /// # Errors
+    /// The first source's that ended with one.
+    pub async fn sources_ended(&mut self) -> Result<()> {
+        self.sources.ended().await
+    }
+
+    /// Stops taking, drains every station in order, and returns when the last one has ended.
+    pub async fn stop(self) -> Result<()> {
+        self.sources.stop.cancel();
+        let mut sources = self.sources;
+        let ended = sources.ended().await;
+        let Threads(threads) = self.threads;
+        tokio::task::spawn_blocking(move || threads.into_iter().try_for_each(JoinHandle::join))
+            .await?
+            .map_err(|_| anyhow::anyhow!("a station's thread panicked; the log holds everything acknowledged"))?;
+        self.stop_workers.cancel();
+        let mut workers = self.workers;
+        let drained = async { while workers.join_next().await.is_some() {} };
+        if tokio::time::timeout(WORKERS_STOP, drained).await.is_err() {
+            tracing::warn!("not everything was delivered before the stop; the outbox keeps it for the next start");
+        }
+        ended
+    }
+}
+
+/// Named threads, joined in the order they were started on a stop.
+#[derive(Default)]
+pub(super) struct Threads(Vec<JoinHandle<()>>);
+
+impl Threads {
+    pub fn spawn(&mut self, name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {
+        let builder = std::thread::Builder::new().name(name.to_owned());
+        let handle = builder.spawn(work).with_context(|| format!("cannot start thread {name}; raise the process limit"))?;
+        self.0.push(handle);
+        Ok(())
+    }
+}
+
+/// Messages of each source in the log, so that a replayed file goes on behind them.
+#[derive(Default)]
+pub(super) struct Counted(Mutex<HashMap<Arc<str>, u64>>);
+
+impl Counted {
+    pub fn add(&self, message: &Message) {
+        // A count is whole or not there: a poisoned lock changes nothing.
+        *self.0.lock().unwrap_or_else(|e| e.into_inner()).entry(message.source.clone()).or_default() += 1;
+    }
+
+    fn of(&self, source: &str) -> u64 {
+        self.0.lock().unwrap_or_else(|e| e.into_inner()).get(source).copied().unwrap_or(0)
+    }
+}
+
+/// All sources, behind the log's reading back.
+pub(super) struct Sources {
+    task: Task<Result<()>>,
+    stop: CancellationToken,
+    result: Option<Result<(), String>>,
+}
+
+impl Sources {
+    pub fn start(
+        common: &Common,
+        intake: Intake,
+        validate: Validate,
+        answered: IdempotencyIndex,
+        counted: Arc<Counted>,
+        recovered: oneshot::Receiver<()>,
+    ) -> Self {
+        let stop = CancellationToken::new();
+        let (common, shutdown) = (common.clone(), stop.clone());
+        let task = tokio::spawn(async move {
+            tokio::select! {
+                read_back = recovered => read_back.context("the log could not be read back; see the error above")?,
+                () = shutdown.cancelled() => return Ok(()),
+            }
+            let mut running = JoinSet::new();
+            for (index, plan) in common.plan.sources.iter().enumerate() {
+                let takes = |s: &&crate::config::plan::StreamPlan| s.from.contains(&plan.name);
+                let context = Context {
+                    index,
+                    intake: intake.clone(),
+                    status: common.status.clone(),
+                    shutdown: shutdown.clone(),
+                    streams: common.plan.streams.iter().filter(takes).map(|s| s.name.clone()).collect(),
+                    validate: validate.clone(),
+                    answered: answered.clone(),
+                    messages_logged: counted.of(&plan.name),
+                };
+                let (plan, intake) = (plan.clone(), intake.clone());
+                running.spawn(async move {
+                    let ended = source::run(&plan, context).await?;
+                    if ended == Ended::Input
+                        && let Ok(logged) = intake.end(plan.name.as_str().into()).await
+                    {
+                        let _ = logged.await;
+                    }
+                    Ok::<(), SourceError>(())
+                });
+            }
+            drop(intake);
+            watch_over(running, &common.status, &shutdown).await
+        });
+        Sources { task, stop, result: None }
+    }
+
+    async fn ended(&mut self) -> Result<()> {
+        if self.result.is_none() {
+            let joined = (&mut self.task).await;
+            self.result = Some(match joined {
+                Ok(result) => result.map_err(|e| format!("{e:#}")),
+                Err(error) => Err(format!("a source panicked: {error}")),
+            });
+        }
+        match &self.result {
+            Some(Err(error)) => bail!("{error}"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Waits for all sources; marks the appliance ready once each was connected. The first error stops all.
+async fn watch_over(
+    mut running: JoinSet<Result<(), SourceError>>,
+    status: &Status,
+    shutdown: &CancellationToken,
+) -> Result<()> {
+    let mut met = vec![false; status.sources.len()];
+    let mut poll = tokio::time::interval(READY_POLL);
+    loop {
+        tokio::select! {
+            ended = running.join_next() => match ended {
+                None => {
+                    status.ready.store(true, Relaxed);
+                    return Ok(());
+                }
+                Some(Ok(Ok(()))) => {}
+                Some(Ok(Err(error))) => {
+                    shutdown.cancel();
+                    while running.join_next().await.is_some() {}
+                    return Err(error.into());
+                }
+                Some(Err(error)) => return Err(error.into()),
+            },
+            _ = poll.tick(), if !status.ready.load(Relaxed) => {
+                for (met, source) in met.iter_mut().zip(&status.sources) {
+                    *met |= source.connected.load(Relaxed);
+                }
+                if met.iter().all(|met| *met) {
+                    status.ready.store(true, Relaxed);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! One engine thread: slots in, decisions, late rows and points out, every phase timed once a slot.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use tokio::sync::mpsc;
+
+use crate::engine::{Counts, Engine, Env, Outputs, Raised};
+use crate::latency::{Clock, Latency, ReceiptBuilder, Stage, StageRecorder};
+use crate::model::Model;
+use crate::pipeline::dead::Dead;
+use crate::ring::Slot;
+use crate::status::{PartitionStatus, Status};
+use crate::types::{Alert, Point, Receipt, StreamId};
+use crate::watch::Watch;
+
+/// When the messages of a slot passed the stations before the shard, ns of [`Clock`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stamps {
+    pub log_start_ns: i64,
+    pub logged_ns: i64,
+    pub decode_start_ns: i64,
+    pub decoded_ns: i64,
+    /// Read back from the log after a restart.
+    pub recovered: bool,
+}
+
+pub enum Work {
+    Rows { slot: Box<Slot>, stamps: Stamps },
+    Activate { stream: StreamId, model: Arc<Model> },
+    EndOfInput { stream: StreamId },
+}
+
+/// Everything a shard is connected to.
+pub struct Shard {
+    pub engine: Engine,
+    pub work: mpsc::Receiver<Work>,
+    pub spare: mpsc::Sender<Box<Slot>>,
+    pub alerts: mpsc::Sender<Vec<Alert>>,
+    pub dead: mpsc::Sender<Dead>,
+    pub points: mpsc::Sender<Vec<Point>>,
+    pub status: Arc<Status>,
+    pub watch: Arc<Watch>,
+    pub clock: Clock,
+}
+
+struct Recorders {
+    queue: StageRecorder,
+    window: StageRecorder,
+    score: StageRecorder,
+    judge: StageRecorder,
+    verdict: StageRecorder,
+}
+
+impl Shard {
+    /// Runs until the decode station hangs up.
+    pub fn run(mut self, latency: &Latency) {
+        let mut recorders = Recorders {
+            queue: latency.recorder(Stage::Queue),
+            window: latency.recorder(Stage::Window),
+            score: latency.recorder(Stage::Score),
+            judge: latency.recorder(Stage::Judge),
+            verdict: latency.recorder(Stage::Verdict),
+        };
+        let mut out = Outputs::default();
+        while let Some(work) = self.work.blocking_recv() {
+            out.clear();
+            let start_ns = self.clock.now_ns();
+            let (rows, stamps) = self.take(work, &mut out);
+            let took_ns = self.clock.now_ns() - start_ns;
+            if !stamps.recovered {
+                recorders.record(&out, rows, start_ns - stamps.decoded_ns, took_ns);
+            }
+            self.hand_on(&mut out, stamps, start_ns);
+        }
+    }
+
+    fn take(&mut self, work: Work, out: &mut Outputs) -> (u64, Stamps) {
+        let (clock, watch) = (self.clock, self.watch.clone());
+        let env = Env {
+            now: &move || clock.now_ns(),
+            meets: &|stream, hash| watch.offer(stream, hash),
+            follows_version: watch.version(),
+            follows: &|stream, hash| watch.wanted(stream, hash),
+        };
+        match work {
+            Work::Rows { mut slot, stamps } => {
+                self.engine.step(&slot, &env, out);
+                let rows = slot.len() as u64;
+                slot.clear();
+                // The pool is full when decode has slots enough; this one is then simply dropped.
+                let _ = self.spare.try_send(slot);
+                (rows, stamps)
+            }
+            Work::Activate { stream, model } => {
+                if let Err(error) = self.engine.activate(stream, model) {
+                    tracing::error!(%error, "model not activated");
+                }
+                (0, Stamps { recovered: true, ..Stamps::default() })
+            }
+            Work::EndOfInput { stream } => {
+                self.engine.end_of_input(stream, &env, out);
+                let now = self.clock.now_ns();
+                let stamps = Stamps { log_start_ns: now, logged_ns: now, decode_start_ns: now, decoded_ns: now, recovered: false };
+                (0, stamps)
+            }
+        }
+    }
+
+    fn hand_on(&mut self, out: &mut Outputs, stamps: Stamps, start_ns: i64) {
+        let status = &self.status;
+        self.engine.changed(|stream, partition, counts| {
+            publish(status.partition(stream, partition.0 as usize), counts);
+        });
+        if !out.raised.is_empty() {
+            let alerts: Vec<Alert> = out.raised.drain(..).map(|r| with_receipt(r, stamps, start_ns)).collect();
+            // Fails only when the outbox is gone, and with it the process: the log holds the rows.
+            if self.alerts.blocking_send(alerts).is_err() {
+                tracing::error!("the outbox is closed; its alerts come back from the log after a restart");
+            }
+        }
+        for late in out.late.drain(..) {
+            let _ = self.dead.blocking_send(Dead::Late(late));
+        }
+        if !out.points.is_empty() && self.points.try_send(std::mem::take(&mut out.points)).is_err() {
+            // Charts are conflated, alerts are not: a slow page never holds up scoring.
+            self.status.points_dropped_total.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+impl Recorders {
+    fn record(&mut self, out: &Outputs, rows: u64, queued_ns: i64, took_ns: i64) {
+        self.queue.record(queued_ns, rows);
+        self.window.record(took_ns - out.score_ns - out.judge_ns, rows);
+        self.score.record(out.score_ns, out.windows);
+        self.judge.record(out.judge_ns, out.windows);
+        for &(trigger, judged_ns, windows) in &out.verdicts {
+            self.verdict.record(judged_ns - trigger.0, u64::from(windows));
+        }
+    }
+}
+
+/// One writer, so plain stores; readers may see a slot half published.
+fn publish(to: &PartitionStatus, counts: &Counts) {
+    to.events_total.store(counts.events, Relaxed);
+    to.duplicates_total.store(counts.duplicates, Relaxed);
+    to.late_total.store(counts.late, Relaxed);
+    to.windows_total.store(counts.windows, Relaxed);
+    to.windows_unscored_total.store(counts.windows_unscored, Relaxed);
+    to.windows_unsure_total.store(counts.windows_unsure, Relaxed);
+    to.windows_anomalous_total.store(counts.windows_anomalous, Relaxed);
+    to.alerts_open.store(counts.alerts_open, Relaxed);
+    to.keys.store(counts.keys, Relaxed);
+    to.keys_warm.store(counts.keys_warm, Relaxed);
+    to.watermark.store(counts.watermark, Relaxed);
+    to.warm_milli.store(counts.warm_milli, Relaxed);
+    to.digest.store(counts.digest, Relaxed);
+}
+
+/// The way of an alert so far; the outbox adds its own stretch.
+fn with_receipt(raised: Raised, stamps: Stamps, start_ns: i64) -> Alert {
+    let receipt = ReceiptBuilder::from(raised.last_row.0).until("wait_watermark", raised.trigger.0);
+    let receipt = if stamps.recovered {
+        receipt.until("recovery", start_ns)
+    } else {
+        receipt
+            .until("receive", stamps.log_start_ns)
+            .until("log", stamps.logged_ns)
+            .until("queue_decode", stamps.decode_start_ns)
+            .until("decode", stamps.decoded_ns)
+            .until("queue_shard", start_ns)
+    };
+    let receipt: Receipt = receipt
+        .until("window", raised.gathered_ns)
+        .until("score", raised.scored_ns)
+        .until("judge", raised.judged_ns)
+        .recovered(stamps.recovered)
+        .finish();
+    Alert { decision: raised.decision, receipt }
+}

@@ -1,0 +1,106 @@
+//! The page beside the flow: it looks on, and nothing waits for it.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context, Result};
+use jiff::tz::TimeZone;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::alert::outbox::{self, AlertFilter, OutboxHandle, OutboxReader, StoredAlert};
+use crate::config::plan::Plan;
+use crate::dashboard::{
+    self, AlertQuery, AlertRow, AlertsView, AppState, DeliveryRow, DeliveryState, History, Parts,
+};
+use crate::latency::{Clock, Latency};
+use crate::status::Status;
+use crate::types::Point;
+use crate::watch::Watch;
+
+/// What the page looks at.
+pub struct Sights {
+    pub plan: Arc<Plan>,
+    pub status: Arc<Status>,
+    pub latency: Latency,
+    pub clock: Clock,
+    pub watch: Arc<Watch>,
+    pub points: mpsc::Receiver<Vec<Point>>,
+}
+
+/// Serves the page if the plan has one; gives its address.
+///
+/// # Errors
+/// If the address cannot be listened on.
+pub async fn start(
+    sights: Sights,
+    outbox: &OutboxHandle,
+    shutdown: &CancellationToken,
+    workers: &mut JoinSet<()>,
+) -> Result<Option<SocketAddr>> {
+    let Sights { plan, status, latency, clock, watch, points } = sights;
+    let history = Arc::new(History::new(watch.clone()));
+    workers.spawn(history.clone().collect(points));
+    if !plan.dashboard.enabled {
+        return Ok(None);
+    }
+    let wanted = plan.dashboard.listen;
+    let listener = TcpListener::bind(wanted).await.with_context(|| {
+        format!("cannot listen on {wanted} for the dashboard; choose another `[dashboard] listen`, or stop what holds it")
+    })?;
+    let address = listener.local_addr()?;
+    let alerts = alerts_view(outbox.reader()?);
+    let zone = TimeZone::system();
+    let parts = Parts { plan, status, latency, history, watch, alerts, clock, zone, shutdown: shutdown.clone() };
+    let state = tokio::task::spawn_blocking(move || AppState::new(parts)).await?;
+    workers.spawn(dashboard::sample_each_second(state.clone()));
+    workers.spawn(async move {
+        if let Err(error) = dashboard::serve(listener, state).await {
+            tracing::error!(%error, "the dashboard stopped; scoring and delivery go on");
+        }
+    });
+    Ok(Some(address))
+}
+
+/// The outbox as the page sees it, over a connection of its own.
+fn alerts_view(reader: OutboxReader) -> AlertsView {
+    let reader = Mutex::new(reader);
+    AlertsView {
+        page: Box::new(move |query| {
+            // Reading leaves nothing half done, so a panic elsewhere does not spoil the connection.
+            let reader = reader.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            let found = match query {
+                AlertQuery::Page { before, limit, stream, key } => {
+                    reader.alerts_page(before, limit, &AlertFilter { stream, key })
+                }
+                AlertQuery::One { id } => reader.alert(&id),
+                AlertQuery::Open => reader.open_alerts(),
+            };
+            found.map(|alerts| alerts.into_iter().map(row).collect()).map_err(|error| error.to_string())
+        }),
+    }
+}
+
+fn row(stored: StoredAlert) -> AlertRow {
+    let stored_at_ns = stored.stored_at_ns;
+    let delivery = |d: outbox::Delivery| DeliveryRow {
+        receiver: d.receiver,
+        state: match d.state {
+            outbox::DeliveryState::Pending => DeliveryState::Pending,
+            outbox::DeliveryState::Delivered => DeliveryState::Delivered,
+            outbox::DeliveryState::Failed => DeliveryState::Failed,
+        },
+        attempts: d.attempts,
+        last_status: d.last_status,
+        last_error: d.last_error,
+        stored_to_2xx_ns: d.delivered_at_ns.map(|at| at - stored_at_ns),
+    };
+    AlertRow {
+        seq: stored.seq,
+        stored_at_ns,
+        alert: stored.alert,
+        deliveries: stored.deliveries.into_iter().map(delivery).collect(),
+    }
+}

@@ -1,0 +1,290 @@
+//! The delivery worker, one a sink: a slow or dead receiver holds up nobody else.
+//!
+//! The outbox decides what is due and remembers what became of it; the worker keeps only what is
+//! under way. It may die at any point: whatever was not recorded is sent again, same id, same bytes.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::schedule::wait_before_next;
+use super::{Answer, Outgoing, Receiver, SinkError};
+use crate::alert::outbox::{Attempt, Counts, Due, Next, Outbox, OutboxError, OutboxHandle};
+use crate::config::plan::SinkPlan;
+use crate::latency::{Clock, Latency, Stage};
+use crate::status::{SinkStatus, Status};
+
+/// After a stop is asked for, what is due is still sent for this long.
+const DRAIN: Duration = Duration::from_secs(3);
+
+/// Wait after an outbox that could not be read or written.
+const OUTBOX_RETRY: Duration = Duration::from_secs(1);
+
+/// With nothing to do, look again after this long all the same.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// No `Retry-After` silences a receiver for longer than this: then one attempt asks again.
+const PAUSE_MAX: Duration = Duration::from_secs(3600);
+
+/// Everything a worker needs.
+pub struct Delivery {
+    pub sink: SinkPlan,
+    /// Of the sink in `Status::sinks`.
+    pub index: usize,
+    pub outbox: OutboxHandle,
+    pub status: Arc<Status>,
+    pub latency: Latency,
+    pub clock: Clock,
+    /// [`super::schedule::SCHEDULE`], except in tests.
+    pub schedule: &'static [Duration],
+    pub shutdown: CancellationToken,
+}
+
+/// Delivers until `shutdown`, then for at most 3 s more what is already due or under way.
+/// Fails only if the sink cannot be set up at all.
+pub async fn run(delivery: Delivery) -> Result<(), SinkError> {
+    let receiver = Receiver::connect(&delivery.sink)?;
+    run_to(receiver, delivery).await;
+    Ok(())
+}
+
+/// As [`run`], to a receiver that is set up already.
+pub async fn run_to(receiver: Receiver, delivery: Delivery) {
+    Worker {
+        target: receiver.target(),
+        width: receiver.width(),
+        receiver: Arc::new(receiver),
+        delivery,
+        attached: false,
+        under_way: JoinSet::new(),
+        held: HashSet::new(),
+        unrecorded: Vec::new(),
+        delivered_ns: Vec::new(),
+        paused_until_ns: i64::MIN,
+    }
+    .work()
+    .await;
+}
+
+struct Worker {
+    delivery: Delivery,
+    receiver: Arc<Receiver>,
+    target: String,
+    attached: bool,
+    under_way: JoinSet<Finished>,
+    /// Alerts that are under way or not recorded yet: still due in the outbox, not to be sent again.
+    held: HashSet<String>,
+    unrecorded: Vec<Attempt>,
+    /// Outbox to 2xx, of the unrecorded attempts that were accepted.
+    delivered_ns: Vec<i64>,
+    /// Attempts at once; 1 after the receiver said it is overloaded, until it accepts again.
+    width: usize,
+    paused_until_ns: i64,
+}
+
+struct Finished {
+    due: Due,
+    started_at_ns: i64,
+    finished_at_ns: i64,
+    answer: Answer,
+}
+
+/// What one look at the outbox gives.
+struct Look {
+    due: Vec<Due>,
+    next_due_at_ns: Option<i64>,
+    counts: Counts,
+}
+
+impl Worker {
+    async fn work(&mut self) {
+        let shutdown = self.delivery.shutdown.clone();
+        let mut work = self.delivery.outbox.work();
+        let mut deadline: Option<Instant> = None;
+        loop {
+            let wait = match self.turn().await {
+                Ok(wait) => wait,
+                Err(OutboxError::Stopping) => return,
+                Err(error) => {
+                    tracing::error!(sink = self.delivery.sink.name, %error, "the outbox cannot be used, trying again");
+                    OUTBOX_RETRY
+                }
+            };
+            if deadline.is_some_and(|deadline| self.held.is_empty() || Instant::now() >= deadline) {
+                return self.under_way.shutdown().await;
+            }
+            let until = Instant::now() + wait;
+            tokio::select! {
+                Some(finished) = self.under_way.join_next() => self.collect(finished),
+                _ = work.changed() => {}
+                _ = tokio::time::sleep_until(deadline.map_or(until, |deadline| deadline.min(until))) => {}
+                _ = shutdown.cancelled(), if deadline.is_none() => deadline = Some(Instant::now() + DRAIN),
+            }
+        }
+    }
+
+    /// Records what finished, starts what is due; gives the wait until something else falls due.
+    async fn turn(&mut self) -> Result<Duration, OutboxError> {
+        let now_ns = self.delivery.clock.now_ns();
+        let paused_ns = self.paused_until_ns.saturating_sub(now_ns);
+        let room = if paused_ns > 0 { 0 } else { self.width.saturating_sub(self.under_way.len()) };
+        let look = self.look(now_ns, room).await?;
+        self.delivered_ns.clear();
+        for attempt in self.unrecorded.drain(..) {
+            self.held.remove(&attempt.id);
+        }
+        self.show(look.counts);
+        let fresh: Vec<Due> =
+            look.due.into_iter().filter(|due| !self.held.contains(&due.id)).take(room).collect();
+        for due in fresh {
+            self.start(due);
+        }
+        let next_ns = look.next_due_at_ns.map(|at_ns| at_ns - now_ns);
+        let wait_ns = if paused_ns > 0 { Some(paused_ns) } else { next_ns };
+        Ok(wait_ns.map_or(IDLE, |ns| Duration::from_nanos(ns.max(0) as u64)))
+    }
+
+    /// One visit to the outbox: what finished is written down before anything is taken out.
+    async fn look(&mut self, now_ns: i64, room: usize) -> Result<Look, OutboxError> {
+        let receiver = self.delivery.sink.name.clone();
+        let (target, attach) = (self.target.clone(), !self.attached);
+        let finished = self.unrecorded.clone();
+        let (latency, delivered_ns) = (self.delivery.latency.clone(), self.delivered_ns.clone());
+        // What is under way is still due in the outbox and comes first, so ask for that much more.
+        let limit = if room == 0 { 0 } else { room + self.under_way.len() };
+        let call = move |outbox: &mut Outbox| {
+            if attach {
+                outbox.attach(&receiver, &target, now_ns)?;
+            }
+            outbox.record_attempts(&receiver, &target, &finished)?;
+            let look = Look {
+                due: outbox.due(&receiver, now_ns, limit)?,
+                next_due_at_ns: outbox.next_due_at(&receiver, now_ns)?,
+                counts: outbox.counts(&receiver)?,
+            };
+            record_latency(&latency, &delivered_ns);
+            Ok(look)
+        };
+        let look = self.delivery.outbox.run(call).await?;
+        self.attached = true;
+        Ok(look)
+    }
+
+    fn start(&mut self, due: Due) {
+        self.held.insert(due.id.clone());
+        let (receiver, clock) = (Arc::clone(&self.receiver), self.delivery.clock);
+        self.under_way.spawn(async move {
+            let outgoing = Outgoing { message_id: due.message_id.clone(), body: due.body.clone() };
+            let started_at_ns = clock.now_ns();
+            let answer = receiver.send(&outgoing).await;
+            Finished { due, started_at_ns, finished_at_ns: clock.now_ns(), answer }
+        });
+    }
+
+    /// Takes in this one and whatever else has finished: they share one sync of the disk.
+    fn collect(&mut self, first: Result<Finished, JoinError>) {
+        let mut next = Some(first);
+        while let Some(finished) = next {
+            match finished {
+                Ok(finished) => self.settle(finished),
+                Err(error) => match error.try_into_panic() {
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    // Aborted: only the end of the worker does that.
+                    Err(_) => return,
+                },
+            }
+            next = self.under_way.try_join_next();
+        }
+    }
+
+    /// Decides what comes after an attempt; it is written down at the next turn.
+    fn settle(&mut self, finished: Finished) {
+        let Finished { due, started_at_ns, finished_at_ns, answer } = finished;
+        let (status, error, next) = match answer {
+            Answer::Accepted { status } => {
+                self.delivered_ns.push(finished_at_ns - due.stored_at_ns);
+                self.width = self.receiver.width();
+                self.shown().delivered_total.fetch_add(1, Ordering::Relaxed);
+                self.shown().last_success.store(finished_at_ns, Ordering::Relaxed);
+                self.show_error(None);
+                (status, None, Next::Delivered)
+            }
+            Answer::Failed { status, reason, busy, retry_after } => {
+                if busy {
+                    self.throttle(finished_at_ns, retry_after);
+                }
+                let wait =
+                    wait_before_next(self.delivery.schedule, &due.message_id, due.attempts + 1, retry_after);
+                let next = match wait {
+                    Some(wait) => {
+                        Next::Retry { at_ns: finished_at_ns.saturating_add(wait.as_nanos() as i64) }
+                    }
+                    None => Next::GiveUp,
+                };
+                self.tell_failure(&due, &reason, wait);
+                (status, Some(reason), next)
+            }
+            Answer::Gone { status } => {
+                let reason = "answered 410 Gone: the receiver is disabled".to_owned();
+                self.tell_failure(&due, &reason, None);
+                (Some(status), Some(reason), Next::Disable)
+            }
+        };
+        let Due { id, revision, .. } = due;
+        self.unrecorded.push(Attempt { id, revision, started_at_ns, finished_at_ns, status, error, next });
+    }
+
+    /// One attempt at a time, and none before the receiver said it would take more.
+    fn throttle(&mut self, now_ns: i64, retry_after: Option<Duration>) {
+        self.width = 1;
+        let pause = retry_after.unwrap_or_default().min(PAUSE_MAX);
+        self.paused_until_ns = self.paused_until_ns.max(now_ns.saturating_add(pause.as_nanos() as i64));
+    }
+
+    fn tell_failure(&self, due: &Due, reason: &str, wait: Option<Duration>) {
+        self.shown().attempts_failed_total.fetch_add(1, Ordering::Relaxed);
+        self.show_error(Some(reason.to_owned()));
+        let (sink, message, attempt) = (&self.delivery.sink.name, &due.message_id, due.attempts + 1);
+        match wait {
+            Some(wait) => {
+                tracing::warn!(sink, message, attempt, reason, ?wait, "delivery failed, trying again")
+            }
+            None => tracing::error!(
+                sink,
+                message,
+                attempt,
+                reason,
+                "delivery given up; it is listed and can be replayed"
+            ),
+        }
+    }
+
+    fn shown(&self) -> &SinkStatus {
+        &self.delivery.status.sinks[self.delivery.index]
+    }
+
+    fn show(&self, counts: Counts) {
+        let shown = self.shown();
+        shown.queued.store(counts.pending, Ordering::Relaxed);
+        shown.failed_total.store(counts.failed, Ordering::Relaxed);
+        shown.disabled.store(counts.disabled, Ordering::Relaxed);
+    }
+
+    fn show_error(&self, error: Option<String>) {
+        *self.shown().last_error.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = error;
+    }
+}
+
+/// A recorder hands its samples over when it is dropped. One that was kept would hold the last ones
+/// back until the next delivery, which may be days away.
+fn record_latency(latency: &Latency, delivered_ns: &[i64]) {
+    if !delivered_ns.is_empty() {
+        let mut recorder = latency.recorder(Stage::Deliver);
+        delivered_ns.iter().for_each(|&ns| recorder.record(ns, 1));
+    }
+}

@@ -1,0 +1,129 @@
+//! Sinks: where alerts go. One file a kind, one row of [`TABLE`] each; [`deliver`] is the worker
+//! that takes deliveries out of the outbox and hands them to a [`Receiver`].
+//!
+//! To add a kind: its file, its row, its variant of `SinkKind` and of [`Receiver`].
+
+pub mod deliver;
+pub mod schedule;
+pub mod signature;
+pub mod stdout;
+pub mod webhook;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::config::plan::{SinkKind, SinkPlan};
+
+/// A row of the table.
+pub struct SinkType {
+    /// `type = "…"` in the config.
+    pub name: &'static str,
+    pub summary: &'static str,
+    /// A `[sink.NAME]` section that works as it stands.
+    pub example: &'static str,
+}
+
+/// Every kind of sink, in order of name.
+pub const TABLE: [SinkType; 2] = [stdout::TYPE, webhook::TYPE];
+
+/// A sink that cannot be set up. Holds no url and no secret.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    #[error("sink {sink}: its url cannot be used: {reason}; write it as https://host/path")]
+    Url { sink: String, reason: String },
+    #[error(
+        "sink {sink}: no HTTPS client: {reason}; install the system's CA certificates (Debian: ca-certificates)"
+    )]
+    Client { sink: String, reason: String },
+    #[error("sink {sink}: no thread for writing: {source}; raise the process limit")]
+    Thread { sink: String, source: std::io::Error },
+}
+
+/// One message on its way to a receiver. The same id and bytes on every attempt.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    pub message_id: String,
+    pub body: Bytes,
+}
+
+/// What a receiver made of an attempt. Reasons name no url and no secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    Accepted {
+        status: Option<u16>,
+    },
+    Failed {
+        status: Option<u16>,
+        reason: String,
+        /// The receiver as a whole is overloaded: go easy on it.
+        busy: bool,
+        /// Earliest next attempt, from now.
+        retry_after: Option<Duration>,
+    },
+    /// It wants nothing more, ever.
+    Gone {
+        status: u16,
+    },
+}
+
+/// A connected sink.
+pub enum Receiver {
+    Webhook(webhook::Webhook),
+    Stdout(stdout::Stdout),
+}
+
+impl Receiver {
+    /// Sets the sink up. Nothing is sent; a receiver that is down is no error.
+    pub fn connect(plan: &SinkPlan) -> Result<Self, SinkError> {
+        match &plan.kind {
+            SinkKind::Webhook(webhook) => Ok(Receiver::Webhook(webhook::Webhook::new(&plan.name, webhook)?)),
+            SinkKind::Stdout => Ok(Receiver::Stdout(stdout::Stdout::start(&plan.name, std::io::stdout())?)),
+        }
+    }
+
+    /// One attempt.
+    pub async fn send(&self, outgoing: &Outgoing) -> Answer {
+        match self {
+            Receiver::Webhook(webhook) => webhook.send(outgoing).await,
+            Receiver::Stdout(stdout) => stdout.send(outgoing).await,
+        }
+    }
+
+    /// Attempts that may be under way at once.
+    fn width(&self) -> usize {
+        match self {
+            // Enough to hide a receiver's round trips in a storm, few enough not to be one.
+            Receiver::Webhook(_) => 8,
+            // Lines come out one after the other, in the order of the outbox.
+            Receiver::Stdout(_) => 1,
+        }
+    }
+
+    /// A digest of where it sends to: changes when the sink is pointed elsewhere.
+    fn target(&self) -> String {
+        match self {
+            Receiver::Webhook(webhook) => webhook.target(),
+            Receiver::Stdout(_) => "stdout".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_has_its_own_name_and_an_example_of_its_type() {
+        assert!(TABLE.is_sorted_by(|a, b| a.name < b.name), "in order of name, none twice");
+        for row in &TABLE {
+            assert!(!row.summary.is_empty());
+            let example: toml_edit::DocumentMut = row.example.parse().expect(row.name);
+            let sinks = example["sink"].as_table().expect(row.name);
+            assert_eq!(sinks.len(), 1);
+            for (_, sink) in sinks {
+                assert_eq!(sink["type"].as_str(), Some(row.name));
+            }
+        }
+    }
+}

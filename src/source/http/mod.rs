@@ -1,0 +1,212 @@
+//! HTTP: `POST /v1/events/{stream}` with `application/json` or `application/x-ndjson`.
+//!
+//! A request is one message: its body goes into the log as sent, and 200 follows the log. Rows that
+//! would not become events are named in the answer. They are part of the body, so they reach the
+//! dead-letter file too; when no row is good nothing is logged and the answer is 400.
+//!
+//! A repeated `Idempotency-Key` gets the first answer and is not logged again; see [`IdempotencyIndex`].
+
+mod idempotency;
+mod refusal;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use axum::Json;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{DefaultBodyLimit, FromRequest, Path, Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::routing::post;
+use hmac::{Hmac, KeyInit, Mac};
+use serde::Serialize;
+use sha2::Sha256;
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+
+use super::{Context, Ended, SourceError, overdue};
+use crate::config::plan::HttpPlan;
+use crate::stage::{NotSafe, RejectedRow};
+use crate::types::{Arrival, Message};
+pub use idempotency::IdempotencyIndex;
+use idempotency::{Claim, Ticket};
+use refusal::Refusal;
+
+const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
+/// A client may take this long for its body.
+const BODY_MAX: Duration = Duration::from_secs(30);
+
+struct App {
+    source: Arc<str>,
+    token: Option<String>,
+    max_body_bytes: usize,
+    context: Context,
+}
+
+/// The 200 answer.
+#[derive(Serialize)]
+struct Answer {
+    accepted: u32,
+    rejected: Vec<RejectedRow>,
+}
+
+/// Binds `plan.listen` and serves until told to stop.
+///
+/// # Errors
+/// When the address cannot be had.
+pub async fn run(plan: &HttpPlan, source: Arc<str>, context: Context) -> Result<Ended, SourceError> {
+    let listener = TcpListener::bind(plan.listen)
+        .await
+        .map_err(|error| SourceError::Listen { address: plan.listen, error })?;
+    serve(listener, plan, source, context).await
+}
+
+/// Serves a listener that is bound already; returns once requests under way are answered.
+pub async fn serve(
+    listener: TcpListener,
+    plan: &HttpPlan,
+    source: Arc<str>,
+    context: Context,
+) -> Result<Ended, SourceError> {
+    let shutdown = context.shutdown.clone();
+    let status = context.status.clone();
+    let status = &status.sources[context.index];
+    let app = App { source, token: plan.token.clone(), max_body_bytes: plan.max_body_bytes, context };
+    let router = Router::new()
+        .route("/v1/events/{stream}", post(post_events))
+        .layer(DefaultBodyLimit::max(plan.max_body_bytes))
+        .fallback(|uri: Uri| async move { Refusal::unknown_path(uri.path()) })
+        .method_not_allowed_fallback(|method: Method| async move { Refusal::method(method.as_str()) })
+        .with_state(Arc::new(app));
+    status.up();
+    let served = axum::serve(listener, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let result = tokio::select! {
+        served = async { served.await } => served.map_err(SourceError::Serve),
+        // A client that never finishes its request must not hold up the stop.
+        () = overdue(&shutdown) => Ok(()),
+    };
+    status.connected.store(false, Ordering::Relaxed);
+    result.map(|()| Ended::Shutdown)
+}
+
+async fn post_events(
+    State(app): State<Arc<App>>,
+    stream: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Result<Json<Answer>, Refusal> {
+    app.authorise(request.headers())?;
+    let Path(stream) = stream.map_err(|_| Refusal::unknown_path(request.uri().path()))?;
+    if !app.context.streams.contains(&stream) {
+        return Err(Refusal::unknown_stream(&stream, &app.context.streams));
+    }
+    check_content(request.headers())?;
+    let idempotency_key = idempotency_key(request.headers())?;
+    let payload = app.read_body(request).await?;
+    let arrival = Arrival(app.context.intake.clock.now_ns());
+    let topic = stream.into_boxed_str();
+    let mut message = Message { source: app.source.clone(), topic, payload, arrival, idempotency_key };
+    let claim = app.context.answered.claim(&message).await;
+    match claim {
+        Some(Claim::Answered(first)) => message.arrival = first,
+        Some(Claim::Different) => return Err(Refusal::key_reused()),
+        _ => {}
+    }
+    let report = (app.context.validate)(&message);
+    let answer = Answer { accepted: report.accepted, rejected: report.rejected };
+    if answer.accepted == 0 {
+        return Err(Refusal::no_row(answer.rejected));
+    }
+    match claim {
+        Some(Claim::Answered(_)) => Ok(()),
+        Some(Claim::FirstFailed | Claim::Different) => Err(NotSafe),
+        Some(Claim::First(ticket)) => log_once(app, message, ticket).await,
+        None => app.log(message).await,
+    }
+    .map(|()| Json(answer))
+    .map_err(|NotSafe| Refusal::not_safe())
+}
+
+/// Logs the first request of a key to the end even if its client goes away: what is in the log must be
+/// known to the index, or the client's next try would be logged again.
+async fn log_once(app: Arc<App>, message: Message, ticket: Ticket) -> Result<(), NotSafe> {
+    let logging = tokio::spawn(async move {
+        let arrival = message.arrival;
+        app.log(message).await?;
+        ticket.answered(arrival);
+        Ok(())
+    });
+    logging.await.unwrap_or(Err(NotSafe))
+}
+
+impl App {
+    async fn log(&self, message: Message) -> Result<(), NotSafe> {
+        let status = self.context.source_status();
+        status.messages_total.fetch_add(1, Ordering::Relaxed);
+        status.last_arrival.store(message.arrival.0, Ordering::Relaxed);
+        let logged = self.context.intake.submit(vec![message]).await?;
+        // A log that dropped its end will not answer any more: the same as a refusal.
+        logged.await.unwrap_or(Err(NotSafe))?;
+        status.acked_total.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn authorise(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        let Some(token) = &self.token else { return Ok(()) };
+        let presented = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let Some((scheme, presented)) = presented.and_then(|value| value.split_once(' ')) else {
+            return Err(Refusal::no_token());
+        };
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(Refusal::no_token());
+        }
+        if same_text(token, presented.trim()) { Ok(()) } else { Err(Refusal::wrong_token()) }
+    }
+
+    async fn read_body(&self, request: Request) -> Result<Bytes, Refusal> {
+        match timeout(BODY_MAX, Bytes::from_request(request, &())).await {
+            Ok(Ok(body)) => Ok(body),
+            Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+                Err(Refusal::too_large(self.max_body_bytes))
+            }
+            Ok(Err(_)) => Err(Refusal::body_unreadable()),
+            Err(_) => Err(Refusal::body_slow(BODY_MAX.as_secs())),
+        }
+    }
+}
+
+/// Compares in a time that depends on neither text: their MACs under one key, by the library's
+/// constant-time check.
+fn same_text(expected: &str, presented: &str) -> bool {
+    let mac = |text: &str| {
+        Hmac::<Sha256>::new_from_slice(b"eddy bearer token").map(|mac| mac.chain_update(text.as_bytes()))
+    };
+    match (mac(expected), mac(presented)) {
+        (Ok(expected), Ok(presented)) => presented.verify(&expected.finalize().into_bytes()).is_ok(),
+        _ => false,
+    }
+}
+
+fn check_content(headers: &HeaderMap) -> Result<(), Refusal> {
+    let text = |name| headers.get(name).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
+    let given = text(header::CONTENT_TYPE).unwrap_or_default();
+    let essence = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if essence != "application/json" && essence != "application/x-ndjson" {
+        return Err(Refusal::content_type(&given));
+    }
+    match text(header::CONTENT_ENCODING) {
+        Some(encoding) if !encoding.eq_ignore_ascii_case("identity") => {
+            Err(Refusal::content_encoding(&encoding))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<Box<str>>, Refusal> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    match value.to_str() {
+        Ok(key) if (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len()) => Ok(Some(key.into())),
+        _ => Err(Refusal::idempotency_key(IDEMPOTENCY_KEY_BYTES_MAX)),
+    }
+}

@@ -1,0 +1,347 @@
+//! MQTT 3.1.1, QoS 0 and 1: a persistent session whose PUBACKs follow the log.
+//!
+//! *Acks.* A PUBACK is sent in receive order, after the fsync of its batch. A new client and event loop
+//! are made for every connection, and an ack goes to the client whose connection received the message.
+//! When that connection is gone its event loop is dropped, and with it every ack it still held: no
+//! packet id of an earlier connection can be acknowledged on a later one. The broker redelivers; the
+//! windows drop duplicates. (Polling one event loop across reconnects would not do: it yields packets
+//! read before the error after the next CONNACK, and sends acks queued since.)
+//!
+//! *Back-pressure.* At most 65,535 QoS 1 packet ids can be unacknowledged, so a queue of more than that
+//! never blocks the poller, and keep-alive pings go out however slow the log is. QoS 0 knows no such
+//! bound: when the queue or its byte budget is full the socket is not read. TCP then holds the broker
+//! back, which queues or drops by its own limits; if that lasts longer than 1.5 keep-alives the broker
+//! closes the connection, and Eddy comes back once the log has caught up.
+
+mod acks;
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use rumqttc::{
+    AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, MqttOptions, Outgoing, Packet,
+    Publish, QoS, StateError, SubAck, SubscribeFilter, SubscribeReasonCode,
+};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::{Instant, timeout};
+
+use super::{Context, Ended, overdue};
+use crate::config::plan::MqttPlan;
+use crate::types::{Arrival, Message};
+use acks::{Acks, Received, Stopped};
+
+/// Messages received and not yet submitted. More than there are packet ids: see the module's text.
+const QUEUE_MESSAGES_MAX: usize = u16::MAX as usize + 1;
+/// Bytes received and not yet logged.
+const QUEUE_BYTES_MAX: usize = 64 << 20;
+/// What a message takes besides topic and payload, about.
+const MESSAGE_OVERHEAD_BYTES: usize = 128;
+/// Acks of every packet id, a subscription and a disconnect: a request always fits.
+const REQUESTS_MAX: usize = u16::MAX as usize + 16;
+/// The protocol's own limit. A lower one would make a large message a poison pill: the connection
+/// fails, the broker redelivers it, without end. Decoding dead-letters what is too large.
+const PACKET_BYTES_MAX: usize = 268_435_455;
+const BACKOFF_MIN: Duration = Duration::from_millis(100);
+const BACKOFF_MAX: Duration = Duration::from_secs(10);
+/// How long the broker may take to close the connection after our DISCONNECT.
+const GOODBYE_MAX: Duration = Duration::from_secs(2);
+
+/// Receives until told to stop; waits for a broker that is away, for as long as it takes.
+pub async fn run(plan: &MqttPlan, source: Arc<str>, context: Context) -> Ended {
+    let mut mqtt = Mqtt { plan, source, context, subscribed: false, connections: 0 };
+    let (mut backoff, mut told) = (BACKOFF_MIN, None);
+    let shutdown = mqtt.context.shutdown.clone();
+    while !shutdown.is_cancelled() {
+        let started = Instant::now();
+        let reason = tokio::select! {
+            ended = mqtt.session() => ended,
+            () = overdue(&shutdown) => {
+                tracing::warn!(source = &*mqtt.source, "the log did not answer in time; what was not acknowledged is redelivered");
+                break;
+            }
+        };
+        let Err(reason) = reason else { break };
+        if started.elapsed() >= BACKOFF_MAX {
+            (backoff, told) = (BACKOFF_MIN, None);
+        }
+        // Once an outage: attempts that fail for the same reason are not told again.
+        if told.as_ref() != Some(&reason) {
+            tracing::warn!(source = &*mqtt.source, reason, "nothing is received, trying again until it is");
+            told = Some(reason.clone());
+        }
+        mqtt.context.source_status().down(reason);
+        // Half to all of it, so that many clients do not come back at the same moment.
+        let jittered = backoff.mul_f64(rand::random_range(0.5..1.0));
+        backoff = (backoff * 2).min(BACKOFF_MAX);
+        let _ = timeout(jittered, shutdown.cancelled()).await;
+    }
+    mqtt.context.source_status().connected.store(false, Ordering::Relaxed);
+    Ended::Shutdown
+}
+
+struct Mqtt<'a> {
+    plan: &'a MqttPlan,
+    source: Arc<str>,
+    context: Context,
+    /// The broker has confirmed our filters for its present session.
+    subscribed: bool,
+    connections: u64,
+}
+
+impl Mqtt<'_> {
+    /// One connection, from CONNECT to its end. `Ok` after an orderly stop, else the reason with its
+    /// remedy. May be dropped at any await: nothing of it is used again.
+    async fn session(&mut self) -> Result<(), String> {
+        let (client, mut eventloop) = AsyncClient::new(self.options(), REQUESTS_MAX);
+        eventloop.network_options.set_tcp_nodelay(true);
+        let shutdown = self.context.shutdown.clone();
+        tokio::select! {
+            connected = self.connect(&client, &mut eventloop) => connected?,
+            () = shutdown.cancelled() => return Ok(()),
+        }
+        let intake = self.context.intake.clone();
+        let room = Semaphore::new(QUEUE_BYTES_MAX);
+        let (sender, queue) = mpsc::channel(QUEUE_MESSAGES_MAX);
+        let acks = Acks { intake: &intake, client: &client, room: &room, shutdown: &shutdown };
+        let mut receive = pin!(self.receive(&mut eventloop, sender, &room));
+        let mut log = pin!(acks.run(queue));
+        tokio::select! {
+            lost = &mut receive => {
+                // What was received goes into the log all the same: QoS 0 would not come again.
+                match log.await {
+                    Err(Stopped::NotSafe { qos0_lost }) if qos0_lost > 0 => Err(not_safe(qos0_lost)),
+                    _ => Err(lost),
+                }
+            }
+            logged = &mut log => match logged {
+                Ok(()) => {
+                    // The request channel is first in, first out: the DISCONNECT follows the last ack. The
+                    // broker closes; closing first with unread bytes could reset the connection under them.
+                    let _ = client.try_disconnect();
+                    let _ = timeout(GOODBYE_MAX, receive).await;
+                    Ok(())
+                }
+                Err(Stopped::NotSafe { qos0_lost }) => Err(not_safe(qos0_lost)),
+                Err(Stopped::AckOverflow) => Err("the broker reuses packet ids that are in flight; \
+                    update it, or lower its `max_inflight_messages`".to_owned()),
+            },
+        }
+    }
+
+    fn options(&self) -> MqttOptions {
+        let plan = self.plan;
+        // The library joins host and port with a colon.
+        let host = if plan.host.contains(':') && !plan.host.starts_with('[') {
+            format!("[{}]", plan.host)
+        } else {
+            plan.host.clone()
+        };
+        let mut options = MqttOptions::new(plan.client_id.clone(), host, plan.port);
+        // Both setters panic on what the protocol does not know; a config that got here anyway is mended.
+        if !plan.client_id.is_empty() {
+            options.set_clean_session(false);
+        }
+        options.set_keep_alive(plan.keep_alive.max(Duration::from_secs(1)));
+        options.set_manual_acks(true).set_max_packet_size(PACKET_BYTES_MAX, PACKET_BYTES_MAX);
+        if let Some(username) = &plan.username {
+            options.set_credentials(username.clone(), plan.password.clone().unwrap_or_default());
+        }
+        options
+    }
+
+    /// Connects and, unless the broker's session still holds our confirmed filters, subscribes. Not at
+    /// every reconnect: each SUBSCRIBE brings all retained messages again.
+    async fn connect(&mut self, client: &AsyncClient, eventloop: &mut EventLoop) -> Result<(), String> {
+        let event = eventloop.poll().await.map_err(|e| self.explain(&e))?;
+        let Event::Incoming(Packet::ConnAck(connack)) = event else {
+            return Err(
+                "the broker did not answer CONNECT with CONNACK; check that it speaks MQTT 3.1.1".into()
+            );
+        };
+        self.subscribed &= connack.session_present;
+        if self.subscribed {
+            self.up();
+        } else {
+            let qos = if self.plan.qos == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce };
+            let filters = self.plan.topics.iter().map(|topic| SubscribeFilter::new(topic.clone(), qos));
+            client.try_subscribe_many(filters).map_err(|_| {
+                format!("{:?} is not a list of topic filters; correct `topics`", self.plan.topics)
+            })?;
+        }
+        self.connections += 1;
+        if self.connections > 1 {
+            self.context.source_status().reconnects_total.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn up(&self) {
+        self.context.source_status().up();
+        tracing::info!(source = &*self.source, host = self.plan.host, port = self.plan.port, "receiving");
+    }
+
+    /// Polls the connection until it ends and says why. Never cancelled while the connection is used.
+    async fn receive(
+        &mut self,
+        eventloop: &mut EventLoop,
+        queue: mpsc::Sender<Received>,
+        room: &Semaphore,
+    ) -> String {
+        let clock = self.context.intake.clock;
+        let mut arrival = Arrival(clock.now_ns());
+        loop {
+            // The library reads packets in bursts: one clock reading serves a burst.
+            let burst_begins = eventloop.state.events.is_empty();
+            let event = match eventloop.poll().await {
+                Ok(event) => event,
+                Err(error) => {
+                    self.salvage(eventloop, arrival, &queue, room).await;
+                    return self.explain(&error);
+                }
+            };
+            if burst_begins {
+                arrival = Arrival(clock.now_ns());
+            }
+            match event {
+                Event::Incoming(Packet::Publish(publish)) => self.take(publish, arrival, &queue, room).await,
+                Event::Incoming(Packet::SubAck(suback)) => {
+                    if let Err(refused) = self.confirm(&suback) {
+                        return refused;
+                    }
+                }
+                Event::Outgoing(Outgoing::PubAck(_)) => {
+                    self.context.source_status().acked_total.fetch_add(1, Ordering::Relaxed);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Packets of the burst in which the connection broke. QoS 1 comes again; QoS 0 would not.
+    async fn salvage(
+        &self,
+        eventloop: &mut EventLoop,
+        arrival: Arrival,
+        queue: &mpsc::Sender<Received>,
+        room: &Semaphore,
+    ) {
+        while let Some(event) = eventloop.state.events.pop_front() {
+            if let Event::Incoming(Packet::Publish(publish)) = event
+                && publish.qos == QoS::AtMostOnce
+            {
+                self.take(publish, arrival, queue, room).await;
+            }
+        }
+    }
+
+    /// Queues a message, waiting while the queue is full. During a stop it is left to the broker.
+    async fn take(
+        &self,
+        publish: Publish,
+        arrival: Arrival,
+        queue: &mpsc::Sender<Received>,
+        room: &Semaphore,
+    ) {
+        let bytes = publish.payload.len() + publish.topic.len() + MESSAGE_OVERHEAD_BYTES;
+        let permits = bytes.min(QUEUE_BYTES_MAX) as u32;
+        match room.acquire_many(permits).await {
+            Ok(held) => held.forget(),
+            Err(_stopping) => return,
+        }
+        let status = self.context.source_status();
+        let dropped = publish.retain && !self.plan.retained;
+        let message = (!dropped).then(|| Message {
+            source: self.source.clone(),
+            topic: publish.topic.into_boxed_str(),
+            payload: publish.payload,
+            arrival,
+            idempotency_key: None,
+        });
+        if queue.send(Received { pkid: publish.pkid, message, room: permits }).await.is_err() {
+            return;
+        }
+        if dropped {
+            status.retained_dropped_total.fetch_add(1, Ordering::Relaxed);
+        } else {
+            status.messages_total.fetch_add(1, Ordering::Relaxed);
+            status.last_arrival.store(arrival.0, Ordering::Relaxed);
+        }
+    }
+
+    /// Reads the broker's answer to our filters. An error when it granted none of them.
+    fn confirm(&mut self, suback: &SubAck) -> Result<(), String> {
+        let granted = |code: &SubscribeReasonCode| matches!(code, SubscribeReasonCode::Success(_));
+        let answers = self.plan.topics.iter().zip(&suback.return_codes);
+        let refused: Vec<&str> =
+            answers.clone().filter(|(_, code)| !granted(code)).map(|(topic, _)| topic.as_str()).collect();
+        let text = format!(
+            "the broker refused to subscribe {}; allow client {:?} to read it in the broker's access list, \
+             or correct `topics`",
+            refused.join(", "),
+            self.plan.client_id
+        );
+        if !suback.return_codes.iter().any(granted) {
+            return Err(text);
+        }
+        self.subscribed = refused.is_empty();
+        self.up();
+        let status = self.context.source_status();
+        if !refused.is_empty() {
+            tracing::error!(source = &*self.source, "{text}");
+            *status.last_error.lock().unwrap_or_else(|e| e.into_inner()) = Some(text);
+        }
+        for (topic, code) in answers {
+            if self.plan.qos == 1 && *code == SubscribeReasonCode::Success(QoS::AtMostOnce) {
+                tracing::warn!(
+                    source = &*self.source,
+                    topic,
+                    "the broker grants only QoS 0: messages sent while eddy is away are lost; raise the broker's maximum QoS"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// What went wrong and what to do.
+    fn explain(&self, error: &ConnectionError) -> String {
+        let broker = format!("{}:{}", self.plan.host, self.plan.port);
+        match error {
+            ConnectionError::Io(e) => {
+                format!(
+                    "cannot reach the broker at {broker} ({e}); start it, or correct the source's address"
+                )
+            }
+            ConnectionError::NetworkTimeout | ConnectionError::FlushTimeout => {
+                format!("the broker at {broker} does not answer; check the network and the broker")
+            }
+            ConnectionError::ConnectionRefused(
+                ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized,
+            ) => format!("the broker at {broker} refused the login; correct `username` and `password`"),
+            ConnectionError::ConnectionRefused(ConnectReturnCode::BadClientId) => {
+                format!(
+                    "the broker at {broker} refused client id {:?}; choose another `client_id`",
+                    self.plan.client_id
+                )
+            }
+            ConnectionError::ConnectionRefused(code) => {
+                format!("the broker at {broker} refused the connection ({code:?}); see the broker's log")
+            }
+            ConnectionError::MqttState(StateError::ConnectionAborted) => format!(
+                "the broker at {broker} closed the connection; if it goes on, look for a second client with \
+                 client id {:?}",
+                self.plan.client_id
+            ),
+            other => format!("the connection to {broker} failed ({other}); see the broker's log"),
+        }
+    }
+}
+
+fn not_safe(qos0_lost: usize) -> String {
+    let lost = match qos0_lost {
+        0 => String::new(),
+        n => format!(" ({n} QoS 0 messages are lost; publish with QoS 1 to have them kept)"),
+    };
+    format!("{}{lost}", crate::stage::NotSafe)
+}

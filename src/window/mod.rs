@@ -1,0 +1,9 @@
+//! Event-time windows per key on a grid, with missing cells.
+//!
+//! Nothing here depends on the order of arrival within the allowed lateness: rows wait in [`pending`]
+//! until the watermark has passed their cell, are then sorted, freed of duplicates and folded into the
+//! key's [`grid`] ring; windows close in order of their end, keys in order of their hash.
+
+pub mod grid;
+pub mod keys;
+pub mod pending;

@@ -1,0 +1,159 @@
+//! Rows whose cell the watermark has not passed yet, a bucket a grid cell.
+//!
+//! A bucket is filled in order of arrival and sorted once when it is released, so what comes out is a
+//! function of the set of rows alone. Redelivered rows are neighbours then and are dropped. The
+//! identities of released rows are kept for one more lateness, to tell a redelivery from a late event.
+
+use std::cmp::Ordering;
+use std::collections::VecDeque;
+
+use crate::types::{Position, RecordRef};
+use crate::window::keys::{KeyIndex, Keys};
+
+/// A pending row; its values stand in the bucket's `values` from `values_start`.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    pub key: KeyIndex,
+    values_start: u32,
+    key_hash: u64,
+    time: i64,
+    content_hash: u64,
+    /// Arrival of the row, ns; with duplicates that of the first one in log order.
+    pub arrival: i64,
+    pub position: Position,
+}
+
+#[derive(Default)]
+struct Bucket {
+    entries: Vec<Entry>,
+    values: Vec<f32>,
+}
+
+type Identity = (u64, i64, u64);
+
+/// How a row was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    Pending,
+    /// Its cell was already final, and the same row is part of it.
+    Duplicate,
+    /// Its cell was already final.
+    Late,
+}
+
+pub struct Pending {
+    buckets: Vec<Bucket>,
+    /// Identities of released rows, sorted, newest cell last; as many cells as `buckets`.
+    released: VecDeque<(i64, Vec<Identity>)>,
+    spare: Vec<Vec<Identity>>,
+    rows: usize,
+}
+
+impl Pending {
+    /// `cells`: how many grid cells may be pending at once (lateness / grid + 2).
+    pub fn new(cells: usize) -> Self {
+        Pending {
+            buckets: (0..cells).map(|_| Bucket::default()).collect(),
+            released: VecDeque::new(),
+            spare: Vec::new(),
+            rows: 0,
+        }
+    }
+
+    /// Rows waiting, duplicates included.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub fn push(&mut self, cell: i64, key: KeyIndex, record: &RecordRef<'_>) {
+        let bucket = self.bucket(cell);
+        bucket.entries.push(Entry {
+            key,
+            values_start: bucket.values.len() as u32,
+            key_hash: record.key_hash,
+            time: record.time.0,
+            content_hash: record.content_hash,
+            arrival: record.arrival.0,
+            position: record.position,
+        });
+        bucket.values.extend_from_slice(record.values);
+        self.rows += 1;
+    }
+
+    /// What to call a row whose cell is already final.
+    pub fn after_release(&self, cell: i64, record: &RecordRef<'_>) -> Taken {
+        let wanted = (record.key_hash, record.time.0, record.content_hash);
+        let known = self.released.iter().find(|(c, _)| *c == cell);
+        match known.map(|(_, ids)| ids.binary_search(&wanted)) {
+            Some(Ok(_)) => Taken::Duplicate,
+            _ => Taken::Late,
+        }
+    }
+
+    /// Releases a cell: hands each distinct row, in canonical order, to `fold`. Returns how many
+    /// duplicates were dropped.
+    pub fn release(&mut self, cell: i64, keys: &Keys, mut fold: impl FnMut(&Entry, &[f32])) -> u64 {
+        let slot = self.slot(cell);
+        let columns = self.buckets[slot].width();
+        let bucket = &mut self.buckets[slot];
+        if bucket.entries.is_empty() {
+            return 0;
+        }
+        bucket.entries.sort_unstable_by(|a, b| compare(keys, a, b));
+        let mut identities = self.spare.pop().unwrap_or_default();
+        let mut duplicates = 0;
+        let mut last: Option<(KeyIndex, i64, u64)> = None;
+        for entry in &bucket.entries {
+            let identity = (entry.key, entry.time, entry.content_hash);
+            if last == Some(identity) {
+                duplicates += 1;
+                continue;
+            }
+            last = Some(identity);
+            identities.push((entry.key_hash, entry.time, entry.content_hash));
+            fold(entry, &bucket.values[entry.values_start as usize..][..columns]);
+        }
+        self.rows -= bucket.entries.len();
+        bucket.entries.clear();
+        bucket.values.clear();
+        self.remember(cell, identities);
+        duplicates
+    }
+
+    fn remember(&mut self, cell: i64, identities: Vec<Identity>) {
+        let horizon = self.buckets.len() as i64;
+        self.released.push_back((cell, identities));
+        while let Some((oldest, _)) = self.released.front() {
+            if *oldest > cell - horizon {
+                break;
+            }
+            if let Some((_, mut ids)) = self.released.pop_front() {
+                ids.clear();
+                self.spare.push(ids);
+            }
+        }
+    }
+
+    fn slot(&self, cell: i64) -> usize {
+        cell.rem_euclid(self.buckets.len() as i64) as usize
+    }
+
+    fn bucket(&mut self, cell: i64) -> &mut Bucket {
+        let slot = self.slot(cell);
+        &mut self.buckets[slot]
+    }
+}
+
+impl Bucket {
+    fn width(&self) -> usize {
+        self.values.len().checked_div(self.entries.len()).unwrap_or(0)
+    }
+}
+
+/// Key, time, content, then log order (so that the first of equal rows is the one kept).
+fn compare(keys: &Keys, a: &Entry, b: &Entry) -> Ordering {
+    a.key_hash
+        .cmp(&b.key_hash)
+        .then_with(|| keys.compare(a.key, b.key))
+        .then_with(|| (a.time, a.content_hash, a.position, a.values_start).cmp(&(b.time, b.content_hash, b.position, b.values_start)))
+}

@@ -1,0 +1,142 @@
+//! Good configs, and the plan they become.
+
+use std::time::Duration;
+
+use eddy::config::parse;
+use eddy::config::plan::{FieldPath, Layout, ModelPlan, SinkKind, SourceKind, StreamPlan, WindowPlan};
+use insta::assert_snapshot;
+
+use super::{GOOD, KEY, env, good_but, plan_with};
+
+fn stream(text: &str) -> StreamPlan {
+    plan_with(text, &[]).streams.remove(0)
+}
+
+#[test]
+fn a_good_config_becomes_this_plan() {
+    let plan = plan_with(GOOD, &[]);
+    let SourceKind::Mqtt(mqtt) = &plan.sources[0].kind else { panic!("{plan:?}") };
+    assert_eq!((mqtt.host.as_str(), mqtt.port, mqtt.qos, mqtt.retained), ("127.0.0.1", 1883, 1, false));
+    assert_eq!((mqtt.client_id.as_str(), mqtt.keep_alive), ("eddy-eddy-plant", Duration::from_secs(30)));
+    let SinkKind::Webhook(webhook) = &plan.sinks[0].kind else { panic!("{plan:?}") };
+    assert_eq!(webhook.secret, [(0..24).collect::<Vec<u8>>()]);
+    assert_eq!(webhook.timeout, Duration::from_secs(15));
+    let stream = &plan.streams[0];
+    assert_eq!(
+        (stream.key.clone(), stream.layout.clone()),
+        (FieldPath::Topic(4), Layout::Wide { points: None })
+    );
+    let names: Vec<_> = stream.columns.iter().map(|c| (c.name.as_str(), c.unit.as_deref())).collect();
+    assert_eq!(names, [("temperature", None), ("vibration", Some("mm/s"))]);
+    let seconds = Duration::from_secs;
+    let window = WindowPlan { size: seconds(64), every: seconds(1), grid: seconds(1), lateness: seconds(10) };
+    assert_eq!(stream.window, window);
+    assert_eq!((stream.p_value, stream.max_future), (1e-4, Some(seconds(600))));
+    assert_eq!(stream.model, ModelPlan::Fit { warmup: seconds(600) });
+    assert_eq!((plan.deployment.as_str(), plan.durable.segment_bytes), ("eddy", 64_000_000));
+    assert!(plan.dashboard.enabled && (1..=64).contains(&plan.shards));
+}
+
+#[test]
+fn long_layout() {
+    let text = good_but(
+        "key = \"topic.4\"",
+        "key = \"topic.4\"\ncolumn = \"$.meta.name\"\nvalue = \"payload\"\npoints = \"p.q\"",
+    )
+    .replace("{ path = \"vib.rms\", unit", "{ unit")
+    .replace("columns.temperature = \"temp\"", "columns.temperature = \"T.PV\"");
+    let stream = stream(&text);
+    let path = |steps: &[&str]| steps.iter().map(|s| s.to_string()).collect::<Vec<_>>();
+    let layout = Layout::Long {
+        column: FieldPath::Root(path(&["meta", "name"])),
+        value: FieldPath::Json(vec![]),
+        points: Some(FieldPath::Json(path(&["p", "q"]))),
+    };
+    assert_eq!(stream.layout, layout);
+    assert_eq!(stream.columns[0].path, FieldPath::Json(path(&["T.PV"])));
+    assert_eq!(stream.columns[1].path, FieldPath::Json(path(&["vibration"])));
+}
+
+#[test]
+fn order_in_the_file_does_not_matter() {
+    let (a, b) = ("[source.a]\ntype = \"http\"\nlisten = \"127.0.0.1:1\"\n", "[source.b]\ntype = \"http\"\n");
+    let rest = good_but("from = \"plant\"", "from = [\"plant\", \"a\", \"b\"]").replace("topic.4", "id");
+    let one = plan_with(&format!("shards = 1\n{a}{b}{rest}"), &[]);
+    let other = plan_with(&format!("shards = 1\n{rest}{b}{a}"), &[]);
+    assert_eq!(format!("{one:?}"), format!("{other:?}"));
+    assert_eq!(one.sources.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(), ["a", "b", "plant"]);
+}
+
+#[test]
+fn environment_overrides_the_file() {
+    let variables = [
+        ("EDDY__SOURCE__PLANT__URL", "mqtt://broker:1884"),
+        ("eddy__source__plant__username", "007"),
+        ("EDDY__SOURCE__PLANT__PASSWORD", "1234"),
+        ("EDDY__SOURCE__PLANT__QOS", "0"),
+        ("EDDY__SOURCE__PLANT__TOPICS", "[\"a/b/c/d\", \"a/+/c/d\"]"),
+        ("EDDY__STREAM__PUMPS__WINDOW__SIZE", "32s"),
+        ("EDDY__SINK__ON_CALL__SECRET", "env:KEY"),
+        ("EDDY__DASHBOARD__ENABLED", "false"),
+        ("EDDY__DEPLOYMENT", "north"),
+        ("KEY", KEY),
+    ];
+    let plan = plan_with(GOOD, &variables);
+    let SourceKind::Mqtt(mqtt) = &plan.sources[0].kind else { panic!("{plan:?}") };
+    assert_eq!((mqtt.host.as_str(), mqtt.port, mqtt.qos, mqtt.topics.len()), ("broker", 1884, 0, 2));
+    assert_eq!((mqtt.username.as_deref(), mqtt.password.as_deref()), (Some("007"), Some("1234")));
+    assert_eq!(mqtt.client_id, "eddy-north-plant");
+    assert_eq!(plan.streams[0].window.size, Duration::from_secs(32));
+    assert!(!plan.dashboard.enabled);
+}
+
+#[test]
+fn a_dash_in_a_name_is_an_underscore_in_a_variable() {
+    let text = good_but("[sink.on_call]", "[sink.on-call]");
+    let plan = plan_with(&text, &[("EDDY__SINK__ON_CALL__TIMEOUT", "20s")]);
+    let SinkKind::Webhook(webhook) = &plan.sinks[0].kind else { panic!("{plan:?}") };
+    assert_eq!(webhook.timeout, Duration::from_secs(20));
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let text = good_but("qos = 1", "username = \"u\"\npassword = \"hunter2\"")
+        .replace("[stream.pumps]", "[source.web]\ntype = \"http\"\ntoken = \"t0ken\"\n\n[stream.pumps]")
+        .replace("from = \"plant\"", "from = [\"plant\", \"web\"]")
+        .replace("topic.4", "id")
+        .replace("example.com/hook", "example.com/hook/p4th");
+    let plan = plan_with(&text, &[]);
+    let shown = format!("{plan:?}{plan:#?}{}", eddy::cli::check::summary(&plan));
+    for secret in ["hunter2", "t0ken", "p4th", "22, 23", "GBUW"] {
+        assert!(!shown.contains(secret), "{secret} in {shown}");
+    }
+    assert!(shown.contains("[redacted]"));
+}
+
+#[test]
+fn every_example_is_good() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/configs");
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).expect("configs/ is part of the package") {
+        let path = entry.expect("configs/ can be listed").path();
+        let text = std::fs::read_to_string(&path).expect("an example can be read");
+        let plan = parse(&text, &path.display().to_string(), &env(&[("ON_CALL_SECRET", KEY)]));
+        assert!(plan.is_ok(), "{}", plan.unwrap_err());
+        count += 1;
+    }
+    assert!(count >= 4, "{count} examples");
+}
+
+#[test]
+fn summary_of_an_example() {
+    let text = include_str!("../../configs/plant-mqtt.toml");
+    let plan = plan_with(text, &[("ON_CALL_SECRET", KEY), ("EDDY__SHARDS", "2")]);
+    assert_snapshot!(eddy::cli::check::summary(&plan), @"
+    source     plant        mqtt 127.0.0.1:1883, QoS 1, topics plant/+/pump/+/telemetry
+    stream     pumps        from plant, 4 column(s) (wide), window 64s every 1s on a grid of 1s, lateness 10s, fit on the first 10m, p < 0.0001
+    sink       on_call      webhook to alerts.example.com, signed
+    dashboard               http://127.0.0.1:8080
+    durable                 eddy-data, segments of 64MB
+    engine     north-plant  2 shard(s)
+    ");
+}

@@ -1,0 +1,292 @@
+//! The engine is a pure step: what it decides depends on the rows of a partition alone.
+
+mod plant;
+
+use std::collections::BTreeMap;
+
+use eddy::backend::{CpuBackend, Scores};
+use eddy::engine::{Engine, Env, Outputs};
+use eddy::judge::calibrate::Calibrator;
+use eddy::model::ScalerPrior;
+use eddy::ring::Slot;
+use eddy::types::{Decision, PartitionId, Point, StreamId};
+use plant::{Row, SECOND_NS, START_NS, rows};
+use proptest::prelude::*;
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+#[derive(Debug, Default, PartialEq)]
+struct Outcome {
+    decisions: Vec<String>,
+    /// Partition to (windows, events, duplicates, late, digest over all verdicts).
+    digests: BTreeMap<u8, (u64, u64, u64, u64, u64)>,
+}
+
+/// Runs rows through `shards` engines, `batch` rows a slot, and ends the input.
+fn run(rows: &[Row], batch: usize, shards: usize) -> Outcome {
+    let plan = plant::plan(shards);
+    let mut engines: Vec<Engine> = (0..shards).map(|_| plant::engine(&plan)).collect();
+    let mut outcome = Outcome::default();
+    let mut out = Outputs::default();
+    let mut decisions: Vec<Decision> = Vec::new();
+    for (b, chunk) in rows.chunks(batch).enumerate() {
+        let mut slots: Vec<Slot> = (0..shards).map(|_| Slot::default()).collect();
+        for (i, row) in chunk.iter().enumerate() {
+            let record = row.record((b * batch + i) as u64);
+            slots[PartitionId::of(record.key_hash).shard(shards)].push(record);
+        }
+        for (engine, slot) in engines.iter_mut().zip(&slots) {
+            engine.step(slot, &Env::SIMULATED, &mut out);
+        }
+    }
+    for engine in &mut engines {
+        engine.end_of_input(StreamId(0), &Env::SIMULATED, &mut out);
+        engine.changed(|_, partition, c| {
+            outcome.digests.insert(partition.0, (c.windows, c.events, c.duplicates, c.late, c.digest));
+        });
+    }
+    decisions.extend(out.raised.into_iter().map(|r| r.decision));
+    // Partitions run side by side; inside one the order is fixed, and the sort keeps it.
+    decisions.sort_by(|a, b| (PartitionId::of(hash(a)).0).cmp(&PartitionId::of(hash(b)).0));
+    outcome.decisions = decisions.iter().map(|d| serde_json::to_string(d).unwrap()).collect();
+    outcome
+}
+
+fn hash(decision: &Decision) -> u64 {
+    eddy::types::key_hash(decision.key.as_bytes())
+}
+
+/// Shuffles without moving any row by more than `bound_ns` of event time.
+fn shuffled(rows: &[Row], bound_ns: i64, seed: u64) -> Vec<Row> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut keyed: Vec<(i64, Row)> =
+        rows.iter().map(|row| (row.time_ns + rng.random_range(0..bound_ns), row.clone())).collect();
+    keyed.sort_by_key(|(at, _)| *at);
+    keyed.into_iter().map(|(_, row)| row).collect()
+}
+
+#[test]
+fn batches_shards_and_order_within_the_lateness_change_nothing() {
+    let rows = rows(40, 400, 3, 120..200);
+    let reference = run(&rows, 1, 1);
+    assert!(reference.decisions.len() >= 2, "{:?}", reference.decisions);
+    assert!(reference.digests.values().map(|d| d.0).sum::<u64>() > 5000);
+    for batch in [1, 7, 4096] {
+        for shards in [1, 2] {
+            assert_eq!(run(&rows, batch, shards), reference, "batch {batch}, {shards} shards");
+            for seed in plant::seeds(5) {
+                let shuffled = shuffled(&rows, 8 * SECOND_NS, seed);
+                let outcome = run(&shuffled, batch, shards);
+                assert_eq!(outcome, reference, "batch {batch}, {shards} shards, EDDY_SEED={seed}");
+            }
+        }
+    }
+}
+
+#[test]
+fn redelivered_rows_are_one_event() {
+    let rows = rows(5, 200, 4, 100..150);
+    let mut reference = run(&rows, 64, 1);
+    let mut doubled = rows.clone();
+    // Redelivered at once, within the lateness, and just after their cell became final.
+    doubled.extend(rows.iter().filter(|r| r.time_ns % 3 == 0).cloned());
+    doubled.sort_by_key(|r| r.time_ns);
+    let mut again = Vec::new();
+    for (i, row) in doubled.iter().enumerate() {
+        again.push(row.clone());
+        if i % 11 == 0 && i > 50 {
+            again.push(doubled[i - 50].clone());
+        }
+    }
+    let mut outcome = run(&again, 64, 1);
+    let duplicates: u64 = outcome.digests.values().map(|d| d.2).sum();
+    assert_eq!(duplicates as usize, again.len() - rows.len());
+    for digests in [&mut outcome.digests, &mut reference.digests] {
+        digests.values_mut().for_each(|d| d.2 = 0);
+    }
+    assert_eq!(outcome, reference);
+}
+
+#[test]
+fn truncating_a_series_changes_no_earlier_score() {
+    let rows = rows(6, 300, 5, 100..200);
+    let whole = points(&rows);
+    for cut in [250, 600, 601, 1300, 1799] {
+        let truncated = points(&rows[..cut]);
+        assert!(!truncated.is_empty());
+        for (key, series) in &truncated {
+            assert_eq!(series, &whole[key][..series.len()], "cut at row {cut}, key {key}");
+        }
+    }
+}
+
+/// (window end, p-value bits, expected bits) of each key's final windows.
+fn points(rows: &[Row]) -> BTreeMap<String, Vec<(i64, u64, Vec<u32>)>> {
+    let mut series: BTreeMap<String, Vec<_>> = BTreeMap::new();
+    for point in step_all(rows) {
+        let key = String::from_utf8_lossy(&point.key).into_owned();
+        let expected = point.expected.iter().map(|e| e.to_bits()).collect();
+        series.entry(key).or_default().push((point.time.0, point.p_value.to_bits(), expected));
+    }
+    series
+}
+
+fn step_all(rows: &[Row]) -> Vec<Point> {
+    let mut engine = plant::engine(&plant::plan(1));
+    let env = Env { now: &|| 0, meets: &|_, _| {}, follows: &|_, _| true, follows_version: 1 };
+    let mut slot = Slot::default();
+    rows.iter().enumerate().for_each(|(i, row)| slot.push(row.record(i as u64)));
+    let mut out = Outputs::default();
+    engine.step(&slot, &env, &mut out);
+    out.points
+}
+
+#[test]
+fn a_dropped_column_never_gives_a_confident_verdict() {
+    for column in 0..4 {
+        let mut rows = rows(3, 400, 6, 0..0);
+        for row in rows.iter_mut().filter(|r| r.time_ns >= START_NS + 150 * SECOND_NS) {
+            row.values[column] = f32::NAN;
+        }
+        let gone_for = |p: &Point| (p.time.0 - START_NS) / SECOND_NS - 150;
+        let points = step_all(&rows);
+        let sure_before = points.iter().filter(|p| gone_for(p) < 0 && p.confident).count();
+        assert!(sure_before > 100);
+        let late = points.iter().filter(|p| gone_for(p) > 9);
+        assert!(late.clone().count() > 100);
+        assert!(late.clone().all(|p| !p.confident), "column {column} is gone and a verdict is sure");
+        assert!(run(&rows, 100, 1).decisions.is_empty(), "column {column}: missing data is no anomaly");
+    }
+}
+
+/// A model may hold keys it has never met: they are judged only when their own scale is known.
+#[test]
+fn a_new_key_is_not_judged_before_it_has_a_window_of_its_own() {
+    let mut rows = rows(2, 300, 8, 0..0);
+    rows.iter_mut().for_each(|r| r.key = format!("new-{}", r.key));
+    let points = step_all(&rows);
+    let first_sure = points.iter().filter(|p| p.confident).map(|p| p.time.0).min().expect("warm at last");
+    assert!(first_sure >= START_NS + 60 * SECOND_NS, "sure {} s in", (first_sure - START_NS) / SECOND_NS);
+}
+
+/// The plainest reading of the rules: all rows sorted, cells averaged, windows cut, scored one by one.
+fn oracle(rows: &[Row]) -> BTreeMap<(String, i64), u64> {
+    let model = plant::model();
+    let calibrator = Calibrator::new(&model.reference_surprise);
+    let mut cells: BTreeMap<(String, i64), Vec<&Row>> = BTreeMap::new();
+    for row in rows {
+        cells.entry((row.key.clone(), row.time_ns.div_euclid(SECOND_NS))).or_default().push(row);
+    }
+    let mut verdicts = BTreeMap::new();
+    let (mut backend, mut scores) = (CpuBackend::new(), Scores::default());
+    let newest = rows.iter().map(|r| r.time_ns.div_euclid(SECOND_NS)).max().unwrap_or(0);
+    let keys: std::collections::BTreeSet<&String> = rows.iter().map(|r| &r.key).collect();
+    for key in keys {
+        for end in (newest - 80..=newest + 1).filter(|end| end % 2 == 0) {
+            let window: Vec<Option<[f32; 4]>> =
+                (end - 16..end).map(|c| cells.get(&(key.clone(), c)).map(|rows| mean(rows))).collect();
+            if window.iter().all(Option::is_none) {
+                continue;
+            }
+            let z: Vec<f32> = window.iter().flat_map(|cell| standardised(&model.prior, key, *cell)).collect();
+            backend.score(&model, &z, &mut scores);
+            verdicts.insert((key.clone(), end * SECOND_NS), calibrator.p_value(scores.surprise[0]).to_bits());
+        }
+    }
+    verdicts
+}
+
+fn mean(rows: &[&Row]) -> [f32; 4] {
+    let mut distinct: Vec<&&Row> = rows.iter().collect();
+    let identity = |r: &Row| (r.time_ns, r.record(0).content_hash);
+    distinct.sort_by_key(|r| identity(r));
+    distinct.dedup_by_key(|r| identity(r));
+    std::array::from_fn(|c| {
+        let seen: Vec<f64> = distinct.iter().map(|r| f64::from(r.values[c])).filter(|v| !v.is_nan()).collect();
+        if seen.is_empty() { f32::NAN } else { (seen.iter().sum::<f64>() / seen.len() as f64) as f32 }
+    })
+}
+
+fn standardised(prior: &ScalerPrior, key: &str, cell: Option<[f32; 4]>) -> [f32; 4] {
+    let known = &prior.keys[key.as_bytes()];
+    std::array::from_fn(|c| {
+        let variance = known.sd[c].powi(2);
+        let (mean, sd) = prior.posterior(c, known.count[c], known.mean[c], variance);
+        let x = cell.map_or(f32::NAN, |cell| cell[c]);
+        ((x - mean as f32) / sd as f32).clamp(-20.0, 20.0)
+    })
+}
+
+fn cases(n: u32) -> ProptestConfig {
+    let cases = std::env::var("EDDY_CASES").ok().and_then(|v| v.parse().ok()).unwrap_or(n);
+    ProptestConfig { cases, ..ProptestConfig::default() }
+}
+
+proptest! {
+    #![proptest_config(cases(200))]
+
+    /// Gaps, several rows a cell, missing columns, duplicates and disorder, against the oracle.
+    /// All inside one epoch, so that nothing adaptive moves.
+    #[test]
+    fn windows_equal_the_naive_oracle(seed in any::<u64>(), keep in 20u32..100, disorder in 1i64..8) {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut rows = rows(4, 59, seed, 0..0);
+        rows.retain(|_| rng.random_range(0..100) < keep);
+        prop_assume!(!rows.is_empty());
+        for i in 0..rows.len() {
+            if rng.random_range(0..10) == 0 {
+                rows[i].values[rng.random_range(0..4)] = f32::NAN;
+            }
+            if rng.random_range(0..5) == 0 {
+                let mut more = rows[i].clone();
+                more.time_ns += rng.random_range(0..2) * 1_000_000;
+                more.values[0] += rng.random_range(0..2) as f32;
+                rows.push(more);
+            }
+        }
+        let arrived = shuffled(&rows, disorder * SECOND_NS, seed);
+        let plan = plant::plan(1);
+        let mut engine = plant::engine(&plan);
+        let env = Env { now: &|| 0, meets: &|_, _| {}, follows: &|_, _| true, follows_version: 1 };
+        let mut slot = Slot::default();
+        arrived.iter().enumerate().for_each(|(i, row)| slot.push(row.record(i as u64)));
+        let mut out = Outputs::default();
+        engine.step(&slot, &env, &mut out);
+        prop_assert!(out.late.is_empty());
+        engine.end_of_input(StreamId(0), &env, &mut out);
+        let expected = oracle(&rows);
+        for point in &out.points {
+            let key = (String::from_utf8_lossy(&point.key).into_owned(), point.time.0);
+            prop_assert_eq!(Some(&point.p_value.to_bits()), expected.get(&key), "{:?}", key);
+        }
+        // Every window up to the newest row of its partition was judged, none twice.
+        let mut judged: Vec<_> = out.points.iter().map(|p| (p.key.clone(), p.time.0)).collect();
+        judged.sort();
+        let all = judged.len();
+        judged.dedup();
+        prop_assert_eq!(judged.len(), all);
+        for ((key, end), _) in &expected {
+            let newest = rows.iter().filter(|r| r.key == *key).map(|r| r.time_ns).max().unwrap_or(0);
+            let due = *end <= newest.div_euclid(SECOND_NS) * SECOND_NS + SECOND_NS;
+            let found = judged.iter().any(|(k, e)| **k == *key.as_bytes() && e == end);
+            prop_assert!(found || !due, "window of {} ending {} is missing", key, end);
+        }
+    }
+
+    /// Rows beyond the lateness are counted and handed out, whatever else happens.
+    #[test]
+    fn nothing_vanishes(seed in any::<u64>(), disorder in 1i64..40) {
+        let mut rows = rows(4, 120, seed, 0..0);
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rows = shuffled(&rows, disorder * SECOND_NS, seed);
+        let again: Vec<Row> = rows.iter().filter(|_| rng.random_range(0..8) == 0).cloned().collect();
+        rows.extend(again);
+        if disorder > 30 {
+            rows.shuffle(&mut rng);
+        }
+        let outcome = run(&rows, 50, 1);
+        let accounted: u64 = outcome.digests.values().map(|d| d.1 + d.2 + d.3).sum();
+        prop_assert_eq!(accounted, rows.len() as u64);
+    }
+}

@@ -1,0 +1,474 @@
+//! The model against independent mathematics and against a plant with a known cause.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use eddy::backend::{CpuBackend, Explanation, Scores};
+use eddy::model::energy::{Energies, Expected, Prepared};
+use eddy::model::ppca::reference_log_likelihood;
+use eddy::model::{Description, FitError, KeyScale, MIN_ROWS, Model, ModelError, Ppca, ScalerPrior};
+use faer::{Mat, Side};
+use ndarray::{Array2, ArrayView2, s};
+use proptest::prelude::*;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+const CELLS: usize = 30;
+const COLUMNS: usize = 4;
+const D: usize = CELLS * COLUMNS;
+/// How strongly each column follows the load, and its noise sd.
+const LOADING: [f64; COLUMNS] = [0.9, -0.8, 0.85, 0.95];
+const NOISE: [f64; COLUMNS] = [0.2, 0.4, 0.3, 0.15];
+
+fn normal(rng: &mut ChaCha8Rng) -> f64 {
+    let (u, v): (f64, f64) = (rng.random(), rng.random());
+    (-2.0 * (1.0 - u).ln()).sqrt() * (std::f64::consts::TAU * v).cos()
+}
+
+/// Tumbling windows of four sensors driven by one slow load (an AR(1) of unit variance), each with
+/// white noise of its own; and the load's mean in each window.
+fn plant(rows: usize, seed: u64) -> (Array2<f32>, Vec<f64>) {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let (keep, mut load): (f64, f64) = (0.98, normal(&mut rng));
+    let mut windows = Array2::zeros((rows, D));
+    let mut loads = vec![0.0; rows];
+    for row in 0..rows {
+        for cell in 0..CELLS {
+            load = keep * load + (1.0 - keep * keep).sqrt() * normal(&mut rng);
+            loads[row] += load / CELLS as f64;
+            for column in 0..COLUMNS {
+                let value = LOADING[column] * load + NOISE[column] * normal(&mut rng);
+                windows[[row, cell * COLUMNS + column]] = value as f32;
+            }
+        }
+    }
+    (windows, loads)
+}
+
+fn names(columns: usize) -> Vec<String> {
+    (0..columns).map(|c| format!("column_{c}")).collect()
+}
+
+fn prior(columns: usize) -> ScalerPrior {
+    let scale = |mean| KeyScale { mean: vec![mean; columns], sd: vec![2.0; columns], count: vec![500; columns] };
+    let keys = BTreeMap::from([(b"pump-1".to_vec(), scale(10.0)), (b"pump-22".to_vec(), scale(14.0))]);
+    ScalerPrior::from_keys(columns, keys)
+}
+
+fn fit(windows: ArrayView2<'_, f32>) -> Model {
+    Model::fit(windows, CELLS, &names(COLUMNS), prior(COLUMNS)).unwrap()
+}
+
+/// One model for all tests, fitted on 3,000 windows.
+fn model() -> &'static Model {
+    static MODEL: OnceLock<Model> = OnceLock::new();
+    MODEL.get_or_init(|| fit(plant(3000, 1).0.view()))
+}
+
+fn score(model: &Model, windows: &Array2<f32>) -> Scores {
+    let mut scores = Scores::default();
+    CpuBackend::new().score(model, windows.as_slice().unwrap(), &mut scores);
+    scores
+}
+
+/// p-value with the upper tenth of the references as an exponential tail.
+fn p_value(reference: &[f32], surprise: f32) -> f64 {
+    let n = reference.len();
+    let from = n * 9 / 10;
+    let threshold = reference[from];
+    if surprise <= threshold {
+        return reference.iter().filter(|r| **r >= surprise).count() as f64 / n as f64;
+    }
+    let excess = reference[from..].iter().map(|r| f64::from(r - threshold)).sum::<f64>() / (n - from) as f64;
+    0.1 * (-f64::from(surprise - threshold) / excess).exp()
+}
+
+/// Share of `surprises` above the references' 99 % quantile.
+fn above_99(model: &Model, surprises: &[f32]) -> f64 {
+    let reference = &model.reference_surprise;
+    let limit = reference[reference.len() * 99 / 100];
+    surprises.iter().filter(|s| **s > limit).count() as f64 / surprises.len() as f64
+}
+
+/// Knocks out each cell with probability `share`.
+fn with_gaps(mut windows: Array2<f32>, share: f64, seed: u64) -> Array2<f32> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    windows.mapv_inplace(|z| if rng.random::<f64>() < share { f32::NAN } else { z });
+    windows
+}
+
+/// A density nobody fitted, with every parameter at work.
+fn arbitrary_ppca(cells: usize, columns: usize, rank: usize, seed: u64) -> Ppca {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let d = cells * columns;
+    Ppca {
+        cells,
+        columns,
+        rank,
+        gain: (0..columns).map(|_| (0.5 * normal(&mut rng)).exp() as f32).collect(),
+        mu: (0..d).map(|_| normal(&mut rng) as f32).collect(),
+        w: (0..d * rank).map(|_| normal(&mut rng) as f32).collect(),
+        sigma2: 0.3,
+    }
+}
+
+/// The same density as one dense normal: `(mean, covariance)` of z.
+fn dense(ppca: &Ppca) -> (Vec<f64>, Mat<f64>) {
+    let (d, q) = (ppca.dimension(), ppca.rank);
+    let covariance = Mat::from_fn(d, d, |i, j| {
+        let shared: f64 = (0..q).map(|k| f64::from(ppca.w[i * q + k]) * f64::from(ppca.w[j * q + k])).sum();
+        let noise = if i == j { f64::from(ppca.sigma2) } else { 0.0 };
+        let gain = |i: usize| f64::from(ppca.gain[i % ppca.columns]);
+        (shared + noise) / (gain(i) * gain(j))
+    });
+    (ppca.mu.iter().map(|m| f64::from(*m)).collect(), covariance)
+}
+
+/// Mahalanobis energy and log-density of the cells `at`, by a Cholesky factor of their covariance.
+fn dense_energy(ppca: &Ppca, z: &[f32], at: &[usize]) -> (f64, f64) {
+    let (mean, covariance) = dense(ppca);
+    let marginal = Mat::from_fn(at.len(), at.len(), |i, j| covariance[(at[i], at[j])]);
+    let factor = marginal.llt(Side::Lower).unwrap();
+    let l = factor.L();
+    let (mut energy, mut ln_det) = (0.0, 0.0);
+    let mut white: Vec<f64> = Vec::new();
+    for (i, cell) in at.iter().enumerate() {
+        let known: f64 = white.iter().enumerate().map(|(k, w)| l[(i, k)] * w).sum();
+        white.push((f64::from(z[*cell]) - mean[*cell] - known) / l[(i, i)]);
+        energy += white[i] * white[i];
+        ln_det += 2.0 * l[(i, i)].ln();
+    }
+    (energy, -0.5 * (at.len() as f64 * std::f64::consts::TAU.ln() + ln_det + energy))
+}
+
+fn close(a: f64, b: f64, relative: f64) -> bool {
+    (a - b).abs() <= relative * a.abs().max(b.abs()).max(1.0)
+}
+
+#[test]
+fn log_likelihood_agrees_with_the_candle_reference() {
+    let windows = plant(200, 2).0;
+    for windows in [windows.clone(), with_gaps(windows, 0.3, 3)] {
+        let reference = reference_log_likelihood(&model().ppca, windows.as_slice().unwrap()).unwrap();
+        let scores = score(model(), &windows);
+        for (fast, slow) in scores.log_likelihood.iter().zip(&reference) {
+            assert!(close(*fast, *slow, 1e-5), "{fast} {slow}");
+        }
+    }
+}
+
+#[test]
+fn energies_agree_with_a_dense_normal() {
+    for (rank, cells, columns, gaps) in [(2, 3, 2, 0.0), (4, 2, 3, 0.4), (8, 5, 2, 0.3), (16, 6, 3, 0.2), (2, 1, 4, 0.5)] {
+        let ppca = arbitrary_ppca(cells, columns, rank, rank as u64);
+        let prepared = Prepared::new(&ppca);
+        let mut energies = Energies::default();
+        let mut rng = ChaCha8Rng::seed_from_u64(11);
+        for _ in 0..50 {
+            let z: Vec<f32> = (0..cells * columns)
+                .map(|_| if rng.random::<f64>() < gaps { f32::NAN } else { 2.0 * normal(&mut rng) as f32 })
+                .collect();
+            prepared.energies(&z, &mut energies);
+            let reference = reference_log_likelihood(&ppca, &z).unwrap()[0];
+            let all: Vec<usize> = (0..z.len()).filter(|i| !z[*i].is_nan()).collect();
+            assert_eq!(energies.observed, all.len());
+            let (total, log_likelihood) = dense_energy(&ppca, &z, &all);
+            assert!(close(energies.total, total, 1e-9), "{} {total}", energies.total);
+            assert!(close(energies.log_likelihood, log_likelihood, 1e-9));
+            assert!(close(reference, log_likelihood, 1e-9), "{reference} {log_likelihood}");
+            for column in 0..columns {
+                let (own, others): (Vec<usize>, Vec<usize>) = all.iter().partition(|i| **i % columns == column);
+                assert_eq!(usize::from(energies.column_observed[column]), own.len());
+                let (rest, _) = dense_energy(&ppca, &z, &others);
+                assert!(close(energies.conditional[column], total - rest, 1e-8));
+                assert!(close(energies.own[column], dense_energy(&ppca, &z, &own).0, 1e-8));
+            }
+        }
+    }
+}
+
+#[test]
+fn expectation_and_band_are_the_conditional_normal_s() {
+    // ln p(x_o, x) is a parabola in x; its top and curvature are the conditional mean and variance.
+    let ppca = arbitrary_ppca(3, 3, 4, 5);
+    let prepared = Prepared::new(&ppca);
+    let mut z: Vec<f32> = (0..9).map(|i| (i as f32 * 0.7).sin()).collect();
+    z[4] = f32::NAN;
+    let (column, cell) = (2, 2);
+    let target = cell * 3 + column;
+    let mut energies = Energies::default();
+    prepared.energies(&z, &mut energies);
+    let mut found = [Expected { mean: 0.0, sd: 0.0 }];
+    prepared.expected(&energies, column, true, &[cell], &mut found);
+    let mut given: Vec<usize> = (0..9).filter(|i| i % 3 != column && *i != 4).collect();
+    given.push(target);
+    let mut at = |x: f32| {
+        z[target] = x;
+        dense_energy(&ppca, &z, &given).1
+    };
+    let (low, middle, high) = (at(-1.0), at(0.0), at(1.0));
+    let curvature = 2.0 * middle - low - high;
+    assert!(close(found[0].sd, curvature.powf(-0.5), 1e-6), "{found:?} {curvature}");
+    assert!(close(found[0].mean, 0.5 * (high - low) / curvature, 1e-6), "{found:?}");
+}
+
+#[test]
+fn the_density_integrates_to_one() {
+    let line = Prepared::new(&arbitrary_ppca(1, 1, 2, 21));
+    let plane = Prepared::new(&arbitrary_ppca(1, 2, 2, 22));
+    let mut energies = Energies::default();
+    let step = 0.1;
+    let grid: Vec<f32> = (-500..=500).map(|i| i as f32 * step).collect();
+    let mut density = |prepared: &Prepared, z: &[f32]| {
+        prepared.energies(z, &mut energies);
+        energies.log_likelihood.exp()
+    };
+    let one: f64 = grid.iter().map(|x| density(&line, &[*x])).sum::<f64>() * f64::from(step);
+    assert!((one - 1.0).abs() < 1e-4, "{one}");
+    let coarse: Vec<f32> = grid.iter().step_by(2).copied().collect();
+    let area = f64::from(step * step) * 4.0;
+    let two: f64 = coarse.iter().flat_map(|x| coarse.iter().map(|y| [*x, *y])).map(|z| density(&plane, &z)).sum();
+    assert!((two * area - 1.0).abs() < 1e-4, "{}", two * area);
+}
+
+fn assert_same_bits(a: &Scores, b: &Scores) {
+    let bits = |s: &Scores| -> (Vec<u32>, Vec<u64>) {
+        (s.surprise.iter().map(|x| x.to_bits()).collect(), s.log_likelihood.iter().map(|x| x.to_bits()).collect())
+    };
+    assert_eq!(bits(a), bits(b));
+    assert_eq!((&a.observed, &a.column_observed), (&b.observed, &b.column_observed));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(6))]
+
+    #[test]
+    fn scores_do_not_depend_on_the_batch(seed in any::<u64>(), share in 0.0..0.05f64, cut in 1usize..4500) {
+        let windows = with_gaps(plant(4500, seed).0, share, seed);
+        let whole = score(model(), &windows);
+        for size in [1, 7, 4096] {
+            let mut backend = CpuBackend::new();
+            let (mut joined, mut part) = (Scores::default(), Scores::default());
+            for batch in windows.as_slice().unwrap().chunks(size * D) {
+                backend.score(model(), batch, &mut part);
+                joined.surprise.extend(&part.surprise);
+                joined.log_likelihood.extend(&part.log_likelihood);
+                joined.observed.extend(&part.observed);
+                joined.column_observed.extend(&part.column_observed);
+            }
+            assert_same_bits(&joined, &whole);
+        }
+        let first = score(model(), &windows.slice(s![..cut, ..]).to_owned());
+        prop_assert_eq!(&first.surprise[..], &whole.surprise[..cut]);
+        prop_assert_eq!(&first.log_likelihood[..], &whole.log_likelihood[..cut]);
+    }
+}
+
+#[test]
+fn clean_windows_are_as_surprising_as_the_references() {
+    let model = model();
+    let share = above_99(model, &score(model, &plant(6000, 7).0).surprise);
+    assert!((0.005..=0.02).contains(&share), "{share}");
+}
+
+#[test]
+fn a_missing_column_or_scattered_gaps_do_not_raise_surprise() {
+    let model = model();
+    for column in 0..COLUMNS {
+        let mut windows = plant(4000, 8).0;
+        windows.slice_mut(s![.., column..;COLUMNS]).fill(f32::NAN);
+        let scores = score(model, &windows);
+        let share = above_99(model, &scores.surprise);
+        assert!(share <= 0.02, "column {column}: {share}");
+        assert_eq!(scores.column_observed[column], 0);
+        assert_eq!(usize::from(scores.observed[0]), D - CELLS);
+    }
+    let share = above_99(model, &score(model, &with_gaps(plant(4000, 9).0, 0.4, 9)).surprise);
+    assert!(share <= 0.02, "scattered: {share}");
+}
+
+#[test]
+fn a_window_with_nothing_observed_says_nothing() {
+    let scores = score(model(), &Array2::from_elem((2, D), f32::NAN));
+    assert_eq!((scores.surprise, scores.log_likelihood, scores.observed), (vec![0.0; 2], vec![0.0; 2], vec![0; 2]));
+    let mut explanation = Explanation::default();
+    CpuBackend::new().explain(model(), &[f32::NAN; D], &mut explanation);
+    assert_eq!(explanation.share, vec![0.25; COLUMNS]);
+    assert!(explanation.expected.iter().zip(&explanation.sd).all(|(m, s)| m.abs() < 0.3 && (0.5..1.5).contains(s)));
+}
+
+/// Breaks one column in each of 200 windows and returns how many were both named and found at
+/// p < 1e-3, and the median p.
+fn found_and_named(break_column: impl Fn(&mut ChaCha8Rng, &mut [f32], usize)) -> (usize, f64) {
+    let model = model();
+    let windows = plant(400, 31).0;
+    let mut rng = ChaCha8Rng::seed_from_u64(32);
+    let (mut backend, mut scores, mut why) = (CpuBackend::new(), Scores::default(), Explanation::default());
+    let mut p_values = Vec::new();
+    let mut hits = 0;
+    for case in 0..200 {
+        let column = case % COLUMNS;
+        let mut window = windows.row(2 * case).to_vec();
+        break_column(&mut rng, &mut window, column);
+        backend.score(model, &window, &mut scores);
+        backend.explain(model, &window, &mut why);
+        assert!((why.share.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+        let p = p_value(&model.reference_surprise, scores.surprise[0]);
+        let named = (0..COLUMNS).max_by(|a, b| why.share[*a].total_cmp(&why.share[*b])) == Some(column);
+        hits += usize::from(named && p < 1e-3);
+        p_values.push(p);
+    }
+    p_values.sort_by(f64::total_cmp);
+    (hits, p_values[100])
+}
+
+#[test]
+fn a_column_off_its_joint_law_is_found_and_named() {
+    // The column's own values from another time: every one inside its marginal range.
+    let (others, loads) = plant(2000, 33);
+    let (hits, median) = found_and_named(|rng, window, column| {
+        let load = (0..CELLS).map(|cell| f64::from(window[cell * COLUMNS])).sum::<f64>() / (CELLS as f64 * LOADING[0]);
+        let other = loop {
+            let other = rng.random_range(0..loads.len());
+            if (loads[other] - load).abs() > 0.8 {
+                break other;
+            }
+        };
+        for at in (column..D).step_by(COLUMNS) {
+            window[at] = others[[other, at]];
+        }
+    });
+    assert!(hits >= 190 && median < 1e-6, "{hits} of 200, median p {median:e}");
+}
+
+#[test]
+fn a_stuck_column_is_found_and_named() {
+    let (hits, median) = found_and_named(|_, window, column| {
+        for at in (column..D).step_by(COLUMNS) {
+            window[at] = window[column];
+        }
+    });
+    assert!(hits >= 190 && median < 1e-6, "{hits} of 200, median p {median:e}");
+}
+
+#[test]
+fn unequal_noise_is_brought_to_one_size() {
+    let card = model().card();
+    let best = |gain| {
+        let of = card.candidates.iter().filter(|c| c.gain == gain).map(|c| c.held_back_log_likelihood);
+        of.fold(f64::NEG_INFINITY, f64::max)
+    };
+    assert!(card.chosen.gain && best(true) > best(false) + 1.0, "{:?}", card.candidates);
+    let gain = &model().ppca.gain;
+    let ratio = f64::from(gain[3] / gain[1]) / (NOISE[1] / NOISE[3]);
+    assert!((0.8..1.25).contains(&ratio), "{gain:?}");
+}
+
+#[test]
+fn gaps_in_training_cost_little() {
+    let (windows, fresh) = (plant(1200, 41).0, plant(500, 42).0);
+    let mean = |model: &Model| score(model, &fresh).log_likelihood.iter().sum::<f64>() / 500.0;
+    let whole = mean(&fit(windows.view()));
+    let gappy = mean(&fit(with_gaps(windows, 0.1, 43).view()));
+    assert!(whole - gappy < 0.01 * D as f64, "{whole} {gappy}");
+}
+
+#[test]
+fn too_few_windows_say_how_many_more() {
+    let mut windows = plant(MIN_ROWS, 51).0;
+    windows.slice_mut(s![..10, ..D / 2]).fill(f32::NAN);
+    let error = Model::fit(windows.view(), CELLS, &names(COLUMNS), prior(COLUMNS)).unwrap_err();
+    assert_eq!(error, FitError::TooFewRows { rows: MIN_ROWS, usable: MIN_ROWS - 10, needed: MIN_ROWS, missing: 10 });
+    assert!(error.to_string().contains("give 10 more"));
+    let error = Model::fit(windows.view(), CELLS, &names(3), prior(3)).unwrap_err();
+    assert!(matches!(error, FitError::Shape { .. }));
+}
+
+#[test]
+fn constant_columns_stay_scoreable_and_their_move_is_news() {
+    for rows in [MIN_ROWS, 1000] {
+        let mut windows = plant(rows, 61).0;
+        windows.slice_mut(s![.., 2..;COLUMNS]).fill(0.0);
+        let model = fit(windows.view());
+        let scores = score(&model, &windows);
+        assert!(scores.surprise.iter().all(|s| s.is_finite()) && scores.log_likelihood.iter().all(|l| l.is_finite()));
+        let mut moved = windows.slice(s![..1, ..]).to_owned();
+        moved.slice_mut(s![.., 2..;COLUMNS]).fill(1.0);
+        let surprise = score(&model, &moved).surprise[0];
+        assert!(p_value(&model.reference_surprise, surprise) < 1e-6, "{surprise}");
+    }
+    let all_constant = Array2::zeros((100, D));
+    let scores = score(&fit(all_constant.view()), &all_constant);
+    assert!(scores.log_likelihood.iter().all(|l| l.is_finite()), "{scores:?}");
+}
+
+#[test]
+fn narrow_windows_are_modelled() {
+    for (cells, columns) in [(1, 1), (2, 1), (1, 2)] {
+        let windows = plant(500, 71).0.slice(s![.., ..cells * columns]).to_owned();
+        let model = Model::fit(windows.view(), cells, &names(columns), prior(columns)).unwrap();
+        let scores = score(&model, &windows);
+        let share = above_99(&model, &scores.surprise);
+        assert!((0.002..0.03).contains(&share), "{cells} x {columns}: {share}");
+    }
+}
+
+fn described() -> Model {
+    let mut model = fit(plant(300, 81).0.view());
+    model.describe(Description {
+        stream: "pumps \"north\"".to_owned(),
+        units: vec![Some("mm/s".to_owned()), None, None, Some("°C".to_owned())],
+        grid_ns: 1_000_000_000,
+        window_ns: 30_000_000_000,
+        date: "2026-01-02".to_owned(),
+    });
+    model
+}
+
+#[test]
+fn the_same_windows_give_the_same_file() {
+    assert_eq!(described().to_bytes(), described().to_bytes());
+}
+
+#[test]
+fn a_file_gives_its_model_back() {
+    let model = described();
+    let bytes = model.to_bytes();
+    let read = Model::from_bytes(&bytes).unwrap();
+    assert_eq!(read.to_bytes(), bytes);
+    assert_eq!((read.checksum(), read.card()), (model.checksum(), model.card()));
+    assert_eq!(read.prior, model.prior);
+    assert_eq!(read.card().description.stream, "pumps \"north\"");
+    let windows = with_gaps(plant(50, 82).0, 0.01, 83);
+    assert_same_bits(&score(&read, &windows), &score(&model, &windows));
+    assert!(read.check_schema(CELLS, &names(COLUMNS)).is_ok());
+    let error = read.check_schema(CELLS, &names(3)).unwrap_err();
+    assert!(error.to_string().contains("fit it anew"));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pumps.safetensors");
+    model.save(&path).unwrap();
+    assert_eq!(Model::load(&path).unwrap().checksum(), model.checksum());
+    assert!(std::fs::read_to_string(path.with_extension("json")).unwrap().contains("\"stream\": \"pumps"));
+    let unknown = Model::load(&folder.path().join("no.safetensors")).unwrap_err();
+    assert!(matches!(unknown, ModelError::Io { .. }));
+}
+
+#[test]
+fn a_damaged_file_is_an_error_with_a_remedy() {
+    let bytes = described().to_bytes();
+    let refused = |bytes: &[u8], what: &str| {
+        let error = Model::from_bytes(bytes).err().unwrap_or_else(|| panic!("{what} was taken"));
+        assert!(error.to_string().contains("fit it anew"), "{what}: {error}");
+    };
+    let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    for at in (0..header).chain((header..bytes.len()).step_by(97)) {
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 1 << (at % 8);
+        refused(&flipped, &format!("bit flip at {at}"));
+    }
+    for length in (0..header).step_by(41).chain([header, bytes.len() - 1]) {
+        refused(&bytes[..length], &format!("first {length} bytes"));
+    }
+    refused(&[&bytes[..], b"more"].concat(), "longer file");
+    refused(b"{}", "something else");
+}

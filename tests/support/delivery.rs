@@ -1,0 +1,154 @@
+//! One outbox, one sink, one worker, as the pipeline puts them together.
+
+use std::io::PipeWriter;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use eddy::alert::outbox::{Delivery as StoredDelivery, DeliveryState, Outbox, OutboxHandle, Stored};
+use eddy::config::plan::{DashboardPlan, DurablePlan, Plan, SinkKind, SinkPlan, WebhookPlan};
+use eddy::latency::{Clock, Latency};
+use eddy::sink::Receiver;
+use eddy::sink::deliver::{self, Delivery};
+use eddy::sink::stdout::Stdout;
+use eddy::status::Status;
+use eddy::types::{Alert, AlertState, ColumnEvidence, Decision, EventTime, Receipt};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub const SINK: &str = "on_call";
+pub const TIMEOUT: Duration = Duration::from_millis(400);
+
+/// Ten attempts like the real one, over half a second.
+pub const SHORT: [Duration; 10] = [Duration::from_millis(50); 10];
+/// The second attempt comes after the tests have ended.
+pub const PATIENT: [Duration; 2] = [Duration::from_secs(3600); 2];
+pub const THREE: [Duration; 3] = [Duration::from_millis(20); 3];
+
+pub fn alert(id: &str, revision: u32) -> Alert {
+    Alert {
+        decision: Decision {
+            id: id.into(),
+            revision,
+            state: if revision == 1 { AlertState::Raised } else { AlertState::Resolved },
+            stream: "pumps".into(),
+            key: "pump-17".into(),
+            rule: "window".into(),
+            onset: EventTime(1_700_000_000_000_000_000),
+            window_start: EventTime(1_700_000_000_000_000_000),
+            window_end: EventTime(1_700_000_064_000_000_000),
+            epoch: 28_333_334,
+            model: "m".into(),
+            log_likelihood: -91.5,
+            p_value: 1e-5,
+            threshold: 1e-4,
+            p_value_min: 1e-5,
+            coverage: 1.0,
+            columns: vec![ColumnEvidence {
+                column: "vibration".into(),
+                unit: Some("mm/s".into()),
+                value: Some(7.9),
+                expected: 2.75,
+                expected_low: 2.1,
+                expected_high: 3.4,
+                share: 1.0,
+            }],
+        },
+        receipt: Receipt::default(),
+    }
+}
+
+pub fn secrets() -> Vec<Vec<u8>> {
+    vec![vec![7; 32], (0..24).collect()]
+}
+
+/// One outbox, one sink, one worker.
+pub struct Rig {
+    pub outbox: OutboxHandle,
+    pub status: Arc<Status>,
+    pub latency: Latency,
+    pub clock: Clock,
+    shutdown: CancellationToken,
+    worker: JoinHandle<()>,
+}
+
+impl Rig {
+    /// To a webhook at `url`.
+    pub fn start(path: &Path, url: &str, schedule: &'static [Duration]) -> Self {
+        let webhook = WebhookPlan { url: url.to_owned(), secret: secrets(), timeout: TIMEOUT };
+        let sink = SinkPlan { name: SINK.into(), kind: SinkKind::Webhook(webhook) };
+        let receiver = Receiver::connect(&sink).unwrap();
+        Self::start_to(path, sink, receiver, schedule)
+    }
+
+    /// To standard output, which is `writer`.
+    pub fn start_stdout(path: &Path, writer: PipeWriter, schedule: &'static [Duration]) -> Self {
+        let sink = SinkPlan { name: SINK.into(), kind: SinkKind::Stdout };
+        let receiver = Receiver::Stdout(Stdout::start(SINK, writer).unwrap());
+        Self::start_to(path, sink, receiver, schedule)
+    }
+
+    fn start_to(path: &Path, sink: SinkPlan, receiver: Receiver, schedule: &'static [Duration]) -> Self {
+        let clock = Clock::start();
+        let outbox = OutboxHandle::new(Outbox::open(path, &[SINK.into()]).unwrap());
+        let status = Arc::new(Status::new(&plan(sink.clone()), clock.now_ns()));
+        let latency = Latency::new();
+        let shutdown = CancellationToken::new();
+        let delivery = Delivery {
+            sink,
+            index: 0,
+            outbox: outbox.clone(),
+            status: Arc::clone(&status),
+            latency: latency.clone(),
+            clock,
+            schedule,
+            shutdown: shutdown.clone(),
+        };
+        let worker = tokio::spawn(deliver::run_to(receiver, delivery));
+        Rig { outbox, status, latency, clock, shutdown, worker }
+    }
+
+    pub fn store(&self, alerts: &[Alert]) -> Stored {
+        self.outbox.store(alerts, self.clock.now_ns()).unwrap()
+    }
+
+    pub fn delivery(&self, id: &str, revision: u32) -> StoredDelivery {
+        let revisions = self.outbox.reader().unwrap().alert(id).unwrap();
+        let stored = revisions.into_iter().find(|r| r.alert.decision.revision == revision).expect("stored");
+        assert_eq!(stored.deliveries.len(), 1);
+        stored.deliveries.into_iter().next().unwrap()
+    }
+
+    pub async fn wait_for_state(&self, id: &str, revision: u32, state: DeliveryState) -> StoredDelivery {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let delivery = self.delivery(id, revision);
+            if delivery.state == state {
+                return delivery;
+            }
+            assert!(Instant::now() < deadline, "still {delivery:?} after 20 s, not {state:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    pub async fn stop(self) {
+        self.shutdown.cancel();
+        self.worker.await.unwrap();
+    }
+}
+
+pub fn plan(sink: SinkPlan) -> Plan {
+    Plan {
+        deployment: "test".into(),
+        sources: vec![],
+        streams: vec![],
+        sinks: vec![sink],
+        dashboard: DashboardPlan { enabled: false, listen: ([127, 0, 0, 1], 0).into() },
+        durable: DurablePlan { path: "unused".into(), segment_bytes: 0 },
+        shards: 1,
+    }
+}
+
+pub fn file(folder: &tempfile::TempDir) -> std::path::PathBuf {
+    folder.path().join("outbox.db")
+}

@@ -1,0 +1,139 @@
+//! A real Mosquitto for a test: its own port, config and data folder, stopped by process id.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+const CHECKS_MAX: usize = 200;
+const CHECK: Duration = Duration::from_millis(50);
+
+pub struct Mosquitto {
+    pub port: u16,
+    folder: TempDir,
+    process: Option<Child>,
+}
+
+impl Mosquitto {
+    /// Starts a broker on a free loopback port: persistence on, no login, no limit to its queues.
+    pub fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// With further lines of `mosquitto.conf`.
+    pub fn start_with(config_lines: &str) -> Self {
+        let port = free_port();
+        let folder = TempDir::new().expect("a temporary folder");
+        let data = folder.path().display();
+        // Started as root it would become user `mosquitto`, who may not write into the folder.
+        let config = format!(
+            "user root\nlistener {port} 127.0.0.1\nallow_anonymous true\npersistence true\n\
+             persistence_location {data}/\nmax_queued_messages 0\nset_tcp_nodelay true\n\
+             log_dest file {data}/mosquitto.log\nlog_type all\n{config_lines}\n"
+        );
+        std::fs::write(folder.path().join("mosquitto.conf"), config).expect("the config is written");
+        let mut broker = Mosquitto { port, folder, process: None };
+        broker.launch();
+        broker
+    }
+
+    /// Stops it in order: sessions and queues are saved.
+    pub fn stop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let status = Command::new("kill").args(["-TERM", &process.id().to_string()]).status();
+            assert!(status.is_ok_and(|s| s.success()), "mosquitto was gone before it was stopped");
+            process.wait().expect("mosquitto ends");
+        }
+    }
+
+    /// Starts it again on the same port and data.
+    pub fn launch(&mut self) {
+        assert!(self.process.is_none(), "stop it first");
+        let config = self.folder.path().join("mosquitto.conf");
+        let mut command = Command::new(binary());
+        command.arg("-c").arg(config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        self.process = Some(command.spawn().expect("mosquitto is started"));
+        for _ in 0..CHECKS_MAX {
+            if answers(self.port) {
+                return;
+            }
+            std::thread::sleep(CHECK);
+        }
+        panic!("mosquitto does not answer on port {}:\n{}", self.port, self.log());
+    }
+
+    /// Removes what a stopped broker saved: it will not know any session.
+    pub fn forget(&self) {
+        assert!(self.process.is_none(), "stop it first");
+        std::fs::remove_file(self.folder.path().join("mosquitto.db")).expect("a saved database");
+    }
+
+    /// Its log so far: every packet in and out.
+    pub fn log(&self) -> String {
+        let bytes = std::fs::read(self.folder.path().join("mosquitto.log")).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Publishes one QoS `qos` message a line through `mosquitto_pub`; returns when all are taken.
+    pub fn publish_lines(&self, topic: &str, qos: u8, lines: &[String]) {
+        let (port, qos) = (self.port.to_string(), qos.to_string());
+        let mut publisher = Command::new("mosquitto_pub")
+            .args(["-h", "127.0.0.1", "-p", &port, "-t", topic, "-q", &qos, "-l"])
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("mosquitto_pub is installed by scripts/setup");
+        let mut input = publisher.stdin.take().expect("a pipe");
+        input.write_all((lines.join("\n") + "\n").as_bytes()).expect("lines are written");
+        drop(input);
+        assert!(publisher.wait().expect("mosquitto_pub ends").success());
+    }
+
+    /// Publishes one retained message.
+    pub fn publish_retained(&self, topic: &str, payload: &str) {
+        let port = self.port.to_string();
+        let status = Command::new("mosquitto_pub")
+            .args(["-h", "127.0.0.1", "-p", &port, "-t", topic, "-q", "1", "-r", "-m", payload])
+            .status();
+        assert!(status.expect("mosquitto_pub is installed by scripts/setup").success());
+    }
+}
+
+impl Drop for Mosquitto {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+}
+
+/// A port nobody listens on just now.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("an address").port()
+}
+
+fn binary() -> PathBuf {
+    let on_path = std::env::var_os("PATH").unwrap_or_default();
+    let places = std::env::split_paths(&on_path).chain([PathBuf::from("/usr/sbin")]);
+    let found = places.map(|folder| folder.join("mosquitto")).find(|file| file.is_file());
+    found.expect("mosquitto is not installed: run scripts/setup")
+}
+
+/// A whole CONNECT and CONNACK: an open port alone does not mean that it serves.
+fn answers(port: u16) -> bool {
+    let try_once = || -> std::io::Result<[u8; 4]> {
+        let mut socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        socket.set_read_timeout(Some(Duration::from_secs(1)))?;
+        // MQTT 3.1.1, clean session, keep-alive 5 s, client id "ready".
+        socket.write_all(b"\x10\x11\x00\x04MQTT\x04\x02\x00\x05\x00\x05ready")?;
+        let mut connack = [0; 4];
+        socket.read_exact(&mut connack)?;
+        socket.write_all(b"\xe0\x00")?;
+        Ok(connack)
+    };
+    try_once().is_ok_and(|connack| connack == [0x20, 0x02, 0x00, 0x00])
+}

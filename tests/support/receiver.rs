@@ -1,0 +1,167 @@
+//! A webhook receiver on a real socket that fails in real ways, one scripted behaviour a request.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// What the receiver does with a request it has read in full.
+#[derive(Clone, Debug)]
+pub enum Behaviour {
+    /// 200.
+    Accept,
+    /// 200, this much later.
+    AcceptAfter(Duration),
+    /// This status and nothing else.
+    Status(u16),
+    /// This status with this `Retry-After`.
+    RetryAfter(u16, String),
+    /// 302 to this path of the same receiver.
+    RedirectTo(&'static str),
+    /// Never answers, keeps the connection open.
+    Hang,
+    /// Closes in the middle of the answer's headers.
+    CloseMidResponse,
+}
+
+/// A request as it came in.
+#[derive(Clone, Debug)]
+pub struct Received {
+    pub path: String,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+    pub at: Instant,
+}
+
+impl Received {
+    pub fn header(&self, name: &str) -> &str {
+        self.headers[name].to_str().unwrap()
+    }
+
+    pub fn id(&self) -> &str {
+        self.header("webhook-id")
+    }
+}
+
+/// Listens until dropped. Behaviours are used up in order of request; then it accepts everything.
+pub struct Receiver {
+    pub url: String,
+    state: Arc<State>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct State {
+    script: Mutex<VecDeque<Behaviour>>,
+    received: Mutex<Vec<Received>>,
+    answering: AtomicUsize,
+    answering_max: AtomicUsize,
+}
+
+impl Receiver {
+    pub async fn start(script: impl IntoIterator<Item = Behaviour>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/hook", listener.local_addr().unwrap());
+        let state =
+            Arc::new(State { script: Mutex::new(script.into_iter().collect()), ..Default::default() });
+        let shared = Arc::clone(&state);
+        let task = tokio::spawn(async move {
+            loop {
+                let (connection, _) = listener.accept().await.unwrap();
+                tokio::spawn(serve(connection, Arc::clone(&shared)));
+            }
+        });
+        Receiver { url, state, task }
+    }
+
+    pub fn received(&self) -> Vec<Received> {
+        self.state.received.lock().unwrap().clone()
+    }
+
+    /// The most requests it held unanswered at one time.
+    pub fn answering_max(&self) -> usize {
+        self.state.answering_max.load(Ordering::SeqCst)
+    }
+
+    /// Waits until `count` requests were read; panics after 20 s.
+    pub async fn wait_for(&self, count: usize) -> Vec<Received> {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let received = self.received();
+            if received.len() >= count {
+                return received;
+            }
+            assert!(Instant::now() < deadline, "{} of {count} requests after 20 s", received.len());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn serve(mut connection: TcpStream, state: Arc<State>) {
+    while let Some(request) = read_request(&mut connection).await {
+        let behaviour = state.script.lock().unwrap().pop_front().unwrap_or(Behaviour::Accept);
+        state.received.lock().unwrap().push(request);
+        let answering = state.answering.fetch_add(1, Ordering::SeqCst) + 1;
+        state.answering_max.fetch_max(answering, Ordering::SeqCst);
+        let answer = match behaviour {
+            Behaviour::Accept => response(200, ""),
+            Behaviour::AcceptAfter(delay) => {
+                tokio::time::sleep(delay).await;
+                response(200, "")
+            }
+            Behaviour::Status(status) => response(status, ""),
+            Behaviour::RetryAfter(status, after) => response(status, &format!("Retry-After: {after}\r\n")),
+            Behaviour::RedirectTo(path) => response(302, &format!("Location: {path}\r\n")),
+            Behaviour::Hang => std::future::pending().await,
+            Behaviour::CloseMidResponse => {
+                let _ = connection.write_all(b"HTTP/1.1 200 OK\r\nContent-Le").await;
+                return;
+            }
+        };
+        state.answering.fetch_sub(1, Ordering::SeqCst);
+        if connection.write_all(answer.as_bytes()).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn response(status: u16, headers: &str) -> String {
+    format!("HTTP/1.1 {status} Scripted\r\n{headers}Content-Length: 2\r\n\r\nok")
+}
+
+/// `None` once the sender has closed the connection.
+async fn read_request(connection: &mut TcpStream) -> Option<Received> {
+    let mut bytes = Vec::new();
+    let head_len = loop {
+        if let Some(at) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
+            break at + 4;
+        }
+        if connection.read_buf(&mut bytes).await.ok()? == 0 {
+            return None;
+        }
+    };
+    let head = String::from_utf8(bytes[..head_len].to_vec()).unwrap();
+    let mut lines = head.lines();
+    let path = lines.next()?.split(' ').nth(1)?.to_owned();
+    let mut headers = HeaderMap::new();
+    for (name, value) in lines.filter_map(|line| line.split_once(": ")) {
+        headers.insert(name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap());
+    }
+    let body_len: usize = headers.get("content-length")?.to_str().unwrap().parse().unwrap();
+    while bytes.len() < head_len + body_len {
+        if connection.read_buf(&mut bytes).await.ok()? == 0 {
+            return None;
+        }
+    }
+    Some(Received { path, headers, body: bytes[head_len..][..body_len].to_vec(), at: Instant::now() })
+}

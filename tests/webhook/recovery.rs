@@ -1,0 +1,156 @@
+//! What outlives a failed attempt, a restart and a kill.
+
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use eddy::alert::outbox::{AlertFilter, DeliveryState, Stored};
+
+use crate::delivery::{PATIENT, Rig, SHORT, SINK, THREE, alert, file};
+use crate::receiver::{Behaviour, Received, Receiver};
+
+#[tokio::test]
+async fn a_new_url_takes_a_disabled_receiver_up_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let gone = Receiver::start([Behaviour::Status(410)]).await;
+    let rig = Rig::start(&file(&folder), &gone.url, &SHORT);
+    rig.store(&[alert("a1", 1)]);
+    rig.wait_for_state("a1", 1, DeliveryState::Failed).await;
+    rig.stop().await;
+
+    let same = Rig::start(&file(&folder), &gone.url, &SHORT);
+    same.store(&[alert("a2", 1)]);
+    same.wait_for_state("a2", 1, DeliveryState::Failed).await;
+    same.stop().await;
+    assert_eq!(gone.received().len(), 1, "a restart does not forget a 410");
+
+    let moved = Receiver::start([]).await;
+    let rig = Rig::start(&file(&folder), &moved.url, &SHORT);
+    while rig.outbox.run(|outbox| outbox.counts(SINK)).await.unwrap().disabled {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    rig.store(&[alert("a3", 1)]);
+    rig.wait_for_state("a3", 1, DeliveryState::Delivered).await;
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn revisions_of_an_alert_go_out_in_order_even_if_the_first_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let failures = vec![Behaviour::Status(500), Behaviour::AcceptAfter(Duration::from_millis(100))];
+    let receiver = Receiver::start(failures).await;
+    let rig = Rig::start(&file(&folder), &receiver.url, &SHORT);
+    rig.store(&[alert("a1", 1), alert("a1", 2)]);
+    rig.wait_for_state("a1", 2, DeliveryState::Delivered).await;
+    let ids: Vec<_> = receiver.received().iter().map(|r| r.id().to_owned()).collect();
+    assert_eq!(ids, ["a1_1", "a1_1", "a1_2"]);
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn a_schedule_used_up_is_a_listed_failure_that_can_be_replayed() {
+    let folder = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start(vec![Behaviour::Status(500); 3]).await;
+    let rig = Rig::start(&file(&folder), &receiver.url, &THREE);
+    rig.store(&[alert("a1", 1), alert("a1", 2)]);
+    // The second revision no longer waits once the first is given up.
+    rig.wait_for_state("a1", 2, DeliveryState::Delivered).await;
+    let failed = rig.outbox.reader().unwrap().failed().unwrap();
+    assert_eq!(failed.len(), 1);
+    let given_up = &failed[0];
+    assert_eq!((given_up.id.as_str(), given_up.revision, given_up.key.as_str()), ("a1", 1, "pump-17"));
+    assert_eq!((given_up.delivery.attempts, given_up.delivery.last_status), (3, Some(500)));
+    assert_eq!(rig.status.sinks[0].failed_total.load(Ordering::Relaxed), 1);
+
+    assert!(rig.outbox.replay_failed("a1", 1, SINK, rig.clock.now_ns()).unwrap());
+    rig.wait_for_state("a1", 1, DeliveryState::Delivered).await;
+    assert!(!rig.outbox.replay_failed("a1", 1, SINK, rig.clock.now_ns()).unwrap(), "it is not failed now");
+    let bodies: Vec<_> =
+        receiver.received().into_iter().filter(|r| r.id() == "a1_1").map(|r| r.body).collect();
+    assert_eq!(bodies.len(), 4);
+    assert!(bodies.iter().all(|body| *body == bodies[0]));
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn alerts_made_again_by_a_recovery_are_not_sent_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start([]).await;
+    let rig = Rig::start(&file(&folder), &receiver.url, &SHORT);
+    assert_eq!(rig.store(&[alert("a1", 1)]), Stored { new: 1, known: 0, differing: 0 });
+    rig.wait_for_state("a1", 1, DeliveryState::Delivered).await;
+    rig.stop().await;
+
+    let rig = Rig::start(&file(&folder), &receiver.url, &SHORT);
+    let mut again = alert("a1", 1);
+    again.receipt.recovered = true;
+    assert_eq!(rig.store(&[again, alert("a2", 1)]), Stored { new: 1, known: 1, differing: 0 });
+    rig.wait_for_state("a2", 1, DeliveryState::Delivered).await;
+    let ids: Vec<_> = receiver.received().iter().map(|r| r.id().to_owned()).collect();
+    assert_eq!(ids, ["a1_1", "a2_1"]);
+    let page = rig.outbox.reader().unwrap().alerts_page(None, 10, &AlertFilter::default()).unwrap();
+    assert!(!page[1].alert.receipt.recovered, "the first receipt stays");
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn a_stop_still_sends_what_is_due_and_leaves_the_rest_for_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start([Behaviour::Status(500)]).await;
+    let rig = Rig::start(&file(&folder), &receiver.url, &PATIENT);
+    rig.store(&[alert("late", 1)]);
+    while rig.delivery("late", 1).attempts == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    rig.store(&(0..20).map(|i| alert(&format!("a{i}"), 1)).collect::<Vec<_>>());
+    let (outbox, start) = (rig.outbox.clone(), Instant::now());
+    rig.stop().await;
+    assert!(start.elapsed() < Duration::from_secs(2), "stopped after {:?}", start.elapsed());
+    let counts = outbox.run(|outbox| outbox.counts(SINK)).await.unwrap();
+    assert_eq!((counts.pending, counts.failed), (1, 0));
+    assert_eq!(receiver.received().len(), 21);
+}
+
+const CHILD_FILE: &str = "EDDY_TEST_OUTBOX";
+const CHILD_URL: &str = "EDDY_TEST_URL";
+
+/// The process that the next test kills. Does nothing when run by itself.
+#[tokio::test]
+async fn child_that_delivers_until_killed() {
+    let (Ok(path), Ok(url)) = (std::env::var(CHILD_FILE), std::env::var(CHILD_URL)) else { return };
+    let rig = Rig::start(Path::new(&path), &url, &SHORT);
+    rig.store(&[alert("a1", 1), alert("a2", 1)]);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    rig.stop().await;
+}
+
+/// kill -9 after the receiver has the request and before the sender has the answer: the alert is
+/// sent again by the next process, under the same id and with the same bytes.
+#[tokio::test]
+async fn killed_between_send_and_record_the_same_id_is_sent_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let late = Behaviour::AcceptAfter(Duration::from_millis(300));
+    let receiver = Receiver::start([late.clone(), late]).await;
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "recovery::child_that_delivers_until_killed"])
+        .env(CHILD_FILE, file(&folder))
+        .env(CHILD_URL, &receiver.url)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let before = receiver.wait_for(2).await;
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    let rig = Rig::start(&file(&folder), &receiver.url, &SHORT);
+    let after = receiver.wait_for(4).await;
+    for id in ["a1", "a2"] {
+        rig.wait_for_state(id, 1, DeliveryState::Delivered).await;
+        let message_id = format!("{id}_1");
+        let find =
+            |requests: &[Received]| requests.iter().find(|r| r.id() == message_id).expect(id).body.clone();
+        assert_eq!(find(&before), find(&after[2..]));
+    }
+    assert_eq!(receiver.received().len(), 4);
+    rig.stop().await;
+}
