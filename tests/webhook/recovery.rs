@@ -26,7 +26,9 @@ async fn a_new_url_takes_a_disabled_receiver_up_again() {
 
     let moved = Receiver::start([]).await;
     let rig = Rig::start(&file(&folder), &moved.url, &SHORT);
+    let deadline = Instant::now() + Duration::from_secs(20);
     while rig.outbox.run(|outbox| outbox.counts(SINK)).await.unwrap().disabled {
+        assert!(Instant::now() < deadline, "still disabled");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     rig.store(&[alert("a3", 1)]);

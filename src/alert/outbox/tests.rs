@@ -158,6 +158,25 @@ fn revisions_wait_for_earlier_ones_of_their_alert_and_receiver_alone() {
 }
 
 #[test]
+fn due_deliveries_come_in_order_of_storing_without_sorting_them_all() {
+    let fixture = Fixture::new();
+    let mut outbox = fixture.open();
+    outbox.store(&[alert("z", 1, "k"), alert("m", 1, "k"), alert("a", 1, "k")], 10).unwrap();
+    let ids: Vec<_> = outbox.due("on_call", 10, 2).unwrap().into_iter().map(|due| due.id).collect();
+    assert_eq!(ids, ["z", "m"]);
+
+    let plan = format!("EXPLAIN QUERY PLAN {}", queue::due_sql());
+    let mut statement = outbox.connection.prepare(&plan).unwrap();
+    let steps =
+        statement.query_map(rusqlite::params!["on_call", 10, 2], |row| row.get::<_, String>(3)).unwrap();
+    let steps: Vec<_> = steps.map(Result::unwrap).collect();
+    assert!(
+        steps.iter().all(|step| step.starts_with("SEARCH") || step.starts_with("CORRELATED")),
+        "{steps:?}"
+    );
+}
+
+#[test]
 fn an_attempt_that_ends_after_a_410_does_not_queue_its_delivery_again() {
     let fixture = Fixture::new();
     let mut outbox = fixture.open();
