@@ -1,6 +1,6 @@
 //! Taking deliveries out, attempt by attempt.
 
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Transaction, params};
 
 use super::{Outbox, OutboxError};
 
@@ -96,14 +96,13 @@ impl Outbox {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// The first time after `after_ns` at which a delivery falls due, if any.
+    /// The first time after `after_ns` at which to look for due deliveries again, if any.
     pub fn next_due_at(&mut self, receiver: &str, after_ns: i64) -> Result<Option<i64>, OutboxError> {
-        let mut statement = self.connection.prepare_cached(&format!(
-            "SELECT d.next_attempt_at FROM deliveries d
-             WHERE d.receiver = ?1 AND d.state = 'pending' AND d.next_attempt_at > ?2 AND {IN_ORDER}
-             ORDER BY d.next_attempt_at LIMIT 1"
-        ))?;
-        Ok(statement.query_row(params![receiver, after_ns], |row| row.get(0)).optional()?)
+        let mut statement = self.connection.prepare_cached(
+            "SELECT min(next_attempt_at) FROM deliveries
+             WHERE receiver = ?1 AND state = 'pending' AND next_attempt_at > ?2",
+        )?;
+        Ok(statement.query_row(params![receiver, after_ns], |row| row.get(0))?)
     }
 
     /// Writes down what attempts came to, all in one transaction. `target` as in [`Outbox::attach`].
