@@ -7,9 +7,8 @@ use std::fmt;
 use std::sync::atomic::Ordering::Relaxed;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, text};
 use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::registry::Registry;
 
 use crate::config::plan::Plan;
@@ -75,7 +74,6 @@ const BOUNDS_NS: [u64; 26] = {
     ]
 };
 
-/// Blocks for a few milliseconds a stage, since idle threads hand over their histograms late.
 pub fn render(plan: &Plan, status: &Status, latency: &Latency, now_ns: i64, format: Format) -> String {
     let mut registry = Registry::with_prefix("eddy");
     registry.register_collector(Box::new(Scrape::take(plan, status, latency, now_ns)));
@@ -140,10 +138,11 @@ impl Collector for Scrape {
         for family in &self.families {
             let mut metric = encoder.encode_descriptor(family.name, family.help, None, family.kind)?;
             for (labels, value) in &family.samples {
-                let mut sample = metric.encode_family(labels)?;
-                match family.kind {
-                    MetricType::Counter => ConstCounter::new(*value as u64).encode(sample)?,
-                    _ => sample.encode_gauge(value)?,
+                // A family of no labels would be written with empty braces.
+                if labels.is_empty() {
+                    encode(family.kind, *value, &mut metric)?;
+                } else {
+                    encode(family.kind, *value, &mut metric.encode_family(labels)?)?;
                 }
             }
         }
@@ -157,6 +156,13 @@ impl Collector for Scrape {
             sample.encode_histogram::<Labels>(buckets.sum_ns / 1e9, buckets.count, &counts, None)?;
         }
         Ok(())
+    }
+}
+
+fn encode(kind: MetricType, value: f64, sample: &mut MetricEncoder) -> fmt::Result {
+    match kind {
+        MetricType::Counter => sample.encode_counter::<Labels, u64, f64>(&(value as u64), None),
+        _ => sample.encode_gauge(&value),
     }
 }
 
@@ -294,3 +300,7 @@ fn sinks(status: &Status) -> Vec<Family> {
         }),
     ]
 }
+
+#[cfg(test)]
+#[path = "metrics_tests.rs"]
+mod tests;

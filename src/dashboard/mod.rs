@@ -22,7 +22,7 @@ mod series;
 mod snapshot;
 #[cfg(test)]
 #[path = "../../tests/dashboard/fixture.rs"]
-mod testing;
+pub(crate) mod testing;
 mod tiles;
 
 use std::sync::Arc;
@@ -47,6 +47,7 @@ use crate::status::Status;
 use crate::watch::Watch;
 use sampler::Frames;
 use snapshot::{Snapshot, Subject};
+
 
 /// Live connections at a time; more are told to poll.
 const LIVE_MAX: usize = 64;
@@ -75,7 +76,7 @@ pub struct AppState {
 }
 
 impl AppState {
-    /// Takes the first snapshot; blocks for some ten milliseconds.
+    /// Takes the first snapshot, which reads the stored alerts: blocks.
     pub fn new(parts: Parts) -> Self {
         let now_ns = parts.clock.now_ns();
         Self::at(parts, now_ns)

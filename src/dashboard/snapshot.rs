@@ -199,7 +199,7 @@ pub struct Subject<'a> {
 }
 
 impl Snapshot {
-    /// Reads everything once. Blocks for a few milliseconds a stage. `before` is an earlier snapshot
+    /// Reads everything once. `before` is an earlier snapshot
     /// that rates are computed against.
     pub fn take(
         subject: &Subject<'_>,
