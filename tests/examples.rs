@@ -49,8 +49,10 @@ fn wait<T>(folder: &Path, mut done: impl FnMut() -> Option<T>) -> T {
 fn the_replay_finds_the_fault_in_its_trace() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let trace = concat!("\"", env!("CARGO_MANIFEST_DIR"), "/datasets/pumps.csv.gz\"");
-    let overrides =
-        [("EDDY__SOURCE__RECORDED__PATH", trace.to_owned()), ("EDDY__DASHBOARD__ENABLED", "false".to_owned())];
+    let overrides = [
+        ("EDDY__SOURCE__RECORDED__PATH", trace.to_owned()),
+        ("EDDY__DASHBOARD__ENABLED", "false".to_owned()),
+    ];
     let mut eddy = run("replay.toml", folder.path(), &overrides);
     assert!(eddy.wait().expect("it ends by itself").success(), "{}", read(folder.path(), "err"));
     let fault = 1_767_771_000 * SECOND_NS..1_767_771_900 * SECOND_NS;
@@ -60,7 +62,8 @@ fn the_replay_finds_the_fault_in_its_trace() {
         let end = data["window_end"].as_i64().expect("a time");
         data["state"] == "raised" && data["key"] == "pump-02" && fault.contains(&end)
     });
-    let columns = found.expect("an alert about the fault")["data"]["columns"].as_array().expect("columns").clone();
+    let columns =
+        found.expect("an alert about the fault")["data"]["columns"].as_array().expect("columns").clone();
     let share = |column: &Value| column["share"].as_f64().expect("a share");
     let top = columns.iter().max_by(|a, b| share(a).total_cmp(&share(b))).expect("a column");
     assert_eq!(top["column"], "vibration");

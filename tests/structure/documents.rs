@@ -82,7 +82,10 @@ fn links_lead_somewhere() {
             assert!(file.is_empty() || folder.join(file).exists(), "{document}: no {file}");
             if !anchor.is_empty() {
                 assert!(file.is_empty(), "{document}: anchors of other files are not checked: {target}");
-                assert!(text.lines().any(|line| slug(line) == anchor), "{document}: no heading for #{anchor}");
+                assert!(
+                    text.lines().any(|line| slug(line) == anchor),
+                    "{document}: no heading for #{anchor}"
+                );
             }
         }
     }
@@ -92,7 +95,10 @@ fn links_lead_somewhere() {
 fn slug(line: &str) -> String {
     let Some(heading) = line.strip_prefix('#') else { return String::new() };
     let kept = heading.trim_start_matches('#').trim().to_lowercase();
-    kept.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).map(|c| if c == ' ' { '-' } else { c }).collect()
+    kept.chars()
+        .filter(|c| c.is_alphanumeric() || " -_".contains(*c))
+        .map(|c| if c == ' ' { '-' } else { c })
+        .collect()
 }
 
 /// Paths of the repository, and tests as `path::function`.
@@ -103,7 +109,8 @@ fn named_files_and_tests_exist() {
     let mut tests = 0;
     for document in DOCUMENTS {
         let text = read(document);
-        let fenced = text.split_whitespace().filter(|word| word.starts_with("configs/")).map(str::to_owned);
+        let words = text.split_whitespace().map(|word| word.trim_end_matches(|c: char| !c.is_alphanumeric()));
+        let fenced = words.filter(|word| word.starts_with("configs/")).map(str::to_owned);
         for span in code_spans(&text).into_iter().chain(fenced) {
             let name = span.split_whitespace().next().unwrap_or_default();
             if !FOLDERS.iter().any(|folder| name.starts_with(folder)) || name.contains("NAME") {

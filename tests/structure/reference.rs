@@ -12,8 +12,7 @@ const HTTP: &str = "[source.a]\ntype = \"http\"\n";
 const REPLAY: &str = "[source.a]\ntype = \"replay\"\npath = \"a.csv\"\n";
 const STREAM: &str = "[stream.s]\nfrom = \"a\"\nkey = \"id\"\ntime = { path = \"t\", unit = \"ms\" }\n\
                       window = { type = \"tumbling\", size = \"1m\" }\ncolumns.x = \"x\"\n";
-const WEBHOOK: &str =
-    "[sink.b]\ntype = \"webhook\"\nurl = \"https://h/\"\nsecret = \"whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX\"\n";
+const WEBHOOK: &str = "[sink.b]\ntype = \"webhook\"\nurl = \"https://h/\"\nsecret = \"whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX\"\n";
 const STDOUT: &str = "[sink.b]\ntype = \"stdout\"\n";
 
 /// A table of the config: its heading in the README, and a config with only what must be there, where
@@ -49,7 +48,11 @@ fn places() -> Vec<Place> {
             "window = { type = \"hopping\", size = \"1m\", every = \"1s\"@ }",
         ),
         value("`model`, `type = \"fit\"`", window, &format!("{window}\nmodel = {{ type = \"fit\"@ }}")),
-        value("`model`, `type = \"load\"`", window, &format!("{window}\nmodel = {{ type = \"load\", path = \"m\"@ }}")),
+        value(
+            "`model`, `type = \"load\"`",
+            window,
+            &format!("{window}\nmodel = {{ type = \"load\", path = \"m\"@ }}"),
+        ),
         line(&of("sink", "webhook"), format!("{HTTP}{STREAM}{WEBHOOK}@\n")),
         line(&of("sink", "stdout"), format!("{HTTP}{STREAM}{STDOUT}@\n")),
         line("`[dashboard]`", format!("{HTTP}{STREAM}[dashboard]\n@\n")),
@@ -74,7 +77,10 @@ impl Place {
 
     fn plan(&self, key_and_value: &str) -> String {
         let plan = parse(&self.with(key_and_value), &self.heading, &BTreeMap::new());
-        format!("{:?}", plan.unwrap_or_else(|problems| panic!("{}: {key_and_value}: {problems}", self.heading)))
+        format!(
+            "{:?}",
+            plan.unwrap_or_else(|problems| panic!("{}: {key_and_value}: {problems}", self.heading))
+        )
     }
 }
 

@@ -75,9 +75,7 @@ impl Source {
 
 /// First segments of the paths after each `prefix`, those of a braced list included.
 fn names_after(text: &str, prefix: &str) -> Vec<String> {
-    let name = |text: &str| {
-        text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>()
-    };
+    let name = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
     let mut found = Vec::new();
     for (at, _) in text.match_indices(prefix) {
         // `super::super::x` is met once, at its full length.
@@ -117,5 +115,8 @@ fn names_are_found_in_every_form() {
     assert_eq!(uses("sink/mod.rs", "use crate::alert::x;\nfn f() { crate::types::y() }"), ["alert", "types"]);
     assert_eq!(uses("sink/mod.rs", "use crate::{alert::{a, b}, types};"), ["alert", "types"]);
     assert_eq!(uses("sink/a.rs", "use super::super::alert::x;\nuse super::schedule;"), ["alert"]);
-    assert_eq!(uses("sink/mod.rs", "// crate::alert\n#[cfg(test)]\nmod tests {\nuse crate::alert;\n}"), [""; 0]);
+    assert_eq!(
+        uses("sink/mod.rs", "// crate::alert\n#[cfg(test)]\nmod tests {\nuse crate::alert;\n}"),
+        [""; 0]
+    );
 }

@@ -38,13 +38,17 @@ fn every_sink_of_the_config_can_deliver() {
 
 #[test]
 fn every_format_of_the_decoder_can_be_configured_and_no_other() {
-    let config = |name: &str| stream("[source.a]\ntype = \"http\"", "").replace("key", &format!("format = {name:?}\nkey"));
+    let config = |name: &str| {
+        stream("[source.a]\ntype = \"http\"", "").replace("key", &format!("format = {name:?}\nkey"))
+    };
     for format in &FORMATS {
         assert!(parse(&config(format.name), "", &BTreeMap::new()).is_ok(), "{}", format.name);
     }
-    let problems = parse(&config("no-such-format"), "", &BTreeMap::new()).expect_err("an unknown format").to_string();
+    let problems =
+        parse(&config("no-such-format"), "", &BTreeMap::new()).expect_err("an unknown format").to_string();
     let offered = problems.split("Use ").nth(1).and_then(|rest| rest.split('.').next()).expect("a remedy");
-    let offered: BTreeSet<&str> = offered.split([',', ' ']).filter(|word| !["", "or"].contains(word)).collect();
+    let offered: BTreeSet<&str> =
+        offered.split([',', ' ']).filter(|word| !["", "or"].contains(word)).collect();
     assert_eq!(offered, FORMATS.iter().map(|format| format.name).collect());
 }
 
@@ -70,7 +74,9 @@ fn every_example_is_good() {
 #[test]
 fn examples_name_only_files_of_the_repository() {
     for (name, text) in examples() {
-        for path in text.split('"').filter(|part| ["models/", "datasets/"].iter().any(|f| part.starts_with(f))) {
+        for path in
+            text.split('"').filter(|part| ["models/", "datasets/"].iter().any(|f| part.starts_with(f)))
+        {
             assert!(root().join(path).exists(), "{name} names {path}");
         }
     }
