@@ -96,7 +96,9 @@ fn to_prometheus(open_metrics: &str) -> String {
     for line in open_metrics.lines().filter(|&line| line != "# EOF" && !line.starts_with("# UNIT ")) {
         let name = line.strip_prefix("# ").and_then(|rest| rest.split(' ').nth(1));
         match name {
-            Some(name) if counters.contains(&name) => out.push_str(&line.replacen(name, &format!("{name}_total"), 1)),
+            Some(name) if counters.contains(&name) => {
+                out.push_str(&line.replacen(name, &format!("{name}_total"), 1))
+            }
             _ => out.push_str(line),
         }
         out.push('\n');
@@ -147,7 +149,8 @@ impl Collector for Scrape {
             }
         }
         let help = "Time one event spent in a stage of its way";
-        let mut metric = encoder.encode_descriptor("stage_latency_seconds", help, None, MetricType::Histogram)?;
+        let mut metric =
+            encoder.encode_descriptor("stage_latency_seconds", help, None, MetricType::Histogram)?;
         for (stage, buckets) in &self.stages {
             let labels = vec![("stage", (*stage).to_owned())];
             let upper = BOUNDS_NS.iter().map(|&ns| ns as f64 / 1e9).chain([f64::INFINITY]);
@@ -188,7 +191,12 @@ fn process(status: &Status, now_ns: i64) -> Vec<Family> {
         one("log_messages", "Messages made durable", Counter, count(&status.log_messages_total)),
         one("log_bytes", "Bytes made durable", Counter, count(&status.log_bytes_total)),
         one("log_commits", "Group commits", Counter, count(&status.log_commits_total)),
-        one("log_commit_failures", "Group commits that failed", Counter, count(&status.log_commit_failures_total)),
+        one(
+            "log_commit_failures",
+            "Group commits that failed",
+            Counter,
+            count(&status.log_commit_failures_total),
+        ),
         one("recovered_messages", "Replayed at start", Counter, count(&status.recovered_messages_total)),
         one("rows", "Rows decoded", Counter, count(&status.rows_total)),
         one("points_dropped", "Chart points not shown", Counter, count(&status.points_dropped_total)),
@@ -210,13 +218,17 @@ fn sources(status: &Status) -> Vec<Family> {
         samples: status.sources.iter().map(|s| (vec![("source", s.name.clone())], read(s))).collect(),
     };
     vec![
-        family("source_connected", "1 while connected", Gauge, |s| f64::from(u8::from(s.connected.load(Relaxed)))),
+        family("source_connected", "1 while connected", Gauge, |s| {
+            f64::from(u8::from(s.connected.load(Relaxed)))
+        }),
         family("source_messages", "Messages received", Counter, |s| s.messages_total.load(Relaxed) as f64),
         family("source_acked", "Messages acknowledged", Counter, |s| s.acked_total.load(Relaxed) as f64),
         family("source_retained_dropped", "Retained messages not taken", Counter, |s| {
             s.retained_dropped_total.load(Relaxed) as f64
         }),
-        family("source_reconnects", "Sessions after the first", Counter, |s| s.reconnects_total.load(Relaxed) as f64),
+        family("source_reconnects", "Sessions after the first", Counter, |s| {
+            s.reconnects_total.load(Relaxed) as f64
+        }),
         family("source_last_arrival_timestamp_seconds", "Newest message; 0 before the first", Gauge, |s| {
             s.last_arrival.load(Relaxed) as f64 / 1e9
         }),
@@ -288,7 +300,9 @@ fn sinks(status: &Status) -> Vec<Family> {
         samples: status.sinks.iter().map(|s| (vec![("sink", s.name.clone())], read(s))).collect(),
     };
     vec![
-        family("sink_delivered", "Alerts answered by 2xx", Counter, |s| s.delivered_total.load(Relaxed) as f64),
+        family("sink_delivered", "Alerts answered by 2xx", Counter, |s| {
+            s.delivered_total.load(Relaxed) as f64
+        }),
         family("sink_attempts_failed", "Attempts not answered by 2xx", Counter, |s| {
             s.attempts_failed_total.load(Relaxed) as f64
         }),

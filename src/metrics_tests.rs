@@ -44,16 +44,22 @@ fn each_format_keeps_its_own_rules() {
     assert!(!plain.contains("# EOF"));
     assert!(plain.contains("# TYPE eddy_log_messages_total counter\n"));
     assert!(plain.contains("# HELP eddy_log_messages_total "));
-    let samples = |text: &str| text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>();
+    let samples = |text: &str| {
+        text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>()
+    };
     assert_eq!(samples(&open), samples(&plain));
-    assert_eq!(Format::negotiate("application/openmetrics-text;version=1.0.0,text/plain;q=0.5"), Format::OpenMetrics);
+    assert_eq!(
+        Format::negotiate("application/openmetrics-text;version=1.0.0,text/plain;q=0.5"),
+        Format::OpenMetrics
+    );
     assert_eq!(Format::negotiate("*/*"), Format::Prometheus);
 }
 
 #[test]
 fn the_histogram_is_cumulative_in_seconds_and_never_too_good() {
     let text = text(Format::Prometheus);
-    let bucket = |le: &str| value(&text, &format!(r#"eddy_stage_latency_seconds_bucket{{le="{le}",stage="score"}}"#));
+    let bucket =
+        |le: &str| value(&text, &format!(r#"eddy_stage_latency_seconds_bucket{{le="{le}",stage="score"}}"#));
     assert_eq!((bucket("0.000001"), bucket("0.00005"), bucket("0.0001")), (10.0, 10.0, 15.0));
     assert_eq!((bucket("2.5"), bucket("5.0"), bucket("+Inf")), (15.0, 16.0, 16.0));
     assert_eq!(value(&text, r#"eddy_stage_latency_seconds_count{stage="score"}"#), 16.0);

@@ -64,7 +64,10 @@ async fn start(scene: Scene) -> (String, CancellationToken) {
 }
 
 fn need(path: &str) {
-    assert!(Path::new(path).exists(), "{path} is missing: run scripts/setup, which installs what the page test needs");
+    assert!(
+        Path::new(path).exists(),
+        "{path} is missing: run scripts/setup, which installs what the page test needs"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -33,7 +33,11 @@ fn command(stream: &StreamPlan, source: &SourcePlan, now_ns: i64) -> Option<Stri
             let filter = stream.topics.as_deref().or(mqtt.topics.first().map(String::as_str))?;
             let topic = quoted(&topic(filter, stream));
             let host = quoted(&mqtt.host);
-            Some(format!("mosquitto_pub -h {host} -p {}{user} -q 1 -t {topic} -m {}", mqtt.port, quoted(&payload)))
+            Some(format!(
+                "mosquitto_pub -h {host} -p {}{user} -q 1 -t {topic} -m {}",
+                mqtt.port,
+                quoted(&payload)
+            ))
         }
         SourceKind::Http(_) | SourceKind::Replay(_) => None,
     }
@@ -51,12 +55,17 @@ fn reads_topic(stream: &StreamPlan) -> bool {
 /// For a POSIX shell.
 fn quoted(text: &str) -> String {
     let safe = |c: char| c.is_ascii_alphanumeric() || "-_./:".contains(c);
-    if !text.is_empty() && text.chars().all(safe) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    if !text.is_empty() && text.chars().all(safe) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }
 
 /// A topic that the filter matches, with key and column at their levels.
 fn topic(filter: &str, stream: &StreamPlan) -> String {
-    let mut levels: Vec<String> = filter.split('/').map(|l| if l == "+" { "any" } else { l }.to_owned()).collect();
+    let mut levels: Vec<String> =
+        filter.split('/').map(|l| if l == "+" { "any" } else { l }.to_owned()).collect();
     if levels.last().is_some_and(|level| level == "#") {
         levels.pop();
     }

@@ -44,7 +44,14 @@ impl KeyView {
         let windows = state.parts.history.series(stream, key.as_bytes(), from, to).unwrap_or_default();
         let first = windows.first().map_or(from, |window| window.time_ns);
         let last = windows.last().map_or(to, |window| window.time_ns);
-        KeyView { plan: state.parts.plan.clone(), stream, key: key.to_owned(), windows, from: first, to: last }
+        KeyView {
+            plan: state.parts.plan.clone(),
+            stream,
+            key: key.to_owned(),
+            windows,
+            from: first,
+            to: last,
+        }
     }
 
     fn plan(&self) -> &StreamPlan {
@@ -96,7 +103,10 @@ impl KeyView {
     fn samples(&self, read: impl Fn(&Window) -> (f64, f64, f64)) -> Vec<Sample> {
         let sample = |window: &Window| {
             let (value, low, high) = read(window);
-            Sample { time: window.time_ns, value, low, high, anomalous: window.anomalous }
+            let anomalous = window.anomalous;
+            // Where nothing was expected (the p-value), the verdict alone speaks.
+            let odd = anomalous && !(low..=high).contains(&value);
+            Sample { time: window.time_ns, value, low, high, anomalous, odd }
         };
         self.windows.iter().map(sample).collect()
     }
@@ -113,6 +123,20 @@ pub struct Choice {
     pub key: String,
     /// One of [`RANGES`].
     pub range: &'static str,
+    /// Columns in the order of their charts: the key's open alert's culprits first, else as configured.
+    /// It stays the same as long as the alert does, so charts do not jump about.
+    pub order: Vec<usize>,
+}
+
+/// Every column once, those that carry most of `shares` (column name, share) first.
+pub fn worst_first(stream: &StreamPlan, shares: &[(&str, f64)]) -> Vec<usize> {
+    let share = |&c: &usize| {
+        let name = stream.columns[c].name.as_str();
+        shares.iter().find(|(column, _)| *column == name).map_or(0.0, |(_, share)| *share)
+    };
+    let mut order: Vec<usize> = (0..stream.columns.len()).collect();
+    order.sort_by(|a, b| share(b).total_cmp(&share(a)));
+    order
 }
 
 /// A name of [`RANGES`].
@@ -184,7 +208,8 @@ impl KeyData {
     pub fn read(state: &AppState, choice: Choice) -> Self {
         let key = choice.key.as_bytes();
         let newest = state.parts.history.latest(choice.stream, key).map_or(i64::MAX, |window| window.time_ns);
-        let seconds = RANGES.iter().find(|(name, _)| *name == choice.range).map_or(0, |(_, seconds)| *seconds);
+        let seconds =
+            RANGES.iter().find(|(name, _)| *name == choice.range).map_or(0, |(_, seconds)| *seconds);
         let from = if seconds == 0 { i64::MIN } else { newest.saturating_sub(seconds * 1_000_000_000) };
         let view = KeyView::of(state, choice.stream, &choice.key, from, newest);
         let (series, recent) = (view.series(0), view.series(RECENT));
@@ -209,7 +234,13 @@ impl KeyData {
         )
     }
 
-    pub fn part<'a>(&self, now: &'a Doc<'a>, recent: &'a Doc<'a>, now_ns: i64, zone: &TimeZone) -> KeyPart<'a> {
+    pub fn part<'a>(
+        &self,
+        now: &'a Doc<'a>,
+        recent: &'a Doc<'a>,
+        now_ns: i64,
+        zone: &TimeZone,
+    ) -> KeyPart<'a> {
         let view = &self.view;
         let series = view.series(RECENT);
         let row = |(i, point): (usize, &SeriesPoint)| Row {
@@ -251,7 +282,10 @@ impl KeyData {
                 format!("now {} {unit}, normal {} to {}; ", read(cell.value), read(cell.low), read(cell.high))
             });
             ChartPart {
-                label: format!("{} {span}: {newest}{} anomalous windows.", column.name, series.anomalous_count),
+                label: format!(
+                    "{} {span}: {newest}{} anomalous windows.",
+                    column.name, series.anomalous_count
+                ),
                 name: column.name.clone(),
                 unit,
                 at: format!("latest.columns[{c}]"),
@@ -259,7 +293,8 @@ impl KeyData {
                 drawn: self.view.chart(c),
             }
         };
-        let mut charts: Vec<ChartPart> = series.columns.iter().enumerate().map(column).collect();
+        let order = self.choice.order.iter();
+        let mut charts: Vec<ChartPart> = order.map(|&c| column((c, &series.columns[c]))).collect();
         let threshold = Format::Odds.write(series.threshold);
         charts.push(ChartPart {
             name: "How odd".to_owned(),

@@ -71,8 +71,11 @@ struct Receiver {
     name: String,
     mark: &'static str,
     what: &'static str,
-    failed: bool,
-    status: Option<u16>,
+    failing: bool,
+    /// There is a time to the 2xx.
+    reached: bool,
+    /// There is a status.
+    answered: bool,
     error: Option<String>,
 }
 
@@ -135,10 +138,19 @@ fn evidence(at: &str, entry: &AlertEntry) -> Vec<Evidence> {
 /// microseconds: on one scale its part would be invisible.
 fn receipt(at: &str, entry: &AlertEntry) -> (Vec<Stretch>, Vec<Stretch>) {
     let receipt = &entry.row.alert.receipt;
-    let delivery = entry.row.deliveries.iter().enumerate().filter_map(|(d, row)| Some((d, row.stored_to_2xx_ns?)));
+    let delivery =
+        entry.row.deliveries.iter().enumerate().filter_map(|(d, row)| Some((d, row.stored_to_2xx_ns?)));
     let first = delivery.min_by_key(|&(_, ns)| ns);
-    let own = receipt.segments.iter().enumerate().filter(|(_, s)| SegmentKind::of(&s.stage) != SegmentKind::Outside);
-    let outside = receipt.segments.iter().enumerate().filter(|(_, s)| SegmentKind::of(&s.stage) == SegmentKind::Outside);
+    let own = receipt
+        .segments
+        .iter()
+        .enumerate()
+        .filter(|(_, s)| SegmentKind::of(&s.stage) != SegmentKind::Outside);
+    let outside = receipt
+        .segments
+        .iter()
+        .enumerate()
+        .filter(|(_, s)| SegmentKind::of(&s.stage) == SegmentKind::Outside);
     let segment = |(s, segment): (usize, &crate::types::Segment)| Part {
         at: format!("{at}.alert.receipt.segments[{s}]"),
         field: "ns",
@@ -147,7 +159,13 @@ fn receipt(at: &str, entry: &AlertEntry) -> (Vec<Stretch>, Vec<Stretch>) {
         ns: segment.ns,
     };
     let mut whole: Vec<Part> = outside.map(segment).collect();
-    whole.push(Part { at: at.to_owned(), field: "eddy_ns", name: "Eddy".to_owned(), class: "computing", ns: entry.eddy_ns });
+    whole.push(Part {
+        at: at.to_owned(),
+        field: "eddy_ns",
+        name: "Eddy".to_owned(),
+        class: "computing",
+        ns: entry.eddy_ns,
+    });
     whole.extend(first.map(|(d, ns)| Part {
         at: format!("{at}.deliveries[{d}]"),
         field: "stored_to_2xx_ns",
@@ -203,9 +221,11 @@ fn receivers(at: &str, entry: &AlertEntry) -> Vec<Receiver> {
     let deliveries = entry.row.deliveries.iter().enumerate();
     deliveries
         .map(|(d, delivery)| {
+            let failing = delivery.state != DeliveryState::Delivered && delivery.last_error.is_some();
             let (mark, what) = match delivery.state {
                 DeliveryState::Delivered => ("✓", "told"),
-                DeliveryState::Pending => ("○", "waiting"),
+                DeliveryState::Pending if failing => ("✗", "tried, tries again"),
+                DeliveryState::Pending => ("○", "under way"),
                 DeliveryState::Failed => ("✗", "gave up"),
             };
             Receiver {
@@ -213,9 +233,10 @@ fn receivers(at: &str, entry: &AlertEntry) -> Vec<Receiver> {
                 name: delivery.receiver.clone(),
                 mark,
                 what,
-                failed: delivery.state == DeliveryState::Failed,
-                status: delivery.last_status,
-                error: delivery.last_error.clone().filter(|_| delivery.state != DeliveryState::Delivered),
+                failing,
+                reached: delivery.stored_to_2xx_ns.is_some(),
+                answered: delivery.last_status.is_some(),
+                error: delivery.last_error.clone().filter(|_| failing),
             }
         })
         .collect()

@@ -48,7 +48,6 @@ use crate::watch::Watch;
 use sampler::Frames;
 use snapshot::{Snapshot, Subject};
 
-
 /// Live connections at a time; more are told to poll.
 const LIVE_MAX: usize = 64;
 

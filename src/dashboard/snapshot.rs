@@ -97,6 +97,7 @@ pub struct SourceView {
     pub messages_per_s: Option<f64>,
     pub last_arrival_ns: Option<i64>,
     pub last_arrival_age_ns: Option<i64>,
+    pub last_error: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -213,8 +214,10 @@ impl Snapshot {
         let rates = Rates { before, time_ns };
         let streams = streams(plan, status, &rates);
         let sources = sources(plan, status, &rates);
-        let sinks: Vec<SinkView> = plan.sinks.iter().zip(&status.sinks).map(|(p, s)| sink(p, s, time_ns)).collect();
-        let dead_letters = Reason::ALL.map(|r| (r.as_str(), status.dead_letters[r as usize].load(Relaxed))).into();
+        let sinks: Vec<SinkView> =
+            plan.sinks.iter().zip(&status.sinks).map(|(p, s)| sink(p, s, time_ns)).collect();
+        let dead_letters =
+            Reason::ALL.map(|r| (r.as_str(), status.dead_letters[r as usize].load(Relaxed))).into();
         let mut snapshot = Snapshot {
             seq,
             time_ns,
@@ -248,7 +251,9 @@ impl Snapshot {
         match () {
             () if self.recovering => State::Recovering,
             () if !self.problems.is_empty() => State::Degraded,
-            () if self.totals.log_messages_total == 0 && self.totals.recovered_messages_total == 0 => State::Empty,
+            () if self.totals.log_messages_total == 0 && self.totals.recovered_messages_total == 0 => {
+                State::Empty
+            }
             () if self.streams.iter().any(warming) => State::Warming,
             () => State::Ok,
         }
@@ -322,6 +327,7 @@ fn sources(plan: &Plan, status: &Status, rates: &Rates<'_>) -> Vec<SourceView> {
             messages_per_s: rates.per_s(messages_total, |s| s.sources[i].messages_total),
             last_arrival_ns,
             last_arrival_age_ns: last_arrival_ns.map(|ns| rates.time_ns - ns),
+            last_error: source.last_error.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone(),
         }
     };
     status.sources.iter().enumerate().map(|(i, source)| view(i, source)).collect()

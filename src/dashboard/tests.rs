@@ -198,7 +198,9 @@ async fn keys_series_and_charts() {
 async fn alerts_by_page_and_by_id() {
     let served = Served::new(Scene::Trouble).await;
     let page = served.json("/api/v1/alerts?limit=2").await;
-    let seqs = |page: &Value| page["rows"].as_array().unwrap().iter().map(|r| r["seq"].as_i64().unwrap()).collect::<Vec<_>>();
+    let seqs = |page: &Value| {
+        page["rows"].as_array().unwrap().iter().map(|r| r["seq"].as_i64().unwrap()).collect::<Vec<_>>()
+    };
     assert_eq!((seqs(&page), page["next_before"].as_i64()), (vec![9, 8], Some(8)));
     assert_eq!(seqs(&served.json("/api/v1/alerts?limit=2&before=8").await), [2]);
     assert_eq!(seqs(&served.json("/api/v1/alerts?key=pump-09").await), [9]);
@@ -220,7 +222,8 @@ async fn event(response: &mut Response, buffer: &mut String, name: &str) -> Valu
     let reading = async {
         loop {
             while let Some((event, rest)) = buffer.split_once("\n\n") {
-                let data = event.lines().find_map(|line| line.strip_prefix("data: ")).unwrap_or("null").to_owned();
+                let data =
+                    event.lines().find_map(|line| line.strip_prefix("data: ")).unwrap_or("null").to_owned();
                 let found = event.lines().any(|line| line == format!("event: {name}"));
                 *buffer = rest.to_owned();
                 if found {

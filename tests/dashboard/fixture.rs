@@ -127,7 +127,8 @@ pub fn parts(scene: Scene, now_ns: i64) -> Parts {
     if !matches!(scene, Scene::Empty | Scene::Recovering | Scene::Warming) {
         for pump in 1..=24 {
             let faulty = matches!(scene, Scene::Trouble | Scene::Hostile) && pump == 17;
-            history.add((0..900).map(|i| point(&key(scene, pump), now_ns - (900 - i) * S, i, faulty)).collect());
+            history
+                .add((0..900).map(|i| point(&key(scene, pump), now_ns - (900 - i) * S, i, faulty)).collect());
         }
     }
     let rows = match scene {
@@ -149,7 +150,11 @@ pub fn parts(scene: Scene, now_ns: i64) -> Parts {
 }
 
 pub fn key(scene: Scene, pump: usize) -> String {
-    if scene == Scene::Hostile && pump == 17 { format!("{HOSTILE}/{pump}") } else { format!("pump-{pump:02}") }
+    if scene == Scene::Hostile && pump == 17 {
+        format!("{HOSTILE}/{pump}")
+    } else {
+        format!("pump-{pump:02}")
+    }
 }
 
 fn fill_status(status: &Status, scene: Scene, now_ns: i64) {
@@ -218,7 +223,13 @@ pub fn point(key: &str, time: i64, i: i64, faulty: bool) -> Point {
     };
     let value = |c: usize| {
         let (name, _, _, band) = COLUMNS[c];
-        let extra = if name == "vibration" { climb } else if name == "temperature" { 0.6 * climb } else { 0.0 };
+        let extra = if name == "vibration" {
+            climb
+        } else if name == "temperature" {
+            0.6 * climb
+        } else {
+            0.0
+        };
         let gap = name == "flow" && (400..430).contains(&i);
         if gap { f64::NAN } else { expected(c) + band * (1.1 * noise(c) + extra) }
     };
@@ -277,15 +288,21 @@ fn receipt(recovered: bool) -> Receipt {
     let builder = ReceiptBuilder::from(0).until("wait_watermark", 1_002_104_000);
     let builder = if recovered { builder.until("recovery", 9 * S) } else { builder };
     let mut at = if recovered { 9 * S } else { 1_002_104_000 };
-    [("receive", 31_000), ("log", 1_520_000), ("queue_decode", 66_000), ("decode", 12_000), ("queue_shard", 48_000)]
-        .into_iter()
-        .chain([("window", 74_000), ("score", 103_000), ("judge", 24_000), ("outbox", 610_000)])
-        .fold(builder, |builder, (stage, ns)| {
-            at += ns;
-            builder.until(stage, at)
-        })
-        .recovered(recovered)
-        .finish()
+    [
+        ("receive", 31_000),
+        ("log", 1_520_000),
+        ("queue_decode", 66_000),
+        ("decode", 12_000),
+        ("queue_shard", 48_000),
+    ]
+    .into_iter()
+    .chain([("window", 74_000), ("score", 103_000), ("judge", 24_000), ("outbox", 610_000)])
+    .fold(builder, |builder, (stage, ns)| {
+        at += ns;
+        builder.until(stage, at)
+    })
+    .recovered(recovered)
+    .finish()
 }
 
 fn delivered(receiver: &str, ms: i64) -> DeliveryRow {
@@ -299,7 +316,13 @@ fn delivered(receiver: &str, ms: i64) -> DeliveryRow {
     }
 }
 
-fn row(seq: i64, stored_at_ns: i64, decision: Decision, recovered: bool, deliveries: Vec<DeliveryRow>) -> AlertRow {
+fn row(
+    seq: i64,
+    stored_at_ns: i64,
+    decision: Decision,
+    recovered: bool,
+    deliveries: Vec<DeliveryRow>,
+) -> AlertRow {
     AlertRow { seq, stored_at_ns, alert: Alert { decision, receipt: receipt(recovered) }, deliveries }
 }
 
@@ -324,7 +347,13 @@ fn trouble(scene: Scene, plan: &Plan, now_ns: i64) -> Vec<AlertRow> {
 fn resolved(plan: &Plan, key: &str, onset: i64) -> AlertRow {
     let mut decision = decision(plan, key, 0xc3, onset, 2);
     (decision.state, decision.revision) = (AlertState::Resolved, 2);
-    row(2, onset + 300 * S, decision, false, vec![delivered("on_call", 61), delivered(&plan.sinks[1].name, 920)])
+    row(
+        2,
+        onset + 300 * S,
+        decision,
+        false,
+        vec![delivered("on_call", 61), delivered(&plan.sinks[1].name, 920)],
+    )
 }
 
 /// An outbox in memory, with the outbox's own orders.
@@ -336,7 +365,9 @@ fn stored(rows: Vec<AlertRow>) -> AlertsView {
                 found.extend(rows.iter().filter(|r| r.alert.decision.state == AlertState::Raised).cloned());
                 found.make_contiguous().sort_by_key(|r| r.alert.decision.onset);
             }
-            AlertQuery::One { id } => found.extend(rows.iter().filter(|r| r.alert.decision.id == id).cloned()),
+            AlertQuery::One { id } => {
+                found.extend(rows.iter().filter(|r| r.alert.decision.id == id).cloned())
+            }
             AlertQuery::Page { before, limit, stream, key } => {
                 let fits = |r: &&AlertRow| {
                     let d = &r.alert.decision;

@@ -24,7 +24,11 @@ fn between<'a>(page: &'a str, start: &str, end: &str) -> &'a str {
 
 #[test]
 fn golden_tiles_in_trouble() {
-    insta::assert_snapshot!(between(&page(Scene::Trouble), "<section class=\"tiles\"", "<div class=\"pair\">"));
+    insta::assert_snapshot!(between(
+        &page(Scene::Trouble),
+        "<section class=\"tiles\"",
+        "<div class=\"pair\">"
+    ));
 }
 
 #[test]
@@ -55,7 +59,10 @@ fn golden_notices_while_warming() {
 #[test]
 fn a_hostile_name_never_becomes_markup() {
     let page = page(Scene::Hostile);
-    assert!(page.contains("&lt;script&gt;") || page.contains("&#60;script&#62;"), "the name is shown, escaped");
+    assert!(
+        page.contains("&lt;script&gt;") || page.contains("&#60;script&#62;"),
+        "the name is shown, escaped"
+    );
     for broken_out in ["<script>alert", "<img src=x", "onerror=alert(2)>"] {
         assert!(!page.contains(broken_out), "{broken_out}");
     }
