@@ -224,7 +224,7 @@ fn receivers(at: &str, entry: &AlertEntry) -> Vec<Receiver> {
             let failing = delivery.state != DeliveryState::Delivered && delivery.last_error.is_some();
             let (mark, what) = match delivery.state {
                 DeliveryState::Delivered => ("✓", "told"),
-                DeliveryState::Pending if failing => ("✗", "tried, tries again"),
+                DeliveryState::Pending if failing => ("✗", "failed, tries again"),
                 DeliveryState::Pending => ("○", "under way"),
                 DeliveryState::Failed => ("✗", "gave up"),
             };

@@ -140,8 +140,13 @@ pub struct ColumnView {
 #[derive(Clone, Debug, Serialize)]
 pub struct StageView {
     pub stage: &'static str,
-    #[serde(flatten)]
-    pub summary: StageSummary,
+    pub count: u64,
+    /// These are `None` before the first event.
+    pub latency_ns_p50: Option<u64>,
+    pub latency_ns_p90: Option<u64>,
+    pub latency_ns_p99: Option<u64>,
+    pub latency_ns_max: Option<u64>,
+    pub latency_ns_sum: u64,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -413,7 +418,20 @@ fn sink(plan: &crate::config::plan::SinkPlan, sink: &SinkStatus, time_ns: i64) -
 }
 
 fn stages(latency: &Latency) -> Vec<StageView> {
-    Stage::ALL.map(|stage| StageView { stage: stage.as_str(), summary: latency.summary(stage) }).into()
+    Stage::ALL.map(|stage| stage_view(stage, latency.summary(stage))).into()
+}
+
+fn stage_view(stage: Stage, summary: StageSummary) -> StageView {
+    let measured = |ns: u64| (summary.count > 0).then_some(ns);
+    StageView {
+        stage: stage.as_str(),
+        count: summary.count,
+        latency_ns_p50: measured(summary.latency_ns_p50),
+        latency_ns_p90: measured(summary.latency_ns_p90),
+        latency_ns_p99: measured(summary.latency_ns_p99),
+        latency_ns_max: measured(summary.latency_ns_max),
+        latency_ns_sum: summary.latency_ns_sum,
+    }
 }
 
 /// Partitions that ever saw anything.

@@ -258,7 +258,7 @@ function word() {
 setInterval(() => {
   if (document.hidden || Date.now() - state.heard < STALE_MS || document.body.dataset.stale) return;
   document.body.dataset.stale = 'yes';
-  const since = new Date(state.heard).toTimeString().slice(0, 8);
+  const since = document.querySelector('[data-fmt=clock]').textContent; // the box's own clock, as last heard
   $('stale').textContent = `No news from Eddy since ${since}. Everything below is old. Check that Eddy runs; this page reconnects by itself.`;
   $('stale').hidden = false;
   word();
