@@ -47,7 +47,8 @@ fn compare(cells: usize, columns: usize) {
     let (mut backend, mut scores) = (CpuBackend::new(), Scores::default());
     backend.score(&model, &z, &mut scores);
     let reference = reference_log_likelihood(&model.ppca, &z).expect("shapes agree");
-    let error = scores.log_likelihood.iter().zip(&reference).map(|(a, b)| ((a - b) / b).abs()).fold(0.0, f64::max);
+    let error =
+        scores.log_likelihood.iter().zip(&reference).map(|(a, b)| ((a - b) / b).abs()).fold(0.0, f64::max);
     assert!(error < 1e-5, "the two disagree by {error}");
 
     let (mut fast, mut gaps, mut slow) = (Vec::new(), Vec::new(), Vec::new());

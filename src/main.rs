@@ -11,7 +11,7 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Run(args) => cli::run::run(&args),
         Command::Check(args) => return cli::check::check(&args),
-        Command::Demo(_) => return ExitCode::FAILURE,
+        Command::Demo(args) => cli::demo::run(&args),
         Command::Train(args) => cli::train::train(&args),
     };
     match done {

@@ -203,7 +203,8 @@ fn mean(rows: &[&Row]) -> [f32; 4] {
     distinct.sort_by_key(|r| identity(r));
     distinct.dedup_by_key(|r| identity(r));
     std::array::from_fn(|c| {
-        let seen: Vec<f64> = distinct.iter().map(|r| f64::from(r.values[c])).filter(|v| !v.is_nan()).collect();
+        let seen: Vec<f64> =
+            distinct.iter().map(|r| f64::from(r.values[c])).filter(|v| !v.is_nan()).collect();
         if seen.is_empty() { f32::NAN } else { (seen.iter().sum::<f64>() / seen.len() as f64) as f32 }
     })
 }

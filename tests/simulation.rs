@@ -40,12 +40,22 @@ impl Process {
         let (control, _) = ControlLog::open(Box::new(disk.clone()), dir).ok()?;
         let (next, logged) = mpsc::channel(64);
         let (_, intake) = mpsc::channel(1);
-        let recovered: Vec<(Position, Message)> = log.read_from(Position(0)).collect::<Result<_, _>>().ok()?;
+        let recovered: Vec<(Position, Message)> =
+            log.read_from(Position(0)).collect::<Result<_, _>>().ok()?;
         let clock = Clock::start();
         let status = Arc::new(Status::new(plan, 0));
         let recorders = Recorders::new(latency);
         let mut process = Process {
-            station: LogStation { log, control, intake, next, status, clock, recorders, dead: mpsc::channel(1).0 },
+            station: LogStation {
+                log,
+                control,
+                intake,
+                next,
+                status,
+                clock,
+                recorders,
+                dead: mpsc::channel(1).0,
+            },
             logged,
             decoder: Decoder::new(plan),
             engine: plant::engine(plan),
@@ -138,7 +148,8 @@ fn run(plan: &Plan, messages: &[Message], seed: u64, cut: Option<u64>) -> (Outco
 }
 
 fn assert_acknowledged_are_there(disk: &FaultyDisk, acked: &[Message], seed: u64, cut: Option<u64>) {
-    let log = Log::open(Box::new(disk.clone()), Path::new("/data"), 8 << 10).expect("the log opens after a cut");
+    let log =
+        Log::open(Box::new(disk.clone()), Path::new("/data"), 8 << 10).expect("the log opens after a cut");
     let found: Vec<Message> = log.read_from(Position(0)).map(|r| r.expect("readable").1).collect();
     let mut found = found.iter();
     for (i, message) in acked.iter().enumerate() {

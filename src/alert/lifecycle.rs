@@ -1,27 +1,53 @@
-//! One alert an episode: opened by a run of anomalous windows, closed by a run of normal ones.
+//! One alert an episode: opened by a run of anomalous windows, closed once none of them is in sight.
 //!
 //! Overlapping windows share most of their cells, so one odd cell makes many odd windows; where windows
-//! overlap, three of the last five confident ones must agree. A verdict that is not confident neither
-//! opens nor closes anything.
+//! overlap, three of the last five confident ones must agree. An open episode ends only when as many
+//! windows in a row are clearly normal as hold a given cell, so that the windows it closes on share
+//! nothing with the odd ones, and an anomaly that comes and goes is one alert. A verdict that is not
+//! confident neither opens nor closes anything.
 
 use sha2::{Digest, Sha256};
 
 use crate::types::{AlertState, EventTime, Verdict};
 
-/// How many of the last [`LOOK_BACK`] windows must agree, for windows that overlap `overlap` times.
-fn needed(overlap: usize) -> u32 {
-    overlap.clamp(1, 3) as u32
+/// When episodes open and close; the same for all keys of a stream.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rule {
+    /// p-value below which a window is anomalous.
+    pub threshold: f64,
+    /// How many windows hold a given cell: size / every.
+    pub overlap: usize,
 }
 
 const LOOK_BACK: u32 = 5;
+const CALM_MAX: usize = 60;
 
-/// A key's way through its episodes. 40 bytes a key.
+impl Rule {
+    /// How many of the last [`LOOK_BACK`] windows must be anomalous to open.
+    fn needed(&self) -> u32 {
+        self.overlap.clamp(1, 3) as u32
+    }
+
+    /// How many windows in a row must be clearly normal to close.
+    fn calm_needed(&self) -> u16 {
+        self.overlap.clamp(LOOK_BACK as usize, CALM_MAX) as u16
+    }
+
+    /// Clearly normal: less than half as surprising, in nats, as what opens an episode.
+    fn is_calm(&self, p_value: f64) -> bool {
+        p_value >= self.threshold.sqrt()
+    }
+}
+
+/// A key's way through its episodes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Episode {
     /// Bit i: the confident window i back was anomalous.
     recent: u8,
     open: bool,
     revision: u32,
+    /// Clearly normal windows in a row.
+    calm: u16,
     /// Start of the first anomalous window since the key was last calm.
     first_window: i64,
     p_value_min: f64,
@@ -37,35 +63,32 @@ pub struct Change {
 }
 
 impl Episode {
-    pub fn is_open(&self) -> bool {
-        self.open
-    }
-
     /// Nothing odd lately: what this key does may be learnt as normal.
     pub fn is_calm(&self) -> bool {
         !self.open && self.recent == 0
     }
 
-    /// Takes the verdict on the window starting at `window_start`; `every` and `overlap` as configured.
-    pub fn step(&mut self, verdict: Verdict, window_start: EventTime, overlap: usize) -> Option<Change> {
+    /// Takes the verdict on the window starting at `window_start`.
+    pub fn step(&mut self, verdict: Verdict, window_start: EventTime, rule: Rule) -> Option<Change> {
         if !verdict.confident {
             return None;
         }
-        let was_calm = self.recent == 0;
+        self.calm = if rule.is_calm(verdict.p_value) { self.calm.saturating_add(1) } else { 0 };
+        let nothing_recent = self.recent == 0;
         self.recent = (self.recent << 1 | u8::from(verdict.anomalous)) & ((1 << LOOK_BACK) - 1);
         if self.open {
             self.p_value_min = self.p_value_min.min(verdict.p_value);
-            return self.close();
+            return self.close(rule);
         }
         if !verdict.anomalous {
             return None;
         }
-        if was_calm {
+        if nothing_recent {
             self.first_window = window_start.0;
             self.p_value_min = f64::INFINITY;
         }
         self.p_value_min = self.p_value_min.min(verdict.p_value);
-        if self.recent.count_ones() < needed(overlap) {
+        if self.recent.count_ones() < rule.needed() {
             return None;
         }
         self.open = true;
@@ -73,11 +96,12 @@ impl Episode {
         Some(self.change(AlertState::Raised))
     }
 
-    fn close(&mut self) -> Option<Change> {
-        if self.recent != 0 {
+    fn close(&mut self, rule: Rule) -> Option<Change> {
+        if self.calm < rule.calm_needed() {
             return None;
         }
         self.open = false;
+        self.recent = 0;
         self.revision += 1;
         Some(self.change(AlertState::Resolved))
     }
@@ -107,38 +131,53 @@ pub fn alert_id(deployment: &str, stream: &str, key: &[u8], rule: &str, first_wi
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::AlertState::*;
 
-    fn run(pattern: &str, overlap: usize) -> Vec<(usize, Change)> {
+    /// `x` anomalous, `-` neither odd enough to open nor clearly normal, `.` normal, `?` not confident.
+    fn states(pattern: &str, overlap: usize) -> Vec<(usize, AlertState, u32, i64)> {
+        let rule = Rule { threshold: 1e-4, overlap };
         let mut episode = Episode::default();
         let step = |(i, c): (usize, char)| {
-            let verdict = Verdict { p_value: 0.5, anomalous: c == 'x', confident: c != '?' };
-            episode.step(verdict, EventTime(i as i64 * 10), overlap).map(|change| (i, change))
+            let p_value = match c {
+                'x' => 1e-5,
+                '-' => 1e-3,
+                _ => 0.5,
+            };
+            let verdict = Verdict { p_value, anomalous: p_value < rule.threshold, confident: c != '?' };
+            let change = episode.step(verdict, EventTime(i as i64 * 10), rule);
+            change.map(|c| (i, c.state, c.revision, c.onset.0))
         };
         pattern.chars().enumerate().filter_map(step).collect()
     }
 
-    fn states(pattern: &str, overlap: usize) -> Vec<(usize, AlertState, u32, i64)> {
-        run(pattern, overlap).into_iter().map(|(i, c)| (i, c.state, c.revision, c.onset.0)).collect()
+    #[test]
+    fn opens_on_three_of_five() {
+        assert_eq!(states("..x.x.......", 16), []);
+        assert_eq!(states("..x.xx......", 16), [(5, Raised, 1, 20)]);
+        assert_eq!(states("xx....x....xx", 16), []);
     }
 
     #[test]
-    fn opens_on_three_of_five_and_closes_on_five_calm() {
-        use AlertState::*;
-        assert_eq!(states("..x.x.......", 16), []);
-        assert_eq!(states("..x.xx......", 16), [(5, Raised, 1, 20), (10, Resolved, 2, 20)]);
-        assert_eq!(states("xxx....x....xx", 16), [(2, Raised, 1, 0)]);
+    fn closes_when_a_whole_window_s_length_was_clearly_normal() {
+        assert_eq!(states("xxx.......", 8), [(2, Raised, 1, 0)]);
+        assert_eq!(states("xxx........", 8), [(2, Raised, 1, 0), (10, Resolved, 2, 0)]);
+        assert_eq!(states("xxx...-........", 8), [(2, Raised, 1, 0), (14, Resolved, 2, 0)]);
+    }
+
+    #[test]
+    fn an_anomaly_that_comes_and_goes_is_one_alert() {
+        assert_eq!(states("xxx......x.....xxx...x.....", 8).len(), 1);
     }
 
     #[test]
     fn windows_that_do_not_overlap_stand_alone() {
-        use AlertState::*;
         assert_eq!(states(".x.....", 1), [(1, Raised, 1, 10), (6, Resolved, 2, 10)]);
     }
 
     #[test]
     fn unsure_windows_change_nothing() {
         assert_eq!(states("xx????????????", 16), []);
-        assert_eq!(states("xxx????????????", 16).len(), 1);
+        assert_eq!(states("xxx????????????????????", 16).len(), 1);
     }
 
     #[test]

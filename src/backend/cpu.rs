@@ -36,11 +36,25 @@ impl CpuBackend {
         out.log_likelihood.clear();
         out.observed.clear();
         out.column_observed.clear();
-        let energies = &mut self.energies;
-        self.arch.dispatch(
-            #[inline(always)]
-            || score_rows(model, z, energies, out),
-        );
+        self.arch.dispatch(Batch { model, z, energies: &mut self.energies, out });
+    }
+}
+
+/// A batch to be compiled once for each vector width. A named operation and not a closure: a closure
+/// is called, not inlined, from the code made for the wide instructions, and stays narrow.
+struct Batch<'a> {
+    model: &'a Model,
+    z: &'a [f32],
+    energies: &'a mut Energies,
+    out: &'a mut Scores,
+}
+
+impl pulp::WithSimd for Batch<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        score_rows(self.model, self.z, self.energies, self.out);
     }
 }
 

@@ -172,7 +172,9 @@ impl Run {
         println!(
             "A simulated plant of {PUMPS} pumps publishes over MQTT; Eddy scores it and sends webhooks."
         );
-        println!("  page        http://{}/", running.page);
+        if let Some(page) = running.page {
+            println!("  page        http://{page}/");
+        }
         println!("  data        {}", folder.display());
         println!(
             "  event time  {SPEED} times as fast as the clock, from 2026-01-07 {} UTC",

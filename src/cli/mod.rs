@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand, and here what each takes.
 
 pub mod check;
+pub mod demo;
 pub mod run;
 pub mod train;
 
@@ -34,7 +35,7 @@ pub enum Command {
     /// Say everything that is wrong with a config, or what it would run
     Check(CheckArgs),
     /// Watch a simulated plant of pumps: real messages, real alerts, nothing to set up
-    Demo(DemoArgs),
+    Demo(demo::DemoArgs),
     /// Fit the model of a stream on recorded data and write it to a file
     Train(TrainArgs),
 }
@@ -49,19 +50,6 @@ pub struct RunArgs {
 pub struct CheckArgs {
     /// Config file (TOML)
     pub config: PathBuf,
-}
-
-#[derive(Args, Debug)]
-pub struct DemoArgs {
-    /// Stop after this long, such as 90s; without it, run until Ctrl-C
-    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
-    pub run_for: Option<Duration>,
-    /// Write the report at the end to this file, as JSON
-    #[arg(long, value_name = "FILE")]
-    pub report: Option<PathBuf>,
-    /// Seed of the simulated plant: the same seed gives the same faults
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
 }
 
 #[derive(Args, Debug)]

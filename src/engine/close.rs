@@ -14,7 +14,7 @@ const Z_MAX: f32 = 20.0;
 const BAND_SD: f32 = 1.96;
 
 /// The name under which this detector's alerts are filed.
-const RULE: &str = "window";
+const RULE_NAME: &str = "window";
 
 /// Clock readings of one closing, ns.
 #[derive(Clone, Copy)]
@@ -116,14 +116,14 @@ impl Partition {
         let surprise = closing.scratch.scores.surprise[row];
         let p_value = scoring.calibrator.p_value(surprise);
         let confident = self.confident(row, key, scoring, closing);
-        let verdict = Verdict { p_value, anomalous: p_value < setup.p_value, confident };
+        let verdict = Verdict { p_value, anomalous: p_value < setup.rule.threshold, confident };
         let end_ns = (cell + 1) * setup.grid_ns;
         self.count(key, end_ns, surprise, verdict);
         if confident {
             self.last_surprise[key as usize] = surprise;
         }
         let start = EventTime(end_ns - setup.cells as i64 * setup.grid_ns);
-        let change = self.episodes[key as usize].step(verdict, start, setup.overlap);
+        let change = self.episodes[key as usize].step(verdict, start, setup.rule);
         if change.is_none() && !self.followed[key as usize] {
             return;
         }
@@ -198,12 +198,12 @@ impl Partition {
         let end_ns = (cell + 1) * setup.grid_ns;
         let cells = setup.cells * setup.columns.len();
         Decision {
-            id: alert_id(&setup.deployment, &setup.name, self.keys.bytes(key), RULE, change.onset),
+            id: alert_id(&setup.deployment, &setup.name, self.keys.bytes(key), RULE_NAME, change.onset),
             revision: change.revision,
             state: change.state,
             stream: setup.name.clone(),
             key: String::from_utf8_lossy(self.keys.bytes(key)).into_owned(),
-            rule: RULE.to_owned(),
+            rule: RULE_NAME.to_owned(),
             onset: change.onset,
             window_start: EventTime(end_ns - setup.cells as i64 * setup.grid_ns),
             window_end: EventTime(end_ns),
@@ -211,7 +211,7 @@ impl Partition {
             model: scoring.model.checksum_short().to_owned(),
             log_likelihood: scores.log_likelihood[row],
             p_value: verdict.p_value,
-            threshold: setup.p_value,
+            threshold: setup.rule.threshold,
             p_value_min: change.p_value_min,
             coverage: f64::from(scores.observed[row]) / cells as f64,
             columns: (0..setup.columns.len()).map(|c| self.evidence(key, cell, c, closing)).collect(),

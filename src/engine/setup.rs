@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::alert::lifecycle::Rule;
 use crate::config::plan::{ModelPlan, StreamPlan};
 use crate::model::{Model, ModelError};
 use crate::types::StreamId;
@@ -19,9 +20,7 @@ pub(crate) struct StreamSetup {
     /// Grid cells between two windows.
     pub every_cells: i64,
     pub lateness_ns: i64,
-    /// How many windows hold a given cell.
-    pub overlap: usize,
-    pub p_value: f64,
+    pub rule: Rule,
     pub warmup_ns: i64,
     /// The loaded model, if the stream has one; else every partition fits its own.
     pub model: Option<Arc<Model>>,
@@ -46,8 +45,7 @@ impl StreamSetup {
             cells: window.cells(),
             every_cells,
             lateness_ns: ns(window.lateness),
-            overlap: window.cells() / every_cells as usize,
-            p_value: plan.p_value,
+            rule: Rule { threshold: plan.p_value, overlap: window.cells() / every_cells as usize },
             warmup_ns: match plan.model {
                 ModelPlan::Fit { warmup } => ns(warmup),
                 ModelPlan::Load { .. } => 0,

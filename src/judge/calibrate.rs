@@ -1,10 +1,12 @@
-//! From surprise to p-value: a conformal rank inside the reference, an exponential tail beyond it.
+//! From surprise to p-value: a conformal rank inside the reference, an extrapolated tail beyond it.
 //!
-//! For a surprise `s` and a reference of `n` surprises of normal windows, with `h` their 90 % quantile
-//! and `e` the mean excess over `h`:
-//! `p = (#{ref >= s} + 1/2) / (n + 1)` for `s <= h`, else `p = p(h) exp(-(s - h) / e)`.
-//! The rank is the conformal p-value (Vovk, Gammerman, Shafer 2005); the tail is a generalised Pareto
-//! with shape 0, as excesses over a high threshold have (Pickands 1975).
+//! For a surprise `s` and a reference of `n` surprises of normal windows, with `h` their 90 % quantile,
+//! `k` of them above it and `e` their mean excess over it:
+//! `p = (#{ref >= s} + 1/2) / (n + 1)` for `s <= h`, else `p = p(h) (1 + (s - h) / (k e))^-k`.
+//! The rank is the conformal p-value (Vovk, Gammerman, Shafer 2005). Excesses over a high threshold tend
+//! to an exponential (Pickands 1975, shape 0); with its mean known only from `k` of them, the next one
+//! follows this heavier tail (the predictive distribution under the prior 1/e), which becomes
+//! `exp(-(s - h) / e)` as `k` grows.
 
 /// Reference size; older entries are replaced.
 pub const REFERENCE_MAX: usize = 1024;
@@ -20,7 +22,9 @@ pub struct Calibrator {
     pending: Vec<f32>,
     high: f64,
     high_p: f64,
+    /// Mean excess of the references above `high`, and how many they are.
     excess: f64,
+    above: f64,
 }
 
 impl Calibrator {
@@ -38,6 +42,7 @@ impl Calibrator {
             high: 0.0,
             high_p: 1.0,
             excess: 1.0,
+            above: 1.0,
         };
         calibrator.refresh();
         calibrator
@@ -79,7 +84,11 @@ impl Calibrator {
             return 1.0;
         }
         let s = f64::from(surprise);
-        if s <= self.high { self.rank_p(surprise) } else { self.high_p * (-(s - self.high) / self.excess).exp() }
+        if s <= self.high {
+            return self.rank_p(surprise);
+        }
+        let above = self.above;
+        self.high_p * (1.0 + (s - self.high) / (above * self.excess)).powf(-above)
     }
 
     fn rank_p(&self, surprise: f32) -> f64 {
@@ -100,6 +109,7 @@ impl Calibrator {
         self.high = f64::from(self.sorted[at]);
         self.high_p = self.rank_p(self.sorted[at]);
         let above = &self.sorted[at..];
+        self.above = above.len() as f64;
         let mean = above.iter().map(|&r| f64::from(r) - self.high).sum::<f64>() / above.len() as f64;
         // A reference of equal values has no tail to speak of; a nat then costs a factor e.
         self.excess = if mean > 1e-6 { mean } else { 1.0 };

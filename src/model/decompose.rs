@@ -39,10 +39,8 @@ impl Decomposition {
         with_gain: bool,
     ) -> Result<Self, FitError> {
         let gain = if with_gain { noise_gain(windows, cells, columns) } else { vec![1.0; columns] };
-        let missing: Vec<usize> = windows
-            .axis_iter(Axis(1))
-            .map(|cell| cell.iter().filter(|z| z.is_nan()).count())
-            .collect();
+        let missing: Vec<usize> =
+            windows.axis_iter(Axis(1)).map(|cell| cell.iter().filter(|z| z.is_nan()).count()).collect();
         let mut filled = filled_with_mean(windows);
         let noiseless = vec![0.0; missing.len()];
         let mut found = Self::of_filled(&filled, cells, columns, &gain, &noiseless)?;
@@ -137,7 +135,9 @@ fn noise_gain(windows: ArrayView2<'_, f32>, cells: usize, columns: usize) -> Vec
     let ln_noise: Vec<f64> = squares
         .iter()
         .zip(&counts)
-        .map(|(square, n)| if *n == 0 { 0.0 } else { (square / *n as f64 / 2.0).sqrt().max(NOISE_FLOOR).ln() })
+        .map(
+            |(square, n)| if *n == 0 { 0.0 } else { (square / *n as f64 / 2.0).sqrt().max(NOISE_FLOOR).ln() },
+        )
         .collect();
     let centre = ln_noise.iter().sum::<f64>() / columns as f64;
     ln_noise.iter().map(|ln| (centre - ln).exp() as f32).collect()

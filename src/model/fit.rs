@@ -34,9 +34,13 @@ pub enum FitError {
          use a coarser `grid`, a shorter `size`, or fewer columns"
     )]
     TooWide { found: usize },
-    #[error("the scaler prior describes {found} columns, the windows have {expected}: build both from the same stream")]
+    #[error(
+        "the scaler prior describes {found} columns, the windows have {expected}: build both from the same stream"
+    )]
     Prior { found: usize, expected: usize },
-    #[error("the windows' covariance has no eigen-decomposition: look for values beyond +-20 in the training windows")]
+    #[error(
+        "the windows' covariance has no eigen-decomposition: look for values beyond +-20 in the training windows"
+    )]
     NoAxes,
 }
 
@@ -65,7 +69,12 @@ pub(super) fn fit(
     Ok(Model::assemble(columns.to_vec(), ppca, tails, reference_surprise, prior, card))
 }
 
-fn check(windows: ArrayView2<'_, f32>, cells: usize, columns: usize, prior: &ScalerPrior) -> Result<(), FitError> {
+fn check(
+    windows: ArrayView2<'_, f32>,
+    cells: usize,
+    columns: usize,
+    prior: &ScalerPrior,
+) -> Result<(), FitError> {
     let (found, expected) = (windows.ncols(), cells * columns);
     if found != expected || expected == 0 {
         return Err(FitError::Shape { found, cells, columns, expected });

@@ -10,8 +10,11 @@ pub mod energy;
 mod file;
 mod fit;
 pub mod ppca;
+mod prepared;
 mod prior;
+mod square;
 pub mod tail;
+mod tensors;
 
 pub use file::{Candidate, Card, Description, ModelError};
 pub use fit::{FitError, MIN_ROWS};

@@ -118,7 +118,8 @@ mod tests {
 
     #[test]
     fn posterior_goes_from_the_cohort_to_the_key() {
-        let prior = ScalerPrior { mean: vec![10.0], sd: vec![1.0], between_var: vec![4.0], keys: BTreeMap::new() };
+        let prior =
+            ScalerPrior { mean: vec![10.0], sd: vec![1.0], between_var: vec![4.0], keys: BTreeMap::new() };
         assert_eq!(prior.posterior(0, 0, f64::NAN, f64::NAN), (10.0, 5f64.sqrt()));
         let (mean, sd) = prior.posterior(0, 1_000_000, 20.0, 9.0);
         assert!((mean - 20.0).abs() < 1e-3 && (sd - 3.0).abs() < 1e-3);

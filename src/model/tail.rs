@@ -109,7 +109,7 @@ impl Tail {
 #[inline(always)]
 fn excess_over(side: Side, energy: f64, threshold: f64) -> Option<f64> {
     match side {
-        Side::Upper => (energy > threshold).then(|| energy - threshold),
+        Side::Upper => (energy > threshold).then_some(energy - threshold),
         Side::Lower => (energy < threshold).then(|| threshold.ln() - energy.max(ENERGY_FLOOR).ln()),
     }
 }
@@ -212,5 +212,73 @@ impl Tails {
         oddest.see(&self.conditional[column], of.conditional[column], observed, cells);
         oddest.see(&self.own[column], of.own[column], observed, cells);
         oddest.surprise()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The definition, without short cuts.
+    fn naive(tail: &Tail, energy: f64) -> f64 {
+        let odd = |knot: &&f32| match tail.side {
+            Side::Upper => **knot >= energy as f32,
+            Side::Lower => **knot <= energy as f32,
+        };
+        match excess_over(tail.side, energy, tail.threshold) {
+            Some(excess) => std::f64::consts::LN_10 + excess / tail.excess,
+            None => {
+                let count = tail.knots.iter().filter(odd).count() as f64;
+                (-((count + 0.5) / (tail.knots.len() as f64 + 1.0)).ln()).min(std::f64::consts::LN_10)
+            }
+        }
+    }
+
+    fn energies(n: usize, factor: f64) -> Vec<f64> {
+        (0..n).map(|i| 0.1 + factor * (i as f64 * 0.618).fract()).collect()
+    }
+
+    #[test]
+    fn surprise_is_the_largest_over_the_features() {
+        // Unequal numbers of references: counts must compare as shares.
+        let tails = Tails {
+            total: Tail::fit(Side::Upper, energies(1500, 1.0), 8),
+            conditional: vec![
+                Tail::fit(Side::Upper, energies(400, 2.0), 4),
+                Tail::fit(Side::Upper, energies(100, 1.5), 4),
+            ],
+            own: vec![
+                Tail::fit(Side::Lower, energies(300, 1.0), 4),
+                Tail::fit(Side::Lower, energies(31, 1.0), 4),
+            ],
+        };
+        assert!(tails.own[1].is_none(), "31 references are too few");
+        for step in 0..400 {
+            let at = |k: f64| 0.02 + 2.2 * (f64::from(step) * k).fract();
+            let mut of = Energies::default();
+            (of.observed, of.total) = (8, 8.0 * at(0.31));
+            of.conditional = vec![4.0 * at(0.17), 4.0 * at(0.71)];
+            of.own = vec![4.0 * at(0.43), 0.0];
+            of.column_observed = vec![4, 4];
+            let pairs = [
+                (&tails.total, of.total / 8.0),
+                (&tails.conditional[0], of.conditional[0] / 4.0),
+                (&tails.conditional[1], of.conditional[1] / 4.0),
+                (&tails.own[0], of.own[0] / 4.0),
+            ];
+            let expected =
+                pairs.iter().filter_map(|(tail, e)| tail.as_ref().map(|t| naive(t, *e))).fold(0.0, f64::max);
+            assert!((tails.surprise(&of, 4) - expected).abs() < 1e-12, "{step}");
+        }
+    }
+
+    #[test]
+    fn the_tail_is_exponential_in_the_mean_excess() {
+        let tail = Tail::fit(Side::Upper, (1..=1000).map(f64::from).collect(), 1).unwrap();
+        assert_eq!(tail.threshold, 901.0);
+        assert_eq!(tail.excess, 50.0);
+        let low = Tail::fit(Side::Lower, (1..=1000).map(|i| 1.0 / f64::from(i)).collect(), 1).unwrap();
+        assert!((low.threshold - 1.0 / 901.0).abs() < 1e-12);
+        assert!((naive(&low, 1e-5) - 10f64.ln() - (100_000.0 / 901.0f64).ln() / low.excess).abs() < 1e-9);
     }
 }
