@@ -382,7 +382,7 @@ fn warm_milli(partitions: &[PartitionStatus]) -> u64 {
     let used = partitions.iter().filter(|p| p.keys.load(Relaxed) > 0);
     let (sum, count) = used.fold((0, 0), |(sum, n), p| (sum + p.warm_milli.load(Relaxed).min(1_000), n + 1));
     // Rounded down: 100 % is shown only when every partition scores.
-    if count == 0 { 0 } else { sum / count }
+    sum.checked_div(count).unwrap_or(0)
 }
 
 fn warm_eta_ns(warm_milli: u64, rates: &Rates<'_>, stream: usize) -> Option<i64> {
