@@ -10,6 +10,10 @@
 //! from sources to the log. Beside the flow: [`status`], [`latency`], [`metrics`], [`watch`] and the
 //! [`dashboard`]. [`cli`] has one file a subcommand.
 
+// The fixtures under tests/ serve unit tests too: to both, the library is `eddy`.
+#[cfg(test)]
+extern crate self as eddy;
+
 pub mod alert;
 pub mod backend;
 pub mod cli;

@@ -7,9 +7,8 @@ use std::fmt;
 use std::sync::atomic::Ordering::Relaxed;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, text};
 use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::registry::Registry;
 
 use crate::config::plan::Plan;
@@ -75,7 +74,6 @@ const BOUNDS_NS: [u64; 26] = {
     ]
 };
 
-/// Blocks for a few milliseconds a stage, since idle threads hand over their histograms late.
 pub fn render(plan: &Plan, status: &Status, latency: &Latency, now_ns: i64, format: Format) -> String {
     let mut registry = Registry::with_prefix("eddy");
     registry.register_collector(Box::new(Scrape::take(plan, status, latency, now_ns)));
@@ -98,7 +96,9 @@ fn to_prometheus(open_metrics: &str) -> String {
     for line in open_metrics.lines().filter(|&line| line != "# EOF" && !line.starts_with("# UNIT ")) {
         let name = line.strip_prefix("# ").and_then(|rest| rest.split(' ').nth(1));
         match name {
-            Some(name) if counters.contains(&name) => out.push_str(&line.replacen(name, &format!("{name}_total"), 1)),
+            Some(name) if counters.contains(&name) => {
+                out.push_str(&line.replacen(name, &format!("{name}_total"), 1))
+            }
             _ => out.push_str(line),
         }
         out.push('\n');
@@ -140,15 +140,17 @@ impl Collector for Scrape {
         for family in &self.families {
             let mut metric = encoder.encode_descriptor(family.name, family.help, None, family.kind)?;
             for (labels, value) in &family.samples {
-                let mut sample = metric.encode_family(labels)?;
-                match family.kind {
-                    MetricType::Counter => ConstCounter::new(*value as u64).encode(sample)?,
-                    _ => sample.encode_gauge(value)?,
+                // A family of no labels would be written with empty braces.
+                if labels.is_empty() {
+                    encode(family.kind, *value, &mut metric)?;
+                } else {
+                    encode(family.kind, *value, &mut metric.encode_family(labels)?)?;
                 }
             }
         }
         let help = "Time one event spent in a stage of its way";
-        let mut metric = encoder.encode_descriptor("stage_latency_seconds", help, None, MetricType::Histogram)?;
+        let mut metric =
+            encoder.encode_descriptor("stage_latency_seconds", help, None, MetricType::Histogram)?;
         for (stage, buckets) in &self.stages {
             let labels = vec![("stage", (*stage).to_owned())];
             let upper = BOUNDS_NS.iter().map(|&ns| ns as f64 / 1e9).chain([f64::INFINITY]);
@@ -157,6 +159,13 @@ impl Collector for Scrape {
             sample.encode_histogram::<Labels>(buckets.sum_ns / 1e9, buckets.count, &counts, None)?;
         }
         Ok(())
+    }
+}
+
+fn encode(kind: MetricType, value: f64, sample: &mut MetricEncoder) -> fmt::Result {
+    match kind {
+        MetricType::Counter => sample.encode_counter::<Labels, u64, f64>(&(value as u64), None),
+        _ => sample.encode_gauge(&value),
     }
 }
 
@@ -182,7 +191,12 @@ fn process(status: &Status, now_ns: i64) -> Vec<Family> {
         one("log_messages", "Messages made durable", Counter, count(&status.log_messages_total)),
         one("log_bytes", "Bytes made durable", Counter, count(&status.log_bytes_total)),
         one("log_commits", "Group commits", Counter, count(&status.log_commits_total)),
-        one("log_commit_failures", "Group commits that failed", Counter, count(&status.log_commit_failures_total)),
+        one(
+            "log_commit_failures",
+            "Group commits that failed",
+            Counter,
+            count(&status.log_commit_failures_total),
+        ),
         one("recovered_messages", "Replayed at start", Counter, count(&status.recovered_messages_total)),
         one("rows", "Rows decoded", Counter, count(&status.rows_total)),
         one("points_dropped", "Chart points not shown", Counter, count(&status.points_dropped_total)),
@@ -204,13 +218,17 @@ fn sources(status: &Status) -> Vec<Family> {
         samples: status.sources.iter().map(|s| (vec![("source", s.name.clone())], read(s))).collect(),
     };
     vec![
-        family("source_connected", "1 while connected", Gauge, |s| f64::from(u8::from(s.connected.load(Relaxed)))),
+        family("source_connected", "1 while connected", Gauge, |s| {
+            f64::from(u8::from(s.connected.load(Relaxed)))
+        }),
         family("source_messages", "Messages received", Counter, |s| s.messages_total.load(Relaxed) as f64),
         family("source_acked", "Messages acknowledged", Counter, |s| s.acked_total.load(Relaxed) as f64),
         family("source_retained_dropped", "Retained messages not taken", Counter, |s| {
             s.retained_dropped_total.load(Relaxed) as f64
         }),
-        family("source_reconnects", "Sessions after the first", Counter, |s| s.reconnects_total.load(Relaxed) as f64),
+        family("source_reconnects", "Sessions after the first", Counter, |s| {
+            s.reconnects_total.load(Relaxed) as f64
+        }),
         family("source_last_arrival_timestamp_seconds", "Newest message; 0 before the first", Gauge, |s| {
             s.last_arrival.load(Relaxed) as f64 / 1e9
         }),
@@ -282,7 +300,9 @@ fn sinks(status: &Status) -> Vec<Family> {
         samples: status.sinks.iter().map(|s| (vec![("sink", s.name.clone())], read(s))).collect(),
     };
     vec![
-        family("sink_delivered", "Alerts answered by 2xx", Counter, |s| s.delivered_total.load(Relaxed) as f64),
+        family("sink_delivered", "Alerts answered by 2xx", Counter, |s| {
+            s.delivered_total.load(Relaxed) as f64
+        }),
         family("sink_attempts_failed", "Attempts not answered by 2xx", Counter, |s| {
             s.attempts_failed_total.load(Relaxed) as f64
         }),
@@ -294,3 +314,7 @@ fn sinks(status: &Status) -> Vec<Family> {
         }),
     ]
 }
+
+#[cfg(test)]
+#[path = "metrics_tests.rs"]
+mod tests;

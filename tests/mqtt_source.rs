@@ -217,20 +217,22 @@ async fn qos_0_is_logged_and_never_acked() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_log_does_not_cost_the_connection() {
-    let broker = Mosquitto::start();
+    // A window wide enough that everything is on its way at once.
+    let broker = Mosquitto::start_with("max_inflight_messages 3000");
     let (rig, mut log) =
         Rig::new(SourceKind::Mqtt(MqttPlan { keep_alive: Duration::from_secs(1), ..plan(broker.port) }));
     let task = rig.spawn();
     rig.until_connected().await;
-    publish(&broker, 1, &numbered(0..100)).await;
+    publish(&broker, 1, &numbered(0..3000)).await;
     let held = log.next().await;
-    // Several times the 1.5 keep-alives after which Mosquitto would close.
-    tokio::time::sleep(Duration::from_secs(4)).await;
-    let rest = 100 - held.messages.len();
+    // Mosquitto closes after 1.5 keep-alives without a ping, for which it looks every 5 s.
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    let rest = 3000 - held.messages.len();
     let mut received = texts(&held.messages);
     let _ = held.logged.send(Ok(()));
     received.extend(texts(&log.accept(rest).await));
-    assert_eq!(received, numbered(0..100));
+    assert_eq!(received, numbered(0..3000));
+    rig.until_acked(3000).await;
     assert_eq!(read(&rig.status().reconnects_total), 0);
     stop(&rig, task).await;
 }

@@ -164,6 +164,38 @@ async fn qos_0_read_in_the_burst_that_breaks_is_logged() {
 }
 
 #[tokio::test]
+async fn qos_0_beyond_the_byte_budget_waits_in_the_socket() {
+    const BYTES: usize = 100_000;
+    const COUNT: usize = 1_000;
+    let (rig, mut log, listener) = rig(&["p"]).await;
+    let task = rig.spawn();
+    let mut broker = Connection::accept(&listener, 0, 0).await;
+    broker.subscribed(&[1]).await;
+    let flood = tokio::spawn(async move {
+        // QoS 0, remaining length 100,003 in three bytes, topic "p".
+        let mut packet = vec![0x30, 0xa3, 0x8d, 0x06, 0, 1, b'p'];
+        packet.resize(7 + BYTES, 0);
+        for n in 0..COUNT as u32 {
+            packet[7..11].copy_from_slice(&n.to_be_bytes());
+            broker.0.write_all(&packet).await.unwrap();
+        }
+        broker
+    });
+    let held = log.next().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(!flood.is_finished(), "100 MB were taken while the log stood still");
+    let mut messages = held.messages;
+    let _ = held.logged.send(Ok(()));
+    messages.extend(log.accept(COUNT - messages.len()).await);
+    let numbers: Vec<u32> =
+        messages.iter().map(|m| u32::from_be_bytes(m.payload[..4].try_into().unwrap())).collect();
+    assert_eq!(numbers, (0..COUNT as u32).collect::<Vec<_>>());
+    assert!(messages.iter().all(|m| m.payload.len() == BYTES));
+    drop(flood.await);
+    task.abort();
+}
+
+#[tokio::test]
 async fn refused_topics_and_logins_are_told_with_their_remedy() {
     let (rig, _log, listener) = rig(&["p", "secret"]).await;
     let task = rig.spawn();

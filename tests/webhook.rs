@@ -155,7 +155,10 @@ async fn a_hanging_request_does_not_hold_up_other_alerts() {
     let requests = receiver.wait_for(8).await;
     assert!(start.elapsed() < TIMEOUT, "eight requests took {:?}", start.elapsed());
     assert_eq!(requests.iter().map(|r| r.id()).collect::<std::collections::BTreeSet<_>>().len(), 8);
-    rig.wait_for_state(requests[0].id().trim_end_matches("_1"), 1, DeliveryState::Delivered).await;
+    let hanging = requests[0].id().trim_end_matches("_1");
+    let delivery = rig.wait_for_state(hanging, 1, DeliveryState::Delivered).await;
+    assert_eq!(delivery.attempts, 2, "what hangs is not sent a second time beside itself");
+    assert_eq!(receiver.received().len(), 9);
     rig.stop().await;
 }
 

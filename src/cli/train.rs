@@ -30,7 +30,10 @@ pub fn train(args: &TrainArgs) -> Result<()> {
     }
     let seen = trainer.seen();
     if seen.events == 0 {
-        bail!("no row of the data became an event of stream {}: check key, time and columns against the file's header", stream.name);
+        bail!(
+            "no row of the data became an event of stream {}: check key, time and columns against the file's header",
+            stream.name
+        );
     }
     let mut model = trainer.finish().with_context(|| format!("stream {}", stream.name))?;
     model.describe(description(stream));
@@ -62,7 +65,13 @@ fn feed(plan: &Plan, id: StreamId, path: &Path, trainer: &mut Trainer) -> Result
     }
     bar.finish_and_clear();
     if let Some(first) = dead.first() {
-        eprintln!("{}: {} rows refused; the first: {}: {}", path.display(), dead.len(), first.reason, first.detail);
+        eprintln!(
+            "{}: {} rows refused; the first: {}: {}",
+            path.display(),
+            dead.len(),
+            first.reason,
+            first.detail
+        );
     }
     Ok(())
 }

@@ -62,7 +62,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         let parsed = Query::try_from_uri(&parts.uri);
         parsed.map(|Query(query)| Params(query)).map_err(|error| {
-            ApiError::bad(format!("the query cannot be read: {error}"), "give each name once, percent-encoded")
+            ApiError::bad(
+                format!("the query cannot be read: {error}"),
+                "give each name once, percent-encoded",
+            )
         })
     }
 }
@@ -73,7 +76,9 @@ pub type Answer = Result<Response, ApiError>;
 pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, ApiError> {
-    spawn_blocking(work).await.unwrap_or_else(|error| Err(ApiError::internal(error, "reload; if it stays, look at the log")))
+    spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| Err(ApiError::internal(error, "reload; if it stays, look at the log")))
 }
 
 pub async fn not_found() -> ApiError {
@@ -136,7 +141,8 @@ fn frame(state: &AppState, query: &SeqQuery) -> Result<std::sync::Arc<Frame>, Ap
 }
 
 fn whole<T: std::str::FromStr>(name: &str, text: &str) -> Result<T, ApiError> {
-    text.parse().map_err(|_| ApiError::bad(format!("{name} is not a whole number"), format!("write {name}=123")))
+    text.parse()
+        .map_err(|_| ApiError::bad(format!("{name} is not a whole number"), format!("write {name}=123")))
 }
 
 pub async fn status(State(state): State<AppState>, Params(query): Params<SeqQuery>) -> Answer {
@@ -187,7 +193,11 @@ pub fn stream_id(state: &AppState, name: &str) -> Result<StreamId, ApiError> {
     let found = streams.iter().position(|stream| stream.name == name);
     found.map(|i| StreamId(i as u16)).ok_or_else(|| {
         let names: Vec<&str> = streams.iter().map(|stream| stream.name.as_str()).collect();
-        ApiError::new(StatusCode::NOT_FOUND, "no stream of this name", format!("streams here: {}", names.join(", ")))
+        ApiError::new(
+            StatusCode::NOT_FOUND,
+            "no stream of this name",
+            format!("streams here: {}", names.join(", ")),
+        )
     })
 }
 
@@ -222,7 +232,10 @@ fn time(name: &str, text: &str) -> Result<i64, ApiError> {
     let parsed = text.parse::<i64>().ok();
     let parsed = parsed.or_else(|| i64::try_from(text.parse::<jiff::Timestamp>().ok()?.as_nanosecond()).ok());
     parsed.ok_or_else(|| {
-        ApiError::bad(format!("{name} is not a time"), format!("write {name}=2026-01-31T12:00:00Z, or ns since 1970"))
+        ApiError::bad(
+            format!("{name} is not a time"),
+            format!("write {name}=2026-01-31T12:00:00Z, or ns since 1970"),
+        )
     })
 }
 
@@ -247,7 +260,8 @@ pub async fn chart(State(state): State<AppState>, Params(query): Params<SeriesQu
     };
     let zone = state.parts.zone.clone();
     let svg = blocking(move || {
-        let chart = view.chart(column).map_err(|error| ApiError::internal(error, "read /api/v1/series instead"))?;
+        let chart =
+            view.chart(column).map_err(|error| ApiError::internal(error, "read /api/v1/series instead"))?;
         Ok(charts::standalone(&chart, &charts::time_ticks(view.from, view.to, &zone), width))
     })
     .await?;
@@ -282,7 +296,11 @@ pub async fn alerts(State(state): State<AppState>, Params(query): Params<AlertsQ
 pub async fn alert(State(state): State<AppState>, Path(id): Path<String>) -> Answer {
     let rows = stored(&state, AlertQuery::One { id }).await?;
     if rows.is_empty() {
-        return Err(ApiError::new(StatusCode::NOT_FOUND, "no alert of this id", "see /api/v1/alerts for ids"));
+        return Err(ApiError::new(
+            StatusCode::NOT_FOUND,
+            "no alert of this id",
+            "see /api/v1/alerts for ids",
+        ));
     }
     Ok(Json(json!({"rows": rows})).into_response())
 }

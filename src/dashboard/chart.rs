@@ -227,7 +227,10 @@ pub fn time_ticks(from: i64, to: i64, zone: &TimeZone) -> Vec<Tick> {
         .filter_map(|second| {
             let at = Timestamp::from_second(second).ok()?.to_zoned(zone.clone());
             let passed = second as f64 * 1e9 - from as f64;
-            Some(Tick { at: 100.0 * passed / (to - from).max(1) as f64, label: at.strftime(pattern).to_string() })
+            Some(Tick {
+                at: 100.0 * passed / (to - from).max(1) as f64,
+                label: at.strftime(pattern).to_string(),
+            })
         })
         .collect()
 }
@@ -242,12 +245,15 @@ pub fn standalone(chart: &Chart, times: &[Tick], width: u32) -> String {
         geometry = geometry.replace(sentinel, color);
     }
     let text = |x: f64, y: f64, anchor: &str, label: &str| {
-        format!(r##"<text x="{x:.1}" y="{y:.1}" text-anchor="{anchor}" font-family="sans-serif" font-size="11" fill="#57606A">{label}</text>"##)
+        format!(
+            r##"<text x="{x:.1}" y="{y:.1}" text-anchor="{anchor}" font-family="sans-serif" font-size="11" fill="#57606A">{label}</text>"##
+        )
     };
-    let y_labels = chart.y_ticks.iter().map(|tick| text(f64::from(LEFT) - 6.0, tick.at + 4.0, "end", &tick.label));
-    let x_labels = times.iter().map(|tick| {
-        text(f64::from(LEFT) + tick.at * scale, f64::from(height) + 15.0, "middle", &tick.label)
-    });
+    let y_labels =
+        chart.y_ticks.iter().map(|tick| text(f64::from(LEFT) - 6.0, tick.at + 4.0, "end", &tick.label));
+    let x_labels = times
+        .iter()
+        .map(|tick| text(f64::from(LEFT) + tick.at * scale, f64::from(height) + 15.0, "middle", &tick.label));
     let labels: String = y_labels.chain(x_labels).collect();
     format!(
         r##"<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{full}" viewBox="0 0 {width} {full}"><rect width="{width}" height="{full}" fill="#FFFFFF"/><svg x="{LEFT}" width="{plot}" height="{height}" viewBox="{view}" preserveAspectRatio="none">

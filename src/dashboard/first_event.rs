@@ -22,7 +22,8 @@ pub fn commands(plan: &Plan, now_ns: i64) -> Vec<String> {
 fn command(stream: &StreamPlan, source: &SourcePlan, now_ns: i64) -> Option<String> {
     let payload = payload(stream, now_ns).to_string();
     match &source.kind {
-        SourceKind::Http(http) => {
+        // The topic of an HTTP message is the stream's name: it has one level.
+        SourceKind::Http(http) if !reads_topic(stream) => {
             let token = if http.token.is_some() { " -H 'Authorization: Bearer YOUR_TOKEN'" } else { "" };
             let url = format!("http://{}/v1/events/{}", http.listen, stream.name);
             Some(format!("curl --json {}{token} {}", quoted(&payload), quoted(&url)))
@@ -32,21 +33,39 @@ fn command(stream: &StreamPlan, source: &SourcePlan, now_ns: i64) -> Option<Stri
             let filter = stream.topics.as_deref().or(mqtt.topics.first().map(String::as_str))?;
             let topic = quoted(&topic(filter, stream));
             let host = quoted(&mqtt.host);
-            Some(format!("mosquitto_pub -h {host} -p {}{user} -q 1 -t {topic} -m {}", mqtt.port, quoted(&payload)))
+            Some(format!(
+                "mosquitto_pub -h {host} -p {}{user} -q 1 -t {topic} -m {}",
+                mqtt.port,
+                quoted(&payload)
+            ))
         }
-        SourceKind::Replay(_) => None,
+        SourceKind::Http(_) | SourceKind::Replay(_) => None,
     }
+}
+
+/// Something of the stream stands on a topic's second or later level.
+fn reads_topic(stream: &StreamPlan) -> bool {
+    let column = match &stream.layout {
+        Layout::Long { column, .. } => Some(column),
+        Layout::Wide { .. } => None,
+    };
+    [Some(&stream.key), column].into_iter().flatten().any(|path| matches!(path, FieldPath::Topic(2..)))
 }
 
 /// For a POSIX shell.
 fn quoted(text: &str) -> String {
     let safe = |c: char| c.is_ascii_alphanumeric() || "-_./:".contains(c);
-    if !text.is_empty() && text.chars().all(safe) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    if !text.is_empty() && text.chars().all(safe) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }
 
 /// A topic that the filter matches, with key and column at their levels.
 fn topic(filter: &str, stream: &StreamPlan) -> String {
-    let mut levels: Vec<String> = filter.split('/').map(|l| if l == "+" { "any" } else { l }.to_owned()).collect();
+    let mut levels: Vec<String> =
+        filter.split('/').map(|l| if l == "+" { "any" } else { l }.to_owned()).collect();
     if levels.last().is_some_and(|level| level == "#") {
         levels.pop();
     }
@@ -140,8 +159,9 @@ mod tests {
     fn long_format_and_arrays_of_points() {
         let mut plan = testing::plan();
         let stream = &mut plan.streams[0];
+        stream.key = FieldPath::Topic(4);
         stream.layout = Layout::Long {
-            column: FieldPath::Topic(4),
+            column: FieldPath::Topic(2),
             value: FieldPath::Json(vec!["v".into()]),
             points: Some(FieldPath::Json(vec!["values".into()])),
         };

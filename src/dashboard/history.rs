@@ -115,7 +115,8 @@ impl History {
 
 impl KeySeries {
     fn starting_with(point: &Point) -> Self {
-        let mut series = KeySeries { columns: point.values.len(), heads: VecDeque::new(), numbers: VecDeque::new() };
+        let mut series =
+            KeySeries { columns: point.values.len(), heads: VecDeque::new(), numbers: VecDeque::new() };
         series.push(point);
         series
     }
@@ -143,7 +144,16 @@ impl KeySeries {
             let start = (4 * i + part) * self.columns;
             self.numbers.range(start..start + self.columns).copied().collect()
         };
-        Window { time_ns, values: row(0), expected: row(1), low: row(2), high: row(3), p_value, anomalous, confident }
+        Window {
+            time_ns,
+            values: row(0),
+            expected: row(1),
+            low: row(2),
+            high: row(3),
+            p_value,
+            anomalous,
+            confident,
+        }
     }
 }
 

@@ -20,7 +20,8 @@ require-trusted-types-for 'script'; trusted-types eddy";
 pub async fn security_headers(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
-    let mut set = |name: HeaderName, value: &'static str| headers.insert(name, HeaderValue::from_static(value));
+    let mut set =
+        |name: HeaderName, value: &'static str| headers.insert(name, HeaderValue::from_static(value));
     set(header::CONTENT_SECURITY_POLICY, CSP);
     set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(header::REFERRER_POLICY, "no-referrer");
@@ -69,12 +70,20 @@ mod tests {
     #[test]
     fn only_names_of_this_box_are_answered() {
         let listen: SocketAddr = "192.0.2.7:8080".parse().unwrap();
-        for own in ["localhost", "LOCALHOST:8080", "127.0.0.1:8080", "127.0.0.2", "[::1]:8080", "192.0.2.7:8080"] {
+        for own in
+            ["localhost", "LOCALHOST:8080", "127.0.0.1:8080", "127.0.0.2", "[::1]:8080", "192.0.2.7:8080"]
+        {
             assert!(is_own_name(Some(own), listen), "{own}");
         }
-        for foreign in
-            ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example:8080", "192.0.2.8", "", "[::1", "0.0.0.0"]
-        {
+        for foreign in [
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example:8080",
+            "192.0.2.8",
+            "",
+            "[::1",
+            "0.0.0.0",
+        ] {
             assert!(!is_own_name(Some(foreign), listen), "{foreign}");
         }
         assert!(!is_own_name(None, listen));

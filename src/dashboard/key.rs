@@ -44,7 +44,14 @@ impl KeyView {
         let windows = state.parts.history.series(stream, key.as_bytes(), from, to).unwrap_or_default();
         let first = windows.first().map_or(from, |window| window.time_ns);
         let last = windows.last().map_or(to, |window| window.time_ns);
-        KeyView { plan: state.parts.plan.clone(), stream, key: key.to_owned(), windows, from: first, to: last }
+        KeyView {
+            plan: state.parts.plan.clone(),
+            stream,
+            key: key.to_owned(),
+            windows,
+            from: first,
+            to: last,
+        }
     }
 
     fn plan(&self) -> &StreamPlan {
@@ -184,7 +191,8 @@ impl KeyData {
     pub fn read(state: &AppState, choice: Choice) -> Self {
         let key = choice.key.as_bytes();
         let newest = state.parts.history.latest(choice.stream, key).map_or(i64::MAX, |window| window.time_ns);
-        let seconds = RANGES.iter().find(|(name, _)| *name == choice.range).map_or(0, |(_, seconds)| *seconds);
+        let seconds =
+            RANGES.iter().find(|(name, _)| *name == choice.range).map_or(0, |(_, seconds)| *seconds);
         let from = if seconds == 0 { i64::MIN } else { newest.saturating_sub(seconds * 1_000_000_000) };
         let view = KeyView::of(state, choice.stream, &choice.key, from, newest);
         let (series, recent) = (view.series(0), view.series(RECENT));
@@ -209,7 +217,13 @@ impl KeyData {
         )
     }
 
-    pub fn part<'a>(&self, now: &'a Doc<'a>, recent: &'a Doc<'a>, now_ns: i64, zone: &TimeZone) -> KeyPart<'a> {
+    pub fn part<'a>(
+        &self,
+        now: &'a Doc<'a>,
+        recent: &'a Doc<'a>,
+        now_ns: i64,
+        zone: &TimeZone,
+    ) -> KeyPart<'a> {
         let view = &self.view;
         let series = view.series(RECENT);
         let row = |(i, point): (usize, &SeriesPoint)| Row {
@@ -251,7 +265,10 @@ impl KeyData {
                 format!("now {} {unit}, normal {} to {}; ", read(cell.value), read(cell.low), read(cell.high))
             });
             ChartPart {
-                label: format!("{} {span}: {newest}{} anomalous windows.", column.name, series.anomalous_count),
+                label: format!(
+                    "{} {span}: {newest}{} anomalous windows.",
+                    column.name, series.anomalous_count
+                ),
                 name: column.name.clone(),
                 unit,
                 at: format!("latest.columns[{c}]"),

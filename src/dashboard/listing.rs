@@ -135,10 +135,19 @@ fn evidence(at: &str, entry: &AlertEntry) -> Vec<Evidence> {
 /// microseconds: on one scale its part would be invisible.
 fn receipt(at: &str, entry: &AlertEntry) -> (Vec<Stretch>, Vec<Stretch>) {
     let receipt = &entry.row.alert.receipt;
-    let delivery = entry.row.deliveries.iter().enumerate().filter_map(|(d, row)| Some((d, row.stored_to_2xx_ns?)));
+    let delivery =
+        entry.row.deliveries.iter().enumerate().filter_map(|(d, row)| Some((d, row.stored_to_2xx_ns?)));
     let first = delivery.min_by_key(|&(_, ns)| ns);
-    let own = receipt.segments.iter().enumerate().filter(|(_, s)| SegmentKind::of(&s.stage) != SegmentKind::Outside);
-    let outside = receipt.segments.iter().enumerate().filter(|(_, s)| SegmentKind::of(&s.stage) == SegmentKind::Outside);
+    let own = receipt
+        .segments
+        .iter()
+        .enumerate()
+        .filter(|(_, s)| SegmentKind::of(&s.stage) != SegmentKind::Outside);
+    let outside = receipt
+        .segments
+        .iter()
+        .enumerate()
+        .filter(|(_, s)| SegmentKind::of(&s.stage) == SegmentKind::Outside);
     let segment = |(s, segment): (usize, &crate::types::Segment)| Part {
         at: format!("{at}.alert.receipt.segments[{s}]"),
         field: "ns",
@@ -147,7 +156,13 @@ fn receipt(at: &str, entry: &AlertEntry) -> (Vec<Stretch>, Vec<Stretch>) {
         ns: segment.ns,
     };
     let mut whole: Vec<Part> = outside.map(segment).collect();
-    whole.push(Part { at: at.to_owned(), field: "eddy_ns", name: "Eddy".to_owned(), class: "computing", ns: entry.eddy_ns });
+    whole.push(Part {
+        at: at.to_owned(),
+        field: "eddy_ns",
+        name: "Eddy".to_owned(),
+        class: "computing",
+        ns: entry.eddy_ns,
+    });
     whole.extend(first.map(|(d, ns)| Part {
         at: format!("{at}.deliveries[{d}]"),
         field: "stored_to_2xx_ns",

@@ -49,7 +49,11 @@ struct Topics {
 /// `health,alerts,key:STREAM/KEY`. The key comes last and may hold anything, commas too.
 fn topics(state: &AppState, text: &str) -> Result<Topics, ApiError> {
     let refused = |what: String| {
-        ApiError::new(StatusCode::BAD_REQUEST, what, "write topics=health,alerts,key:STREAM/KEY, the key last")
+        ApiError::new(
+            StatusCode::BAD_REQUEST,
+            what,
+            "write topics=health,alerts,key:STREAM/KEY, the key last",
+        )
     };
     let mut topics = Topics::default();
     let mut rest = text;
@@ -72,7 +76,10 @@ fn topics(state: &AppState, text: &str) -> Result<Topics, ApiError> {
 }
 
 /// `GET /api/v1/live?topics=`
-pub async fn live(State(state): State<AppState>, Params(query): Params<LiveQuery>) -> Result<Response, ApiError> {
+pub async fn live(
+    State(state): State<AppState>,
+    Params(query): Params<LiveQuery>,
+) -> Result<Response, ApiError> {
     let topics = topics(&state, &query.topics)?;
     let Ok(permit) = state.live.clone().try_acquire_owned() else {
         let remedy = "read /api/v1/status every 5 s instead";
@@ -154,7 +161,8 @@ impl Viewer {
         if self.topics.alerts && self.alerts != Some(frame.alerts) {
             self.alerts = Some(frame.alerts);
             let alerts = &frame.snapshot.alerts;
-            let ids: Vec<&str> = alerts.rows.iter().map(|entry| entry.row.alert.decision.id.as_str()).collect();
+            let ids: Vec<&str> =
+                alerts.rows.iter().map(|entry| entry.row.alert.decision.id.as_str()).collect();
             let data = json!({"seq": frame.snapshot.seq, "open": alerts.open, "ids": ids});
             self.send("alerts", data.to_string()).await?;
         }

@@ -22,7 +22,7 @@ mod series;
 mod snapshot;
 #[cfg(test)]
 #[path = "../../tests/dashboard/fixture.rs"]
-mod testing;
+pub(crate) mod testing;
 mod tiles;
 
 use std::sync::Arc;
@@ -75,7 +75,7 @@ pub struct AppState {
 }
 
 impl AppState {
-    /// Takes the first snapshot; blocks for some ten milliseconds.
+    /// Takes the first snapshot, which reads the stored alerts: blocks.
     pub fn new(parts: Parts) -> Self {
         let now_ns = parts.clock.now_ns();
         Self::at(parts, now_ns)

@@ -158,7 +158,11 @@ fn unrendered(error: askama::Error) -> ApiError {
 }
 
 fn no_part() -> ApiError {
-    ApiError::new(StatusCode::NOT_FOUND, "no such part of the page", "notices, alerts, tables; key needs key=STREAM/KEY")
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        "no such part of the page",
+        "notices, alerts, tables; key needs key=STREAM/KEY",
+    )
 }
 
 fn status_doc(frame: &Frame) -> Doc<'_> {
@@ -181,7 +185,8 @@ fn choose(state: &AppState, frame: &Frame, query: &PageQuery) -> Option<Choice> 
     let range = range(query.range.as_deref());
     let listed = query.key.as_deref().and_then(|text| split(plan, text));
     let typed = query.find.as_deref().map(str::trim).filter(|text| !text.is_empty());
-    let found = typed.and_then(|text| split(plan, text).or(Some((listed.map_or(StreamId(0), |l| l.0), text))));
+    let found =
+        typed.and_then(|text| split(plan, text).or(Some((listed.map_or(StreamId(0), |l| l.0), text))));
     if let Some((stream, key)) = found.or(listed) {
         return (!plan.streams.is_empty()).then(|| Choice { stream, key: key.to_owned(), range });
     }
@@ -256,7 +261,8 @@ fn tables<'a>(state: &AppState, status: &'a Doc<'a>, snapshot: &'a Snapshot) -> 
         SinkState::Retrying => ("◆", "retrying"),
         SinkState::Disabled => ("◆", "disabled by 410"),
     };
-    let arrival = |ns: Option<i64>| ns.map_or(String::new(), |ns| clock(ns, snapshot.time_ns, &state.parts.zone));
+    let arrival =
+        |ns: Option<i64>| ns.map_or(String::new(), |ns| clock(ns, snapshot.time_ns, &state.parts.zone));
     TablesPart {
         status,
         snapshot,
@@ -286,7 +292,8 @@ pub async fn asset(Path(file): Path<String>, headers: HeaderMap) -> Response {
         return StatusCode::NOT_MODIFIED.into_response();
     }
     let caching = "public, max-age=31536000, immutable".to_owned();
-    let headers = [(header::CONTENT_TYPE, kind.to_owned()), (header::CACHE_CONTROL, caching), (header::ETAG, tag)];
+    let headers =
+        [(header::CONTENT_TYPE, kind.to_owned()), (header::CACHE_CONTROL, caching), (header::ETAG, tag)];
     (headers, content).into_response()
 }
 

@@ -42,7 +42,9 @@ fn silent_sources(snapshot: &Snapshot, plan: &Plan) -> Vec<Problem> {
                 "is not connected",
                 format!("Check the broker at {}:{}; Eddy reconnects by itself", mqtt.host, mqtt.port),
             ),
-            SourceKind::Http(http) => ("does not listen", format!("Check that {} is free, then restart", http.listen)),
+            SourceKind::Http(http) => {
+                ("does not listen", format!("Check that {} is free, then restart", http.listen))
+            }
             // A file that was read to its end is done, not broken.
             SourceKind::Replay(_) => return None,
         };
@@ -63,7 +65,11 @@ fn failing_sinks(snapshot: &Snapshot) -> Vec<Problem> {
             remedy: format!("Give [sink.{}] a living address and restart", sink.name),
         }),
         SinkState::Retrying => Some(Problem {
-            what: format!("Receiver {} fails: {}", sink.name, sink.last_error.as_deref().unwrap_or("no answer")),
+            what: format!(
+                "Receiver {} fails: {}",
+                sink.name,
+                sink.last_error.as_deref().unwrap_or("no answer")
+            ),
             effect: format!("{} alerts wait for it", sink.queued),
             remedy: "Check the receiver; Eddy keeps trying with growing pauses".to_owned(),
         }),

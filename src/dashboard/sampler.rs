@@ -96,7 +96,8 @@ impl Frames {
 /// Reads what the page lists: open alerts, earliest onset first, then the newest others, each once.
 pub fn list_alerts(view: &AlertsView) -> Alerts {
     let newest = AlertQuery::Page { before: None, limit: 2 * ALERTS_MAX, stream: None, key: None };
-    let (open, recent) = match (view.page)(AlertQuery::Open).and_then(|open| Ok((open, (view.page)(newest)?))) {
+    let (open, recent) = match (view.page)(AlertQuery::Open).and_then(|open| Ok((open, (view.page)(newest)?)))
+    {
         Ok(read) => read,
         Err(error) => return Alerts { error: Some(error), ..Alerts::default() },
     };

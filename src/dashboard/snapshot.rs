@@ -199,7 +199,7 @@ pub struct Subject<'a> {
 }
 
 impl Snapshot {
-    /// Reads everything once. Blocks for a few milliseconds a stage. `before` is an earlier snapshot
+    /// Reads everything once. `before` is an earlier snapshot
     /// that rates are computed against.
     pub fn take(
         subject: &Subject<'_>,
@@ -213,8 +213,10 @@ impl Snapshot {
         let rates = Rates { before, time_ns };
         let streams = streams(plan, status, &rates);
         let sources = sources(plan, status, &rates);
-        let sinks: Vec<SinkView> = plan.sinks.iter().zip(&status.sinks).map(|(p, s)| sink(p, s, time_ns)).collect();
-        let dead_letters = Reason::ALL.map(|r| (r.as_str(), status.dead_letters[r as usize].load(Relaxed))).into();
+        let sinks: Vec<SinkView> =
+            plan.sinks.iter().zip(&status.sinks).map(|(p, s)| sink(p, s, time_ns)).collect();
+        let dead_letters =
+            Reason::ALL.map(|r| (r.as_str(), status.dead_letters[r as usize].load(Relaxed))).into();
         let mut snapshot = Snapshot {
             seq,
             time_ns,
@@ -248,7 +250,9 @@ impl Snapshot {
         match () {
             () if self.recovering => State::Recovering,
             () if !self.problems.is_empty() => State::Degraded,
-            () if self.totals.log_messages_total == 0 && self.totals.recovered_messages_total == 0 => State::Empty,
+            () if self.totals.log_messages_total == 0 && self.totals.recovered_messages_total == 0 => {
+                State::Empty
+            }
             () if self.streams.iter().any(warming) => State::Warming,
             () => State::Ok,
         }

@@ -110,7 +110,8 @@ fn first(snapshot: &Snapshot, open: Option<&AlertEntry>) -> Tile {
             State::Ok | State::Degraded => "Nothing firing",
             _ => "Nothing scored yet",
         };
-        let last = snapshot.alerts.rows.first().map(|entry| format!("last: {}", entry.row.alert.decision.key));
+        let last =
+            snapshot.alerts.rows.first().map(|entry| format!("last: {}", entry.row.alert.decision.key));
         return Tile { lines: [last.unwrap_or_default(), String::new()], ..quiet(nothing) };
     };
     let decision = &entry.row.alert.decision;

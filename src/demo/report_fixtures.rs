@@ -45,7 +45,7 @@ pub fn alert(pump: &str, id: &str, window_start_s: i64, window_end_s: i64) -> Re
     let receipt = Receipt {
         segments: vec![segment("log", 300), segment("score", 100)],
         total_ns: 400,
-        recovered: false,
+        ..Default::default()
     };
     Received { at_s: 10.0, decision, receipt }
 }

@@ -120,7 +120,11 @@ fn every_example_is_good() {
     for entry in std::fs::read_dir(folder).expect("configs/ is part of the package") {
         let path = entry.expect("configs/ can be listed").path();
         let text = std::fs::read_to_string(&path).expect("an example can be read");
-        let plan = parse(&text, &path.display().to_string(), &env(&[("ON_CALL_SECRET", KEY)]));
+        let plan = parse(
+            &text,
+            &path.display().to_string(),
+            &env(&[("ON_CALL_SECRET", KEY), ("EDDY_DEMO_SECRET", KEY)]),
+        );
         assert!(plan.is_ok(), "{}", plan.unwrap_err());
         count += 1;
     }

@@ -77,7 +77,7 @@ pub fn plan() -> Plan {
             name: "pumps".to_owned(),
             from: vec!["gateway".to_owned(), "plant".to_owned()],
             topics: None,
-            key: FieldPath::Topic(4),
+            key: path("pump"),
             time: TimePlan::Field { path: path("ts"), unit: TimeUnit::Millis },
             layout: Layout::Wide { points: None },
             columns: COLUMNS.iter().map(column).collect(),

@@ -70,8 +70,9 @@ function said(text, format) {
 
 function compare(number, raw, offsetS) {
   const { format, text, title, datetime } = number;
+  if (raw === undefined) return false; // a place that is not in the API at all
   if (format === 'text') return text === (raw ?? '');
-  if (raw === null || raw === undefined) return text === '–';
+  if (raw === null) return text === '–';
   if (format === 'time' || format === 'clock') {
     const shown = new Date(raw / 1e6 + offsetS * 1000).toISOString().slice(11, 19);
     return Math.abs(Date.parse(datetime) - raw / 1e6) <= 1 && text.includes(shown);

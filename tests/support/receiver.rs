@@ -157,7 +157,9 @@ async fn read_request(connection: &mut TcpStream) -> Option<Received> {
     for (name, value) in lines.filter_map(|line| line.split_once(": ")) {
         headers.insert(name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap());
     }
-    let body_len: usize = headers.get("content-length")?.to_str().unwrap().parse().unwrap();
+    // A GET, as a followed redirect makes it, has none.
+    let body_len: usize =
+        headers.get("content-length").map_or(0, |len| len.to_str().unwrap().parse().unwrap());
     while bytes.len() < head_len + body_len {
         if connection.read_buf(&mut bytes).await.ok()? == 0 {
             return None;

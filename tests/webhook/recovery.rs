@@ -19,6 +19,11 @@ async fn a_new_url_takes_a_disabled_receiver_up_again() {
     rig.stop().await;
 
     let same = Rig::start(&file(&folder), &gone.url, &SHORT);
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while !same.status.sinks[0].disabled.load(Ordering::Relaxed) {
+        assert!(Instant::now() < deadline, "the worker took the receiver up again");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     same.store(&[alert("a2", 1)]);
     same.wait_for_state("a2", 1, DeliveryState::Failed).await;
     same.stop().await;
@@ -26,7 +31,9 @@ async fn a_new_url_takes_a_disabled_receiver_up_again() {
 
     let moved = Receiver::start([]).await;
     let rig = Rig::start(&file(&folder), &moved.url, &SHORT);
+    let deadline = Instant::now() + Duration::from_secs(20);
     while rig.outbox.run(|outbox| outbox.counts(SINK)).await.unwrap().disabled {
+        assert!(Instant::now() < deadline, "still disabled");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     rig.store(&[alert("a3", 1)]);

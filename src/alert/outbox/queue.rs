@@ -1,6 +1,6 @@
 //! Taking deliveries out, attempt by attempt.
 
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Transaction, params};
 
 use super::{Outbox, OutboxError};
 
@@ -82,12 +82,7 @@ impl Outbox {
 
     /// Deliveries to attempt at `now_ns`, the longest overdue first, at most one revision an alert.
     pub fn due(&mut self, receiver: &str, now_ns: i64, limit: usize) -> Result<Vec<Due>, OutboxError> {
-        let mut statement = self.connection.prepare_cached(&format!(
-            "SELECT d.id, d.revision, a.message_id, d.attempts, a.stored_at, a.body
-             FROM deliveries d JOIN alerts a ON a.id = d.id AND a.revision = d.revision
-             WHERE d.receiver = ?1 AND d.state = 'pending' AND d.next_attempt_at <= ?2 AND {IN_ORDER}
-             ORDER BY d.next_attempt_at, a.seq LIMIT ?3"
-        ))?;
+        let mut statement = self.connection.prepare_cached(&due_sql())?;
         let rows = statement.query_map(params![receiver, now_ns, limit as i64], |row| {
             Ok(Due {
                 id: row.get(0)?,
@@ -101,14 +96,13 @@ impl Outbox {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// The first time after `after_ns` at which a delivery falls due, if any.
+    /// The first time after `after_ns` at which to look for due deliveries again, if any.
     pub fn next_due_at(&mut self, receiver: &str, after_ns: i64) -> Result<Option<i64>, OutboxError> {
-        let mut statement = self.connection.prepare_cached(&format!(
-            "SELECT d.next_attempt_at FROM deliveries d
-             WHERE d.receiver = ?1 AND d.state = 'pending' AND d.next_attempt_at > ?2 AND {IN_ORDER}
-             ORDER BY d.next_attempt_at LIMIT 1"
-        ))?;
-        Ok(statement.query_row(params![receiver, after_ns], |row| row.get(0)).optional()?)
+        let mut statement = self.connection.prepare_cached(
+            "SELECT min(next_attempt_at) FROM deliveries
+             WHERE receiver = ?1 AND state = 'pending' AND next_attempt_at > ?2",
+        )?;
+        Ok(statement.query_row(params![receiver, after_ns], |row| row.get(0))?)
     }
 
     /// Writes down what attempts came to, all in one transaction. `target` as in [`Outbox::attach`].
@@ -166,6 +160,16 @@ impl Outbox {
         transaction.commit()?;
         Ok(rows == 1)
     }
+}
+
+/// Read off the index in order, up to the limit: in a storm thousands fall due in the same instant.
+pub(super) fn due_sql() -> String {
+    format!(
+        "SELECT d.id, d.revision, a.message_id, d.attempts, a.stored_at, a.body
+         FROM deliveries d JOIN alerts a ON a.seq = d.alert
+         WHERE d.receiver = ?1 AND d.state = 'pending' AND d.next_attempt_at <= ?2 AND {IN_ORDER}
+         ORDER BY d.next_attempt_at, d.alert LIMIT ?3"
+    )
 }
 
 fn record(transaction: &Transaction<'_>, receiver: &str, attempt: &Attempt) -> rusqlite::Result<()> {

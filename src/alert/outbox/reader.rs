@@ -117,7 +117,7 @@ impl OutboxReader {
     pub fn failed(&self) -> Result<Vec<FailedDelivery>, OutboxError> {
         let mut statement = self.connection.prepare_cached(&format!(
             "SELECT {DELIVERY}, a.id, a.revision, a.stream, a.key
-             FROM deliveries d JOIN alerts a ON a.id = d.id AND a.revision = d.revision
+             FROM deliveries d JOIN alerts a ON a.seq = d.alert
              WHERE d.state = 'failed' ORDER BY a.seq, d.receiver"
         ))?;
         let rows = statement.query_map([], |row| {

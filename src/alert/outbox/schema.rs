@@ -31,6 +31,7 @@ CREATE TABLE alerts (
 CREATE INDEX alerts_by_key ON alerts (stream, key, seq);
 
 CREATE TABLE deliveries (
+    alert            INTEGER NOT NULL REFERENCES alerts (seq),
     id               TEXT NOT NULL,
     revision         INTEGER NOT NULL,
     receiver         TEXT NOT NULL,
@@ -43,7 +44,8 @@ CREATE TABLE deliveries (
     delivered_at     INTEGER,
     PRIMARY KEY (id, revision, receiver)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX deliveries_by_receiver ON deliveries (receiver, state, next_attempt_at);
+CREATE INDEX deliveries_by_receiver ON deliveries (receiver, state, next_attempt_at, alert);
+CREATE INDEX deliveries_failed ON deliveries (alert) WHERE state = 'failed';
 
 CREATE TABLE disabled (
     receiver TEXT PRIMARY KEY,

@@ -33,10 +33,14 @@ impl Outbox {
                 source,
             };
             let decision = serde_json::to_string(&alert.decision).map_err(encode_error)?;
-            if insert_alert(&transaction, alert, &decision, now_ns).map_err(encode_error)?? {
+            let body = body::encode(alert).map_err(encode_error)?;
+            let receipt = serde_json::to_string(&alert.receipt).map_err(encode_error)?;
+            let texts = Texts { decision: &decision, receipt: &receipt, body: &body };
+            if insert_alert(&transaction, alert, texts, now_ns)? {
                 stored.new += 1;
+                let seq = transaction.last_insert_rowid();
                 for receiver in &self.receivers {
-                    insert_delivery(&transaction, alert, receiver, now_ns)?;
+                    insert_delivery(&transaction, seq, alert, receiver, now_ns)?;
                 }
             } else {
                 stored.known += 1;
@@ -48,54 +52,57 @@ impl Outbox {
     }
 }
 
-/// False if the revision is already there. Only that conflict is passed over (`INSERT OR IGNORE`
-/// would also swallow a violated NOT NULL, and with it the alert).
+/// An alert as JSON, byte for byte as it is kept.
+struct Texts<'a> {
+    decision: &'a str,
+    receipt: &'a str,
+    body: &'a str,
+}
+
+/// False if the revision is already there. Only that conflict is passed over: `INSERT OR IGNORE`
+/// would also swallow a violated NOT NULL, and with it the alert.
 fn insert_alert(
     transaction: &Transaction<'_>,
     alert: &Alert,
-    decision_json: &str,
+    texts: Texts<'_>,
     now_ns: i64,
-) -> Result<rusqlite::Result<bool>, serde_json::Error> {
+) -> rusqlite::Result<bool> {
     let decision = &alert.decision;
-    let receipt_json = serde_json::to_string(&alert.receipt)?;
-    let body = body::encode(alert)?;
-    let insert = || -> rusqlite::Result<bool> {
-        let mut statement = transaction.prepare_cached(
-            "INSERT INTO alerts (id, revision, message_id, state, stream, key, onset, p_value, decision, receipt, body, stored_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT (id, revision) DO NOTHING",
-        )?;
-        let rows = statement.execute(params![
-            decision.id,
-            decision.revision,
-            decision.message_id(),
-            state_name(decision.state),
-            decision.stream,
-            decision.key,
-            decision.onset.0,
-            decision.p_value,
-            decision_json,
-            receipt_json,
-            body,
-            now_ns,
-        ])?;
-        Ok(rows == 1)
-    };
-    Ok(insert())
+    let mut statement = transaction.prepare_cached(
+        "INSERT INTO alerts (id, revision, message_id, state, stream, key, onset, p_value, decision, receipt, body, stored_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT (id, revision) DO NOTHING",
+    )?;
+    let rows = statement.execute(params![
+        decision.id,
+        decision.revision,
+        decision.message_id(),
+        state_name(decision.state),
+        decision.stream,
+        decision.key,
+        decision.onset.0,
+        decision.p_value,
+        texts.decision,
+        texts.receipt,
+        texts.body,
+        now_ns,
+    ])?;
+    Ok(rows == 1)
 }
 
 /// A receiver that answered 410 gets no attempt, but its alerts are listed as failed, with the reason.
 fn insert_delivery(
     transaction: &Transaction<'_>,
+    seq: i64,
     alert: &Alert,
     receiver: &str,
     now_ns: i64,
 ) -> rusqlite::Result<()> {
     let mut statement = transaction.prepare_cached(
-        "INSERT INTO deliveries (id, revision, receiver, state, next_attempt_at, last_error)
-         SELECT ?1, ?2, ?3, CASE WHEN reason IS NULL THEN 'pending' ELSE 'failed' END, ?4, reason
+        "INSERT INTO deliveries (alert, id, revision, receiver, state, next_attempt_at, last_error)
+         SELECT ?5, ?1, ?2, ?3, CASE WHEN reason IS NULL THEN 'pending' ELSE 'failed' END, ?4, reason
          FROM (SELECT (SELECT reason FROM disabled WHERE receiver = ?3) AS reason)",
     )?;
-    statement.execute(params![alert.decision.id, alert.decision.revision, receiver, now_ns])?;
+    statement.execute(params![alert.decision.id, alert.decision.revision, receiver, now_ns, seq])?;
     Ok(())
 }
 
@@ -119,7 +126,7 @@ fn differs(transaction: &Transaction<'_>, alert: &Alert, decision_json: &str) ->
 }
 
 /// As in JSON, so that a person reading the file and one reading the API see the same word.
-pub(super) fn state_name(state: AlertState) -> &'static str {
+fn state_name(state: AlertState) -> &'static str {
     match state {
         AlertState::Raised => "raised",
         AlertState::Resolved => "resolved",

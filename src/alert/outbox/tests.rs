@@ -31,7 +31,7 @@ fn alert(id: &str, revision: u32, key: &str) -> Alert {
         receipt: Receipt {
             segments: vec![Segment { stage: "log".into(), ns: 5 }],
             total_ns: 5,
-            recovered: false,
+            ..Default::default()
         },
     }
 }

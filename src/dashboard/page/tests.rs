@@ -10,3 +10,109 @@ fn state(scene: Scene) -> AppState {
 fn page(scene: Scene) -> String {
     render(&state(scene), &PageQuery::default()).unwrap()
 }
+
+fn part(scene: Scene, name: &str) -> String {
+    render_fragment(&state(scene), name, &PageQuery::default()).unwrap()
+}
+
+/// What stands between two marks of the page.
+fn between<'a>(page: &'a str, start: &str, end: &str) -> &'a str {
+    let from = page.find(start).unwrap_or_else(|| panic!("{start} is on the page"));
+    let length = page[from..].find(end).unwrap_or_else(|| panic!("{end} follows {start}"));
+    &page[from..from + length]
+}
+
+#[test]
+fn golden_tiles_in_trouble() {
+    insta::assert_snapshot!(between(
+        &page(Scene::Trouble),
+        "<section class=\"tiles\"",
+        "<div class=\"pair\">"
+    ));
+}
+
+#[test]
+fn golden_tiles_when_calm() {
+    insta::assert_snapshot!(between(&page(Scene::Calm), "<section class=\"tiles\"", "<div class=\"pair\">"));
+}
+
+#[test]
+fn golden_alerts() {
+    insta::assert_snapshot!(part(Scene::Trouble, "alerts"));
+}
+
+#[test]
+fn golden_tables() {
+    insta::assert_snapshot!(part(Scene::Trouble, "tables"));
+}
+
+#[test]
+fn golden_notices_of_an_empty_box() {
+    insta::assert_snapshot!(part(Scene::Empty, "notices"));
+}
+
+#[test]
+fn golden_notices_while_warming() {
+    insta::assert_snapshot!(part(Scene::Warming, "notices"));
+}
+
+#[test]
+fn a_hostile_name_never_becomes_markup() {
+    let page = page(Scene::Hostile);
+    assert!(
+        page.contains("&lt;script&gt;") || page.contains("&#60;script&#62;"),
+        "the name is shown, escaped"
+    );
+    for broken_out in ["<script>alert", "<img src=x", "onerror=alert(2)>"] {
+        assert!(!page.contains(broken_out), "{broken_out}");
+    }
+    let escaped = page.matches("alert(1)").count();
+    assert!(escaped > 10, "key, column, unit, receiver, source and deployment are all hostile: {escaped}");
+    assert!(!page.contains(HOSTILE));
+}
+
+#[test]
+fn without_a_choice_the_key_that_broke_first_is_shown() {
+    let page = page(Scene::Trouble);
+    assert!(page.contains(r#"data-topic="key:pumps/pump-17""#));
+    let asked = PageQuery { key: Some("pumps/pump-03".to_owned()), ..PageQuery::default() };
+    let page = render(&state(Scene::Trouble), &asked).unwrap();
+    assert!(page.contains(r#"data-topic="key:pumps/pump-03""#));
+}
+
+#[test]
+fn a_typed_key_wins_and_stays_in_the_chosen_stream() {
+    let find = |text: &str| {
+        let query =
+            PageQuery { key: Some("pumps/pump-03".to_owned()), find: Some(text.to_owned()), range: None };
+        let state = state(Scene::Calm);
+        let frame = state.frames.newest();
+        choose(&state, &frame, &query).unwrap().key
+    };
+    assert_eq!(find("pump-11"), "pump-11");
+    assert_eq!(find("pumps/pump-12"), "pump-12");
+    assert_eq!(find("  "), "pump-03");
+}
+
+#[test]
+fn a_key_that_is_looked_at_is_followed() {
+    let state = state(Scene::Calm);
+    let asked = PageQuery { key: Some("pumps/never-seen".to_owned()), ..PageQuery::default() };
+    let page = render(&state, &asked).unwrap();
+    assert!(page.contains("followed from now on"));
+    assert!(state.parts.watch.wanted(StreamId(0), crate::types::key_hash(b"never-seen")));
+}
+
+#[test]
+fn the_longest_range_shows_the_start_and_the_shortest_only_the_end() {
+    let shown = |range: &str| {
+        let query = PageQuery { range: Some(range.to_owned()), ..PageQuery::default() };
+        let state = state(Scene::Trouble);
+        let choice = choose(&state, &state.frames.newest(), &query).unwrap();
+        let (data, _) = (KeyData::read(&state, choice), ());
+        let (now, recent) = data.docs();
+        data.part(&now, &recent, NOW, &state.parts.zone).render().unwrap()
+    };
+    assert!(shown("all").contains("from 22:58:20 to 23:13:19"));
+    assert!(shown("5m").contains("from 23:08:19 to 23:13:19"));
+}

@@ -1,0 +1,284 @@
+//! The API over a socket.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use reqwest::{Client, Response};
+use serde_json::Value;
+use tokio::time::timeout;
+
+use super::testing::{self, HOSTILE, S, Scene};
+use super::*;
+use crate::types::StreamId;
+
+struct Served {
+    base: String,
+    state: AppState,
+    client: Client,
+}
+
+impl Served {
+    async fn new(scene: Scene) -> Self {
+        let now_ns = Clock::start().now_ns();
+        let state = spawn_blocking(move || AppState::new(testing::parts(scene, now_ns))).await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(serve(listener, state.clone()));
+        Served { base, state, client: Client::new() }
+    }
+
+    async fn get(&self, path: &str) -> Response {
+        self.client.get(format!("{}{path}", self.base)).send().await.unwrap()
+    }
+
+    async fn json(&self, path: &str) -> Value {
+        let text = self.get(path).await.text().await.unwrap();
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}: {text}"))
+    }
+
+    async fn sample(&self) {
+        let state = self.state.clone();
+        spawn_blocking(move || state.sample()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_foreign_host_name_gets_nothing_and_every_answer_is_guarded() {
+    let served = Served::new(Scene::Calm).await;
+    for path in ["/", "/api/v1/status", "/metrics", "/nothing"] {
+        let url = format!("{}{path}", served.base);
+        let response = served.client.get(url).header("Host", "evil.example").send().await.unwrap();
+        assert_eq!(response.status(), 421, "{path}");
+        let own = served.get(path).await;
+        let csp = own.headers()["content-security-policy"].to_str().unwrap();
+        assert!(csp.starts_with("default-src 'none'") && !csp.contains("unsafe"), "{csp}");
+        assert_eq!(own.headers()["x-content-type-options"], "nosniff");
+        assert_eq!(own.headers()["referrer-policy"], "no-referrer");
+        assert_eq!(own.headers()["cache-control"], "no-store");
+    }
+}
+
+#[tokio::test]
+async fn every_refusal_names_the_remedy() {
+    let served = Served::new(Scene::Calm).await;
+    let mut table = String::new();
+    for path in [
+        "/nothing",
+        "/api/v1/status?seq=x",
+        "/api/v1/status?seq=999999",
+        "/api/v1/status?seq=1&seq=2",
+        "/api/v1/series?stream=fans&key=a",
+        "/api/v1/series?stream=pumps",
+        "/api/v1/series?stream=pumps&key=a&from=yesterday",
+        "/api/v1/chart.svg?stream=pumps&key=a&column=speed",
+        "/api/v1/chart.svg?stream=pumps&key=a&column=flow&width=9",
+        "/api/v1/alerts?limit=many",
+        "/api/v1/alerts/none",
+        "/api/v1/live",
+        "/api/v1/live?topics=wealth",
+        "/api/v1/live?topics=key:fans/a",
+        "/fragment/other",
+        "/assets/other.js",
+    ] {
+        let response = served.get(path).await;
+        let status = response.status().as_u16();
+        let body: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
+        assert!((400..500).contains(&status), "{path}: {status}");
+        let (error, remedy) = (body["error"].as_str().unwrap(), body["remedy"].as_str().unwrap());
+        table += &format!("{status} {path}\n    {error}\n    {remedy}\n");
+    }
+    let post = served.client.post(format!("{}/", served.base)).send().await.unwrap();
+    assert_eq!(post.status(), 405);
+    insta::assert_snapshot!(table);
+}
+
+#[tokio::test]
+async fn ready_follows_the_status_and_says_why() {
+    let served = Served::new(Scene::Recovering).await;
+    assert_eq!(served.get("/livez").await.status(), 200);
+    assert_eq!(served.get("/readyz").await.status(), 503);
+    let text = served.get("/readyz?verbose").await.text().await.unwrap();
+    assert!(text.contains("[-] recovered\n") && text.contains("[+] source plant connected\n"), "{text}");
+    served.state.parts.status.ready.store(true, Relaxed);
+    assert_eq!(served.get("/readyz").await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_snapshot_can_be_asked_for_again_by_its_number() {
+    let served = Served::new(Scene::Calm).await;
+    let first = served.json("/api/v1/status").await;
+    served.state.parts.status.partition(StreamId(0), 0).events_total.fetch_add(1_000, Relaxed);
+    served.sample().await;
+    assert_eq!(served.json("/api/v1/status?seq=1").await, first);
+    let second = served.json("/api/v1/status").await;
+    assert_eq!(second["seq"], 2);
+    let events = |s: &Value| s["streams"][0]["events_total"].as_u64().unwrap();
+    assert_eq!(events(&second), events(&first) + 1_000);
+    for _ in 0..sampler::KEPT {
+        served.sample().await;
+    }
+    assert_eq!(served.get("/api/v1/status?seq=1").await.status(), 410);
+}
+
+#[test]
+fn rates_are_over_ten_seconds() {
+    let state = AppState::at(testing::parts(Scene::Calm, 1_000 * S), 1_000 * S);
+    for second in 1..=20 {
+        // 100 events/s for ten seconds, then 300.
+        let step = if second <= 10 { 100 } else { 300 };
+        state.parts.status.partition(StreamId(0), 5).events_total.fetch_add(step, Relaxed);
+        state.sample_at((1_000 + second) * S);
+        let frame = state.frames.newest();
+        let rate = frame.snapshot.streams[0].events_per_s.unwrap();
+        let expected = if second <= 10 { 100.0 } else { 100.0 + 20.0 * (second - 10) as f64 };
+        assert!((rate - expected).abs() < 1e-9, "second {second}: {rate}");
+    }
+}
+
+#[test]
+fn what_time_alone_changes_is_no_news() {
+    let state = AppState::at(testing::parts(Scene::Calm, 1_000 * S), 1_000 * S);
+    (1..=12).for_each(|second| state.sample_at((1_000 + second) * S));
+    let content = |state: &AppState| state.frames.newest().content;
+    let before = content(&state);
+    state.sample_at(1_013 * S);
+    assert_eq!(content(&state), before);
+    state.parts.status.rows_total.fetch_add(1, Relaxed);
+    state.sample_at(1_014 * S);
+    assert_ne!(content(&state), before);
+}
+
+#[test]
+fn an_open_alert_is_listed_once_and_before_everything_else() {
+    let parts = testing::parts(Scene::Trouble, 1_000_000 * S);
+    let listed = sampler::list_alerts(&parts.alerts);
+    let keys: Vec<&str> = listed.rows.iter().map(|entry| entry.row.alert.decision.key.as_str()).collect();
+    assert_eq!((keys, listed.open), (vec!["pump-17", "pump-09", "pump-04"], 2));
+    let broken = AlertsView { page: Box::new(|_| Err("disk on fire".to_owned())) };
+    assert_eq!(sampler::list_alerts(&broken).error.as_deref(), Some("disk on fire"));
+}
+
+#[test]
+fn a_receipt_splits_into_what_is_by_design_and_what_is_eddys() {
+    let parts = testing::parts(Scene::Trouble, 1_000_000 * S);
+    for entry in sampler::list_alerts(&parts.alerts).rows {
+        let receipt = &entry.row.alert.receipt;
+        let outside: u64 = receipt
+            .segments
+            .iter()
+            .filter(|s| matches!(s.stage.as_str(), "wait_watermark" | "recovery"))
+            .map(|s| s.ns)
+            .sum();
+        assert_eq!(entry.eddy_ns + outside, receipt.total_ns);
+        assert!(entry.total_to_2xx_ns.unwrap() > receipt.total_ns);
+    }
+}
+
+#[tokio::test]
+async fn keys_series_and_charts() {
+    let served = Served::new(Scene::Hostile).await;
+    let keys = served.json("/api/v1/keys?stream=pumps&q=pump-0").await;
+    assert_eq!(keys["keys"].as_array().unwrap().len(), 9);
+    let series = served.json("/api/v1/series?stream=pumps&key=pump-03&limit=3").await;
+    assert_eq!((series["count"].as_u64(), series["points"].as_array().unwrap().len()), (Some(900), 3));
+    assert_eq!(series["points"][2], series["latest"]);
+    let to = series["points"][1]["time_ns"].as_i64().unwrap();
+    let earlier = served.json(&format!("/api/v1/series?stream=pumps&key=pump-03&limit=0&to={to}")).await;
+    assert_eq!(earlier["latest"], series["points"][1]);
+    let svg = served.get("/api/v1/chart.svg?stream=pumps&key=pump-03&column=flow&width=360").await;
+    assert_eq!(svg.headers()["content-type"], "image/svg+xml");
+    let url = format!("{}/api/v1/chart.svg", served.base);
+    let key = testing::key(Scene::Hostile, 17);
+    let asked = [("stream", "pumps"), ("key", key.as_str()), ("column", HOSTILE)];
+    let url = reqwest::Url::parse_with_params(&url, asked).unwrap();
+    let svg = served.client.get(url).send().await.unwrap().text().await.unwrap();
+    assert!(svg.contains("<polyline") && !svg.contains("alert("), "no name enters an SVG");
+}
+
+#[tokio::test]
+async fn alerts_by_page_and_by_id() {
+    let served = Served::new(Scene::Trouble).await;
+    let page = served.json("/api/v1/alerts?limit=2").await;
+    let seqs = |page: &Value| {
+        page["rows"].as_array().unwrap().iter().map(|r| r["seq"].as_i64().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!((seqs(&page), page["next_before"].as_i64()), (vec![9, 8], Some(8)));
+    assert_eq!(seqs(&served.json("/api/v1/alerts?limit=2&before=8").await), [2]);
+    assert_eq!(seqs(&served.json("/api/v1/alerts?key=pump-09").await), [9]);
+    let id = page["rows"][0]["alert"]["decision"]["id"].as_str().unwrap();
+    assert_eq!(seqs(&served.json(&format!("/api/v1/alerts/{id}")).await), [9]);
+}
+
+#[tokio::test]
+async fn partitions_carry_their_digest_in_full() {
+    let served = Served::new(Scene::Calm).await;
+    let partitions = served.json("/api/v1/partitions").await;
+    let rows = partitions["partitions"].as_array().unwrap();
+    assert_eq!(rows.len(), 24);
+    assert_eq!(rows[1]["digest"], format!("{:016x}", 0x9e37_79b9_7f4a_7c15u64.wrapping_mul(2)));
+}
+
+/// Reads events of a live connection until one is named `name`; returns its data.
+async fn event(response: &mut Response, buffer: &mut String, name: &str) -> Value {
+    let reading = async {
+        loop {
+            while let Some((event, rest)) = buffer.split_once("\n\n") {
+                let data =
+                    event.lines().find_map(|line| line.strip_prefix("data: ")).unwrap_or("null").to_owned();
+                let found = event.lines().any(|line| line == format!("event: {name}"));
+                *buffer = rest.to_owned();
+                if found {
+                    return serde_json::from_str(&data).unwrap();
+                }
+            }
+            let chunk = response.chunk().await.unwrap().unwrap_or_else(|| panic!("ended before {name}"));
+            buffer.push_str(std::str::from_utf8(&chunk).unwrap());
+        }
+    };
+    timeout(Duration::from_secs(10), reading).await.unwrap_or_else(|_| panic!("no {name} within 10 s"))
+}
+
+#[tokio::test]
+async fn live_events_bring_the_apis_own_numbers_and_skip_what_was_missed() {
+    let served = Served::new(Scene::Trouble).await;
+    let mut live = served.get("/api/v1/live?topics=health,alerts,key:pumps/pump-17").await;
+    let mut buffer = String::new();
+    let health = event(&mut live, &mut buffer, "health").await;
+    assert_eq!(health, served.json("/api/v1/status?seq=1").await);
+    assert_eq!(event(&mut live, &mut buffer, "alerts").await["open"], 2);
+    let value = event(&mut live, &mut buffer, "value").await;
+    assert!(value["latest"]["columns"][3]["value"].is_number());
+    let now_ns = served.state.parts.clock.now_ns() + S;
+    served.state.parts.history.add(vec![testing::point("pump-17", now_ns, 901, true)]);
+    assert_eq!(event(&mut live, &mut buffer, "tick").await["to_ns"], now_ns);
+    // Twenty snapshots while nobody reads: only the newest matters.
+    for _ in 0..20 {
+        served.state.parts.status.rows_total.fetch_add(1, Relaxed);
+        served.sample().await;
+    }
+    let mut seen = Vec::new();
+    while seen.last() != Some(&21) {
+        seen.push(event(&mut live, &mut buffer, "health").await["seq"].as_u64().unwrap());
+    }
+    assert!(seen.is_sorted());
+    served.state.parts.shutdown.cancel();
+    assert!(event(&mut live, &mut buffer, "bye").await["retry_ms"].is_u64());
+}
+
+#[tokio::test]
+async fn viewers_are_counted_and_one_too_many_is_told_to_poll() {
+    let served = Served::new(Scene::Calm).await;
+    let mut viewers = Vec::new();
+    for _ in 0..LIVE_MAX {
+        let viewer = served.get("/api/v1/live?topics=health").await;
+        assert_eq!(viewer.status(), 200);
+        viewers.push(viewer);
+    }
+    assert_eq!(served.get("/api/v1/live?topics=health").await.status(), 503);
+    drop(viewers);
+    let again = async {
+        while served.get("/api/v1/live?topics=health").await.status() != 200 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(Duration::from_secs(10), again).await.expect("those who left make room");
+}
