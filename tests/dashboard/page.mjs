@@ -72,13 +72,13 @@ function compare(number, raw, offsetS) {
   const { format, text, title, datetime } = number;
   if (raw === undefined) return false; // a place that is not in the API at all
   if (format === 'text') return text === (raw ?? '');
-  if (raw === null) return text === '–';
+  if (raw === null) return text === (['time', 'clock'].includes(format) ? '' : '–');
   if (format === 'time' || format === 'clock') {
     const shown = new Date(raw / 1e6 + offsetS * 1000).toISOString().slice(11, 19);
     return Math.abs(Date.parse(datetime) - raw / 1e6) <= 1 && text.includes(shown);
   }
   if (Number(title) !== raw) return false;
-  if (format === 'odds' && raw <= 0) return text === '–';
+  if (format === 'odds' && text === '< 1 in 1G') return raw < 1e-9;
   const tolerance = format === 'odds' ? 0.051 : 0.0051; // two and three significant digits
   const shown = said(text, format);
   return shown !== undefined && Math.abs(shown - raw) <= tolerance * Math.abs(raw) + 1e-12;
