@@ -33,7 +33,10 @@ pub struct Intake {
 impl Intake {
     /// Hands messages to the log, waiting while it is full. The receiver resolves once they are
     /// durable (`Ok`) or refused (`Err`); acknowledge only on `Ok(Ok(()))`.
-    pub async fn submit(&self, messages: Vec<Message>) -> Result<oneshot::Receiver<Result<(), NotSafe>>, NotSafe> {
+    pub async fn submit(
+        &self,
+        messages: Vec<Message>,
+    ) -> Result<oneshot::Receiver<Result<(), NotSafe>>, NotSafe> {
         self.send(messages, None).await
     }
 

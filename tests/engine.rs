@@ -68,7 +68,7 @@ fn shuffled(rows: &[Row], bound_ns: i64, seed: u64) -> Vec<Row> {
 
 #[test]
 fn batches_shards_and_order_within_the_lateness_change_nothing() {
-    let rows = rows(40, 400, 3, 120..200);
+    let rows = plant::dense(&rows(40, 400, 3, 120..200));
     let reference = run(&rows, 1, 1);
     assert!(reference.decisions.len() >= 2, "{:?}", reference.decisions);
     assert!(reference.digests.values().map(|d| d.0).sum::<u64>() > 5000);
@@ -86,7 +86,7 @@ fn batches_shards_and_order_within_the_lateness_change_nothing() {
 
 #[test]
 fn redelivered_rows_are_one_event() {
-    let rows = rows(5, 200, 4, 100..150);
+    let rows = plant::dense(&rows(5, 200, 4, 100..150));
     let mut reference = run(&rows, 64, 1);
     let mut doubled = rows.clone();
     // Redelivered at once, within the lateness, and just after their cell became final.

@@ -38,7 +38,8 @@ pub struct Env<'a> {
 
 impl Env<'_> {
     /// Outside any process: no clock, nobody watching.
-    pub const SIMULATED: Env<'static> = Env { now: &|| 0, meets: &|_, _| {}, follows: &|_, _| false, follows_version: 0 };
+    pub const SIMULATED: Env<'static> =
+        Env { now: &|| 0, meets: &|_, _| {}, follows: &|_, _| false, follows_version: 0 };
 }
 
 /// One shard's engine: owns whole partitions and shares nothing.
@@ -84,8 +85,7 @@ impl Engine {
             let partition_id = PartitionId::of(record.key_hash);
             let index = record.stream.0 as usize * PARTITIONS + partition_id.0 as usize;
             let setup = &self.streams[record.stream.0 as usize];
-            let partition =
-                self.partitions[index].get_or_insert_with(|| Box::new(Partition::new(setup)));
+            let partition = self.partitions[index].get_or_insert_with(|| Box::new(Partition::new(setup)));
             if !partition.touched {
                 partition.touched = true;
                 self.touched.push((record.stream, partition_id));

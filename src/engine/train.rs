@@ -38,7 +38,13 @@ impl Trainer {
     pub fn new(plan: &StreamPlan) -> Self {
         let mut setup = StreamSetup::new(StreamId(0), plan, Arc::from("train"));
         setup.loads_model = true;
-        Trainer { setup, keys: BTreeMap::new(), scratch: Scratch::default(), out: Outputs::default(), late: 0 }
+        Trainer {
+            setup,
+            keys: BTreeMap::new(),
+            scratch: Scratch::default(),
+            out: Outputs::default(),
+            late: 0,
+        }
     }
 
     pub fn push(&mut self, record: &RecordRef<'_>) {

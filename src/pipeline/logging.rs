@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::decode::DeadRow;
 use crate::durable::{ControlEntry, ControlEvent, ControlLog, Log, LogError};
 use crate::latency::{Clock, Latency, Stage, StageRecorder};
-use crate::decode::DeadRow;
 use crate::pipeline::dead::Dead;
 use crate::stage::{NotSafe, Submission};
 use crate::status::Status;
@@ -138,7 +138,13 @@ impl LogStation {
             Ok(_) => true,
             Err(error) => {
                 let range = 0..message.payload.len();
-                let row = DeadRow { stream: None, row: 0, reason: Reason::TooLarge, detail: error.to_string(), range };
+                let row = DeadRow {
+                    stream: None,
+                    row: 0,
+                    reason: Reason::TooLarge,
+                    detail: error.to_string(),
+                    range,
+                };
                 let position = self.log.next_position();
                 let _ = self.dead.blocking_send(Dead::Row { position, message: message.clone(), row });
                 false

@@ -162,7 +162,16 @@ pub async fn start(plan: Plan) -> Result<Running> {
         counted,
         recovered,
     );
-    Ok(Running { status: common.status, latency: common.latency, outbox, page, sources, threads, workers, stop_workers })
+    Ok(Running {
+        status: common.status,
+        latency: common.latency,
+        outbox,
+        page,
+        sources,
+        threads,
+        workers,
+        stop_workers,
+    })
 }
 
 fn open_outbox(plan: &Plan) -> Result<OutboxHandle> {

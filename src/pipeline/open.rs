@@ -6,9 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 
 use crate::config::plan::{ModelPlan, Plan, StreamPlan};
-use crate::durable::{
-    ControlEntry, ControlEvent, ControlLog, DirLock, Log, RealDisk, read_blob, store_blob,
-};
+use crate::durable::{ControlEntry, ControlEvent, ControlLog, DirLock, Log, RealDisk, read_blob, store_blob};
 use crate::model::Model;
 
 /// What an opened data folder gives.
@@ -73,16 +71,25 @@ impl Opened {
     }
 
     fn activate(&mut self, stream: &StreamPlan, path: &Path, dir: &Path) -> Result<()> {
-        let bytes = std::fs::read(path)
-            .with_context(|| format!("stream {}: cannot read the model {}; make it with `eddy train`", stream.name, path.display()))?;
+        let bytes = std::fs::read(path).with_context(|| {
+            format!(
+                "stream {}: cannot read the model {}; make it with `eddy train`",
+                stream.name,
+                path.display()
+            )
+        })?;
         let model = Model::from_bytes(&bytes)
             .with_context(|| format!("stream {}: {} is not a model", stream.name, path.display()))?;
         let columns: Vec<String> = stream.columns.iter().map(|c| c.name.clone()).collect();
-        model.check_schema(stream.window.cells(), &columns).with_context(|| format!("stream {}", stream.name))?;
+        model
+            .check_schema(stream.window.cells(), &columns)
+            .with_context(|| format!("stream {}", stream.name))?;
         let checksum = model.checksum().to_owned();
         store_blob(&mut RealDisk::new(), &dir.join("models"), &blob_name(&checksum), &bytes)?;
         let active = self.entries.iter().rev().find_map(|entry| match &entry.event {
-            ControlEvent::ModelActivated { stream: name, checksum, .. } if *name == stream.name => Some(checksum),
+            ControlEvent::ModelActivated { stream: name, checksum, .. } if *name == stream.name => {
+                Some(checksum)
+            }
             _ => None,
         });
         if active == Some(&checksum) {

@@ -90,7 +90,9 @@ impl Replay {
                     let id = self.stream_ids.iter().position(|name| *name == stream);
                     let model = self.models.iter().find(|(known, _)| *known == checksum);
                     if let (Some(id), Some((_, model))) = (id, model) {
-                        batch.then.push(Action::Activate { stream: StreamId(id as u16), model: model.clone() });
+                        batch
+                            .then
+                            .push(Action::Activate { stream: StreamId(id as u16), model: model.clone() });
                     }
                 }
                 ControlEvent::EndOfInput { source } => {

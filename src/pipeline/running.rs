@@ -70,12 +70,16 @@ impl Running {
         let Threads(threads) = self.threads;
         tokio::task::spawn_blocking(move || threads.into_iter().try_for_each(JoinHandle::join))
             .await?
-            .map_err(|_| anyhow::anyhow!("a station's thread panicked; the log holds everything acknowledged"))?;
+            .map_err(|_| {
+                anyhow::anyhow!("a station's thread panicked; the log holds everything acknowledged")
+            })?;
         self.stop_workers.cancel();
         let mut workers = self.workers;
         let drained = async { while workers.join_next().await.is_some() {} };
         if tokio::time::timeout(WORKERS_STOP, drained).await.is_err() {
-            tracing::warn!("not everything was delivered before the stop; the outbox keeps it for the next start");
+            tracing::warn!(
+                "not everything was delivered before the stop; the outbox keeps it for the next start"
+            );
         }
         ended
     }
@@ -88,7 +92,9 @@ pub(super) struct Threads(Vec<JoinHandle<()>>);
 impl Threads {
     pub fn spawn(&mut self, name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {
         let builder = std::thread::Builder::new().name(name.to_owned());
-        let handle = builder.spawn(work).with_context(|| format!("cannot start thread {name}; raise the process limit"))?;
+        let handle = builder
+            .spawn(work)
+            .with_context(|| format!("cannot start thread {name}; raise the process limit"))?;
         self.0.push(handle);
         Ok(())
     }

@@ -101,7 +101,13 @@ impl Shard {
             Work::EndOfInput { stream } => {
                 self.engine.end_of_input(stream, &env, out);
                 let now = self.clock.now_ns();
-                let stamps = Stamps { log_start_ns: now, logged_ns: now, decode_start_ns: now, decoded_ns: now, recovered: false };
+                let stamps = Stamps {
+                    log_start_ns: now,
+                    logged_ns: now,
+                    decode_start_ns: now,
+                    decoded_ns: now,
+                    recovered: false,
+                };
                 (0, stamps)
             }
         }
@@ -113,7 +119,8 @@ impl Shard {
             publish(status.partition(stream, partition.0 as usize), counts);
         });
         if !out.raised.is_empty() {
-            let alerts: Vec<Alert> = out.raised.drain(..).map(|r| with_receipt(r, stamps, start_ns)).collect();
+            let alerts: Vec<Alert> =
+                out.raised.drain(..).map(|r| with_receipt(r, stamps, start_ns)).collect();
             // Fails only when the outbox is gone, and with it the process: the log holds the rows.
             if self.alerts.blocking_send(alerts).is_err() {
                 tracing::error!("the outbox is closed; its alerts come back from the log after a restart");

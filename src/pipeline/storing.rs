@@ -20,7 +20,9 @@ pub fn run(outbox: &OutboxHandle, mut alerts: mpsc::Receiver<Vec<Alert>>, clock:
         }
         let start_ns = clock.now_ns();
         for alert in &mut group {
-            alert.receipt = ReceiptBuilder::extend(std::mem::take(&mut alert.receipt)).until("queue_outbox", start_ns).finish();
+            alert.receipt = ReceiptBuilder::extend(std::mem::take(&mut alert.receipt))
+                .until("queue_outbox", start_ns)
+                .finish();
         }
         while let Err(error) = outbox.store(&group, start_ns) {
             tracing::error!(%error, alerts = group.len(), "outbox not written, trying again; nothing is dropped");

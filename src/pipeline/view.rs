@@ -53,7 +53,8 @@ pub async fn start(
     let address = listener.local_addr()?;
     let alerts = alerts_view(outbox.reader()?);
     let zone = TimeZone::system();
-    let parts = Parts { plan, status, latency, history, watch, alerts, clock, zone, shutdown: shutdown.clone() };
+    let parts =
+        Parts { plan, status, latency, history, watch, alerts, clock, zone, shutdown: shutdown.clone() };
     let state = tokio::task::spawn_blocking(move || AppState::new(parts)).await?;
     workers.spawn(dashboard::sample_each_second(state.clone()));
     workers.spawn(async move {

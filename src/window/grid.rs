@@ -38,7 +38,11 @@ impl Grid {
     /// Writes a key's values of `cell`. Cells must come in increasing order.
     pub fn write(&mut self, key: KeyIndex, cell: i64, values: &[f32], arrival: i64) {
         let newest = &mut self.newest[key as usize];
-        let gap = if newest.cell == i64::MIN { self.cells as i64 } else { (cell - newest.cell).min(self.cells as i64) };
+        let gap = if newest.cell == i64::MIN {
+            self.cells as i64
+        } else {
+            (cell - newest.cell).min(self.cells as i64)
+        };
         newest.cell = cell;
         newest.arrival = newest.arrival.max(arrival);
         for skipped in cell - gap + 1..cell {

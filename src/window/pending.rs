@@ -152,8 +152,12 @@ impl Bucket {
 
 /// Key, time, content, then log order (so that the first of equal rows is the one kept).
 fn compare(keys: &Keys, a: &Entry, b: &Entry) -> Ordering {
-    a.key_hash
-        .cmp(&b.key_hash)
-        .then_with(|| keys.compare(a.key, b.key))
-        .then_with(|| (a.time, a.content_hash, a.position, a.values_start).cmp(&(b.time, b.content_hash, b.position, b.values_start)))
+    a.key_hash.cmp(&b.key_hash).then_with(|| keys.compare(a.key, b.key)).then_with(|| {
+        (a.time, a.content_hash, a.position, a.values_start).cmp(&(
+            b.time,
+            b.content_hash,
+            b.position,
+            b.values_start,
+        ))
+    })
 }
