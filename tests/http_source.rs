@@ -120,7 +120,7 @@ async fn nothing_is_logged_of_a_request_that_is_refused() {
     refused(send(server.post("")).await, 400, "no row", "at least one").await;
 
     let large = "x".repeat(BODY_BYTES_MAX + 1);
-    refused(send(server.post(&large)).await, 413, "larger than 1000 bytes", "max_body_bytes").await;
+    refused(send(server.post(&large)).await, 413, "larger than 1000 bytes", "`max_body`").await;
 
     let post = |path: &str| server.client.post(format!("{}{path}", server.base)).body("a");
     let typed = |path: &str, value: &str| post(path).header("content-type", value.to_owned());

@@ -1,12 +1,13 @@
 //! `eddy train CONFIG --stream NAME --data FILE... --out FILE`: fits a stream's model on recorded data.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::cli::{TrainArgs, load};
+use crate::cli::{TrainArgs, environment, load};
 use crate::config::plan::{Plan, StreamPlan};
 use crate::decode::Decoder;
 use crate::engine::train::{Seen, Trainer};
@@ -36,7 +37,7 @@ pub fn train(args: &TrainArgs) -> Result<()> {
         );
     }
     let mut model = trainer.finish().with_context(|| format!("stream {}", stream.name))?;
-    model.describe(description(stream));
+    model.describe(description(stream, made_on(&environment())?));
     model.save(&args.out)?;
     report(stream, seen, &model, &args.out, start);
     Ok(())
@@ -76,13 +77,27 @@ fn feed(plan: &Plan, id: StreamId, path: &Path, trainer: &mut Trainer) -> Result
     Ok(())
 }
 
-fn description(stream: &StreamPlan) -> Description {
+/// The day the model is made, UTC. `SOURCE_DATE_EPOCH` (Unix time in s, reproducible-builds.org) stands in
+/// for the clock, so that the same data gives the same bytes on another day.
+fn made_on(environment: &BTreeMap<String, String>) -> Result<String> {
+    let time = match environment.get("SOURCE_DATE_EPOCH") {
+        None => jiff::Timestamp::now(),
+        Some(text) => {
+            text.parse().ok().and_then(|second| jiff::Timestamp::from_second(second).ok()).with_context(
+                || format!("SOURCE_DATE_EPOCH is {text:?}; set it to a Unix time in seconds, or unset it"),
+            )?
+        }
+    };
+    Ok(time.strftime("%Y-%m-%d").to_string())
+}
+
+fn description(stream: &StreamPlan, date: String) -> Description {
     Description {
         stream: stream.name.clone(),
         units: stream.columns.iter().map(|c| c.unit.clone()).collect(),
         grid_ns: stream.window.grid.as_nanos() as i64,
         window_ns: stream.window.size.as_nanos() as i64,
-        date: jiff::Timestamp::now().strftime("%Y-%m-%d").to_string(),
+        date,
     }
 }
 
@@ -96,4 +111,18 @@ fn report(stream: &StreamPlan, seen: Seen, model: &Model, out: &Path, start: Ins
     println!("held back    {:.4} nats a window", card.chosen.held_back_log_likelihood);
     println!("model        {} ({})", out.display(), model.checksum_short());
     println!("took         {:.1} s", start.elapsed().as_secs_f64());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_given_day_stands_in_for_today() {
+        let on = |text: &str| made_on(&BTreeMap::from([("SOURCE_DATE_EPOCH".to_owned(), text.to_owned())]));
+        assert_eq!(on("1767772800").unwrap(), "2026-01-07");
+        assert!(on("yesterday").unwrap_err().to_string().contains("Unix time"));
+        let today = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
+        assert!(made_on(&BTreeMap::new()).unwrap() >= today);
+    }
 }

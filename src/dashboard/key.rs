@@ -103,7 +103,10 @@ impl KeyView {
     fn samples(&self, read: impl Fn(&Window) -> (f64, f64, f64)) -> Vec<Sample> {
         let sample = |window: &Window| {
             let (value, low, high) = read(window);
-            Sample { time: window.time_ns, value, low, high, anomalous: window.anomalous }
+            let anomalous = window.anomalous;
+            // Where nothing was expected (the p-value), the verdict alone speaks.
+            let odd = anomalous && !(low..=high).contains(&value);
+            Sample { time: window.time_ns, value, low, high, anomalous, odd }
         };
         self.windows.iter().map(sample).collect()
     }
@@ -120,6 +123,20 @@ pub struct Choice {
     pub key: String,
     /// One of [`RANGES`].
     pub range: &'static str,
+    /// Columns in the order of their charts: the key's open alert's culprits first, else as configured.
+    /// It stays the same as long as the alert does, so charts do not jump about.
+    pub order: Vec<usize>,
+}
+
+/// Every column once, those that carry most of `shares` (column name, share) first.
+pub fn worst_first(stream: &StreamPlan, shares: &[(&str, f64)]) -> Vec<usize> {
+    let share = |&c: &usize| {
+        let name = stream.columns[c].name.as_str();
+        shares.iter().find(|(column, _)| *column == name).map_or(0.0, |(_, share)| *share)
+    };
+    let mut order: Vec<usize> = (0..stream.columns.len()).collect();
+    order.sort_by(|a, b| share(b).total_cmp(&share(a)));
+    order
 }
 
 /// A name of [`RANGES`].
@@ -276,7 +293,8 @@ impl KeyData {
                 drawn: self.view.chart(c),
             }
         };
-        let mut charts: Vec<ChartPart> = series.columns.iter().enumerate().map(column).collect();
+        let order = self.choice.order.iter();
+        let mut charts: Vec<ChartPart> = order.map(|&c| column((c, &series.columns[c]))).collect();
         let threshold = Format::Odds.write(series.threshold);
         charts.push(ChartPart {
             name: "How odd".to_owned(),

@@ -71,8 +71,11 @@ struct Receiver {
     name: String,
     mark: &'static str,
     what: &'static str,
-    failed: bool,
-    status: Option<u16>,
+    failing: bool,
+    /// There is a time to the 2xx.
+    reached: bool,
+    /// There is a status.
+    answered: bool,
     error: Option<String>,
 }
 
@@ -218,9 +221,11 @@ fn receivers(at: &str, entry: &AlertEntry) -> Vec<Receiver> {
     let deliveries = entry.row.deliveries.iter().enumerate();
     deliveries
         .map(|(d, delivery)| {
+            let failing = delivery.state != DeliveryState::Delivered && delivery.last_error.is_some();
             let (mark, what) = match delivery.state {
                 DeliveryState::Delivered => ("✓", "told"),
-                DeliveryState::Pending => ("○", "waiting"),
+                DeliveryState::Pending if failing => ("✗", "failed, tries again"),
+                DeliveryState::Pending => ("○", "under way"),
                 DeliveryState::Failed => ("✗", "gave up"),
             };
             Receiver {
@@ -228,9 +233,10 @@ fn receivers(at: &str, entry: &AlertEntry) -> Vec<Receiver> {
                 name: delivery.receiver.clone(),
                 mark,
                 what,
-                failed: delivery.state == DeliveryState::Failed,
-                status: delivery.last_status,
-                error: delivery.last_error.clone().filter(|_| delivery.state != DeliveryState::Delivered),
+                failing,
+                reached: delivery.stored_to_2xx_ns.is_some(),
+                answered: delivery.last_status.is_some(),
+                error: delivery.last_error.clone().filter(|_| failing),
             }
         })
         .collect()

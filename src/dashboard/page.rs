@@ -13,7 +13,7 @@ use super::api::{Answer, ApiError, Params, blocking};
 use super::doc::Doc;
 use super::first_event;
 use super::format::{clock, clock_with_offset};
-use super::key::{Choice, KeyData, KeyPart, range, split};
+use super::key::{Choice, KeyData, KeyPart, range, split, worst_first};
 use super::listing::AlertsPart;
 use super::problems::Problem;
 use super::sampler::Frame;
@@ -181,27 +181,33 @@ pub fn alerts_json(snapshot: &Snapshot) -> Value {
 
 /// What was asked for, else the key that broke first, else the first key there is.
 fn choose(state: &AppState, frame: &Frame, query: &PageQuery) -> Option<Choice> {
+    let (stream, key) = chosen_key(state, frame, query)?;
+    let plan = state.parts.plan.streams.get(stream.0 as usize)?;
+    let open = frame.snapshot.alerts.rows.iter().take(frame.snapshot.alerts.open);
+    let mut decisions = open.map(|entry| &entry.row.alert.decision);
+    let own = decisions.find(|decision| decision.stream == plan.name && decision.key == key);
+    let columns = own.map_or(&[][..], |decision| &decision.columns);
+    let shares: Vec<(&str, f64)> = columns.iter().map(|c| (c.column.as_str(), c.share)).collect();
+    Some(Choice { stream, key, range: range(query.range.as_deref()), order: worst_first(plan, &shares) })
+}
+
+fn chosen_key(state: &AppState, frame: &Frame, query: &PageQuery) -> Option<(StreamId, String)> {
     let plan = &state.parts.plan;
-    let range = range(query.range.as_deref());
     let listed = query.key.as_deref().and_then(|text| split(plan, text));
     let typed = query.find.as_deref().map(str::trim).filter(|text| !text.is_empty());
     let found =
         typed.and_then(|text| split(plan, text).or(Some((listed.map_or(StreamId(0), |l| l.0), text))));
     if let Some((stream, key)) = found.or(listed) {
-        return (!plan.streams.is_empty()).then(|| Choice { stream, key: key.to_owned(), range });
+        return Some((stream, key.to_owned()));
     }
+    let streams = || (0..plan.streams.len()).map(|i| StreamId(i as u16));
     let broke = frame.snapshot.alerts.rows.first().filter(|_| frame.snapshot.alerts.open > 0);
     let broke = broke.and_then(|entry| {
         let decision = &entry.row.alert.decision;
-        let stream = plan.streams.iter().position(|stream| stream.name == decision.stream)?;
-        Some(Choice { stream: StreamId(stream as u16), key: decision.key.clone(), range })
+        let stream = streams().find(|s| plan.streams[s.0 as usize].name == decision.stream)?;
+        Some((stream, decision.key.clone()))
     });
-    broke.or_else(|| {
-        (0..plan.streams.len()).map(|i| StreamId(i as u16)).find_map(|stream| {
-            let key = state.parts.history.keys(stream, "", 1).pop()?;
-            Some(Choice { stream, key, range })
-        })
-    })
+    broke.or_else(|| streams().find_map(|s| Some((s, state.parts.history.keys(s, "", 1).pop()?))))
 }
 
 fn tiles(state: &AppState, snapshot: &Snapshot) -> Vec<TilePart> {

@@ -51,7 +51,8 @@ fn silent_sources(snapshot: &Snapshot, plan: &Plan) -> Vec<Problem> {
         Some(Problem {
             what: format!("Source {} {what}", source.name),
             effect: "Nothing arrives from it".to_owned(),
-            remedy,
+            // The source knows more than this page does.
+            remedy: source.last_error.clone().unwrap_or(remedy),
         })
     })
     .collect()

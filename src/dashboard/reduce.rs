@@ -12,7 +12,10 @@ pub struct Sample {
     pub value: f64,
     pub low: f64,
     pub high: f64,
+    /// The verdict on the whole window.
     pub anomalous: bool,
+    /// This column is not as expected in an anomalous window.
+    pub odd: bool,
 }
 
 /// Time (ns) and value.
@@ -24,7 +27,7 @@ pub struct Curve {
     pub line: Vec<Vec<Dot>>,
     /// Time, low, high.
     pub band: Vec<Vec<(i64, f64, f64)>>,
-    /// The part of the line whose windows are anomalous.
+    /// The part of the line that is odd.
     pub odd: Vec<Vec<Dot>>,
     /// First and last anomalous window of each stretch, ns; also where the value is missing.
     pub odd_spans: Vec<(i64, i64)>,
@@ -35,7 +38,7 @@ pub struct Curve {
 pub fn reduce(samples: &[Sample], every_ns: i64, bin_ns: i64) -> Curve {
     let present = |s: &Sample| s.value.is_finite();
     let banded = |s: &Sample| s.low.is_finite() && s.high.is_finite();
-    let odd_present = |s: &Sample| s.anomalous && s.value.is_finite();
+    let odd_present = |s: &Sample| s.odd && s.value.is_finite();
     let line = |runs: Vec<&[Sample]>| runs.into_iter().map(|run| m4(run, bin_ns)).collect();
     Curve {
         line: line(stretches(samples, every_ns, present)),
@@ -99,7 +102,14 @@ mod tests {
     use super::*;
 
     fn sample(time: i64, value: f64) -> Sample {
-        Sample { time, value, low: value - 1.0, high: value + 1.0, anomalous: value > 50.0 }
+        Sample {
+            time,
+            value,
+            low: value - 1.0,
+            high: value + 1.0,
+            anomalous: value > 50.0,
+            odd: value > 50.0,
+        }
     }
 
     #[test]
@@ -115,7 +125,7 @@ mod tests {
         let mut samples = [sample(0, 1.0), sample(1, 60.0), sample(2, f64::NAN), sample(3, 1.0)];
         samples[2].anomalous = true;
         let curve = reduce(&samples, 1, 1);
-        assert_eq!(curve.odd_spans, [(1, 2)]);
+        assert_eq!(curve.odd_spans, [(1, 2)], "the verdict is the window's, whatever this column holds");
         assert_eq!(curve.odd, [vec![(1, 60.0)]]);
     }
 

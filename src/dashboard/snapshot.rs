@@ -97,6 +97,7 @@ pub struct SourceView {
     pub messages_per_s: Option<f64>,
     pub last_arrival_ns: Option<i64>,
     pub last_arrival_age_ns: Option<i64>,
+    pub last_error: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -139,8 +140,13 @@ pub struct ColumnView {
 #[derive(Clone, Debug, Serialize)]
 pub struct StageView {
     pub stage: &'static str,
-    #[serde(flatten)]
-    pub summary: StageSummary,
+    pub count: u64,
+    /// These are `None` before the first event.
+    pub latency_ns_p50: Option<u64>,
+    pub latency_ns_p90: Option<u64>,
+    pub latency_ns_p99: Option<u64>,
+    pub latency_ns_max: Option<u64>,
+    pub latency_ns_sum: u64,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -326,6 +332,7 @@ fn sources(plan: &Plan, status: &Status, rates: &Rates<'_>) -> Vec<SourceView> {
             messages_per_s: rates.per_s(messages_total, |s| s.sources[i].messages_total),
             last_arrival_ns,
             last_arrival_age_ns: last_arrival_ns.map(|ns| rates.time_ns - ns),
+            last_error: source.last_error.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone(),
         }
     };
     status.sources.iter().enumerate().map(|(i, source)| view(i, source)).collect()
@@ -375,7 +382,7 @@ fn warm_milli(partitions: &[PartitionStatus]) -> u64 {
     let used = partitions.iter().filter(|p| p.keys.load(Relaxed) > 0);
     let (sum, count) = used.fold((0, 0), |(sum, n), p| (sum + p.warm_milli.load(Relaxed).min(1_000), n + 1));
     // Rounded down: 100 % is shown only when every partition scores.
-    if count == 0 { 0 } else { sum / count }
+    sum.checked_div(count).unwrap_or(0)
 }
 
 fn warm_eta_ns(warm_milli: u64, rates: &Rates<'_>, stream: usize) -> Option<i64> {
@@ -411,7 +418,20 @@ fn sink(plan: &crate::config::plan::SinkPlan, sink: &SinkStatus, time_ns: i64) -
 }
 
 fn stages(latency: &Latency) -> Vec<StageView> {
-    Stage::ALL.map(|stage| StageView { stage: stage.as_str(), summary: latency.summary(stage) }).into()
+    Stage::ALL.map(|stage| stage_view(stage, latency.summary(stage))).into()
+}
+
+fn stage_view(stage: Stage, summary: StageSummary) -> StageView {
+    let measured = |ns: u64| (summary.count > 0).then_some(ns);
+    StageView {
+        stage: stage.as_str(),
+        count: summary.count,
+        latency_ns_p50: measured(summary.latency_ns_p50),
+        latency_ns_p90: measured(summary.latency_ns_p90),
+        latency_ns_p99: measured(summary.latency_ns_p99),
+        latency_ns_max: measured(summary.latency_ns_max),
+        latency_ns_sum: summary.latency_ns_sum,
+    }
 }
 
 /// Partitions that ever saw anything.

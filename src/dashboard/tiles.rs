@@ -155,11 +155,12 @@ fn told(snapshot: &Snapshot, open: Option<&AlertEntry>) -> Tile {
                 format!("✓ {} {}", d.receiver, Format::Duration.write(ns as f64))
             }
             (DeliveryState::Delivered, None) => format!("✓ {}", d.receiver),
-            (DeliveryState::Pending, _) => format!("○ {}, attempt {}", d.receiver, d.attempts + 1),
+            (DeliveryState::Pending, _) if d.last_error.is_some() => format!("✗ {}, tries again", d.receiver),
+            (DeliveryState::Pending, _) => format!("○ {}, under way", d.receiver),
             (DeliveryState::Failed, _) => format!("✗ {} gave up", d.receiver),
         })
     };
-    let failed = deliveries.iter().any(|d| d.state == DeliveryState::Failed);
+    let failed = deliveries.iter().any(|d| d.state != DeliveryState::Delivered && d.last_error.is_some());
     let level = if failed { Level::Warn } else { Level::Normal };
     let headline = match open {
         Some(_) => format!("{reached} of {}", deliveries.len()),

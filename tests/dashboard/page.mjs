@@ -222,7 +222,7 @@ async function live(browser) {
   const read = () => page.evaluate(() => ({
     events: Number(document.querySelector('[data-api="status.streams[0].events_total"]').title),
     vibration: document.querySelector('[data-api="series.latest.columns[3].value"]').title,
-    line: document.querySelector('.chart:nth-of-type(4) .geometry').innerHTML,
+    line: document.querySelector('.chart .geometry').innerHTML,
     seq: document.body.dataset.url,
   }));
   const before = await read();
@@ -230,7 +230,7 @@ async function live(browser) {
   await page.locator('#key-table > summary').click();
   await page.locator('#find').fill('pump-');
   await page.waitForFunction(({ events, line }) => Number(document.querySelector('[data-api="status.streams[0].events_total"]').title) > events
-    && document.querySelector('.chart:nth-of-type(4) .geometry').innerHTML !== line, before, { timeout: 15_000 });
+    && document.querySelector('.chart .geometry').innerHTML !== line, before, { timeout: 15_000 });
   const after = await read();
   check(after.vibration !== before.vibration, 'live: the newest value stands still');
   check(after.seq !== before.seq, 'live: the page does not say which snapshot it shows');

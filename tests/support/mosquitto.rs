@@ -4,12 +4,15 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use tempfile::TempDir;
 
 const CHECKS_MAX: usize = 200;
 const CHECK: Duration = Duration::from_millis(50);
+const PORT_MIN: u16 = 20_000;
+const PORTS: u16 = 12_000;
 
 pub struct Mosquitto {
     pub port: u16,
@@ -55,14 +58,26 @@ impl Mosquitto {
         let config = self.folder.path().join("mosquitto.conf");
         let mut command = Command::new(binary());
         command.arg("-c").arg(config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        self.process = Some(command.spawn().expect("mosquitto is started"));
+        let starts = self.starts() + 1;
+        let mut process = command.spawn().expect("mosquitto is started");
         for _ in 0..CHECKS_MAX {
-            if answers(self.port) {
+            // An answer alone could come from somebody else on this port.
+            if self.starts() == starts && answers(self.port) {
+                self.process = Some(process);
                 return;
+            }
+            if let Ok(Some(status)) = process.try_wait() {
+                panic!("mosquitto ended on port {} ({status}):\n{}", self.port, self.log());
             }
             std::thread::sleep(CHECK);
         }
-        panic!("mosquitto does not answer on port {}:\n{}", self.port, self.log());
+        self.process = Some(process);
+        panic!("mosquitto does not answer on port {}", self.port);
+    }
+
+    /// How often it came up, as its log tells.
+    fn starts(&self) -> usize {
+        self.log().matches(" running\n").count()
     }
 
     /// Removes what a stopped broker saved: it will not know any session.
@@ -107,13 +122,27 @@ impl Drop for Mosquitto {
             let _ = process.kill();
             let _ = process.wait();
         }
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            eprintln!("the end of mosquitto's log:\n{}", lines[lines.len().saturating_sub(60)..].join("\n"));
+        }
     }
 }
 
-/// A port nobody listens on just now.
+/// A port nobody listens on just now, each one given out once. Below the range from which the kernel
+/// takes ports for outgoing connections, or a client could have it before the server binds.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("an address").port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = std::process::id() as u16;
+    for _ in 0..PORTS {
+        let offset = first.wrapping_mul(97).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % PORTS;
+        let port = PORT_MIN + offset;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no free port from {PORT_MIN} on");
 }
 
 fn binary() -> PathBuf {

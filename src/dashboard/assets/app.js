@@ -106,6 +106,12 @@ function apply(root, document_, under = '') {
 
 // ---- parts the server renders again
 
+/** The node that can become `child`: the next one that is no blank text, if it is of the same kind. */
+function alike(place, child) {
+  while (child.nodeType === Node.ELEMENT_NODE && place?.nodeType === Node.TEXT_NODE) place = place.nextSibling;
+  return place?.nodeName === child.nodeName && !place.id ? place : null;
+}
+
 /** Makes `old` equal to `fresh`, keeping every node that can stay: focus, typed text, open details. */
 function morph(old, fresh) {
   if (old.isEqualNode(fresh)) return;
@@ -116,9 +122,10 @@ function morph(old, fresh) {
   const named = new Map([...old.children].filter((child) => child.id).map((child) => [child.id, child]));
   let place = old.firstChild;
   for (const child of [...fresh.childNodes]) {
-    const known = child.id ? named.get(child.id) : place;
-    if (!known || (!child.id && known.id)) { old.insertBefore(child, place); continue; }
-    if (known !== place) old.insertBefore(known, place);
+    const known = child.id ? named.get(child.id) : alike(place, child);
+    if (!known) { old.insertBefore(child, place); continue; }
+    if (child.id && known !== place) old.insertBefore(known, place);
+    while (place && place !== known && !child.id) { const next = place.nextSibling; place.remove(); place = next; }
     place = known.nextSibling;
     morph(known, child);
   }
@@ -251,7 +258,7 @@ function word() {
 setInterval(() => {
   if (document.hidden || Date.now() - state.heard < STALE_MS || document.body.dataset.stale) return;
   document.body.dataset.stale = 'yes';
-  const since = new Date(state.heard).toTimeString().slice(0, 8);
+  const since = document.querySelector('[data-fmt=clock]').textContent; // the box's own clock, as last heard
   $('stale').textContent = `No news from Eddy since ${since}. Everything below is old. Check that Eddy runs; this page reconnects by itself.`;
   $('stale').hidden = false;
   word();

@@ -7,7 +7,14 @@ fn samples() -> Vec<Sample> {
         .map(|i| {
             let wave = (i as f64 * 0.3).sin();
             let value = if i == 20 { f64::NAN } else { 10.0 + wave + if i > 40 { 6.0 } else { 0.0 } };
-            Sample { time: i * S, value, low: 8.5, high: 11.5, anomalous: (42..50).contains(&i) }
+            Sample {
+                time: i * S,
+                value,
+                low: 8.5,
+                high: 11.5,
+                anomalous: (42..50).contains(&i),
+                odd: (42..50).contains(&i),
+            }
         })
         .collect()
 }
@@ -32,6 +39,7 @@ fn noise_inside_the_band_never_fills_the_chart() {
             low: 4.0,
             high: 6.0,
             anomalous: false,
+            odd: false,
         })
         .collect();
     let span = linear_span(&calm);
@@ -49,7 +57,7 @@ fn a_gap_breaks_the_line_and_an_anomaly_is_marked_at_its_event_time() {
 
 #[test]
 fn a_constant_or_empty_series_still_has_an_axis() {
-    let flat = [Sample { time: 0, value: 3.0, low: 3.0, high: 3.0, anomalous: false }];
+    let flat = [Sample { time: 0, value: 3.0, low: 3.0, high: 3.0, anomalous: false, odd: false }];
     let chart = draw(&panel(&flat, Scale::Linear)).unwrap();
     assert!(!chart.y_ticks.is_empty());
     assert!(chart.y_ticks.iter().all(|tick| (0.0..=f64::from(HEIGHT)).contains(&tick.at)));
@@ -58,7 +66,7 @@ fn a_constant_or_empty_series_still_has_an_axis() {
 
 #[test]
 fn surprise_shows_the_threshold_inside() {
-    let calm = [Sample { time: 0, value: 0.3, low: f64::NAN, high: f64::NAN, anomalous: false }];
+    let calm = [Sample { time: 0, value: 0.3, low: f64::NAN, high: f64::NAN, anomalous: false, odd: false }];
     let chart = draw(&panel(&calm, Scale::Surprise { threshold: 1e-4 })).unwrap();
     assert_eq!(chart.y_ticks[0].label, "1 in 10,000");
     assert!(chart.y_ticks[0].at > 0.0);

@@ -98,7 +98,7 @@ impl Refusal {
 
     pub fn too_large(bytes_max: usize) -> Self {
         let error = format!("the body is larger than {bytes_max} bytes");
-        let remedy = "send fewer rows a request, or raise the source's `max_body_bytes`";
+        let remedy = "send fewer rows a request, or raise the source's `max_body`";
         Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, error, remedy)
     }
 

@@ -1,0 +1,171 @@
+//! The documents: what they name exists, and the lists they give are the code's.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use clap::CommandFactory;
+use eddy::cli::{Cli, EXIT_CONFIG};
+use eddy::config::parse;
+use eddy::latency::Latency;
+use eddy::metrics::{Format, render};
+use eddy::status::Status;
+use eddy::types::Reason;
+
+use crate::source::root;
+
+const DOCUMENTS: [&str; 4] = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "datasets/README.md"];
+
+pub fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The text below `## heading`, up to the next heading of its kind.
+pub fn section<'a>(text: &'a str, heading: &str) -> &'a str {
+    let start = text.find(&format!("\n## {heading}\n")).unwrap_or_else(|| panic!("no section {heading}"));
+    let body = &text[start + 4..];
+    &body[..body.find("\n## ").unwrap_or(body.len())]
+}
+
+/// A Markdown table: the `###` heading above it, and its rows without the head.
+pub struct Table {
+    pub heading: String,
+    pub rows: Vec<Vec<String>>,
+}
+
+pub fn tables(text: &str) -> Vec<Table> {
+    let mut found: Vec<Table> = Vec::new();
+    for line in text.lines() {
+        if let Some(heading) = line.strip_prefix("### ") {
+            found.push(Table { heading: heading.to_owned(), rows: Vec::new() });
+        } else if line.starts_with('|') {
+            let cells = line.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned()).collect();
+            if found.is_empty() {
+                found.push(Table { heading: String::new(), rows: Vec::new() });
+            }
+            found.last_mut().expect("just made").rows.push(cells);
+        }
+    }
+    // A head and the line below it are no rows.
+    found.iter_mut().for_each(|table| drop(table.rows.drain(..2.min(table.rows.len()))));
+    found.retain(|table| !table.rows.is_empty());
+    found
+}
+
+fn first_cells(text: &str) -> BTreeSet<String> {
+    tables(text).into_iter().flat_map(|table| table.rows).map(|row| row[0].replace('`', "")).collect()
+}
+
+/// Text between single backticks, outside of fenced blocks.
+fn code_spans(text: &str) -> Vec<String> {
+    let mut fenced = false;
+    let mut found = Vec::new();
+    for line in text.lines() {
+        fenced ^= line.starts_with("```");
+        if !fenced && !line.starts_with("```") {
+            found.extend(line.split('`').skip(1).step_by(2).map(str::to_owned));
+        }
+    }
+    found
+}
+
+#[test]
+fn links_lead_somewhere() {
+    for document in DOCUMENTS {
+        let text = read(document);
+        let folder = root().join(document).parent().map(Path::to_owned).expect("a folder");
+        for rest in text.split("](").skip(1) {
+            let target = rest.split([')', ' ']).next().unwrap_or_default();
+            if target.starts_with("https://") {
+                continue;
+            }
+            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+            assert!(file.is_empty() || folder.join(file).exists(), "{document}: no {file}");
+            if !anchor.is_empty() {
+                assert!(file.is_empty(), "{document}: anchors of other files are not checked: {target}");
+                assert!(
+                    text.lines().any(|line| slug(line) == anchor),
+                    "{document}: no heading for #{anchor}"
+                );
+            }
+        }
+    }
+}
+
+/// The anchor of a heading, as Markdown hosts make it.
+fn slug(line: &str) -> String {
+    let Some(heading) = line.strip_prefix('#') else { return String::new() };
+    let kept = heading.trim_start_matches('#').trim().to_lowercase();
+    kept.chars()
+        .filter(|c| c.is_alphanumeric() || " -_".contains(*c))
+        .map(|c| if c == ' ' { '-' } else { c })
+        .collect()
+}
+
+/// Paths of the repository, and tests as `path::function`.
+#[test]
+fn named_files_and_tests_exist() {
+    const FOLDERS: [&str; 8] =
+        ["src/", "tests/", "configs/", "scripts/", "datasets/", "models/", "benches/", "docs/"];
+    let mut tests = 0;
+    for document in DOCUMENTS {
+        let text = read(document);
+        let words = text.split_whitespace().map(|word| word.trim_end_matches(|c: char| !c.is_alphanumeric()));
+        let fenced = words.filter(|word| word.starts_with("configs/")).map(str::to_owned);
+        for span in code_spans(&text).into_iter().chain(fenced) {
+            let name = span.split_whitespace().next().unwrap_or_default();
+            if !FOLDERS.iter().any(|folder| name.starts_with(folder)) || name.contains("NAME") {
+                continue;
+            }
+            let (path, function) = name.split_once("::").unwrap_or((name, ""));
+            assert!(root().join(path).exists(), "{document}: no {path}");
+            if !function.is_empty() {
+                assert!(read(path).contains(&format!("fn {function}(")), "{document}: no test {name}");
+                tests += 1;
+            }
+        }
+    }
+    assert!(tests >= 10, "only {tests} tests are named");
+}
+
+#[test]
+fn no_document_names_a_machine() {
+    let scripts = ["Makefile", "Dockerfile", "deny.toml", "Cargo.toml", ".ci/run"];
+    for file in DOCUMENTS.into_iter().chain(scripts) {
+        let text = read(file);
+        for needle in ["/home/", "/root/", "/Users/", "/work/"] {
+            assert!(!text.contains(needle), "{file} holds {needle}");
+        }
+    }
+}
+
+#[test]
+fn every_metric_is_in_the_readme() {
+    let plan = parse(&read("configs/minimal.toml"), "", &Default::default()).expect("the example is good");
+    let text = render(&plan, &Status::new(&plan, 0), &Latency::new(), 0, Format::Prometheus);
+    let families = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let served: BTreeSet<String> =
+        families.map(|line| line.split(' ').next().unwrap_or_default().to_owned()).collect();
+    // Only of streams that have one, so an idle appliance serves none.
+    let watermark = BTreeSet::from(["eddy_stream_watermark_timestamp_seconds".to_owned()]);
+    assert_eq!(first_cells(section(&read("README.md"), "Metrics")), &served | &watermark);
+}
+
+#[test]
+fn every_reason_of_a_dead_letter_is_in_the_readme() {
+    let known = Reason::ALL.map(|reason| reason.as_str().to_owned());
+    assert_eq!(first_cells(section(&read("README.md"), "Dead letters")), BTreeSet::from(known));
+}
+
+#[test]
+fn every_subcommand_and_option_is_in_the_readme() {
+    let text = read("README.md");
+    let commands = section(&text, "Command line");
+    for command in Cli::command().get_subcommands() {
+        let name = command.get_name();
+        assert!(commands.contains(&format!("`eddy {name}")), "eddy {name}");
+        for option in command.get_arguments().filter_map(|argument| argument.get_long()) {
+            assert!(commands.contains(&format!("--{option}")), "eddy {name} --{option}");
+        }
+    }
+    assert!(commands.contains(&format!("| `{EXIT_CONFIG}` |")));
+}
