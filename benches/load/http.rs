@@ -11,6 +11,7 @@ use crate::fleet;
 
 pub struct Connection {
     reader: BufReader<TcpStream>,
+    port: u16,
     request: Vec<u8>,
     answer: Vec<u8>,
 }
@@ -20,12 +21,12 @@ impl Connection {
         let socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(Duration::from_secs(60)))?;
-        Ok(Connection { reader: BufReader::new(socket), request: Vec::new(), answer: Vec::new() })
+        Ok(Connection { reader: BufReader::new(socket), port, request: Vec::new(), answer: Vec::new() })
     }
 
     /// Status code and body.
     pub fn get(&mut self, path: &str) -> std::io::Result<(u16, String)> {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n\r\n", self.port);
         self.reader.get_mut().write_all(request.as_bytes())?;
         let code = self.read_answer()?;
         Ok((code, String::from_utf8_lossy(&self.answer).into_owned()))
@@ -36,8 +37,9 @@ impl Connection {
         self.request.clear();
         write!(
             self.request,
-            "POST /v1/events/pumps HTTP/1.1\r\nHost: bench\r\nContent-Type: application/x-ndjson\r\n\
+            "POST /v1/events/pumps HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nContent-Type: application/x-ndjson\r\n\
              Content-Length: {}\r\n\r\n",
+            self.port,
             body.len()
         )
         .expect("memory takes it");
@@ -81,10 +83,14 @@ pub enum Pace {
 #[derive(Clone, Copy)]
 pub struct Load {
     pub keys: u64,
+    /// Where in the fleet's endless stream of rows to start.
+    pub first_row: u64,
     pub rows_a_request: u64,
     pub connections: usize,
     pub pace: Pace,
     pub run_for: Duration,
+    /// Requests after which to stop even before that.
+    pub requests_max: u64,
 }
 
 /// What was sent, and how long the answers took: from the due time when open, from sending when closed.
@@ -125,12 +131,13 @@ fn worker(port: u16, load: Load, start: Instant, next: &AtomicU64, stop: &Atomic
             Pace::Closed => None,
             Pace::Open(every) => Some(every.mul_f64(request as f64)),
         };
-        if stop.load(Ordering::Relaxed) || due.unwrap_or_else(|| start.elapsed()) >= load.run_for {
+        let enough = request >= load.requests_max;
+        if enough || stop.load(Ordering::Relaxed) || due.unwrap_or_else(|| start.elapsed()) >= load.run_for {
             stop.store(true, Ordering::Relaxed);
             return response;
         }
         body.clear();
-        let first = request * load.rows_a_request;
+        let first = load.first_row + request * load.rows_a_request;
         fleet::push_ndjson(&mut body, load.keys, first..first + load.rows_a_request);
         let from = match due {
             None => start.elapsed(),

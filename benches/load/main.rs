@@ -5,6 +5,9 @@
 //! when they were due). A lone event on an idle box. Over MQTT through a real Mosquitto at 1,000 keys,
 //! where the broker is the ceiling. `--json FILE` writes the figures, `--seconds N` is the length of
 //! each run.
+//!
+//! Each run starts on warm state and empty histograms: 66 s of event time are sent first, then the
+//! process is killed and started again, so that it reads them back from its log.
 
 mod appliance;
 mod deployment;
@@ -28,6 +31,8 @@ use mosquitto::Mosquitto;
 
 const ROWS_A_REQUEST: u64 = 250;
 const MQTT_KEYS: u64 = 1_000;
+/// Every window is full and every key warm after this, s of event time.
+const WARM_S: u64 = 66;
 
 /// One run of a fresh process.
 #[derive(Debug, Serialize)]
@@ -42,6 +47,8 @@ struct Run {
     client_cpu_s_per_million_events: f64,
     rss_bytes: u64,
     load_average_before: f64,
+    /// Of the state the run started on, from the log, starting the process included.
+    recovery_events_per_s: f64,
     /// Answer to a request: from its due time when open, from sending when closed.
     response_ns: Option<Quantiles>,
     /// The appliance's own histograms, a stage.
@@ -77,60 +84,72 @@ impl Bench {
     fn http(&self, name: &str, load: Load) -> Run {
         let port = free_port();
         let source = format!("type = \"http\"\nlisten = \"127.0.0.1:{port}\"");
-        let drive = |_: &Appliance| {
+        let drive = |_: &Appliance, load: Load| {
             let Sent { rows, took, response } = drive(port, load);
             (rows, took, Some(response))
         };
-        self.run(name, load.keys, &source, drive)
+        self.run(name, &source, load, |_| warm(port, load), drive)
     }
 
     fn mqtt(&self, qos: u8) -> Run {
         // Its log of every packet would be what is measured.
         let broker = Mosquitto::start_with("log_type none");
         let source = format!(
-            "type = \"mqtt\"\nurl = \"mqtt://127.0.0.1:{}\"\ntopics = [\"plant/telemetry\"]\nqos = {qos}",
-            broker.port
+            "type = \"mqtt\"\nurl = \"mqtt://127.0.0.1:{}\"\ntopics = [\"{}\"]\nqos = {qos}",
+            broker.port,
+            mqtt::TOPIC
         );
-        let drive = |appliance: &Appliance| {
+        let load = self.load(MQTT_KEYS);
+        let warm = |appliance: &Appliance| {
+            let few = Load { run_for: Duration::from_secs(4), ..load };
+            mqtt::publish(broker.port, qos, few, appliance)
+        };
+        let publish = |appliance: &Appliance, load: Load| {
             let start = Instant::now();
-            let rows = mqtt::publish(broker.port, qos, MQTT_KEYS, appliance, self.run_for);
-            appliance.drained(rows);
+            let rows = mqtt::publish(broker.port, qos, load, appliance);
+            appliance.drained(load.first_row + rows);
             (rows, start.elapsed(), None)
         };
-        self.run(&format!("mqtt QoS {qos}, one event a message"), MQTT_KEYS, &source, drive)
+        self.run(&format!("mqtt QoS {qos}, one event a message"), &source, load, warm, publish)
     }
 
     fn run(
         &self,
         name: &str,
-        keys: u64,
         source: &str,
-        drive: impl FnOnce(&Appliance) -> (u64, Duration, Option<hdrhistogram::Histogram<u64>>),
+        load: Load,
+        warm: impl FnOnce(&Appliance) -> u64,
+        drive: impl FnOnce(&Appliance, Load) -> (u64, Duration, Option<hdrhistogram::Histogram<u64>>),
     ) -> Run {
         let load_average_before = load_average();
-        let appliance = Appliance::start(self.folder(), source, &self.model);
+        let deployed = Appliance::prepare(self.folder(), source, &self.model);
+        let appliance = Appliance::start(&deployed);
+        let first_row = warm(&appliance);
+        let before = appliance.drained(first_row);
+        drop(appliance);
+        let restart = Instant::now();
+        let appliance = Appliance::start(&deployed);
+        assert_eq!(appliance.drained(first_row).windows, before.windows, "the log brings everything back");
+        let recovery_s = restart.elapsed().as_secs_f64();
         let (cpu_before, client_before) = (appliance.cpu_s(), cpu_s("self"));
-        let (events, took, response) = drive(&appliance);
+        let (events, took, response) = drive(&appliance, Load { first_row, ..load });
         let client = cpu_s("self") - client_before;
-        let totals = appliance.drained(events);
+        let totals = appliance.drained(first_row + events);
         let cpu = appliance.cpu_s() - cpu_before;
-        assert_eq!(
-            (totals.late, totals.duplicates, totals.events),
-            (0, 0, events),
-            "every event is taken once"
-        );
+        assert_eq!((totals.late, totals.events), (0, first_row + events), "every event is taken once");
         let millions = events as f64 / 1e6;
         let run = Run {
             name: name.to_owned(),
-            keys,
+            keys: load.keys,
             events,
-            windows: totals.windows,
+            windows: totals.windows - before.windows,
             seconds: took.as_secs_f64(),
             events_per_s: events as f64 / took.as_secs_f64(),
             cpu_s_per_million_events: cpu / millions,
             client_cpu_s_per_million_events: client / millions,
             rss_bytes: appliance.rss_bytes(),
             load_average_before,
+            recovery_events_per_s: first_row as f64 / recovery_s,
             response_ns: response.map(|r| Quantiles {
                 p50: r.value_at_quantile(0.5),
                 p90: r.value_at_quantile(0.9),
@@ -143,15 +162,21 @@ impl Bench {
         run
     }
 
-    /// Saturation, then half of it by the clock.
-    fn pair(&self, keys: u64) -> [Run; 2] {
-        let load = Load {
+    fn load(&self, keys: u64) -> Load {
+        Load {
             keys,
+            first_row: 0,
             rows_a_request: ROWS_A_REQUEST,
             connections: 4,
             pace: Pace::Closed,
             run_for: self.run_for,
-        };
+            requests_max: u64::MAX,
+        }
+    }
+
+    /// Saturation, then half of it by the clock.
+    fn pair(&self, keys: u64) -> [Run; 2] {
+        let load = self.load(keys);
         let closed = self.http(&format!("http closed loop, {keys} keys"), load);
         let every = Duration::from_secs_f64(2.0 * ROWS_A_REQUEST as f64 / closed.events_per_s);
         let open = Load { pace: Pace::Open(every), connections: 6, ..load };
@@ -162,9 +187,15 @@ impl Bench {
     /// One event each 20 ms of one key, so that each finds an idle box.
     fn lone(&self) -> Run {
         let pace = Pace::Open(Duration::from_millis(20));
-        let load = Load { keys: 1, rows_a_request: 1, connections: 1, pace, run_for: self.run_for };
+        let load = Load { rows_a_request: 1, connections: 1, pace, ..self.load(1) };
         self.http("lone events, 50 a second", load)
     }
+}
+
+/// Sends the first [`WARM_S`] of event time as fast as they are taken.
+fn warm(port: u16, load: Load) -> u64 {
+    let requests_max = (load.keys * WARM_S).div_ceil(load.rows_a_request);
+    drive(port, Load { pace: Pace::Closed, run_for: Duration::MAX, requests_max, ..load }).rows
 }
 
 fn load_average() -> f64 {
@@ -174,12 +205,14 @@ fn load_average() -> f64 {
 
 fn print(run: &Run) {
     println!(
-        "{}: {:.0} events/s, {:.2} CPU-s per million events (client {:.2}), {:.0} MB, load average before {:.1}",
+        "{}: {:.0} events/s, {:.2} CPU-s per million events (client {:.2}), {:.0} MB, recovery {:.0} events/s, \
+         load average before {:.1}",
         run.name,
         run.events_per_s,
         run.cpu_s_per_million_events,
         run.client_cpu_s_per_million_events,
         run.rss_bytes as f64 / 1e6,
+        run.recovery_events_per_s,
         run.load_average_before,
     );
     let us = |ns: &Value| ns.as_f64().unwrap_or(0.0) / 1e3;

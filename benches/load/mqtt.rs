@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::appliance::Appliance;
 use crate::fleet;
+use crate::http::Load;
 
 /// Messages written at once.
 const RUN: u64 = 64;
@@ -14,10 +15,13 @@ const RUN: u64 = 64;
 const IN_FLIGHT_MAX: u64 = 2_000;
 /// Messages the broker may hold for eddy: published less scored.
 const AHEAD_MAX: u64 = 20_000;
+pub const TOPIC: &str = "plant/north/pumps/telemetry";
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// Publishes the fleet's rows for `run_for`, never more than [`AHEAD_MAX`] ahead of eddy. Gives the rows.
-pub fn publish(port: u16, qos: u8, keys: u64, appliance: &Appliance, run_for: Duration) -> u64 {
+/// Publishes the fleet's rows from `first_row` on for `run_for`, never more than [`AHEAD_MAX`] ahead of
+/// eddy. Gives how many.
+pub fn publish(port: u16, qos: u8, load: Load, appliance: &Appliance) -> u64 {
+    let Load { keys, first_row, run_for, .. } = load;
     let mut socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("the broker listens");
     socket.set_nodelay(true).expect("a TCP socket");
     // Clean session, no keep-alive, client id "bench".
@@ -37,7 +41,7 @@ pub fn publish(port: u16, qos: u8, keys: u64, appliance: &Appliance, run_for: Du
         while start.elapsed() < run_for {
             if looked.elapsed() > LOOK_EVERY {
                 looked = Instant::now();
-                scored.store(appliance.totals().events, Ordering::Relaxed);
+                scored.store(appliance.totals().events - first_row, Ordering::Relaxed);
             }
             let unacked = if qos == 0 { 0 } else { sent - acked.load(Ordering::Relaxed) };
             if sent - scored.load(Ordering::Relaxed) > AHEAD_MAX || unacked > IN_FLIGHT_MAX {
@@ -45,7 +49,8 @@ pub fn publish(port: u16, qos: u8, keys: u64, appliance: &Appliance, run_for: Du
                 continue;
             }
             packets.clear();
-            (sent..sent + RUN).for_each(|row| push_publish(&mut packets, qos, keys, row));
+            let rows = first_row + sent..first_row + sent + RUN;
+            rows.for_each(|row| push_publish(&mut packets, qos, keys, row));
             socket.write_all(&packets).expect("the broker reads on");
             sent += RUN;
         }
@@ -59,11 +64,10 @@ pub fn publish(port: u16, qos: u8, keys: u64, appliance: &Appliance, run_for: Du
 }
 
 fn push_publish(out: &mut Vec<u8>, qos: u8, keys: u64, row: u64) {
-    const TOPIC: &[u8] = b"plant/telemetry";
     let start = out.len();
     // Type and flags, then a remaining length of two bytes: a message is longer than 127 bytes here.
     out.extend_from_slice(&[0x30 | qos << 1, 0, 0, 0, TOPIC.len() as u8]);
-    out.extend_from_slice(TOPIC);
+    out.extend_from_slice(TOPIC.as_bytes());
     if qos > 0 {
         out.extend_from_slice(&((row % 65_535) as u16 + 1).to_be_bytes());
     }

@@ -44,7 +44,7 @@ pub enum OutboxError {
     #[error(
         "outbox: a stored alert cannot be read back: {0}; restore the file from a backup or move it aside"
     )]
-    Corrupt(serde_json::Error),
+    Corrupt(sonic_rs::Error),
     #[error("outbox: the process is stopping")]
     Stopping,
 }

@@ -16,8 +16,10 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config;
 use crate::config::plan::Plan;
+use crate::pipeline::Mismatch;
 
-/// Exit code for a config with problems (`EX_CONFIG` of sysexits.h).
+/// Exit code for a config with problems, or one that does not belong to its data folder or model
+/// (`EX_CONFIG` of sysexits.h).
 pub const EXIT_CONFIG: u8 = 78;
 
 /// Eddy finds what is out of the ordinary in streams of measurements, and says why.
@@ -84,7 +86,7 @@ pub fn load(config: &Path) -> anyhow::Result<Plan> {
 /// Says what went wrong, and the exit code for it.
 pub fn fail(error: &anyhow::Error) -> ExitCode {
     eprintln!("eddy: {error:#}");
-    let of_config = error.downcast_ref::<config::Problems>().is_some();
+    let of_config = error.is::<config::Problems>() || error.is::<Mismatch>();
     if of_config { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE }
 }
 

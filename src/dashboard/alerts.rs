@@ -76,15 +76,39 @@ impl SegmentKind {
     }
 }
 
-/// A row as the API and the page show it.
+/// A row as the API and the page show it. The page's list holds the revision that raised an alert, since
+/// that one has the evidence, and how it ended beside it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AlertEntry {
     #[serde(flatten)]
     pub row: AlertRow,
+    /// Only in the page's list; `None` while it fires.
+    pub resolved: Option<Resolution>,
     /// The receipt's stretches that are Eddy's own: its total without the `Outside` ones.
     pub eddy_ns: u64,
     /// From the arrival of the window's last event to the first receiver's 2xx.
     pub total_to_2xx_ns: Option<u64>,
+}
+
+/// The revision that ended an alert.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Resolution {
+    pub revision: u32,
+    /// End of the window that was normal again, event time ns.
+    pub window_end: i64,
+    /// Wall time, ns.
+    pub stored_at_ns: i64,
+}
+
+impl From<&AlertRow> for Resolution {
+    fn from(row: &AlertRow) -> Self {
+        let decision = &row.alert.decision;
+        Resolution {
+            revision: decision.revision,
+            window_end: decision.window_end.0,
+            stored_at_ns: row.stored_at_ns,
+        }
+    }
 }
 
 impl From<AlertRow> for AlertEntry {
@@ -94,6 +118,6 @@ impl From<AlertRow> for AlertEntry {
         let eddy_ns = own.map(|segment| segment.ns).sum();
         let first_2xx = row.deliveries.iter().filter_map(|delivery| delivery.stored_to_2xx_ns).min();
         let total_to_2xx_ns = first_2xx.map(|ns| receipt.total_ns + ns.max(0) as u64);
-        AlertEntry { row, eddy_ns, total_to_2xx_ns }
+        AlertEntry { row, resolved: None, eddy_ns, total_to_2xx_ns }
     }
 }

@@ -18,6 +18,9 @@ const SCALE: u32 = 4;
 /// Of the time axis: one bin is two nominal pixels.
 const BINS: i64 = WIDTH as i64 / 2;
 
+/// Marks stand at least this far behind the end of the stretch before, percent of the width.
+const APART_PERCENT: f64 = 3.0;
+
 /// Colours that no palette has; the stylesheet gives each its meaning in both themes.
 const BAND: RGBColor = RGBColor(1, 2, 1);
 const VALUE: RGBColor = RGBColor(1, 2, 3);
@@ -140,8 +143,21 @@ pub fn draw(panel: &Panel<'_>) -> Result<Chart, ChartError> {
     Ok(Chart {
         geometry: inner(&svg).to_owned(),
         y_ticks: steps.iter().map(|&value| Tick { at: y(value), label: label(value) }).collect(),
-        onsets: curve.odd_spans.iter().map(|&(first, _)| panel.percent(first)).collect(),
+        onsets: onsets(panel, &curve),
     })
+}
+
+/// A stretch that begins where another has just ended is no new beginning: marks would only pile up.
+fn onsets(panel: &Panel<'_>, curve: &Curve) -> Vec<f64> {
+    let mut ended = f64::NEG_INFINITY;
+    let mut marks = Vec::new();
+    for &(first, last) in &curve.odd_spans {
+        if panel.percent(first) - ended >= APART_PERCENT {
+            marks.push(panel.percent(first));
+        }
+        ended = panel.percent(last);
+    }
+    marks
 }
 
 type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;

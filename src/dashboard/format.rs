@@ -98,14 +98,14 @@ fn duration_ns(ns: f64) -> String {
 
 /// Two significant digits: more would pretend to know a rare thing well.
 pub fn odds(p: f64) -> String {
-    if p <= 0.0 {
-        return NONE.to_owned();
+    // Beyond that no calibration can tell, however small the number.
+    if p < 1e-9 {
+        return "< 1 in 1G".to_owned();
     }
     let one_in = 1.0 / p;
     let step = 10f64.powi((one_in.log10().floor() as i32 - 1).max(-1));
     let rounded = (one_in / step).round() * step;
     match rounded {
-        _ if rounded >= 1e9 => format!("1 in {}G", significant(rounded / 1e9)),
         _ if rounded >= 1e6 => format!("1 in {}M", significant(rounded / 1e6)),
         _ if rounded >= 10.0 => format!("1 in {}", grouped(rounded as u64)),
         _ => format!("1 in {}", significant(rounded)),
@@ -178,6 +178,8 @@ mod tests {
             (Format::Odds, 0.7, "1 in 1.4"),
             (Format::Odds, 1.0 / 43_210.0, "1 in 43,000"),
             (Format::Odds, 4.2e-8, "1 in 24M"),
+            (Format::Odds, 1e-9, "1 in 1000M"),
+            (Format::Odds, 1.1e-13, "< 1 in 1G"),
             (Format::Percent, 0.71, "71 %"),
             (Format::Milli, 984.0, "98.4 %"),
             (Format::Value, f64::NAN, NONE),

@@ -94,9 +94,10 @@ impl KeyView {
         self.draw(&samples, Scale::Linear)
     }
 
-    /// How odd each window was: -log10 of its p-value, with the threshold.
+    /// How odd each window was: -log10 of its p-value, with the threshold. Cut at 1 in 10¹², beyond which
+    /// no calibration reaches, so that one broken sensor does not flatten all the rest.
     fn surprise(&self) -> Result<Chart, ChartError> {
-        let samples = self.samples(|window| (-window.p_value.max(1e-30).log10(), f64::NAN, f64::NAN));
+        let samples = self.samples(|window| (-window.p_value.max(1e-12).log10(), f64::NAN, f64::NAN));
         self.draw(&samples, Scale::Surprise { threshold: self.plan().p_value })
     }
 

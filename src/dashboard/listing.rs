@@ -37,6 +37,8 @@ pub struct Card {
     stream: String,
     onset: String,
     stored: String,
+    /// When it was normal again.
+    ended: Option<String>,
     recovered: bool,
     first: Option<Evidence>,
     evidence: Vec<Evidence>,
@@ -96,7 +98,7 @@ impl Card {
     fn of(i: usize, entry: &AlertEntry, now_ns: i64, zone: &TimeZone) -> Self {
         let at = format!("rows[{i}]");
         let decision = &entry.row.alert.decision;
-        let firing = decision.state == AlertState::Raised;
+        let firing = decision.state == AlertState::Raised && entry.resolved.is_none();
         let mut evidence = evidence(&at, entry);
         evidence.sort_by(|a, b| b.width.total_cmp(&a.width));
         let (whole, own) = receipt(&at, entry);
@@ -110,6 +112,7 @@ impl Card {
             stream: decision.stream.clone(),
             onset: clock(decision.onset.0, now_ns, zone),
             stored: clock(entry.row.stored_at_ns, now_ns, zone),
+            ended: entry.resolved.as_ref().map(|end| clock(end.window_end, now_ns, zone)),
             recovered: entry.row.alert.receipt.recovered,
             first: self::evidence(&at, entry).into_iter().max_by(|a, b| a.width.total_cmp(&b.width)),
             evidence,

@@ -46,8 +46,8 @@ struct TilePart {
     name: &'static str,
     at: String,
     level: &'static str,
-    /// Its first onset, for the second tile.
-    onset: Option<String>,
+    /// When the first open alert began, for the second tile; empty if none is open.
+    onset: String,
 }
 
 /// What an operator must know before reading on: problems, recovery, warm-up, how to begin.
@@ -179,7 +179,7 @@ pub fn alerts_json(snapshot: &Snapshot) -> Value {
     json!({"seq": snapshot.seq, "open": alerts.open, "rows": alerts.rows, "error": alerts.error})
 }
 
-/// What was asked for, else the key that broke first, else the first key there is.
+/// What was asked for, else the key that broke first or last, else the first key there is.
 fn choose(state: &AppState, frame: &Frame, query: &PageQuery) -> Option<Choice> {
     let (stream, key) = chosen_key(state, frame, query)?;
     let plan = state.parts.plan.streams.get(stream.0 as usize)?;
@@ -201,7 +201,8 @@ fn chosen_key(state: &AppState, frame: &Frame, query: &PageQuery) -> Option<(Str
         return Some((stream, key.to_owned()));
     }
     let streams = || (0..plan.streams.len()).map(|i| StreamId(i as u16));
-    let broke = frame.snapshot.alerts.rows.first().filter(|_| frame.snapshot.alerts.open > 0);
+    // Open alerts come first in the list, then the newest that ended.
+    let broke = frame.snapshot.alerts.rows.first();
     let broke = broke.and_then(|entry| {
         let decision = &entry.row.alert.decision;
         let stream = streams().find(|s| plan.streams[s.0 as usize].name == decision.stream)?;
@@ -212,12 +213,13 @@ fn chosen_key(state: &AppState, frame: &Frame, query: &PageQuery) -> Option<(Str
 
 fn tiles(state: &AppState, snapshot: &Snapshot) -> Vec<TilePart> {
     let tiles = &snapshot.tiles;
-    let onset = tiles.first_onset_ns.map(|ns| clock(ns, snapshot.time_ns, &state.parts.zone));
+    let clock = |ns| clock(ns, snapshot.time_ns, &state.parts.zone);
+    let onset = tiles.first_onset_ns.map_or(String::new(), clock);
     [
-        ("Healthy?", "healthy", &tiles.healthy, None),
+        ("Healthy?", "healthy", &tiles.healthy, String::new()),
         ("Broke first?", "first", &tiles.first, onset),
-        ("Real?", "real", &tiles.real, None),
-        ("Told?", "told", &tiles.told, None),
+        ("Real?", "real", &tiles.real, String::new()),
+        ("Told?", "told", &tiles.told, String::new()),
     ]
     .into_iter()
     .map(|(question, name, tile, onset)| TilePart {

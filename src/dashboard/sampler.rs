@@ -7,7 +7,7 @@ use std::sync::{Arc, RwLock};
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::alerts::{AlertEntry, AlertQuery, AlertsView};
+use super::alerts::{AlertEntry, AlertQuery, AlertRow, AlertsView, Resolution};
 use super::snapshot::{Alerts, Snapshot};
 use crate::types::AlertState;
 
@@ -95,24 +95,36 @@ impl Frames {
 
 /// Reads what the page lists: open alerts, earliest onset first, then the newest others, each once.
 pub fn list_alerts(view: &AlertsView) -> Alerts {
+    read_alerts(view).unwrap_or_else(|error| Alerts { error: Some(error), ..Alerts::default() })
+}
+
+fn read_alerts(view: &AlertsView) -> Result<Alerts, String> {
+    let open = (view.page)(AlertQuery::Open)?;
     let newest = AlertQuery::Page { before: None, limit: 2 * ALERTS_MAX, stream: None, key: None };
-    let (open, recent) = match (view.page)(AlertQuery::Open).and_then(|open| Ok((open, (view.page)(newest)?)))
-    {
-        Ok(read) => read,
-        Err(error) => return Alerts { error: Some(error), ..Alerts::default() },
-    };
+    let recent = (view.page)(newest)?;
     let mut rows: Vec<AlertEntry> = open.into_iter().take(ALERTS_MAX).map(AlertEntry::from).collect();
     let open = rows.len();
-    for row in recent {
+    for last in recent.iter().filter(|row| row.alert.decision.state == AlertState::Resolved) {
         if rows.len() == ALERTS_MAX {
             break;
         }
-        // Newest first: an alert's later revision is met before its earlier ones. One that is open and
-        // did not fit above is no recent one either.
-        let known = rows.iter().any(|entry| entry.row.alert.decision.id == row.alert.decision.id);
-        if !known && row.alert.decision.state == AlertState::Resolved {
-            rows.push(row.into());
+        // Newest first: of an alert that was resolved twice, the later end is met first.
+        let id = &last.alert.decision.id;
+        if !rows.iter().any(|entry| entry.row.alert.decision.id == *id) {
+            let raised = raised(view, &recent, id)?.unwrap_or_else(|| last.clone());
+            rows.push(AlertEntry { resolved: Some(Resolution::from(last)), ..raised.into() });
         }
     }
-    Alerts { rows, open, error: None }
+    Ok(Alerts { rows, open, error: None })
+}
+
+/// The newest revision that raised the alert.
+fn raised(view: &AlertsView, recent: &[AlertRow], id: &str) -> Result<Option<AlertRow>, String> {
+    let raises =
+        |row: &&AlertRow| row.alert.decision.id == id && row.alert.decision.state == AlertState::Raised;
+    if let Some(row) = recent.iter().find(raises) {
+        return Ok(Some(row.clone()));
+    }
+    let all = (view.page)(AlertQuery::One { id: id.to_owned() })?;
+    Ok(all.iter().rfind(raises).cloned())
 }

@@ -153,6 +153,24 @@ fn an_open_alert_is_listed_once_and_before_everything_else() {
     let listed = sampler::list_alerts(&parts.alerts);
     let keys: Vec<&str> = listed.rows.iter().map(|entry| entry.row.alert.decision.key.as_str()).collect();
     assert_eq!((keys, listed.open), (vec!["pump-17", "pump-09", "pump-04"], 2));
+    // Raised again after it was resolved: the older revision must not stand beside the newer one.
+    let open = listed.rows[0].row.clone();
+    let mut older = open.clone();
+    older.alert.decision.state = crate::types::AlertState::Resolved;
+    let reopened = AlertsView {
+        page: Box::new(move |query| match query {
+            AlertQuery::Open => Ok(vec![open.clone()]),
+            _ => Ok(vec![open.clone(), older.clone()]),
+        }),
+    };
+    assert_eq!(sampler::list_alerts(&reopened).rows.len(), 1);
+    let ended = &listed.rows[2];
+    assert_eq!(
+        ended.row.alert.decision.state,
+        crate::types::AlertState::Raised,
+        "the evidence is the alarm's"
+    );
+    assert_eq!(ended.resolved.as_ref().map(|end| end.revision), Some(2));
     let broken = AlertsView { page: Box::new(|_| Err("disk on fire".to_owned())) };
     assert_eq!(sampler::list_alerts(&broken).error.as_deref(), Some("disk on fire"));
 }
@@ -202,7 +220,7 @@ async fn alerts_by_page_and_by_id() {
         page["rows"].as_array().unwrap().iter().map(|r| r["seq"].as_i64().unwrap()).collect::<Vec<_>>()
     };
     assert_eq!((seqs(&page), page["next_before"].as_i64()), (vec![9, 8], Some(8)));
-    assert_eq!(seqs(&served.json("/api/v1/alerts?limit=2&before=8").await), [2]);
+    assert_eq!(seqs(&served.json("/api/v1/alerts?limit=2&before=8").await), [2, 1]);
     assert_eq!(seqs(&served.json("/api/v1/alerts?key=pump-09").await), [9]);
     let id = page["rows"][0]["alert"]["decision"]["id"].as_str().unwrap();
     assert_eq!(seqs(&served.json(&format!("/api/v1/alerts/{id}")).await), [9]);

@@ -67,6 +67,9 @@ impl<E: FnMut(RecordRef<'_>)> Job<'_, E> {
                 "the payload is empty; send a JSON object, an array of objects, or one object a line";
             return self.refuse_payload(Reason::Malformed, detail.to_owned(), 0..payload.len());
         }
+        if self.starts_with_whole_line(&payload[whole.clone()]) {
+            return self.lines(whole);
+        }
         let Err(error) = self.document(whole.clone()) else { return };
         if is_lines(&payload[whole.clone()]) {
             self.lines(whole);
@@ -83,6 +86,13 @@ impl<E: FnMut(RecordRef<'_>)> Job<'_, E> {
             }
             _ => false,
         }
+    }
+
+    /// Whether the first of several lines is a document by itself: then the payload as a whole is none,
+    /// and trying it, with a search for what could be repaired, would be in vain.
+    fn starts_with_whole_line(&mut self, payload: &[u8]) -> bool {
+        let Some(end) = payload.iter().position(|&b| b == b'\n') else { return false };
+        json::read(&payload[..end], self.schema, &mut self.scratch.capture).is_ok()
     }
 
     fn lines(&mut self, whole: Range<usize>) {

@@ -129,11 +129,17 @@ pub(super) fn key_scale(own: &[Moments]) -> KeyScale {
     }
 }
 
+/// Least sd of a column, as a part of its mean: what is constant in training is known, not missing, and
+/// `0 / 0` would make it so.
+const SD_PER_MEAN_MIN: f32 = 1e-3;
+
 /// The scale by which a key with these moments is standardised under `prior`.
 pub(super) fn scales(prior: &ScalerPrior, own: &[Moments]) -> Vec<Scale> {
     let scale = |(column, m): (usize, &Moments)| {
         let (mean, sd) = prior.posterior(column, m.count as u64, m.mean, m.variance);
-        Scale { mean: mean as f32, sd: sd as f32 }
+        let (mean, sd) = (mean as f32, sd as f32);
+        // Constant at 0 there is no scale at all: 0 stays 0, and anything else is as odd as it gets.
+        Scale { mean, sd: sd.max(SD_PER_MEAN_MIN * mean.abs()).max(f32::MIN_POSITIVE) }
     };
     own.iter().enumerate().map(scale).collect()
 }
@@ -141,6 +147,22 @@ pub(super) fn scales(prior: &ScalerPrior, own: &[Moments]) -> Vec<Scale> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_constant_column_is_not_missing() {
+        let constant = |value: f64| {
+            let mut moments = Moments::default();
+            (0..100).for_each(|_| moments.observe(value));
+            moments.commit(f64::INFINITY);
+            moments
+        };
+        let own = [constant(0.0), constant(7.25)];
+        let prior = ScalerPrior::from_keys(2, [(b"a".to_vec(), key_scale(&own))].into());
+        let mut window = [0.0, 7.25, 0.5, 7.0];
+        standardise(&mut window, &scales(&prior, &own));
+        assert_eq!(window[..2], [0.0, 0.0]);
+        assert!(window[2] == 20.0 && window[3] == -20.0, "a departure is as odd as it gets: {window:?}");
+    }
 
     #[test]
     fn thinning_keeps_windows_of_every_key_with_their_keys() {

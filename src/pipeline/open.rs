@@ -1,13 +1,27 @@
 //! Opening the data folder: the lock, both logs, the models they name, and whether it fits the config.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use crate::config::plan::{ModelPlan, Plan, StreamPlan};
 use crate::durable::{ControlEntry, ControlEvent, ControlLog, DirLock, Log, RealDisk, read_blob, store_blob};
-use crate::model::Model;
+use crate::model::{Model, ModelError};
+use crate::types::Position;
+
+/// The config is sound, but does not belong to the data folder or the model it names.
+#[derive(Debug, thiserror::Error)]
+pub enum Mismatch {
+    #[error(
+        "{} holds events of stream {stream} under another deployment name, key, time, columns, window or \
+         threshold: restore that config, or start with an empty folder (`[durable] path`)",
+        dir.display()
+    )]
+    Folder { dir: PathBuf, stream: String },
+    #[error("stream {stream}: {error}")]
+    Model { stream: String, error: ModelError },
+}
 
 /// What an opened data folder gives.
 pub struct Opened {
@@ -32,45 +46,33 @@ pub fn open(plan: &Plan) -> Result<Opened> {
     let log = Log::open(Box::new(RealDisk::new()), dir, plan.durable.segment_bytes)?;
     let (control, entries) = ControlLog::open(Box::new(RealDisk::new()), dir)?;
     let mut opened = Opened { lock, log, reading, control, entries, models: Vec::new() };
+    // All of it is looked at before anything is written: an attempt that fails leaves no trace.
+    let loaded: Vec<_> = plan.streams.iter().map(Loaded::read).collect::<Result<_>>()?;
     for stream in &plan.streams {
         opened.check_config(&plan.deployment, stream, dir)?;
-        if let ModelPlan::Load { path } = &stream.model {
-            opened.activate(stream, path, dir)?;
+    }
+    for (stream, loaded) in plan.streams.iter().zip(loaded) {
+        opened.note_config(&plan.deployment, stream)?;
+        if let Some(loaded) = loaded {
+            opened.activate(stream, loaded, dir)?;
         }
     }
     opened.load_models(dir)?;
     Ok(opened)
 }
 
-impl Opened {
-    fn append(&mut self, event: ControlEvent) -> Result<()> {
-        let entry = ControlEntry { precedes: self.log.next_position(), event };
-        self.control.append(&entry)?;
-        self.entries.push(entry);
-        Ok(())
-    }
+/// A model file that was read and fits its stream.
+struct Loaded {
+    /// Of the file, without its ending.
+    name: String,
+    bytes: Vec<u8>,
+    checksum: String,
+}
 
-    /// The log is read back through the config: under another one it would decide otherwise, and tell
-    /// the past again under new ids.
-    fn check_config(&mut self, deployment: &str, stream: &StreamPlan, dir: &Path) -> Result<()> {
-        let now = fingerprint(deployment, stream);
-        let known = self.entries.iter().rev().find_map(|entry| match &entry.event {
-            ControlEvent::Config { stream: name, fingerprint } if *name == stream.name => Some(fingerprint),
-            _ => None,
-        });
-        match known {
-            Some(known) if *known == now => Ok(()),
-            Some(_) => bail!(
-                "{} holds events of stream {} under another deployment name, key, time, columns, window or threshold: \
-                 restore that config, or start with an empty folder (`[durable] path`)",
-                dir.display(),
-                stream.name
-            ),
-            None => self.append(ControlEvent::Config { stream: stream.name.clone(), fingerprint: now }),
-        }
-    }
-
-    fn activate(&mut self, stream: &StreamPlan, path: &Path, dir: &Path) -> Result<()> {
+impl Loaded {
+    /// `None` for a stream that fits its own model.
+    fn read(stream: &StreamPlan) -> Result<Option<Loaded>> {
+        let ModelPlan::Load { path } = &stream.model else { return Ok(None) };
         let bytes = std::fs::read(path).with_context(|| {
             format!(
                 "stream {}: cannot read the model {}; make it with `eddy train`",
@@ -83,8 +85,51 @@ impl Opened {
         let columns: Vec<String> = stream.columns.iter().map(|c| c.name.clone()).collect();
         model
             .check_schema(stream.window.cells(), &columns)
-            .with_context(|| format!("stream {}", stream.name))?;
-        let checksum = model.checksum().to_owned();
+            .map_err(|error| Mismatch::Model { stream: stream.name.clone(), error })?;
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(Some(Loaded { name, checksum: model.checksum().to_owned(), bytes }))
+    }
+}
+
+impl Opened {
+    fn append(&mut self, event: ControlEvent) -> Result<()> {
+        let entry = ControlEntry { precedes: self.log.next_position(), event };
+        self.control.append(&entry)?;
+        self.entries.push(entry);
+        Ok(())
+    }
+
+    /// The config of a stream that the log was last written under.
+    fn known_config(&self, stream: &StreamPlan) -> Option<&str> {
+        self.entries.iter().rev().find_map(|entry| match &entry.event {
+            ControlEvent::Config { stream: name, fingerprint } if *name == stream.name => {
+                Some(fingerprint.as_str())
+            }
+            _ => None,
+        })
+    }
+
+    /// The log is read back through the config: under another one it would decide otherwise, and tell
+    /// the past again under new ids. A log without a message has no past.
+    fn check_config(&self, deployment: &str, stream: &StreamPlan, dir: &Path) -> Result<(), Mismatch> {
+        let known = self.known_config(stream);
+        let same = known.is_none_or(|known| known == fingerprint(deployment, stream));
+        if same || self.log.next_position() == Position(0) {
+            return Ok(());
+        }
+        Err(Mismatch::Folder { dir: dir.to_owned(), stream: stream.name.clone() })
+    }
+
+    fn note_config(&mut self, deployment: &str, stream: &StreamPlan) -> Result<()> {
+        let fingerprint = fingerprint(deployment, stream);
+        if self.known_config(stream) == Some(&fingerprint) {
+            return Ok(());
+        }
+        self.append(ControlEvent::Config { stream: stream.name.clone(), fingerprint })
+    }
+
+    fn activate(&mut self, stream: &StreamPlan, loaded: Loaded, dir: &Path) -> Result<()> {
+        let Loaded { name, bytes, checksum } = loaded;
         store_blob(&mut RealDisk::new(), &dir.join("models"), &blob_name(&checksum), &bytes)?;
         let active = self.entries.iter().rev().find_map(|entry| match &entry.event {
             ControlEvent::ModelActivated { stream: name, checksum, .. } if *name == stream.name => {
@@ -95,7 +140,6 @@ impl Opened {
         if active == Some(&checksum) {
             return Ok(());
         }
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         self.append(ControlEvent::ModelActivated { stream: stream.name.clone(), name, checksum })
     }
 

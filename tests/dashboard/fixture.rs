@@ -133,7 +133,7 @@ pub fn parts(scene: Scene, now_ns: i64) -> Parts {
     }
     let rows = match scene {
         Scene::Trouble | Scene::Hostile => trouble(scene, &plan, now_ns),
-        Scene::Calm => vec![resolved(&plan, "pump-04", now_ns - 840 * S)],
+        Scene::Calm => ended(&plan, "pump-04", now_ns - 840 * S).into(),
         _ => Vec::new(),
     };
     Parts {
@@ -337,23 +337,23 @@ fn trouble(scene: Scene, plan: &Plan, now_ns: i64) -> Vec<AlertRow> {
     };
     let first = decision(plan, &key(scene, 17), 0xa1, now_ns - 80 * S, 3);
     let second = decision(plan, "pump-09", 0xb2, now_ns - 31 * S, 1);
+    let [raised, resolved] = ended(plan, "pump-04", now_ns - 4_000 * S);
     vec![
-        resolved(plan, "pump-04", now_ns - 4_000 * S),
+        raised,
+        resolved,
         row(8, now_ns - 70 * S, first, false, vec![delivered("on_call", 38), failing.clone()]),
         row(9, now_ns - 21 * S, second, true, vec![delivered("on_call", 41), failing]),
     ]
 }
 
-fn resolved(plan: &Plan, key: &str, onset: i64) -> AlertRow {
-    let mut decision = decision(plan, key, 0xc3, onset, 2);
-    (decision.state, decision.revision) = (AlertState::Resolved, 2);
-    row(
-        2,
-        onset + 300 * S,
-        decision,
-        false,
-        vec![delivered("on_call", 61), delivered(&plan.sinks[1].name, 920)],
-    )
+/// An alert that was raised and resolved 300 s later.
+fn ended(plan: &Plan, key: &str, onset: i64) -> [AlertRow; 2] {
+    let raised = decision(plan, key, 0xc3, onset, 2);
+    let mut resolved = raised.clone();
+    (resolved.state, resolved.revision) = (AlertState::Resolved, 2);
+    resolved.window_end = EventTime(onset + 364 * S);
+    let told = |ms| vec![delivered("on_call", ms), delivered(&plan.sinks[1].name, 15 * ms)];
+    [row(1, onset + 12 * S, raised, false, told(61)), row(2, onset + 365 * S, resolved, false, told(44))]
 }
 
 /// An outbox in memory, with the outbox's own orders.
@@ -362,7 +362,14 @@ fn stored(rows: Vec<AlertRow>) -> AlertsView {
         let mut found: VecDeque<AlertRow> = VecDeque::new();
         match query {
             AlertQuery::Open => {
-                found.extend(rows.iter().filter(|r| r.alert.decision.state == AlertState::Raised).cloned());
+                let later = |r: &AlertRow, other: &AlertRow| {
+                    let (d, o) = (&r.alert.decision, &other.alert.decision);
+                    d.id == o.id && o.revision > d.revision
+                };
+                let open = |r: &&AlertRow| {
+                    r.alert.decision.state == AlertState::Raised && !rows.iter().any(|other| later(r, other))
+                };
+                found.extend(rows.iter().filter(open).cloned());
                 found.make_contiguous().sort_by_key(|r| r.alert.decision.onset);
             }
             AlertQuery::One { id } => {

@@ -123,6 +123,24 @@ fn a_revision_is_stored_once_and_a_different_decision_is_counted() {
 }
 
 #[test]
+fn a_decision_is_read_back_to_the_last_bit() {
+    let mut outbox = Fixture::new().open();
+    let numbers = (1..500).map(|i| f64::from(i).sqrt() * 10f64.powi(i % 30 - 25));
+    let alerts: Vec<Alert> = numbers
+        .enumerate()
+        .map(|(i, number)| {
+            let mut alert = alert("a1", i as u32 + 1, "pump-1");
+            (alert.decision.p_value, alert.decision.log_likelihood) = (number, -number);
+            alert
+        })
+        .collect();
+    outbox.store(&alerts, 10).unwrap();
+    let read: Vec<Alert> =
+        outbox.reader().unwrap().alert("a1").unwrap().into_iter().map(|s| s.alert).collect();
+    assert_eq!(read, alerts);
+}
+
+#[test]
 fn a_batch_is_stored_whole_or_not_at_all() {
     let fixture = Fixture::new();
     let mut outbox = fixture.open();

@@ -39,10 +39,9 @@ function duration(ns) {
 }
 
 function odds(p) {
-  if (p <= 0) return NONE;
+  if (p < 1e-9) return '< 1 in 1G';
   const step = 10 ** Math.max(-1, Math.floor(Math.log10(1 / p)) - 1);
   const rounded = Math.round(1 / p / step) * step;
-  if (rounded >= 1e9) return `1 in ${significant(rounded / 1e9)}G`;
   if (rounded >= 1e6) return `1 in ${significant(rounded / 1e6)}M`;
   if (rounded >= 10) return `1 in ${Math.round(rounded).toLocaleString('en-US')}`;
   return `1 in ${significant(rounded)}`;
@@ -81,7 +80,7 @@ function show(element, value) {
   const format = element.dataset.fmt;
   if (format === 'text') return setText(element, value ?? '');
   if (format === 'time' || format === 'clock') {
-    if (value == null) return setText(element, NONE);
+    if (value == null) { element.removeAttribute('datetime'); return setText(element, ''); }
     element.dateTime = new Date(value / 1e6).toISOString();
     return setText(element, format === 'time' ? time(value) : clock(value));
   }

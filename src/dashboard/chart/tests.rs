@@ -80,3 +80,14 @@ fn times_are_round_in_the_zone_of_the_box() {
     assert_eq!(labels, ["03:00", "03:10", "03:20", "03:30", "03:40", "03:50"]);
     assert!((ticks[0].at - 100.0 / 6.0).abs() < 1e-9);
 }
+
+#[test]
+fn a_flapping_verdict_is_marked_once() {
+    let mut samples = samples();
+    let odd = [3, 5, 6, 8, 40, 41];
+    samples.iter_mut().enumerate().for_each(|(i, s)| s.anomalous = odd.contains(&i));
+    let panel = Panel { samples: &samples, every_ns: S, from: 0, to: 100 * S, scale: Scale::Linear };
+    let chart = draw(&panel).unwrap();
+    assert_eq!(chart.onsets, [3.0, 40.0]);
+    assert_eq!(chart.geometry.matches("<rect").count(), 4, "every anomalous stretch is drawn");
+}

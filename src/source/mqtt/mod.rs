@@ -7,13 +7,15 @@
 //! windows drop duplicates. (Polling one event loop across reconnects would not do: it yields packets
 //! read before the error after the next CONNACK, and sends acks queued since.)
 //!
-//! *Back-pressure.* At most 65,535 QoS 1 packet ids can be unacknowledged, so a queue of more than that
-//! never blocks the poller, and keep-alive pings go out however slow the log is. QoS 0 knows no such
-//! bound: when the queue or its byte budget is full the socket is not read. TCP then holds the broker
-//! back, which queues or drops by its own limits; if that lasts longer than 1.5 keep-alives the broker
-//! closes the connection, and Eddy comes back once the log has caught up.
+//! *Back-pressure.* At most 65,535 QoS 1 packet ids can be unacknowledged, so a queue of more messages
+//! than that does not block the poller, and keep-alive pings go out however slow the log is. (The
+//! broker's own window is no bound: Mosquitto 2.0.11, set to 20, was seen with 476 on their way.) Two
+//! things can still fill up: the queue's messages, by QoS 0, and its byte budget. Then the socket is not
+//! read. TCP holds the broker back, which queues or drops by its own limits; if that lasts longer than
+//! 1.5 keep-alives the broker closes the connection, and Eddy comes back once the log has caught up.
 
 mod acks;
+mod reasons;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -21,8 +23,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rumqttc::{
-    AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, MqttOptions, Outgoing, Packet,
-    Publish, QoS, StateError, SubAck, SubscribeFilter, SubscribeReasonCode,
+    AsyncClient, Event, EventLoop, MqttOptions, Outgoing, Packet, Publish, QoS, SubAck, SubscribeFilter,
+    SubscribeReasonCode,
 };
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, timeout};
@@ -31,6 +33,7 @@ use super::{Context, Ended, overdue};
 use crate::config::plan::MqttPlan;
 use crate::types::{Arrival, Message};
 use acks::{Acks, Received, Stopped};
+use reasons::{explain, not_safe};
 
 /// Messages received and not yet submitted. More than there are packet ids: see the module's text.
 const QUEUE_MESSAGES_MAX: usize = u16::MAX as usize + 1;
@@ -154,7 +157,7 @@ impl Mqtt<'_> {
     /// Connects and, unless the broker's session still holds our confirmed filters, subscribes. Not at
     /// every reconnect: each SUBSCRIBE brings all retained messages again.
     async fn connect(&mut self, client: &AsyncClient, eventloop: &mut EventLoop) -> Result<(), String> {
-        let event = eventloop.poll().await.map_err(|e| self.explain(&e))?;
+        let event = eventloop.poll().await.map_err(|e| explain(self.plan, &e))?;
         let Event::Incoming(Packet::ConnAck(connack)) = event else {
             return Err(
                 "the broker did not answer CONNECT with CONNACK; check that it speaks MQTT 3.1.1".into()
@@ -198,7 +201,7 @@ impl Mqtt<'_> {
                 Ok(event) => event,
                 Err(error) => {
                     self.salvage(eventloop, arrival, &queue, room).await;
-                    return self.explain(&error);
+                    return explain(self.plan, &error);
                 }
             };
             if burst_begins {
@@ -303,45 +306,4 @@ impl Mqtt<'_> {
         }
         Ok(())
     }
-
-    /// What went wrong and what to do.
-    fn explain(&self, error: &ConnectionError) -> String {
-        let broker = format!("{}:{}", self.plan.host, self.plan.port);
-        match error {
-            ConnectionError::Io(e) => {
-                format!(
-                    "cannot reach the broker at {broker} ({e}); start it, or correct the source's address"
-                )
-            }
-            ConnectionError::NetworkTimeout | ConnectionError::FlushTimeout => {
-                format!("the broker at {broker} does not answer; check the network and the broker")
-            }
-            ConnectionError::ConnectionRefused(
-                ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized,
-            ) => format!("the broker at {broker} refused the login; correct `username` and `password`"),
-            ConnectionError::ConnectionRefused(ConnectReturnCode::BadClientId) => {
-                format!(
-                    "the broker at {broker} refused client id {:?}; choose another `client_id`",
-                    self.plan.client_id
-                )
-            }
-            ConnectionError::ConnectionRefused(code) => {
-                format!("the broker at {broker} refused the connection ({code:?}); see the broker's log")
-            }
-            ConnectionError::MqttState(StateError::ConnectionAborted) => format!(
-                "the broker at {broker} closed the connection; if it goes on, look for a second client with \
-                 client id {:?}",
-                self.plan.client_id
-            ),
-            other => format!("the connection to {broker} failed ({other}); see the broker's log"),
-        }
-    }
-}
-
-fn not_safe(qos0_lost: usize) -> String {
-    let lost = match qos0_lost {
-        0 => String::new(),
-        n => format!(" ({n} QoS 0 messages are lost; publish with QoS 1 to have them kept)"),
-    };
-    format!("{}{lost}", crate::stage::NotSafe)
 }
