@@ -3,6 +3,7 @@
 //! Clocks are read once a batch and stage, never per event; the histogram entry is weighted by the
 //! number of items (`record_n`), so the counts are per event.
 
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
@@ -63,24 +64,51 @@ impl Stage {
     }
 }
 
-/// Wall time that never steps back inside one process: the wall clock at start plus a monotonic clock.
+/// Wall time by a monotonic clock: steady between two looks at the system's clock, which it follows when
+/// that is set (NTP, a resumed machine). Copies share one clock.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
-    wall_ns: i64,
     start: Instant,
+    /// Wall time at `start`, ns.
+    wall_ns: &'static AtomicI64,
 }
+
+/// The system's clock may run this far off before it is followed: a slew is not a step.
+const STEP_NS: i64 = 500_000_000;
 
 impl Clock {
     pub fn start() -> Self {
-        let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        // A clock before 1970 is taken as 1970: ordering and durations still hold.
-        Clock { wall_ns: wall.unwrap_or_default().as_nanos() as i64, start: Instant::now() }
+        // One for the life of the process, so that every station can hold it by value.
+        let wall_ns = Box::leak(Box::new(AtomicI64::new(system_ns())));
+        Clock { start: Instant::now(), wall_ns }
     }
 
     /// ns since the Unix epoch.
     pub fn now_ns(&self) -> i64 {
-        self.wall_ns + self.start.elapsed().as_nanos() as i64
+        self.wall_ns.load(Relaxed) + self.start.elapsed().as_nanos() as i64
     }
+
+    /// Follows the system's clock if it was set. Call it about once a second.
+    pub fn resync(&self) {
+        self.resync_to(system_ns());
+    }
+
+    fn resync_to(&self, system_ns: i64) {
+        let off_ns = system_ns - self.now_ns();
+        if off_ns.abs() > STEP_NS {
+            self.wall_ns.fetch_add(off_ns, Relaxed);
+            tracing::warn!(
+                off_ms = off_ns / 1_000_000,
+                "the system's clock was set; arrivals follow it from here"
+            );
+        }
+    }
+}
+
+/// A clock before 1970 is taken as 1970: order and durations still hold.
+fn system_ns() -> i64 {
+    let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    wall.unwrap_or_default().as_nanos() as i64
 }
 
 /// One stage's histogram over the process's life, and its figures.
@@ -246,6 +274,20 @@ mod tests {
         assert!((1_000..1_010).contains(&seen.latency_ns_p50), "{seen:?}");
         assert!((3_000_000..3_030_000).contains(&seen.latency_ns_max), "{seen:?}");
         assert_eq!(latency.summary(Stage::Log).count, 0);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_is_followed_by_every_copy() {
+        let clock = Clock::start();
+        let other = clock;
+        let hour_ns = 3_600_000_000_000;
+        clock.resync_to(clock.now_ns() + hour_ns);
+        assert!((other.now_ns() - system_ns() - hour_ns).abs() < 1_000_000_000);
+        let before = clock.now_ns();
+        clock.resync_to(before + STEP_NS / 2);
+        assert!((clock.now_ns() - before) < STEP_NS / 4, "a slew is left alone");
+        clock.resync();
+        assert!((clock.now_ns() - system_ns()).abs() < 1_000_000_000);
     }
 
     #[test]

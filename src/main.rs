@@ -8,6 +8,7 @@ use eddy::cli::{self, Cli, Command};
 fn main() -> ExitCode {
     let cli = Cli::parse();
     cli::log_to_stderr();
+    cli::end_when_a_station_panics();
     let done = match cli.command {
         Command::Run(args) => cli::run::run(&args),
         Command::Check(args) => return cli::check::check(&args),

@@ -97,7 +97,7 @@ impl Process {
         self.out.clear();
         self.engine.end_of_input(StreamId(0), &Env::SIMULATED, &mut self.out);
         self.decisions.extend(self.out.raised.drain(..).map(|r| r.decision));
-        self.engine.changed(|stream, partition, counts| self.verdicts.push((stream, partition, *counts)));
+        self.engine.changed(|stream, partition, counts, _| self.verdicts.push((stream, partition, *counts)));
         let mut digests: Vec<(u8, u64, u64)> =
             self.verdicts.iter().map(|(_, p, c)| (p.0, c.windows, c.digest)).collect();
         digests.sort_unstable();

@@ -16,7 +16,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config;
 use crate::config::plan::Plan;
-use crate::pipeline::Mismatch;
+use crate::pipeline::{self, Mismatch};
 
 /// Exit code for a config with problems, or one that does not belong to its data folder or model
 /// (`EX_CONFIG` of sysexits.h).
@@ -73,6 +73,19 @@ pub struct TrainArgs {
 pub fn log_to_stderr() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,rumqttd=off"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}
+
+/// A station that panicked takes its rows with it, and the rest would look healthy without it: the process
+/// ends at once instead, and the next start rebuilds everything from the log.
+pub fn end_when_a_station_panics() {
+    let say = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        say(panic);
+        if std::thread::current().name().is_some_and(|name| name.starts_with(pipeline::THREAD_PREFIX)) {
+            eprintln!("eddy: a station failed; stopping. Nothing acknowledged is lost: start again to go on");
+            std::process::abort();
+        }
+    }));
 }
 
 /// The plan of a config file, or every problem of it.

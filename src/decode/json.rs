@@ -57,6 +57,18 @@ struct TopLevel<'w, 'j, 's> {
     walk: &'w mut Walk<'j, 's>,
 }
 
+/// Rows (or points of a row) that one message may hold. What a row costs while it is decoded is many
+/// times its bytes, so this and not the payload's size bounds the memory of a message.
+pub(super) const ROWS_MAX: u32 = 100_000;
+
+pub(super) fn too_many_rows() -> String {
+    format!("more than {ROWS_MAX} rows in one message; send it in smaller batches")
+}
+
+fn one_more<E: Error>(count: u32) -> Result<u32, E> {
+    if count == ROWS_MAX { Err(E::custom(too_many_rows())) } else { Ok(count + 1) }
+}
+
 impl<'de> DeserializeSeed<'de> for TopLevel<'_, 'de, '_> {
     type Value = ();
 
@@ -84,7 +96,10 @@ impl<'de> Visitor<'de> for TopLevel<'_, 'de, '_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<(), A::Error> {
         self.walk.capture.many = true;
-        while rows.next_element_seed(NextRow { walk: &mut *self.walk, scope: Scope::Document })?.is_some() {}
+        let mut count = 0;
+        while rows.next_element_seed(NextRow { walk: &mut *self.walk, scope: Scope::Document })?.is_some() {
+            count = one_more::<A::Error>(count)?;
+        }
         Ok(())
     }
 
@@ -223,7 +238,10 @@ impl<'de> Visitor<'de> for Value<'_, 'de, '_> {
             while elements.next_element_seed(Skip)?.is_some() {}
             return Ok(());
         }
-        while elements.next_element_seed(NextRow { walk: &mut *self.walk, scope: Scope::Point })?.is_some() {}
+        let mut count = 0;
+        while elements.next_element_seed(NextRow { walk: &mut *self.walk, scope: Scope::Point })?.is_some() {
+            count = one_more::<A::Error>(count)?;
+        }
         self.walk.capture.end_points(true);
         Ok(())
     }

@@ -10,7 +10,7 @@ use super::json;
 use super::locate;
 use super::repair;
 use super::row::{Refusal, Row, topic_level};
-use super::schema::{Field, Origin, Schema, Shape};
+use super::schema::{Field, Origin, Schema, Shape, Time};
 use crate::types::{Message, Position, Reason, RecordRef, key_hash};
 
 /// What MQTT allows at most; larger messages are refused, so that offsets fit 32 bits.
@@ -98,7 +98,11 @@ impl<E: FnMut(RecordRef<'_>)> Job<'_, E> {
     fn lines(&mut self, whole: Range<usize>) {
         let payload = &self.message.payload;
         let mut start = whole.start;
-        for line in payload[whole].split(|&b| b == b'\n') {
+        let first_row = self.rows;
+        for line in payload[whole.clone()].split(|&b| b == b'\n') {
+            if self.rows - first_row >= json::ROWS_MAX {
+                return self.refuse_payload(Reason::TooLarge, json::too_many_rows(), start..whole.end);
+            }
             let trimmed = locate::trimmed(line);
             let range = start + trimmed.start..start + trimmed.end;
             start += line.len() + 1;
@@ -188,7 +192,13 @@ impl<E: FnMut(RecordRef<'_>)> Job<'_, E> {
                     position: self.position,
                     row: self.rows,
                     values,
-                    content_hash: content_hash(values, bits),
+                    content_hash: match self.schema.time {
+                        // Rows of one burst share their arrival: equal values are then no redelivery.
+                        Time::Arrival => {
+                            xxh3_64(&[self.position.0, u64::from(self.rows)].map(u64::to_le_bytes).concat())
+                        }
+                        Time::Field { .. } => content_hash(values, bits),
+                    },
                 };
                 (self.emit)(record);
                 self.rows += 1;

@@ -13,6 +13,8 @@ const Z_MAX: f32 = 20.0;
 /// Half-width of the central 95 % of a normal distribution, in standard deviations.
 const BAND_SD: f32 = 1.96;
 
+const F32_MAX: f64 = f32::MAX as f64;
+
 /// The name under which this detector's alerts are filed.
 const RULE_NAME: &str = "window";
 
@@ -257,11 +259,9 @@ impl Partition {
         let Scale { mean, sd } = self.scales[key as usize * closing.setup.columns.len() + column];
         let explanation = &closing.scratch.explanation;
         let (z, z_sd) = (explanation.expected[column], explanation.sd[column]);
-        Band {
-            expected: mean + sd * z,
-            low: mean + sd * (z - BAND_SD * z_sd),
-            high: mean + sd * (z + BAND_SD * z_sd),
-        }
+        // A scale near the end of f32 must not become an infinity, which JSON cannot hold.
+        let raw = |z: f32| (f64::from(mean) + f64::from(sd) * f64::from(z)).clamp(-F32_MAX, F32_MAX) as f32;
+        Band { expected: raw(z), low: raw(z - BAND_SD * z_sd), high: raw(z + BAND_SD * z_sd) }
     }
 }
 

@@ -108,13 +108,13 @@ impl Engine {
         }
     }
 
-    /// Counts of the partitions that changed since the last call.
-    pub fn changed(&mut self, mut tell: impl FnMut(StreamId, PartitionId, &Counts)) {
+    /// Counts of the partitions that changed since the last call, and why a fit of theirs failed.
+    pub fn changed(&mut self, mut tell: impl FnMut(StreamId, PartitionId, &Counts, Option<String>)) {
         for (stream, id) in self.touched.drain(..) {
             let index = stream.0 as usize * PARTITIONS + id.0 as usize;
             if let Some(partition) = &mut self.partitions[index] {
                 partition.touched = false;
-                tell(stream, id, &partition.counts);
+                tell(stream, id, &partition.counts, partition.fit_error.take());
             }
         }
     }

@@ -37,6 +37,8 @@ pub(crate) struct Partition {
     /// What scores this partition, with its calibration; none while warming up.
     pub scoring: Option<Scoring>,
     pub warmup: Warmup,
+    /// Why the last fit failed, until it was told.
+    pub fit_error: Option<String>,
     pub epoch: i64,
     pub counts: Counts,
     pub touched: bool,
@@ -80,6 +82,7 @@ impl Partition {
             follows_version: 0,
             scoring,
             warmup: Warmup::default(),
+            fit_error: None,
             epoch: i64::MIN,
             counts: Counts { watermark: i64::MIN, warm_milli, ..Counts::default() },
             touched: false,
@@ -167,16 +170,23 @@ impl Partition {
         let columns = setup.columns.len();
         self.moments.extend(std::iter::repeat_n(Moments::default(), columns));
         self.scales.extend(std::iter::repeat_n(Scale { mean: 0.0, sd: 1.0 }, columns));
-        if let Some(scoring) = &self.scoring {
-            if let Some(known) = scoring.model.prior.keys.get(self.keys.bytes(key as KeyIndex)) {
-                for (column, moments) in self.moments[key * columns..].iter_mut().enumerate() {
-                    let count = (known.count[column] as f64).min(setup.memory_cells());
-                    *moments = Moments::known(count, known.mean[column], known.sd[column].powi(2));
-                }
-            }
-            self.rescale(key as KeyIndex, columns);
-        }
+        self.seed(key as KeyIndex, setup);
         self.counts.keys += 1;
+    }
+
+    /// Starts a key that has no final cell yet from what the model knows of it.
+    fn seed(&mut self, key: KeyIndex, setup: &StreamSetup) {
+        let Some(scoring) = &self.scoring else { return };
+        let columns = setup.columns.len();
+        let own = &mut self.moments[key as usize * columns..][..columns];
+        own.fill(Moments::default());
+        if let Some(known) = scoring.model.prior.keys.get(self.keys.bytes(key)) {
+            for (column, moments) in own.iter_mut().enumerate() {
+                let count = (known.count[column] as f64).min(setup.memory_cells());
+                *moments = Moments::known(count, known.mean[column], known.sd[column].powi(2));
+            }
+        }
+        self.rescale(key, columns);
     }
 
     /// Sets a key's scale from its moments and the cohort's.
@@ -259,7 +269,7 @@ impl Partition {
             }
             let surprise = std::mem::replace(&mut self.last_surprise[key as usize], f32::NAN);
             if let Some(scoring) = &mut self.scoring {
-                let chosen = (self.keys.hash(key) ^ self.epoch as u64) % share == 0;
+                let chosen = (self.keys.hash(key) ^ self.epoch as u64).is_multiple_of(share);
                 if calm && chosen && !surprise.is_nan() {
                     scoring.calibrator.observe(surprise);
                 }
@@ -289,8 +299,9 @@ impl Partition {
         }
         self.scoring = Some(Scoring::new(model.clone()));
         self.counts.warm_milli = 1000;
-        for key in 0..self.keys.len() {
-            self.rescale(key as KeyIndex, setup.columns.len());
+        for key in 0..self.keys.len() as KeyIndex {
+            // When a key's first row arrived must not matter, only when it became final.
+            if self.grid.seen(key) { self.rescale(key, setup.columns.len()) } else { self.seed(key, setup) }
         }
     }
 

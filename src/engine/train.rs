@@ -94,8 +94,8 @@ impl Trainer {
 
     fn prior(&self) -> ScalerPrior {
         let columns = self.setup.columns.len();
-        let own = |(key, partition): (&Box<[u8]>, &Partition)| (key.to_vec(), key_scale(&partition.moments));
-        ScalerPrior::from_keys(columns, self.keys.iter().map(own).collect())
+        let own = self.keys.iter().map(|(key, partition)| (key.to_vec(), key_scale(&partition.moments)));
+        ScalerPrior::from_keys(columns, own.collect())
     }
 
     /// All windows in order of time, standardised; rows and values.

@@ -101,7 +101,10 @@ impl Partition {
             standardise(window, &scales(&prior, own));
         }
         let Ok(view) = ArrayView2::from_shape((self.warmup.samples.len(), width), &z) else { return };
-        let Ok(model) = Model::fit(view, setup.cells, &setup.columns, prior) else { return };
+        let model = match Model::fit(view, setup.cells, &setup.columns, prior) {
+            Ok(model) => model,
+            Err(error) => return self.fit_error = Some(error.to_string()),
+        };
         self.scoring = Some(Scoring::new(Arc::new(model)));
         self.warmup = Warmup::default();
         self.counts.warm_milli = 1000;

@@ -26,22 +26,26 @@ pub struct DecodeStation {
     pub decoder: Decoder,
     pub logged: mpsc::Receiver<Logged>,
     pub shards: Vec<mpsc::Sender<Work>>,
-    pub spare: mpsc::Receiver<Box<Slot>>,
+    pub spare: mpsc::Receiver<Slot>,
     pub dead: mpsc::Sender<Dead>,
     pub status: Arc<Status>,
     pub clock: Clock,
-    pub filling: Vec<Box<Slot>>,
+    pub filling: Vec<Slot>,
     /// Streams of each source, for the end of a bounded one.
-    pub streams_of: Box<dyn Fn(&str) -> Vec<crate::types::StreamId> + Send>,
+    pub streams_of: super::StreamsOf,
 }
 
 impl DecodeStation {
     /// Runs until the log's thread hangs up.
     pub fn run(mut self, recovery: Recovery, recovered: oneshot::Sender<()>, latency: &Latency) {
         let mut recorder = latency.recorder(Stage::Decode);
-        if let Err(error) = self.recover(recovery) {
-            tracing::error!(%error, "recovery stopped; nothing new is scored, nothing acknowledged is lost");
-            return;
+        match self.recover(recovery) {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                tracing::error!(%error, "recovery stopped; nothing new is scored, nothing acknowledged is lost");
+                return;
+            }
         }
         self.status.recovering.store(false, Relaxed);
         let _ = recovered.send(());
@@ -64,7 +68,7 @@ impl DecodeStation {
         }
     }
 
-    fn recover(&mut self, recovery: Recovery) -> Result<(), crate::durable::LogError> {
+    fn recover(&mut self, recovery: Recovery) -> Result<bool, crate::durable::LogError> {
         let Recovery { log, mut replay } = recovery;
         let mut reader = log.read_from(Position(0));
         let recovered = Stamps { recovered: true, ..Stamps::default() };
@@ -73,13 +77,17 @@ impl DecodeStation {
             if let Some(first) = batch.first {
                 self.decode(first, &batch.messages);
                 self.status.recovered_messages_total.fetch_add(batch.messages.len() as u64, Relaxed);
-                self.send(recovered);
+                if !self.send(recovered) {
+                    return Ok(false);
+                }
             }
             for action in batch.then {
-                self.broadcast(|| action.work());
+                if !self.broadcast(|| action.work()) {
+                    return Ok(false);
+                }
             }
             if batch.last {
-                return Ok(());
+                return Ok(true);
             }
         }
     }

@@ -55,6 +55,9 @@ const ALERT_GROUPS_MAX: usize = 65_536;
 const DEAD_MAX: usize = 4096;
 const POINT_GROUPS_MAX: usize = 1024;
 
+/// Every station's thread is called by this and its name.
+pub const THREAD_PREFIX: &str = "eddy-";
+
 /// What most stations are given.
 #[derive(Clone)]
 struct Common {
@@ -92,6 +95,7 @@ pub async fn start(plan: Plan) -> Result<Running> {
     let mut workers = JoinSet::new();
     let stop_workers = CancellationToken::new();
 
+    workers.spawn(running::follow_the_clock(clock, stop_workers.clone()));
     start_sinks(&common, &outbox, &stop_workers, &mut workers);
     let (points_to, points) = mpsc::channel(POINT_GROUPS_MAX);
     let sights = view::Sights {
@@ -114,7 +118,7 @@ pub async fn start(plan: Plan) -> Result<Running> {
     let decode = DecodeStation {
         decoder: Decoder::new(&common.plan),
         logged,
-        filling: shards.iter().map(|_| Box::default()).collect(),
+        filling: shards.iter().map(|_| crate::ring::Slot::default()).collect(),
         shards,
         spare,
         dead: outward.dead.clone(),
@@ -150,11 +154,7 @@ pub async fn start(plan: Plan) -> Result<Running> {
         clock,
         recorders: Recorders::new(&common.latency),
     };
-    threads.spawn("eddy-log", move || {
-        station.run();
-        // Held until the log is closed: nobody else may open it before.
-        drop(lock);
-    })?;
+    threads.spawn("eddy-log", move || station.run())?;
     let sources = Sources::start(
         &common,
         Intake { sender: intake_to, clock },
@@ -168,6 +168,7 @@ pub async fn start(plan: Plan) -> Result<Running> {
         latency: common.latency,
         outbox,
         page,
+        lock,
         sources,
         threads,
         workers,
@@ -220,7 +221,7 @@ fn start_stores(
     Ok(Outward { alerts, dead, points })
 }
 
-type ShardsEnd = (Vec<mpsc::Sender<Work>>, mpsc::Receiver<Box<crate::ring::Slot>>);
+type ShardsEnd = (Vec<mpsc::Sender<Work>>, mpsc::Receiver<crate::ring::Slot>);
 
 fn start_shards(common: &Common, outward: &Outward, threads: &mut Threads) -> Result<ShardsEnd> {
     let shards = common.plan.shards;
@@ -252,12 +253,16 @@ fn validate(plan: &Plan) -> Validate {
     Arc::new(move |message| decoder.report(message))
 }
 
-/// Streams that take from a source, by its name.
-fn streams_of(plan: &Plan) -> Box<dyn Fn(&str) -> Vec<StreamId> + Send> {
+/// Streams that end with a source, by its name.
+type StreamsOf = Box<dyn Fn(&str) -> Vec<StreamId> + Send>;
+
+/// A stream ends with its source only if it has no other: of two files the first to end must not make
+/// the other's rows late.
+fn streams_of(plan: &Plan) -> StreamsOf {
     let from: Vec<Vec<String>> = plan.streams.iter().map(|s| s.from.clone()).collect();
     Box::new(move |source| {
         let takes = |(id, from): (usize, &Vec<String>)| {
-            from.iter().any(|name| name == source).then_some(StreamId(id as u16))
+            (from.len() == 1 && from[0] == source).then_some(StreamId(id as u16))
         };
         from.iter().enumerate().filter_map(takes).collect()
     })

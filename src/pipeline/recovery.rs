@@ -8,6 +8,10 @@ use crate::model::Model;
 use crate::pipeline::shard::Work;
 use crate::types::{Message, Position, StreamId};
 
+/// A batch ends once its payloads reach this, so that a log of large messages is read back in no more
+/// memory than it was taken in.
+const BATCH_BYTES: usize = 4 << 20;
+
 /// The log from its start to the position at which the process took over.
 pub struct Recovery {
     /// The log as it was found; the one that is written to is another handle.
@@ -22,7 +26,7 @@ pub struct Replay {
     pub models: Vec<(String, Arc<Model>)>,
     pub stream_ids: Vec<String>,
     /// Streams that end with a source.
-    pub streams_of: Box<dyn Fn(&str) -> Vec<StreamId> + Send>,
+    pub streams_of: super::StreamsOf,
     /// Told of every message, for what must outlive a restart (idempotency keys).
     pub observe: Box<dyn FnMut(&Message) + Send>,
     pub position: Position,
@@ -53,13 +57,14 @@ pub struct Batch {
 }
 
 impl Replay {
-    /// At most `limit` messages, ending early where a control entry belongs.
+    /// At most `limit` messages or about [`BATCH_BYTES`], ending early where a control entry belongs.
     ///
     /// # Errors
     /// If the log cannot be read back.
     pub fn next_batch(&mut self, reader: &mut LogReader<'_>, limit: usize) -> Result<Batch, LogError> {
         let mut batch = Batch::default();
-        while batch.messages.len() < limit {
+        let mut bytes = 0;
+        while batch.messages.len() < limit && bytes < BATCH_BYTES {
             self.take_control(&mut batch);
             if !batch.then.is_empty() {
                 return Ok(batch);
@@ -67,6 +72,7 @@ impl Replay {
             match reader.next().transpose()? {
                 Some((position, message)) => {
                     (self.observe)(&message);
+                    bytes += message.payload.len();
                     batch.first.get_or_insert(position);
                     batch.messages.push(message);
                     self.position = Position(position.0 + 1);

@@ -13,16 +13,20 @@ use tokio::task::{JoinHandle as Task, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::alert::outbox::OutboxHandle;
-use crate::latency::Latency;
+use crate::durable::DirLock;
+use crate::latency::{Clock, Latency};
 use crate::pipeline::Common;
 use crate::source::http::IdempotencyIndex;
 use crate::source::{self, Context, Ended, SourceError};
-use crate::stage::{Intake, Validate};
+use crate::stage::{Intake, NotSafe, Validate};
 use crate::status::Status;
 use crate::types::Message;
 
 /// How often readiness is looked at until it is reached.
 const READY_POLL: Duration = Duration::from_millis(20);
+
+/// Wait before the end of a source is noted again.
+const END_RETRY: Duration = Duration::from_secs(1);
 
 /// Delivery workers drain for at most this long on a stop; what is left stays in the outbox.
 const WORKERS_STOP: Duration = Duration::from_secs(5);
@@ -33,6 +37,8 @@ pub struct Running {
     pub outbox: OutboxHandle,
     /// Where the page answers, if there is one.
     pub page: Option<SocketAddr>,
+    /// Held until every station has ended: nobody else may open the folder before.
+    pub(super) lock: DirLock,
     pub(super) sources: Sources,
     pub(super) threads: Threads,
     pub(super) workers: JoinSet<()>,
@@ -81,6 +87,7 @@ impl Running {
                 "not everything was delivered before the stop; the outbox keeps it for the next start"
             );
         }
+        drop(self.lock);
         ended
     }
 }
@@ -154,10 +161,8 @@ impl Sources {
                 let (plan, intake) = (plan.clone(), intake.clone());
                 running.spawn(async move {
                     let ended = source::run(&plan, context).await?;
-                    if ended == Ended::Input
-                        && let Ok(logged) = intake.end(plan.name.as_str().into()).await
-                    {
-                        let _ = logged.await;
+                    if ended == Ended::Input {
+                        say_end(&intake, &plan.name).await;
                     }
                     Ok::<(), SourceError>(())
                 });
@@ -179,6 +184,27 @@ impl Sources {
         match &self.result {
             Some(Err(error)) => bail!("{error}"),
             _ => Ok(()),
+        }
+    }
+}
+
+/// Looks at the system's clock once a second.
+pub(super) async fn follow_the_clock(clock: Clock, stop: CancellationToken) {
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        tokio::select! {
+            _ = second.tick() => clock.resync(),
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// Notes a source's end in the control log, again and again while that cannot be written.
+async fn say_end(intake: &Intake, source: &str) {
+    while let Ok(logged) = intake.end(source.into()).await {
+        match logged.await {
+            Ok(Err(NotSafe)) => tokio::time::sleep(END_RETRY).await,
+            Ok(Ok(())) | Err(_) => return,
         }
     }
 }

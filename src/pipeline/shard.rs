@@ -26,7 +26,7 @@ pub struct Stamps {
 }
 
 pub enum Work {
-    Rows { slot: Box<Slot>, stamps: Stamps },
+    Rows { slot: Slot, stamps: Stamps },
     Activate { stream: StreamId, model: Arc<Model> },
     EndOfInput { stream: StreamId },
 }
@@ -35,7 +35,7 @@ pub enum Work {
 pub struct Shard {
     pub engine: Engine,
     pub work: mpsc::Receiver<Work>,
-    pub spare: mpsc::Sender<Box<Slot>>,
+    pub spare: mpsc::Sender<Slot>,
     pub alerts: mpsc::Sender<Vec<Alert>>,
     pub dead: mpsc::Sender<Dead>,
     pub points: mpsc::Sender<Vec<Point>>,
@@ -115,7 +115,10 @@ impl Shard {
 
     fn hand_on(&mut self, out: &mut Outputs, stamps: Stamps, start_ns: i64) {
         let status = &self.status;
-        self.engine.changed(|stream, partition, counts| {
+        self.engine.changed(|stream, partition, counts, fit_error| {
+            if let Some(error) = fit_error {
+                tracing::warn!(stream = stream.0, partition = partition.0, %error, "no model yet; trying again in a minute of event time");
+            }
             publish(status.partition(stream, partition.0 as usize), counts);
         });
         if !out.raised.is_empty() {

@@ -11,12 +11,18 @@ use crate::types::Alert;
 /// Wait before storing is tried again, while the disk is full or gone.
 const RETRY: Duration = Duration::from_millis(500);
 
+/// Alerts a transaction.
+const GROUP_MAX: usize = 4096;
+
 /// Runs until every shard has hung up.
 pub fn run(outbox: &OutboxHandle, mut alerts: mpsc::Receiver<Vec<Alert>>, clock: Clock, latency: &Latency) {
     let mut recorder = latency.recorder(Stage::Outbox);
     while let Some(mut group) = alerts.blocking_recv() {
-        while let Ok(more) = alerts.try_recv() {
-            group.extend(more);
+        while group.len() < GROUP_MAX {
+            match alerts.try_recv() {
+                Ok(more) => group.extend(more),
+                Err(_) => break,
+            }
         }
         let start_ns = clock.now_ns();
         for alert in &mut group {

@@ -32,6 +32,8 @@ const LATENESS_MAX: Duration = Duration::from_secs(7 * 86_400);
 /// Devices disagree by seconds and networks reorder: less than this loses events on most sites.
 const LATENESS_DEFAULT: Duration = Duration::from_secs(10);
 const CELLS_MAX: usize = 1024;
+/// Cells that may wait for the watermark; each partition keeps a bucket for each.
+const LATENESS_CELLS_MAX: u128 = 10_000;
 /// What a default grid aims at: fine enough for a shape, coarse enough for a small model.
 const CELLS_DEFAULT_MAX: u128 = 64;
 /// Steps people think in, ms.
@@ -110,6 +112,14 @@ fn check(here: &Field<'_>, plan: &WindowPlan) -> bool {
         let near = show_duration(round_up(plan.lateness, plan.grid));
         let fault = format!("\"{}\" is not a multiple of grid {grid}", show_duration(plan.lateness));
         refuse("lateness", fault, format!("Use \"{near}\"."));
+    } else if plan.lateness.as_nanos() / plan.grid.as_nanos() > LATENESS_CELLS_MAX {
+        let fault =
+            format!("\"{}\" is more than {LATENESS_CELLS_MAX} cells of {grid}", show_duration(plan.lateness));
+        refuse(
+            "lateness",
+            fault,
+            "Use a coarser grid or less lateness: every cell is held in memory.".to_owned(),
+        );
     }
     fits
 }
