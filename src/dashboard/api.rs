@@ -14,8 +14,7 @@ use super::AppState;
 use super::alerts::{AlertEntry, AlertQuery};
 use super::key::KeyView;
 use super::sampler::Frame;
-use super::snapshot;
-use super::{chart as charts, page};
+use super::{chart as charts, gather, page};
 use crate::metrics::{self, Format};
 use crate::types::StreamId;
 
@@ -162,7 +161,7 @@ pub async fn streams(State(state): State<AppState>, Params(query): Params<SeqQue
 
 /// Read at the moment of asking, not from the last snapshot.
 pub async fn partitions(State(state): State<AppState>) -> Response {
-    let partitions = snapshot::partitions(&state.parts.plan, &state.parts.status);
+    let partitions = gather::partitions(&state.parts.plan, &state.parts.status);
     Json(json!({"partitions": partitions})).into_response()
 }
 

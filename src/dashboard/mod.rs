@@ -5,13 +5,16 @@
 
 mod alerts;
 mod api;
+mod assets;
 mod chart;
 mod doc;
 mod first_event;
 mod format;
+mod gather;
 mod history;
 mod host;
 mod key;
+mod key_part;
 mod listing;
 mod live;
 mod page;
@@ -45,8 +48,9 @@ use crate::config::plan::Plan;
 use crate::latency::{Clock, Latency};
 use crate::status::Status;
 use crate::watch::Watch;
+use gather::Subject;
 use sampler::Frames;
-use snapshot::{Snapshot, Subject};
+use snapshot::Snapshot;
 
 /// Live connections at a time; more are told to poll.
 const LIVE_MAX: usize = 64;
@@ -133,7 +137,7 @@ pub fn router(state: AppState) -> Router {
     let guarded = Router::new()
         .route("/", get(page::index))
         .route("/fragment/{name}", get(page::fragment))
-        .route("/assets/{file}", get(page::asset))
+        .route("/assets/{file}", get(assets::asset))
         .route("/metrics", get(api::metrics))
         .route("/api/v1/status", get(api::status))
         .route("/api/v1/latency", get(api::latency))

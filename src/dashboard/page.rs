@@ -3,26 +3,25 @@
 use askama::Template;
 use askama::filters::HtmlSafe;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{Html, IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::{Html, IntoResponse};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::AppState;
 use super::api::{Answer, ApiError, Params, blocking};
+use super::assets;
 use super::doc::Doc;
 use super::first_event;
 use super::format::{clock, clock_with_offset};
-use super::key::{Choice, KeyData, KeyPart, range, split, worst_first};
+use super::key::{Choice, range, split, worst_first};
+use super::key_part::{KeyData, KeyPart};
 use super::listing::AlertsPart;
 use super::problems::Problem;
 use super::sampler::Frame;
 use super::snapshot::{SinkState, Snapshot, State as BoxState};
 use super::tiles::Level;
 use crate::types::StreamId;
-
-const STYLE: &str = include_str!("assets/style.css");
-const SCRIPT: &str = include_str!("assets/app.js");
 
 /// The whole page.
 #[derive(Template)]
@@ -121,7 +120,7 @@ fn render(state: &AppState, query: &PageQuery) -> Result<String, ApiError> {
         deployment: &snapshot.deployment,
         version: snapshot.version,
         clock: clock_with_offset(snapshot.time_ns, zone),
-        assets: version(),
+        assets: assets::version(),
         tiles: tiles(state, snapshot),
         notices: notices(state, &status, snapshot),
         key: part.map(|(data, (now, recent))| data.part(now, recent, snapshot.time_ns, zone)),
@@ -278,31 +277,6 @@ fn tables<'a>(state: &AppState, status: &'a Doc<'a>, snapshot: &'a Snapshot) -> 
         dead: snapshot.dead_letters.keys().map(|&reason| (reason, reason.replace('_', " "))).collect(),
         arrivals: snapshot.sources.iter().map(|s| arrival(s.last_arrival_ns)).collect(),
     }
-}
-
-/// Changes with the assets' content.
-fn version() -> String {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(STYLE.as_bytes());
-    hasher.update(SCRIPT.as_bytes());
-    format!("{:08x}", hasher.finalize())
-}
-
-/// The stylesheet and the script, part of the binary.
-pub async fn asset(Path(file): Path<String>, headers: HeaderMap) -> Response {
-    let (kind, content) = match file.as_str() {
-        "style.css" => ("text/css; charset=utf-8", STYLE),
-        "app.js" => ("text/javascript; charset=utf-8", SCRIPT),
-        _ => return super::api::not_found().await.into_response(),
-    };
-    let tag = format!("\"{}\"", version());
-    if headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
-        return StatusCode::NOT_MODIFIED.into_response();
-    }
-    let caching = "public, max-age=31536000, immutable".to_owned();
-    let headers =
-        [(header::CONTENT_TYPE, kind.to_owned()), (header::CACHE_CONTROL, caching), (header::ETAG, tag)];
-    (headers, content).into_response()
 }
 
 #[cfg(test)]

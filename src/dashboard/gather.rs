@@ -1,0 +1,290 @@
+//! Takes a [`Snapshot`]: reads every atomic once, adds up partitions, computes rates.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::problems;
+use super::snapshot::{
+    Alerts, ColumnView, PartitionView, SinkState, SinkView, Snapshot, SourceView, StageView, State,
+    StreamView, Totals,
+};
+use super::tiles::Tiles;
+use crate::config::plan::{Plan, SinkKind, SourceKind};
+use crate::latency::{Latency, Stage, StageSummary};
+use crate::status::{PartitionStatus, SinkStatus, SourceStatus, Status};
+use crate::types::{Reason, StreamId};
+
+/// What a snapshot is taken of.
+pub struct Subject<'a> {
+    pub plan: &'a Plan,
+    pub status: &'a Status,
+    pub latency: &'a Latency,
+}
+
+impl Snapshot {
+    /// Reads everything once. `before` is an earlier snapshot
+    /// that rates are computed against.
+    pub fn take(
+        subject: &Subject<'_>,
+        alerts: Alerts,
+        seq: u64,
+        time_ns: i64,
+        utc_offset_s: i32,
+        before: Option<&Snapshot>,
+    ) -> Self {
+        let Subject { plan, status, latency } = *subject;
+        let rates = Rates { before, time_ns };
+        let streams = streams(plan, status, &rates);
+        let sources = sources(plan, status, &rates);
+        let sinks: Vec<SinkView> =
+            plan.sinks.iter().zip(&status.sinks).map(|(p, s)| sink(p, s, time_ns)).collect();
+        let dead_letters =
+            Reason::ALL.map(|r| (r.as_str(), status.dead_letters[r as usize].load(Relaxed))).into();
+        let mut snapshot = Snapshot {
+            seq,
+            time_ns,
+            utc_offset_s,
+            version: env!("CARGO_PKG_VERSION"),
+            deployment: plan.deployment.clone(),
+            started_ns: status.started_ns,
+            uptime_ns: time_ns - status.started_ns,
+            state: State::Ok,
+            ready: status.ready.load(Relaxed),
+            recovering: status.recovering.load(Relaxed),
+            log_safe: status.log_safe.load(Relaxed),
+            problems: Vec::new(),
+            tiles: Tiles::default(),
+            totals: totals(status, &dead_letters, &streams, &rates),
+            dead_letters,
+            sources,
+            streams,
+            stages: stages(latency),
+            sinks,
+            alerts,
+        };
+        snapshot.problems = problems::find(&snapshot, plan);
+        snapshot.state = snapshot.judge();
+        snapshot.tiles = Tiles::of(&snapshot);
+        snapshot
+    }
+
+    fn judge(&self) -> State {
+        let warming = |s: &StreamView| s.keys > 0 && s.warm_milli < 1_000;
+        match () {
+            () if self.recovering => State::Recovering,
+            () if !self.problems.is_empty() => State::Degraded,
+            () if self.totals.log_messages_total == 0 && self.totals.recovered_messages_total == 0 => {
+                State::Empty
+            }
+            () if self.streams.iter().any(warming) => State::Warming,
+            () => State::Ok,
+        }
+    }
+}
+
+/// Change a second since an earlier snapshot.
+struct Rates<'a> {
+    before: Option<&'a Snapshot>,
+    time_ns: i64,
+}
+
+impl Rates<'_> {
+    /// `None` without an earlier snapshot. A counter that went back was reset: no rate either.
+    fn per_s(&self, now: u64, read: impl Fn(&Snapshot) -> u64) -> Option<f64> {
+        let before = self.before?;
+        let passed_s = (self.time_ns - before.time_ns) as f64 / 1e9;
+        let change = now.checked_sub(read(before))?;
+        (passed_s > 0.0).then(|| change as f64 / passed_s)
+    }
+}
+
+fn totals(status: &Status, dead: &BTreeMap<&str, u64>, streams: &[StreamView], rates: &Rates<'_>) -> Totals {
+    let sum = |read: fn(&StreamView) -> u64| streams.iter().map(read).sum::<u64>();
+    let log_messages_total = status.log_messages_total.load(Relaxed);
+    let events_total = sum(|s| s.events_total);
+    Totals {
+        log_messages_total,
+        log_bytes_total: status.log_bytes_total.load(Relaxed),
+        log_commits_total: status.log_commits_total.load(Relaxed),
+        log_commit_failures_total: status.log_commit_failures_total.load(Relaxed),
+        recovered_messages_total: status.recovered_messages_total.load(Relaxed),
+        rows_total: status.rows_total.load(Relaxed),
+        points_dropped_total: status.points_dropped_total.load(Relaxed),
+        dead_letters_total: dead.values().sum(),
+        events_total,
+        windows_total: sum(|s| s.windows_total),
+        alerts_open: sum(|s| s.alerts_open),
+        keys: sum(|s| s.keys),
+        messages_per_s: rates.per_s(log_messages_total, |s| s.totals.log_messages_total),
+        events_per_s: rates.per_s(events_total, |s| s.totals.events_total),
+    }
+}
+
+fn sources(plan: &Plan, status: &Status, rates: &Rates<'_>) -> Vec<SourceView> {
+    let view = |i: usize, source: &SourceStatus| {
+        let last_arrival_ns = some_time(source.last_arrival.load(Relaxed));
+        let messages_total = source.messages_total.load(Relaxed);
+        SourceView {
+            name: source.name.clone(),
+            kind: match plan.sources[i].kind {
+                SourceKind::Mqtt(_) => "mqtt",
+                SourceKind::Http(_) => "http",
+                SourceKind::Replay(_) => "replay",
+            },
+            connected: source.connected.load(Relaxed),
+            messages_total,
+            acked_total: source.acked_total.load(Relaxed),
+            retained_dropped_total: source.retained_dropped_total.load(Relaxed),
+            reconnects_total: source.reconnects_total.load(Relaxed),
+            messages_per_s: rates.per_s(messages_total, |s| s.sources[i].messages_total),
+            last_arrival_ns,
+            last_arrival_age_ns: last_arrival_ns.map(|ns| rates.time_ns - ns),
+            last_error: source.last_error.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone(),
+        }
+    };
+    status.sources.iter().enumerate().map(|(i, source)| view(i, source)).collect()
+}
+
+fn streams(plan: &Plan, status: &Status, rates: &Rates<'_>) -> Vec<StreamView> {
+    let view = |i: usize| {
+        let stream = &plan.streams[i];
+        let partitions = status.stream(StreamId(i as u16));
+        let sum = |read: fn(&PartitionStatus) -> u64| partitions.iter().map(read).sum::<u64>();
+        let watermark_ns = partitions.iter().filter_map(watermark).max();
+        let events_total = sum(|p| p.events_total.load(Relaxed));
+        let warm_milli = warm_milli(partitions);
+        StreamView {
+            name: stream.name.clone(),
+            columns: stream
+                .columns
+                .iter()
+                .map(|c| ColumnView { name: c.name.clone(), unit: c.unit.clone() })
+                .collect(),
+            window_size_ns: stream.window.size.as_nanos() as u64,
+            window_every_ns: stream.window.every.as_nanos() as u64,
+            p_value: stream.p_value,
+            events_total,
+            events_per_s: rates.per_s(events_total, |s| s.streams[i].events_total),
+            duplicates_total: sum(|p| p.duplicates_total.load(Relaxed)),
+            late_total: sum(|p| p.late_total.load(Relaxed)),
+            future_total: sum(|p| p.future_total.load(Relaxed)),
+            windows_total: sum(|p| p.windows_total.load(Relaxed)),
+            windows_unscored_total: sum(|p| p.windows_unscored_total.load(Relaxed)),
+            windows_unsure_total: sum(|p| p.windows_unsure_total.load(Relaxed)),
+            windows_anomalous_total: sum(|p| p.windows_anomalous_total.load(Relaxed)),
+            alerts_open: sum(|p| p.alerts_open.load(Relaxed)),
+            keys: sum(|p| p.keys.load(Relaxed)),
+            keys_warm: sum(|p| p.keys_warm.load(Relaxed)),
+            warm_milli,
+            warm_eta_ns: warm_eta_ns(warm_milli, rates, i),
+            watermark_ns,
+            watermark_lag_ns: watermark_ns.map(|ns| rates.time_ns.saturating_sub(ns)),
+            digest: hex(partitions.iter().fold(0, |d: u64, p| d.wrapping_add(p.digest.load(Relaxed)))),
+        }
+    };
+    (0..plan.streams.len()).map(view).collect()
+}
+
+fn warm_milli(partitions: &[PartitionStatus]) -> u64 {
+    let used = partitions.iter().filter(|p| p.keys.load(Relaxed) > 0);
+    let (sum, count) = used.fold((0, 0), |(sum, n), p| (sum + p.warm_milli.load(Relaxed).min(1_000), n + 1));
+    // Rounded down: 100 % is shown only when every partition scores.
+    sum.checked_div(count).unwrap_or(0)
+}
+
+fn warm_eta_ns(warm_milli: u64, rates: &Rates<'_>, stream: usize) -> Option<i64> {
+    let per_s = rates.per_s(warm_milli, |s| s.streams[stream].warm_milli)?;
+    let left = 1_000 - warm_milli;
+    (per_s > 0.0 && left > 0).then(|| (left as f64 / per_s * 1e9) as i64)
+}
+
+fn sink(plan: &crate::config::plan::SinkPlan, sink: &SinkStatus, time_ns: i64) -> SinkView {
+    let last_error = sink.last_error.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
+    let (queued, delivered_total) = (sink.queued.load(Relaxed), sink.delivered_total.load(Relaxed));
+    let last_success_ns = some_time(sink.last_success.load(Relaxed));
+    SinkView {
+        name: sink.name.clone(),
+        kind: match plan.kind {
+            SinkKind::Webhook(_) => "webhook",
+            SinkKind::Stdout => "stdout",
+        },
+        state: match () {
+            () if sink.disabled.load(Relaxed) => SinkState::Disabled,
+            () if last_error.is_some() && queued > 0 => SinkState::Retrying,
+            () if delivered_total == 0 => SinkState::Idle,
+            () => SinkState::Ok,
+        },
+        delivered_total,
+        attempts_failed_total: sink.attempts_failed_total.load(Relaxed),
+        queued,
+        failed_total: sink.failed_total.load(Relaxed),
+        last_success_ns,
+        last_success_age_ns: last_success_ns.map(|ns| time_ns - ns),
+        last_error,
+    }
+}
+
+fn stages(latency: &Latency) -> Vec<StageView> {
+    Stage::ALL.map(|stage| stage_view(stage, latency.summary(stage))).into()
+}
+
+fn stage_view(stage: Stage, summary: StageSummary) -> StageView {
+    let measured = |ns: u64| (summary.count > 0).then_some(ns);
+    StageView {
+        stage: stage.as_str(),
+        count: summary.count,
+        latency_ns_p50: measured(summary.latency_ns_p50),
+        latency_ns_p90: measured(summary.latency_ns_p90),
+        latency_ns_p99: measured(summary.latency_ns_p99),
+        latency_ns_max: measured(summary.latency_ns_max),
+        latency_ns_sum: summary.latency_ns_sum,
+    }
+}
+
+/// Partitions that ever saw anything.
+pub fn partitions(plan: &Plan, status: &Status) -> Vec<PartitionView> {
+    let mut views = Vec::new();
+    for (i, stream) in plan.streams.iter().enumerate() {
+        for (partition, p) in status.stream(StreamId(i as u16)).iter().enumerate() {
+            let seen = watermark(p).is_some()
+                || [&p.events_total, &p.future_total, &p.late_total].iter().any(|n| n.load(Relaxed) > 0);
+            if seen {
+                views.push(partition_view(&stream.name, partition, p));
+            }
+        }
+    }
+    views
+}
+
+fn partition_view(stream: &str, partition: usize, p: &PartitionStatus) -> PartitionView {
+    PartitionView {
+        stream: stream.to_owned(),
+        partition,
+        events_total: p.events_total.load(Relaxed),
+        duplicates_total: p.duplicates_total.load(Relaxed),
+        late_total: p.late_total.load(Relaxed),
+        future_total: p.future_total.load(Relaxed),
+        windows_total: p.windows_total.load(Relaxed),
+        windows_unscored_total: p.windows_unscored_total.load(Relaxed),
+        windows_unsure_total: p.windows_unsure_total.load(Relaxed),
+        windows_anomalous_total: p.windows_anomalous_total.load(Relaxed),
+        alerts_open: p.alerts_open.load(Relaxed),
+        keys: p.keys.load(Relaxed),
+        keys_warm: p.keys_warm.load(Relaxed),
+        warm_milli: p.warm_milli.load(Relaxed),
+        watermark_ns: watermark(p),
+        digest: hex(p.digest.load(Relaxed)),
+    }
+}
+
+fn watermark(partition: &PartitionStatus) -> Option<i64> {
+    Some(partition.watermark.load(Relaxed)).filter(|&ns| ns != i64::MIN)
+}
+
+fn some_time(ns: i64) -> Option<i64> {
+    (ns != 0).then_some(ns)
+}
+
+fn hex(digest: u64) -> String {
+    format!("{digest:016x}")
+}
