@@ -45,7 +45,8 @@ impl Appliance {
         let page = free_port();
         let model = format!("{{ type = \"load\", path = \"{}\" }}", model.display());
         let config = folder.join("run.toml");
-        std::fs::write(&config, deployment::config(folder, source, &model, page)).expect("the folder can be written");
+        std::fs::write(&config, deployment::config(folder, source, &model, page))
+            .expect("the folder can be written");
         Deployed { config, page }
     }
 
