@@ -9,7 +9,7 @@
 use super::prepared::{LANES, constant};
 pub use super::prepared::{Prepared, RANKS};
 use super::square::{
-    Square, add_outer, cholesky, difference, eliminate, forward, minus, noise, plus, squared_norm, vector,
+    add_outer, cholesky, difference, eliminate, forward, minus, noise, plus, squared_norm, times, vector,
     whitened,
 };
 
@@ -254,29 +254,31 @@ fn expected<const Q: usize>(
     cells: &[usize],
     out: &mut [Expected],
 ) {
-    let given = |c: usize| !others_only || c != column;
-    let factor = cholesky(&gram_of::<Q>(p, of, given));
-    let mut b = [0.0; Q];
-    for c in (0..p.columns).filter(|c| given(*c)) {
-        for (sum, term) in b.iter_mut().zip(&of.projection[c * Q..][..Q]) {
-            *sum += term;
-        }
-    }
-    let half = forward(&factor, &b);
-    for (cell, out) in cells.iter().zip(out) {
-        let w = forward(&factor, &vector(&p.weight[(column * p.cells_padded + cell) * Q..]));
-        let y: f64 = w.iter().zip(&half).map(|(a, b)| a * b).sum();
-        *out = Expected {
+    let all = total_projection::<Q>(of);
+    let own = vector(&of.projection[column * Q..]);
+    let b = if others_only { difference(&all, &own) } else { all };
+    let weight = |cell: &usize| vector::<Q>(&p.weight[(column * p.cells_padded + cell) * Q..]);
+    let found = |cell: &usize, half: &[f64; Q], w: &[f64; Q]| {
+        let y: f64 = w.iter().zip(half).map(|(a, b)| a * b).sum();
+        Expected {
             mean: p.mean[column * p.cells + cell] + y / p.gain[column],
-            sd: (p.sigma2 * (1.0 + squared_norm(&w))).sqrt() / p.gain[column],
-        };
+            sd: (p.sigma2 * (1.0 + squared_norm(w))).sqrt() / p.gain[column],
+        }
+    };
+    // A window without gaps: the factor's inverse is at hand.
+    if of.observed == p.cells * p.columns {
+        let inverse = if others_only { &p.inverse_without[column * Q * Q..] } else { &p.inverse_all[..] };
+        let half = times(inverse, &b);
+        cells
+            .iter()
+            .zip(out)
+            .for_each(|(cell, out)| *out = found(cell, &half, &times(inverse, &weight(cell))));
+        return;
     }
-}
-
-/// `sigma2 I` + the gram matrices of the observed cells of the columns `keep` keeps.
-fn gram_of<const Q: usize>(p: &Prepared, of: &Energies, keep: impl Fn(usize) -> bool) -> Square<Q> {
-    let gram = if of.observed == p.cells * p.columns { &p.gram } else { &of.gram };
-    (0..p.columns).filter(|c| keep(*c)).fold(noise(p.sigma2), |sum, c| plus(&sum, &gram[c * Q * Q..]))
+    let given = (0..p.columns).filter(|c| !others_only || *c != column);
+    let factor = cholesky(&given.fold(noise(p.sigma2), |sum, c| plus(&sum, &of.gram[c * Q * Q..])));
+    let half = forward(&factor, &b);
+    cells.iter().zip(out).for_each(|(cell, out)| *out = found(cell, &half, &forward(&factor, &weight(cell))));
 }
 
 #[inline(always)]

@@ -6,13 +6,19 @@ pub(super) type Square<const Q: usize> = [[f64; Q]; Q];
 /// `b' M^-1 b` from the column-major inverse of M's Cholesky factor.
 #[inline(always)]
 pub(super) fn whitened<const Q: usize>(inverse: &[f64], b: &[f64; Q]) -> f64 {
+    squared_norm(&times(inverse, b))
+}
+
+/// A column-major Q x Q matrix times a vector.
+#[inline(always)]
+pub(super) fn times<const Q: usize>(matrix: &[f64], b: &[f64; Q]) -> [f64; Q] {
     let mut y = [0.0; Q];
-    for (column, b) in inverse[..Q * Q].chunks_exact(Q).zip(b) {
+    for (column, b) in matrix[..Q * Q].chunks_exact(Q).zip(b) {
         for k in 0..Q {
             y[k] += b * column[k];
         }
     }
-    squared_norm(&y)
+    y
 }
 
 #[inline(always)]
