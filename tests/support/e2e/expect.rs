@@ -84,7 +84,7 @@ pub fn by_the_engine(rows: &[Row]) -> Outcome {
     rows.iter().enumerate().for_each(|(i, row)| slot.push(row.record(i as u64)));
     engine.step(&slot, &Env::SIMULATED, &mut out);
     let mut outcome = Outcome::default();
-    engine.changed(|_: StreamId, partition, c| {
+    engine.changed(|_: StreamId, partition, c, _| {
         outcome.partitions.insert(partition.0, (c.events, c.windows, format!("{:016x}", c.digest)));
     });
     for raised in out.raised {
