@@ -6,6 +6,7 @@ pub mod run;
 pub mod train;
 
 use std::collections::BTreeMap;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -72,7 +73,8 @@ pub struct TrainArgs {
 /// Structured logs to stderr, so that stdout stays free for the stdout sink. `RUST_LOG` chooses the level.
 pub fn log_to_stderr() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,rumqttd=off"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
 }
 
 /// A station that panicked takes its rows with it, and the rest would look healthy without it: the process

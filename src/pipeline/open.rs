@@ -40,7 +40,12 @@ pub struct Opened {
 /// be loaded; the text names the remedy.
 pub fn open(plan: &Plan) -> Result<Opened> {
     let dir = &plan.durable.path;
-    std::fs::create_dir_all(dir).with_context(|| format!("cannot make the data folder {}", dir.display()))?;
+    std::fs::create_dir_all(dir).with_context(|| {
+        format!(
+            "cannot make the data folder {}; choose a writable place with `[durable] path`",
+            dir.display()
+        )
+    })?;
     let lock = DirLock::acquire(dir)?;
     let reading = Log::open(Box::new(RealDisk::new()), dir, plan.durable.segment_bytes)?;
     let log = Log::open(Box::new(RealDisk::new()), dir, plan.durable.segment_bytes)?;

@@ -8,12 +8,14 @@ const FUNCTION_LINES_MAX: usize = 60;
 /// Longer files, with the length they may not pass and why they are as they are.
 const LONGER_FILES: &[(&str, usize, &str)] = &[
     ("dashboard/api.rs", 330, "one handler a route"),
-    ("decode/json.rs", 320, "one tokeniser"),
+    ("decode/json.rs", 330, "one tokeniser"),
+    ("decode/payload.rs", 310, "one payload, in each of its forms"),
     ("decode/row.rs", 320, "one row from all its fields"),
     ("demo/difficulty.rs", 350, "tests: how hard the faults are to see"),
     ("durable/faulty.rs", 330, "the disk's twin, every fault of it"),
     ("durable/log_tests.rs", 340, "tests"),
     ("engine/partition.rs", 330, "one partition's state and every change of it"),
+    ("latency.rs", 310, "clock, histograms and receipts, to be cut"),
     ("metrics.rs", 340, "one list of metrics"),
     ("source/mqtt/mod.rs", 360, "one connection from CONNECT to its end"),
 ];

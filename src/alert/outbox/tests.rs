@@ -124,7 +124,8 @@ fn a_revision_is_stored_once_and_a_different_decision_is_counted() {
 
 #[test]
 fn a_decision_is_read_back_to_the_last_bit() {
-    let mut outbox = Fixture::new().open();
+    let fixture = Fixture::new();
+    let mut outbox = fixture.open();
     let numbers = (1..500).map(|i| f64::from(i).sqrt() * 10f64.powi(i % 30 - 25));
     let alerts: Vec<Alert> = numbers
         .enumerate()
