@@ -82,7 +82,9 @@ struct Figures {
     score_ns_per_event: f64,
     judge_ns_per_event: f64,
     score_ns_per_window: f64,
-    allocations_per_event: f64,
+    decode_allocations_per_event: f64,
+    step_allocations_per_event: f64,
+    alert_revisions: u64,
     heap_bytes_per_key: f64,
 }
 
@@ -98,7 +100,9 @@ struct Bench {
     score_ns: i64,
     judge_ns: i64,
     windows: u64,
-    allocations: u64,
+    decode_allocations: u64,
+    step_allocations: u64,
+    raised: u64,
 }
 
 impl Bench {
@@ -117,9 +121,12 @@ impl Bench {
                 self.position += 1;
             }
             let decoded = cpu_ns();
+            let between = ALLOCATIONS.load(Ordering::Relaxed);
             self.engine.step(&self.slot, &env, &mut self.out);
             let stepped = cpu_ns();
-            self.allocations += ALLOCATIONS.load(Ordering::Relaxed) - allocations;
+            self.decode_allocations += between - allocations;
+            self.step_allocations += ALLOCATIONS.load(Ordering::Relaxed) - between;
+            self.raised += self.out.raised.len() as u64;
             assert!(dead.is_empty() && self.out.late.is_empty(), "every row is good and in time");
             self.decode_ns += decoded - start;
             self.step_ns += stepped - decoded;
@@ -139,7 +146,9 @@ impl Bench {
         self.score_ns = 0;
         self.judge_ns = 0;
         self.windows = 0;
-        self.allocations = 0;
+        self.decode_allocations = 0;
+        self.step_allocations = 0;
+        self.raised = 0;
     }
 }
 
@@ -171,7 +180,9 @@ fn measure(plan: &eddy::config::plan::Plan, model: &Arc<Model>, keys: u64, secon
         score_ns: 0,
         judge_ns: 0,
         windows: 0,
-        allocations: 0,
+        decode_allocations: 0,
+        step_allocations: 0,
+        raised: 0,
     };
     bench.run(keys, 0..keys * WARM_S);
     let heap_bytes_per_key = (live_bytes() - before) as f64 / keys as f64;
@@ -189,7 +200,9 @@ fn measure(plan: &eddy::config::plan::Plan, model: &Arc<Model>, keys: u64, secon
         score_ns_per_event: each(bench.score_ns),
         judge_ns_per_event: each(bench.judge_ns),
         score_ns_per_window: bench.score_ns as f64 / bench.windows as f64,
-        allocations_per_event: bench.allocations as f64 / events as f64,
+        decode_allocations_per_event: bench.decode_allocations as f64 / events as f64,
+        step_allocations_per_event: bench.step_allocations as f64 / events as f64,
+        alert_revisions: bench.raised,
         heap_bytes_per_key,
     }
 }

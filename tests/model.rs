@@ -533,3 +533,29 @@ fn a_damaged_file_is_an_error_with_a_remedy() {
     refused(&[&bytes[..], b"more"].concat(), "longer file");
     refused(b"{}", "something else");
 }
+
+/// Overlapping windows of one signal beside flags, most of which never change: blocks of zeros in the
+/// covariance, on which an eigen-decomposition may not settle.
+#[test]
+fn columns_that_never_change_do_not_stop_a_fit() {
+    const CELLS: usize = 16;
+    const COLUMNS: usize = 25;
+    const ROWS: usize = 1000;
+    for changing in [2, 3, 6] {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let mut series = Array2::<f32>::zeros((ROWS, COLUMNS));
+        for row in 0..ROWS {
+            series[[row, 0]] = (row as f32 * 0.01).sin() + 0.05 * normal(&mut rng) as f32;
+            for column in 1..changing {
+                // Once each in its own place: some 30 sd from what it is otherwise.
+                series[[row, column]] = if row == 300 + 100 * column { 20.0 } else { -0.02 };
+            }
+        }
+        let windows = Array2::from_shape_fn((ROWS - CELLS, CELLS * COLUMNS), |(row, at)| {
+            series[[row + at / COLUMNS, at % COLUMNS]]
+        });
+        let model = Model::fit(windows.view(), CELLS, &names(COLUMNS), prior(COLUMNS))
+            .unwrap_or_else(|error| panic!("{changing} columns change: {error}"));
+        assert!(score(&model, &windows).surprise.iter().all(|s| s.is_finite()));
+    }
+}

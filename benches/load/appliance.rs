@@ -1,6 +1,5 @@
 //! The release binary under load: started on a fresh data folder, watched from outside.
 
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -9,6 +8,7 @@ use serde_json::Value;
 
 use crate::deployment;
 use crate::http::Connection;
+use crate::mosquitto::free_port;
 
 const START_MAX: Duration = Duration::from_secs(300);
 const DRAIN_MAX: Duration = Duration::from_secs(120);
@@ -140,10 +140,4 @@ pub fn cpu_s(process: &str) -> f64 {
     let after_name = stat.rsplit_once(") ").expect("the name is in brackets").1;
     let field = |n: usize| after_name.split(' ').nth(n).and_then(|n| n.parse::<f64>().ok()).expect("ticks");
     (field(11) + field(12)) / TICKS_PER_S
-}
-
-/// A port nobody listens on just now.
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("an address").port()
 }

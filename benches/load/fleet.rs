@@ -21,10 +21,10 @@ fn mix(mut x: u64) -> u64 {
     x ^ (x >> 31)
 }
 
-/// Hundredths, 1,000 to 9,999: a triangle wave of 256 s with a phase of the key's own, plus noise
-/// that is the sum of four dice.
+/// Hundredths, 1,000 to 9,999: a triangle wave of 32 s with a phase of the key's own (a key's level
+/// is then known after one window), plus noise that is the sum of four dice.
 fn hundredths(key: u64, second: u64) -> [u64; 4] {
-    let phase = (2 * second + mix(key)) % 512;
+    let phase = (16 * second + mix(key)) % 512;
     let load = phase.min(511 - phase);
     let noise = mix(key << 32 | second);
     std::array::from_fn(|column| {

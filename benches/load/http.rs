@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
@@ -100,14 +100,21 @@ pub struct Sent {
     pub response: Histogram<u64>,
 }
 
-/// Sends the fleet's rows in order over several connections. They draw requests from one counter, so
-/// that event time never differs by more than they have under way.
+/// Event time by which a request may be ahead of the oldest one not answered, s: half the lateness, so
+/// that a stalled connection delays rows and never makes them late. Open-loop times go on counting.
+const AHEAD_MAX_S: u64 = 2;
+
+/// Sends the fleet's rows in order over several connections, which draw requests from one counter.
 pub fn drive(port: u16, load: Load) -> Sent {
-    let (next, stop) = (AtomicU64::new(0), AtomicBool::new(false));
-    let start = Instant::now();
-    let worker = || worker(port, load, start, &next, &stop);
+    let shared = Shared {
+        start: Instant::now(),
+        next: AtomicU64::new(0),
+        under_way: (0..load.connections).map(|_| AtomicU64::new(0)).collect(),
+    };
+    let (shared, start) = (&shared, shared.start);
     let histograms: Vec<Histogram<u64>> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..load.connections).map(|_| scope.spawn(worker)).collect();
+        let start_one = |own| scope.spawn(move || worker(port, load, shared, own));
+        let workers: Vec<_> = (0..load.connections).map(start_one).collect();
         workers.into_iter().map(|worker| worker.join().expect("a worker ends")).collect()
     });
     let mut response = histogram();
@@ -121,31 +128,56 @@ pub fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 600_000_000_000, 3).expect("constant bounds are valid")
 }
 
-fn worker(port: u16, load: Load, start: Instant, next: &AtomicU64, stop: &AtomicBool) -> Histogram<u64> {
+struct Shared {
+    start: Instant,
+    next: AtomicU64,
+    /// Of each worker: no request before this one is still its own to send.
+    under_way: Vec<AtomicU64>,
+}
+
+impl Shared {
+    /// The next request. What this worker has under way is never later than it says.
+    fn take(&self, own: usize) -> u64 {
+        self.under_way[own].store(self.next.load(Ordering::SeqCst), Ordering::SeqCst);
+        let request = self.next.fetch_add(1, Ordering::SeqCst);
+        self.under_way[own].store(request, Ordering::SeqCst);
+        request
+    }
+
+    /// Waits until a request is not too far ahead of the others'.
+    fn keep_together(&self, request: u64, load: &Load) {
+        let ahead_max = (AHEAD_MAX_S * load.keys / load.rows_a_request).max(1);
+        let oldest = || self.under_way.iter().map(|r| r.load(Ordering::SeqCst)).min().unwrap_or(request);
+        while request > oldest() + ahead_max {
+            std::thread::sleep(Duration::from_micros(50));
+        }
+    }
+}
+
+fn worker(port: u16, load: Load, shared: &Shared, own: usize) -> Histogram<u64> {
     let mut connection = Connection::open(port).expect("eddy listens");
     let mut response = histogram();
     let mut body = Vec::new();
+    let start = shared.start;
     loop {
-        let request = next.fetch_add(1, Ordering::Relaxed);
+        let request = shared.take(own);
         let due = match load.pace {
             Pace::Closed => None,
             Pace::Open(every) => Some(every.mul_f64(request as f64)),
         };
-        let enough = request >= load.requests_max;
-        if enough || stop.load(Ordering::Relaxed) || due.unwrap_or_else(|| start.elapsed()) >= load.run_for {
-            stop.store(true, Ordering::Relaxed);
+        let over = due.unwrap_or_else(|| start.elapsed()) >= load.run_for || request >= load.requests_max;
+        if over {
+            shared.under_way[own].store(u64::MAX, Ordering::SeqCst);
             return response;
         }
         body.clear();
         let first = load.first_row + request * load.rows_a_request;
         fleet::push_ndjson(&mut body, load.keys, first..first + load.rows_a_request);
-        let from = match due {
-            None => start.elapsed(),
-            Some(due) => {
-                std::thread::sleep(due.saturating_sub(start.elapsed()));
-                due
-            }
-        };
+        if let Some(due) = due {
+            std::thread::sleep(due.saturating_sub(start.elapsed()));
+        }
+        shared.keep_together(request, &load);
+        let from = due.unwrap_or_else(|| start.elapsed());
         connection.post(&body);
         response.saturating_record((start.elapsed() - from).as_nanos() as u64);
     }

@@ -25,9 +25,9 @@ use serde::Serialize;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use appliance::{Appliance, cpu_s, free_port};
+use appliance::{Appliance, cpu_s};
 use http::{Load, Pace, Sent, drive};
-use mosquitto::Mosquitto;
+use mosquitto::{Mosquitto, free_port};
 
 const ROWS_A_REQUEST: u64 = 250;
 const MQTT_KEYS: u64 = 1_000;
@@ -93,7 +93,7 @@ impl Bench {
 
     fn mqtt(&self, qos: u8) -> Run {
         // Its log of every packet would be what is measured.
-        let broker = Mosquitto::start_with("log_type none");
+        let broker = Mosquitto::start_with("log_type none\nlog_type information");
         let source = format!(
             "type = \"mqtt\"\nurl = \"mqtt://127.0.0.1:{}\"\ntopics = [\"{}\"]\nqos = {qos}",
             broker.port,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::alert::lifecycle::Episode;
 use crate::engine::output::{Counts, LateRow, Outputs};
 use crate::engine::setup::StreamSetup;
-use crate::engine::warmup::{Warmup, scales};
+use crate::engine::warmup::{Warmup, scale};
 use crate::engine::{Env, Scratch};
 use crate::judge::calibrate::Calibrator;
 use crate::judge::moments::Moments;
@@ -193,8 +193,10 @@ impl Partition {
     pub fn rescale(&mut self, key: KeyIndex, columns: usize) {
         let Some(scoring) = &self.scoring else { return };
         let own = key as usize * columns..(key as usize + 1) * columns;
-        let scales = scales(&scoring.model.prior, &self.moments[own.clone()]);
-        self.scales[own].copy_from_slice(&scales);
+        let moments = &self.moments[own.clone()];
+        for (column, (to, moments)) in self.scales[own].iter_mut().zip(moments).enumerate() {
+            *to = scale(&scoring.model.prior, column, moments);
+        }
     }
 
     /// Makes all cells below `until` final, closing windows on the way.

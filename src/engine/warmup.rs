@@ -136,15 +136,17 @@ pub(super) fn key_scale(own: &[Moments]) -> KeyScale {
 /// `0 / 0` would make it so.
 const SD_PER_MEAN_MIN: f32 = 1e-3;
 
-/// The scale by which a key with these moments is standardised under `prior`.
+/// The scale by which a column with these moments is standardised under `prior`.
+pub(super) fn scale(prior: &ScalerPrior, column: usize, own: &Moments) -> Scale {
+    let (mean, sd) = prior.posterior(column, own.count as u64, own.mean, own.variance);
+    let (mean, sd) = (mean as f32, sd as f32);
+    // Constant at 0 there is no scale at all: 0 stays 0, and anything else is as odd as it gets.
+    Scale { mean, sd: sd.max(SD_PER_MEAN_MIN * mean.abs()).max(f32::MIN_POSITIVE) }
+}
+
+/// The same of all columns of a key.
 pub(super) fn scales(prior: &ScalerPrior, own: &[Moments]) -> Vec<Scale> {
-    let scale = |(column, m): (usize, &Moments)| {
-        let (mean, sd) = prior.posterior(column, m.count as u64, m.mean, m.variance);
-        let (mean, sd) = (mean as f32, sd as f32);
-        // Constant at 0 there is no scale at all: 0 stays 0, and anything else is as odd as it gets.
-        Scale { mean, sd: sd.max(SD_PER_MEAN_MIN * mean.abs()).max(f32::MIN_POSITIVE) }
-    };
-    own.iter().enumerate().map(scale).collect()
+    own.iter().enumerate().map(|(column, moments)| scale(prior, column, moments)).collect()
 }
 
 #[cfg(test)]

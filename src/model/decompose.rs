@@ -77,11 +77,17 @@ impl Decomposition {
             covariance[[i, i]] += noise;
         }
         let trace = covariance.diag().sum();
-        let matrix = Mat::from_fn(d, d, |i, j| covariance[[i, j]]);
-        let eigen = matrix.self_adjoint_eigen(Side::Lower).map_err(|_| FitError::NoAxes)?;
+        // Constant columns make blocks of zeros, on which the iteration may not settle: there nothing is
+        // small beside its neighbours. A multiple of the identity changes no axis and mends that.
+        let eigen_of = |shift: f64| {
+            let shifted = |i, j| covariance[[i, j]] + if i == j { shift } else { 0.0 };
+            Mat::from_fn(d, d, shifted).self_adjoint_eigen(Side::Lower).map(|eigen| (eigen, shift))
+        };
+        let found = eigen_of(0.0).or_else(|_| eigen_of(trace / d as f64));
+        let (eigen, shift) = found.map_err(|_| FitError::NoAxes)?;
         // Ascending from faer.
         let kept = d.min(RANKS[RANKS.len() - 1]);
-        let values = (0..kept).map(|k| eigen.S().column_vector()[d - 1 - k].max(0.0)).collect();
+        let values = (0..kept).map(|k| (eigen.S().column_vector()[d - 1 - k] - shift).max(0.0)).collect();
         let vectors = (0..d * kept).map(|at| eigen.U()[(at / kept, d - 1 - at % kept)]).collect();
         Ok(Decomposition { cells, columns, gain: gain.to_vec(), mean, values, vectors, trace })
     }
