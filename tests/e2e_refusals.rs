@@ -95,6 +95,7 @@ fn a_model_that_does_not_fit_or_is_damaged_is_refused() {
     let good = config(&http_source(local()), "[\"line\"]", "", NOWHERE);
     let deployment = Deployment::new(&good.replace("size = \"16s\"", "size = \"32s\""));
     says(&deployment.output("run"), 78, &["stream pumps", "16", "32"]);
+    says(&deployment.output("check"), 78, &["eddy.toml", "stream pumps", "16", "32"]);
 
     deployment.configure(&good);
     let model = std::fs::read(deployment.path("model.safetensors")).unwrap();
@@ -104,9 +105,11 @@ fn a_model_that_does_not_fit_or_is_damaged_is_refused() {
     for bytes in [&damaged[..], &model[..model.len() - 7], b""] {
         std::fs::write(deployment.path("model.safetensors"), bytes).unwrap();
         says(&deployment.output("run"), 1, &["stream pumps", "model", "eddy train"]);
+        says(&deployment.output("check"), 78, &["eddy.toml", "stream pumps", "model", "eddy train"]);
     }
     std::fs::remove_file(deployment.path("model.safetensors")).unwrap();
     says(&deployment.output("run"), 1, &["cannot read the model", "eddy train"]);
+    says(&deployment.output("check"), 0, &["model.safetensors is not there yet", "is good"]);
 }
 
 fn damage(path: &Path) {

@@ -7,11 +7,12 @@ use std::process::ExitCode;
 use super::{CheckArgs, EXIT_CONFIG, environment};
 use crate::config::plan::{Layout, ModelPlan, Plan, SinkKind, SourceKind, StreamPlan};
 use crate::config::{load, show_duration, show_size};
+use crate::pipeline;
 
 /// Prints to standard output; 0 when the config can run, 78 when it cannot.
 pub fn check(args: &CheckArgs) -> ExitCode {
     let (text, code) = match load(&args.config, &environment()) {
-        Ok(plan) => (report(&args.config, &plan), ExitCode::SUCCESS),
+        Ok(plan) => judge(&args.config, &plan),
         Err(problems) => (format!("{problems}\n"), ExitCode::from(EXIT_CONFIG)),
     };
     // A reader that closed the pipe has seen enough, and the exit code still says it.
@@ -19,13 +20,20 @@ pub fn check(args: &CheckArgs) -> ExitCode {
     code
 }
 
-/// The table of what would run, and what it still needs.
-fn report(config: &Path, plan: &Plan) -> String {
+/// The table of what would run and what it still needs, or what is wrong with the models it names.
+fn judge(config: &Path, plan: &Plan) -> (String, ExitCode) {
+    let missing = missing_files(plan);
+    let there = |stream: &&StreamPlan| matches!(&stream.model, ModelPlan::Load { path } if path.exists());
+    let models = plan.streams.iter().filter(there).filter_map(|stream| pipeline::check_model(stream).err());
+    let wrong: String = models.map(|error| format!("{}: {error:#}\n", config.display())).collect();
+    if !wrong.is_empty() {
+        return (wrong, ExitCode::from(EXIT_CONFIG));
+    }
     let mut text = summary(plan);
-    for path in missing_files(plan) {
+    for path in missing {
         text += &format!("note: {} is not there yet; it must be before `eddy run`\n", path.display());
     }
-    text + &format!("{} is good\n", config.display())
+    (text + &format!("{} is good\n", config.display()), ExitCode::SUCCESS)
 }
 
 /// Files a run reads. Not a problem of the config: `eddy train` may be about to make one.

@@ -26,7 +26,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use dead::Dead;
-pub use open::Mismatch;
+pub use open::{Mismatch, check_model};
 pub use running::Running;
 
 use crate::alert::outbox::{Outbox, OutboxHandle};

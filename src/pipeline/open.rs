@@ -66,6 +66,14 @@ pub fn open(plan: &Plan) -> Result<Opened> {
     Ok(opened)
 }
 
+/// Whether the model file a stream names is one, and was made for the stream's columns and window.
+///
+/// # Errors
+/// As [`open`] would fail on it; the text names the remedy.
+pub fn check_model(stream: &StreamPlan) -> Result<()> {
+    Loaded::read(stream).map(drop)
+}
+
 /// A model file that was read and fits its stream.
 struct Loaded {
     /// Of the file, without its ending.

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
@@ -105,6 +105,13 @@ impl Deployment {
     /// Runs it and waits until it is ready.
     pub fn start(&self) -> Eddy {
         Eddy::start(self.command("run"))
+    }
+
+    /// As [`Deployment::start`], with paths in its environment.
+    pub fn start_with(&self, environment: &[(&str, &Path)]) -> Eddy {
+        let mut command = self.command("run");
+        command.envs(environment.iter().copied());
+        Eddy::start(command)
     }
 
     /// As [`Deployment::start`], with SIGXFSZ ignored: a write over the file size limit then fails
