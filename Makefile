@@ -12,7 +12,7 @@ test: setup      ## Everything CI runs: samples of every property, real broker, 
 	scripts/test
 
 prove: setup     ## The same tests at full counts
-	EDDY_CASES=100000 EDDY_SEEDS=10000 scripts/test
+	EDDY_CASES=100000 EDDY_SEEDS=10000 EDDY_KEYS=1000000 scripts/test
 
 bench: setup     ## First figures: events/s, socket to verdict; written to benches/
 	scripts/bench

@@ -12,6 +12,7 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Run(args) => cli::run::run(&args),
         Command::Check(args) => return cli::check::check(&args),
+        Command::Plan(args) => cli::plan::plan(&args),
         Command::Demo(args) => cli::demo::run(&args),
         Command::Train(args) => cli::train::train(&args),
     };

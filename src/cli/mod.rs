@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod demo;
+pub mod plan;
 pub mod run;
 pub mod train;
 
@@ -37,6 +38,8 @@ pub enum Command {
     Run(RunArgs),
     /// Say everything that is wrong with a config, or what it would run
     Check(CheckArgs),
+    /// Say what memory and load a deployment will take, before anything runs
+    Plan(PlanArgs),
     /// Watch a simulated plant of pumps: real messages, real alerts, nothing to set up
     Demo(demo::DemoArgs),
     /// Fit the model of a stream on recorded data and write it to a file
@@ -53,6 +56,21 @@ pub struct RunArgs {
 pub struct CheckArgs {
     /// Config file (TOML)
     pub config: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub struct PlanArgs {
+    /// Config file (TOML)
+    pub config: PathBuf,
+    /// Keys of each stream
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    pub keys: u64,
+    /// Rows a second of each stream, of all its keys together
+    #[arg(long, value_name = "R", value_parser = rate)]
+    pub rate: f64,
+    /// Mean length of a key in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = 16)]
+    pub key_bytes: u16,
 }
 
 #[derive(Args, Debug)]
@@ -111,6 +129,11 @@ fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "write a whole number and one of ms, s, m, h, d, such as 90s".to_string())
 }
 
+fn rate(text: &str) -> Result<f64, String> {
+    let rate: f64 = text.parse().map_err(|_| "write rows a second, such as 2000 or 0.5".to_string())?;
+    if rate.is_finite() && rate > 0.0 { Ok(rate) } else { Err("write a number above 0".to_string()) }
+}
+
 /// The variables a config may refer to. One that is not Unicode can name nothing in a config, and is
 /// left out.
 pub fn environment() -> BTreeMap<String, String> {
@@ -145,6 +168,13 @@ mod tests {
             panic!("train was not understood");
         };
         assert_eq!(train.data.len(), 2);
+        assert!(matches!(
+            parse("eddy plan c.toml --keys 1000 --rate 0.5"),
+            Ok(Command::Plan(args)) if (args.keys, args.rate, args.key_bytes) == (1000, 0.5, 16)
+        ));
+        for bad in ["--keys 0 --rate 1", "--keys 1 --rate 0", "--keys 1 --rate NaN", "--keys 1"] {
+            assert!(parse(&format!("eddy plan c.toml {bad}")).is_err(), "{bad}");
+        }
         assert!(parse("eddy demo --for 0s").is_err());
         assert!(parse("eddy demo --for soon").is_err());
         assert!(parse("eddy train c.toml --stream p --out m").is_err(), "train without data");

@@ -82,6 +82,9 @@ impl Partition {
         let scratch = &mut *closing.scratch;
         scratch.keys.clear();
         scratch.z.clear();
+        // Once for all of them: growing by and by would take twice the room.
+        let width = closing.setup.cells * columns;
+        scratch.z.reserve_exact(self.keys.len() * width);
         for &key in self.keys.ordered() {
             if !self.grid.active(key, cell) {
                 continue;

@@ -6,8 +6,10 @@
 //! decision.
 
 mod close;
+pub mod footprint;
 pub mod output;
 mod partition;
+pub mod rehearsal;
 mod setup;
 pub mod train;
 mod warmup;

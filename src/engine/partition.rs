@@ -12,6 +12,7 @@ use crate::judge::moments::Moments;
 use crate::model::Model;
 use crate::types::{EPOCH_NS, EventTime, RecordRef};
 use crate::window::grid::{CellMean, Grid, cell_of};
+use crate::window::grow::grow;
 use crate::window::keys::{KeyIndex, Keys};
 use crate::window::pending::{Pending, Taken};
 
@@ -162,12 +163,16 @@ impl Partition {
     fn add_key(&mut self, setup: &StreamSetup, env: &Env<'_>) {
         let key = self.keys.len() - 1;
         self.grid.add_key();
+        grow(&mut self.episodes, 1);
+        grow(&mut self.last_surprise, 1);
         self.episodes.push(Episode::default());
         self.last_surprise.push(f32::NAN);
         let hash = self.keys.hash(key as KeyIndex);
         (env.meets)(setup.id, hash);
         self.followed.push((env.follows)(setup.id, hash));
         let columns = setup.columns.len();
+        grow(&mut self.moments, columns);
+        grow(&mut self.scales, columns);
         self.moments.extend(std::iter::repeat_n(Moments::default(), columns));
         self.scales.extend(std::iter::repeat_n(Scale { mean: 0.0, sd: 1.0 }, columns));
         self.seed(key as KeyIndex, setup);

@@ -34,6 +34,11 @@ pub(crate) struct Warmup {
     start_ns: Option<i64>,
 }
 
+/// Heap of a full warm-up, bytes, for windows of `width` values. Vectors double as they fill, up to this.
+pub(crate) fn heap_bytes(width: f64) -> f64 {
+    SAMPLES_MAX as f64 * (size_of::<Sample>() as f64 + width * size_of::<f32>() as f64)
+}
+
 impl Warmup {
     pub fn offer(&mut self, key: KeyIndex, key_hash: u64, end_ns: i64, gather: impl FnOnce(&mut Vec<f32>)) {
         self.start_ns.get_or_insert(end_ns);
@@ -101,10 +106,12 @@ impl Partition {
             standardise(window, &scales(&prior, own));
         }
         let Ok(view) = ArrayView2::from_shape((self.warmup.samples.len(), width), &z) else { return };
-        let model = match Model::fit(view, setup.cells, &setup.columns, prior) {
+        let mut model = match Model::fit(view, setup.cells, &setup.columns, prior) {
             Ok(model) => model,
             Err(error) => return self.fit_error = Some(error.to_string()),
         };
+        // The partition's keys have moments of their own; a copy of them is for a model in a file.
+        model.prior.keys.clear();
         self.scoring = Some(Scoring::new(Arc::new(model)));
         self.warmup = Warmup::default();
         self.counts.warm_milli = 1000;

@@ -1,5 +1,6 @@
 //! The last `cells` grid cells of every key: raw means, NaN where nothing was observed.
 
+use crate::window::grow::{grow, grown};
 use crate::window::keys::KeyIndex;
 
 /// Index of the grid cell a time falls into.
@@ -29,9 +30,18 @@ impl Grid {
         Grid { cells, columns, values: Vec::new(), newest: Vec::new() }
     }
 
+    /// Heap of `keys` keys, bytes.
+    pub fn heap_bytes(keys: f64, cells: usize, columns: usize) -> f64 {
+        let width = (cells * columns) as f64;
+        grown(keys * width).max(width) * size_of::<f32>() as f64 + grown(keys) * size_of::<Newest>() as f64
+    }
+
     /// Room for one more key.
     pub fn add_key(&mut self) {
-        self.values.resize(self.values.len() + self.cells * self.columns, f32::NAN);
+        let width = self.cells * self.columns;
+        grow(&mut self.values, width);
+        grow(&mut self.newest, 1);
+        self.values.resize(self.values.len() + width, f32::NAN);
         self.newest.push(Newest { cell: i64::MIN, arrival: i64::MIN });
     }
 

@@ -2,6 +2,8 @@
 
 use hashbrown::HashTable;
 
+use crate::window::grow::{grow, grown};
+
 /// Dense index of a key inside its partition, in order of first arrival. Never part of a decision.
 pub type KeyIndex = u32;
 
@@ -29,6 +31,14 @@ impl Keys {
         &self.entries[key as usize].1
     }
 
+    /// Heap of `keys` keys of `key_bytes` each, bytes. The table keeps a control byte an entry and is
+    /// filled to seven eighths of a power of two at most.
+    pub fn heap_bytes(keys: f64, key_bytes: usize) -> f64 {
+        let table = (keys * 8.0 / 7.0).max(4.0).log2().ceil().exp2() * (size_of::<KeyIndex>() + 1) as f64;
+        let entries = grown(keys) * size_of::<(u64, Box<[u8]>)>() as f64 + keys * key_bytes as f64;
+        table + entries + grown(keys) * size_of::<KeyIndex>() as f64
+    }
+
     /// Index of `key`, made on first sight (`true`). Allocates for new keys only.
     pub fn intern(&mut self, hash: u64, key: &[u8]) -> (KeyIndex, bool) {
         let entries = &self.entries;
@@ -40,6 +50,7 @@ impl Keys {
             return (index, false);
         }
         let index = self.entries.len() as KeyIndex;
+        grow(&mut self.entries, 1);
         self.entries.push((hash, key.into()));
         let entries = &self.entries;
         self.table.insert_unique(hash, index, |&i| entries[i as usize].0);
@@ -57,6 +68,8 @@ impl Keys {
     /// Brings `ordered` up to date after keys were added; call before a window closes.
     pub fn sort(&mut self) {
         if self.order.len() < self.entries.len() {
+            let new = self.entries.len() - self.order.len();
+            grow(&mut self.order, new);
             self.order.extend(self.order.len() as KeyIndex..self.entries.len() as KeyIndex);
             let entries = &self.entries;
             self.order.sort_unstable_by(|&a, &b| entries[a as usize].cmp(&entries[b as usize]));

@@ -5,5 +5,6 @@
 //! key's [`grid`] ring; windows close in order of their end, keys in order of their hash.
 
 pub mod grid;
+pub mod grow;
 pub mod keys;
 pub mod pending;

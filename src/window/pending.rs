@@ -8,6 +8,7 @@ use std::cmp::Ordering;
 use std::collections::VecDeque;
 
 use crate::types::{Position, RecordRef};
+use crate::window::grow::{grow, grown};
 use crate::window::keys::{KeyIndex, Keys};
 
 /// A pending row; its values stand in the bucket's `values` from `values_start`.
@@ -60,6 +61,15 @@ impl Pending {
         }
     }
 
+    /// Heap of as many `cells` with `rows` each, bytes: buckets keep what they once needed, and the
+    /// identities of as many cells again are known.
+    pub fn heap_bytes(cells: usize, rows: f64, columns: usize) -> f64 {
+        let bucket =
+            grown(rows) * size_of::<Entry>() as f64 + grown(rows * columns as f64) * size_of::<f32>() as f64;
+        let identities = grown(rows) * size_of::<Identity>() as f64;
+        cells as f64 * (size_of::<Bucket>() as f64 + bucket + identities)
+    }
+
     /// Rows waiting, duplicates included.
     pub fn rows(&self) -> usize {
         self.rows
@@ -67,6 +77,8 @@ impl Pending {
 
     pub fn push(&mut self, cell: i64, key: KeyIndex, record: &RecordRef<'_>) {
         let bucket = self.bucket(cell);
+        grow(&mut bucket.entries, 1);
+        grow(&mut bucket.values, record.values.len());
         bucket.entries.push(Entry {
             key,
             values_start: bucket.values.len() as u32,
@@ -101,6 +113,7 @@ impl Pending {
         }
         bucket.entries.sort_unstable_by(|a, b| compare(keys, a, b));
         let mut identities = self.spare.pop().unwrap_or_default();
+        grow(&mut identities, bucket.entries.len());
         let mut duplicates = 0;
         let mut last: Option<(KeyIndex, i64, u64)> = None;
         for entry in &bucket.entries {

@@ -1,0 +1,155 @@
+//! `eddy plan CONFIG --keys N --rate R`: what a deployment will take, before anything runs.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::cli::{PlanArgs, load};
+use crate::config::plan::{ModelPlan, Plan, SourceKind, StreamPlan};
+use crate::engine::footprint::{Demand, Footprint};
+use crate::engine::rehearsal::{Rehearsal, rehearse};
+use crate::latency::Clock;
+use crate::model::Model;
+use crate::types::PARTITIONS;
+
+/// Resident memory of the process with one key (`lone events` of benches/first-figures.json).
+const PROCESS_BYTES: f64 = 19e6;
+
+/// CPU a row besides windows and scores, s, from benches/first-figures.json: receiving, logging and
+/// decoding 105 bytes of JSON by HTTP, 250 rows a request; and by MQTT, a message each, QoS 0 and 1.
+const HTTP_S_PER_ROW: f64 = 1.4e-6;
+const MQTT_S_PER_ROW: [f64; 2] = [5e-6, 14e-6];
+
+/// # Errors
+/// If the config has problems (exit code 78), or names a model that does not fit.
+pub fn plan(args: &PlanArgs) -> Result<()> {
+    let plan = load(&args.config)?;
+    let demand = Demand { keys: args.keys, rows_per_s: args.rate, key_bytes: usize::from(args.key_bytes) };
+    let (mut text, clock) = (String::new(), Clock::start());
+    let (mut bytes, mut cores) = (PROCESS_BYTES, 0.0);
+    for stream in &plan.streams {
+        let footprint = Footprint::of(stream, plan.shards, &demand);
+        bytes += footprint.peak_bytes();
+        eprintln!("measuring stream {} on this machine", stream.name);
+        let alone = Plan { streams: vec![stream.clone()], ..plan.clone() };
+        let rehearsal = rehearse(&alone, known_model(stream)?, &demand, &|| clock.now_ns())?;
+        cores += describe(&mut text, &plan, stream, &demand, &footprint, &rehearsal)?;
+    }
+    let process = size(PROCESS_BYTES);
+    writeln!(text, "together: {}, with {process} for the process itself; {cores:.2} cores", size(bytes))?;
+    hold_against_machine(&mut text, bytes, cores)?;
+    print!("{text}");
+    Ok(())
+}
+
+fn hold_against_machine(text: &mut String, bytes: f64, cores: f64) -> std::fmt::Result {
+    let verdict =
+        |enough: bool, remedy| if enough { "enough".to_owned() } else { format!("NOT ENOUGH: {remedy}") };
+    if let Some(free) = available_bytes(Path::new("/proc/meminfo")) {
+        let memory = verdict(bytes < free, "fewer keys, columns or cells, or more memory");
+        writeln!(text, "this machine has {} of memory available: {memory}", size(free))?;
+    }
+    let here = std::thread::available_parallelism().map_or(1, usize::from);
+    let load = verdict(cores < here as f64, "fewer rows, a longer `every`, or more cores");
+    writeln!(text, "this machine has {here} core(s): {load}")
+}
+
+/// The model the stream loads; `None` where it fits one, or the file is still to be made.
+fn known_model(stream: &StreamPlan) -> Result<Option<Model>> {
+    match &stream.model {
+        ModelPlan::Load { path } if path.exists() => {
+            crate::pipeline::check_model(stream)?;
+            Ok(Some(Model::load(path)?))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Writes a stream's part; gives its load in cores.
+fn describe(
+    text: &mut String,
+    plan: &Plan,
+    stream: &StreamPlan,
+    demand: &Demand,
+    footprint: &Footprint,
+    rehearsal: &Rehearsal,
+) -> Result<f64, std::fmt::Error> {
+    let (cells, columns) = (stream.window.cells(), stream.columns.len());
+    let windows_per_s = demand.keys as f64 / stream.window.every.as_secs_f64();
+    writeln!(
+        text,
+        "stream {}: {} keys, {} rows/s, {windows_per_s:.0} windows/s of {cells} cells x {columns} column(s)",
+        stream.name, demand.keys, demand.rows_per_s
+    )?;
+    memory(text, footprint, demand)?;
+    writeln!(text, "  device memory: none, this version scores on the CPU")?;
+    let batch = demand.keys.div_ceil(PARTITIONS as u64);
+    writeln!(text, "  batch: {batch} windows, those of one partition that end together")?;
+    let engine = rehearsal.cpu_s_per_row * demand.rows_per_s;
+    let way = sources(plan, stream).map(cpu_s_per_row).fold(0.0, f64::max) * demand.rows_per_s;
+    let model = if rehearsal.own_model { "its model" } else { "a model fitted on made-up rows" };
+    writeln!(text, "  load, in % of one core:")?;
+    writeln!(
+        text,
+        "    {:>9.1}  windows and scores, over {} shard(s); measured just now, {model}",
+        engine * 1e2,
+        plan.shards
+    )?;
+    writeln!(
+        text,
+        "    {:>9.1}  to receive, log and decode rows of 100 bytes; measured elsewhere",
+        way * 1e2
+    )?;
+    Ok(engine + way)
+}
+
+fn memory(text: &mut String, footprint: &Footprint, demand: &Demand) -> std::fmt::Result {
+    let Footprint { rings, moments, keys, waiting, partitions, scoring, warmup, models } = *footprint;
+    let parts = [
+        ("windows", rings),
+        ("means and spreads", moments),
+        ("names and episodes", keys),
+        ("rows waiting for the watermark", waiting),
+        ("calibration", partitions),
+        ("batches", scoring),
+        ("fitted models, at most", models),
+        ("windows kept for the fit", warmup),
+    ];
+    let steady = footprint.steady_bytes();
+    writeln!(text, "  memory: {} ({:.0} bytes a key)", size(steady), steady / demand.keys as f64)?;
+    for (name, bytes) in parts.into_iter().filter(|(_, bytes)| *bytes > 0.0) {
+        writeln!(text, "    {:>9}  {name}", size(bytes))?;
+    }
+    if warmup > 0.0 {
+        writeln!(text, "    {:>9}  in all during the warm-up", size(footprint.warming_bytes()))?;
+    }
+    Ok(())
+}
+
+fn sources<'a>(plan: &'a Plan, stream: &'a StreamPlan) -> impl Iterator<Item = &'a SourceKind> {
+    plan.sources.iter().filter(|source| stream.from.contains(&source.name)).map(|source| &source.kind)
+}
+
+fn cpu_s_per_row(kind: &SourceKind) -> f64 {
+    match kind {
+        SourceKind::Mqtt(mqtt) => MQTT_S_PER_ROW[usize::from(mqtt.qos.min(1))],
+        SourceKind::Http(_) | SourceKind::Replay(_) => HTTP_S_PER_ROW,
+    }
+}
+
+fn size(bytes: f64) -> String {
+    let (divisor, unit) = match bytes {
+        b if b >= 1e9 => (1e9, "GB"),
+        b if b >= 1e6 => (1e6, "MB"),
+        _ => (1e3, "kB"),
+    };
+    format!("{:.1} {unit}", bytes / divisor)
+}
+
+/// `MemAvailable`, bytes; `None` where there is no such file.
+fn available_bytes(meminfo: &Path) -> Option<f64> {
+    let text = std::fs::read_to_string(meminfo).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<f64>().ok().map(|kib| kib * 1024.0)
+}

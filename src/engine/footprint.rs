@@ -1,0 +1,101 @@
+//! What a stream will take of memory, from its config alone: sizes of the structures that hold it, with
+//! nothing fitted to measurements.
+
+use crate::alert::lifecycle::Episode;
+use crate::config::plan::{ModelPlan, StreamPlan};
+use crate::engine::partition::{Partition, Scale};
+use crate::engine::warmup;
+use crate::judge::calibrate::REFERENCE_MAX;
+use crate::judge::moments::Moments;
+use crate::types::PARTITIONS;
+use crate::window::grid::Grid;
+use crate::window::grow::grown;
+use crate::window::keys::Keys;
+use crate::window::pending::Pending;
+
+/// Largest rank a fit may choose.
+const RANK_MAX: usize = 16;
+
+/// What a stream is asked to carry.
+#[derive(Clone, Copy, Debug)]
+pub struct Demand {
+    pub keys: u64,
+    /// Of all keys together.
+    pub rows_per_s: f64,
+    /// Mean length of a key.
+    pub key_bytes: usize,
+}
+
+/// Heap of one stream's engine state, bytes, by what it holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Footprint {
+    /// The keys' windows: cells x columns of f32 each.
+    pub rings: f64,
+    /// Means, spreads and scales, a column of a key each.
+    pub moments: f64,
+    /// Names, look-up, order and episodes of the keys.
+    pub keys: f64,
+    /// Rows that wait for the watermark, and the identities of those that have passed.
+    pub waiting: f64,
+    /// What every partition has once: calibration, counts.
+    pub partitions: f64,
+    /// Windows of one partition as they are scored, in every shard.
+    pub scoring: f64,
+    /// Windows kept to fit on, until the fit; they are copied once while it runs.
+    pub warmup: f64,
+    /// Models fitted by the partitions, if each took the largest rank.
+    pub models: f64,
+}
+
+impl Footprint {
+    /// Keys are spread evenly over the partitions, rows over the time.
+    pub fn of(stream: &StreamPlan, shards: usize, demand: &Demand) -> Self {
+        let partitions = partitions_used(demand.keys);
+        let keys = demand.keys as f64 / partitions;
+        let (cells, columns) = (stream.window.cells(), stream.columns.len());
+        let width = (cells * columns) as f64;
+        let grid_s = stream.window.grid.as_secs_f64();
+        let rows_a_cell = demand.rows_per_s * grid_s / partitions;
+        let pending_cells = (stream.window.lateness.as_secs_f64() / grid_s) as usize + 2;
+        let of_column = (size_of::<Moments>() + size_of::<Scale>()) as f64;
+        let of_key = (size_of::<Episode>() + size_of::<f32>() + size_of::<bool>()) as f64;
+        // Each of: in order of replacement, sorted, and an epoch's.
+        let calibration = (3 * REFERENCE_MAX * size_of::<f32>()) as f64;
+        let fits = matches!(stream.model, ModelPlan::Fit { .. });
+        let scores = keys * (size_of::<f32>() + size_of::<f64>() + size_of::<u16>() * (1 + columns)) as f64;
+        let scored = keys * (width * size_of::<f32>() as f64 + size_of::<u32>() as f64);
+        Footprint {
+            rings: partitions * Grid::heap_bytes(keys, cells, columns),
+            moments: partitions * grown(keys * columns as f64) * of_column,
+            keys: partitions * (Keys::heap_bytes(keys, demand.key_bytes) + grown(keys) * of_key),
+            waiting: partitions * Pending::heap_bytes(pending_cells, rows_a_cell, columns),
+            partitions: partitions * (size_of::<Partition>() as f64 + calibration),
+            scoring: shards as f64 * (scored + 1.5 * scores),
+            warmup: if fits { partitions * warmup::heap_bytes(width) } else { 0.0 },
+            // Factors as fitted and as laid out for scoring, both f64.
+            models: if fits { partitions * width * (RANK_MAX * 2 * size_of::<f64>()) as f64 } else { 0.0 },
+        }
+    }
+
+    /// While keys are judged by models; the warm-up is over.
+    pub fn steady_bytes(&self) -> f64 {
+        let Footprint { rings, moments, keys, waiting, partitions, scoring, models, warmup: _ } = self;
+        rings + moments + keys + waiting + partitions + scoring + models
+    }
+
+    /// While every partition gathers windows to fit on, and none is judged yet.
+    pub fn warming_bytes(&self) -> f64 {
+        self.steady_bytes() - self.scoring - self.models + self.warmup
+    }
+
+    /// The larger of both, with one fit a shard on the way.
+    pub fn peak_bytes(&self) -> f64 {
+        self.steady_bytes().max(self.warming_bytes())
+    }
+}
+
+/// Partitions that `keys` keys fall into, on average.
+fn partitions_used(keys: u64) -> f64 {
+    let all = PARTITIONS as f64;
+    all * (1.0 - (1.0 - 1.0 / all).powf(keys.max(1) as f64))
+}

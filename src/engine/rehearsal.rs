@@ -1,0 +1,131 @@
+//! A stream's windows and scores on this machine, with made-up rows: what a row costs here.
+
+use std::sync::Arc;
+
+use crate::config::plan::{Plan, StreamPlan};
+use crate::engine::footprint::Demand;
+use crate::engine::train::Trainer;
+use crate::engine::{Engine, Env, Outputs};
+use crate::model::{FitError, Model, ModelError};
+use crate::ring::Slot;
+use crate::types::{Arrival, EventTime, Position, RecordRef, StreamId, key_hash};
+
+/// Rows, or windows if they are more, that are measured, about: a second or so.
+const WORK: u64 = 1_000_000;
+const KEYS_MIN: u64 = 64;
+/// Windows a made-up model is fitted on.
+const TRAINING_WINDOWS: u64 = 128;
+const SLOT_ROWS: usize = 2048;
+
+/// What a run of made-up rows cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Rehearsal {
+    /// Of one thread, windows closed and scored included.
+    pub cpu_s_per_row: f64,
+    /// Scored by the stream's own model.
+    pub own_model: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RehearsalError {
+    #[error("no model could be fitted on made-up rows: {0}")]
+    Fit(#[from] FitError),
+    #[error(transparent)]
+    Model(#[from] ModelError),
+}
+
+/// Runs about [`WORK`] rows of the one stream of `plan`: of as many keys as let every window fill, at their
+/// own rate. Making up the rows is part of the time.
+///
+/// # Errors
+/// If `model` does not fit the stream, or there is none and none could be made.
+pub fn rehearse(
+    plan: &Plan,
+    model: Option<Model>,
+    demand: &Demand,
+    now_ns: &dyn Fn() -> i64,
+) -> Result<Rehearsal, RehearsalError> {
+    let stream = &plan.streams[0];
+    let interval_ns = (demand.keys as f64 / demand.rows_per_s * 1e9).max(1.0) as i64;
+    let own_model = model.is_some();
+    let mut rows = Rows { columns: stream.columns.len(), interval_ns, seed: 1 };
+    let model = match model {
+        Some(model) => model,
+        None => rows.model(stream)?,
+    };
+    let window = stream.window;
+    let warm_ns = (window.size + window.lateness).as_nanos() as i64;
+    let every_ns = window.every.as_nanos() as i64;
+    let warm_steps = (warm_ns / interval_ns + 1) as u64;
+    // A key that speaks less than once a window is scored more often than it speaks.
+    let work_a_step = (interval_ns / every_ns).max(1) as u64;
+    let keys = (WORK / ((warm_steps + 1) * work_a_step)).clamp(KEYS_MIN.min(demand.keys), demand.keys);
+    let mut engine = Engine::new(plan);
+    engine.activate(StreamId(0), Arc::new(model))?;
+    rows.run(&mut engine, keys, 0..warm_steps);
+    // Whole hops, so that as many windows close as in the long run.
+    let hop_steps = (every_ns / interval_ns).max(1) as u64;
+    let steps = (WORK / (keys * work_a_step)).div_ceil(hop_steps).max(1) * hop_steps;
+    let begin_ns = now_ns();
+    rows.run(&mut engine, keys, warm_steps..warm_steps + steps);
+    let cpu_s_per_row = (now_ns() - begin_ns) as f64 / 1e9 / (steps * keys) as f64;
+    Ok(Rehearsal { cpu_s_per_row, own_model })
+}
+
+/// Noise around a level a key.
+struct Rows {
+    columns: usize,
+    interval_ns: i64,
+    seed: u64,
+}
+
+impl Rows {
+    fn model(&mut self, stream: &StreamPlan) -> Result<Model, FitError> {
+        let mut trainer = Trainer::new(stream);
+        let span = stream.window.size + stream.window.every * TRAINING_WINDOWS as u32;
+        let grid_ns = stream.window.grid.as_nanos() as i64;
+        // A row a cell: a slower stream could not fill the windows a fit needs.
+        let spaced = std::mem::replace(&mut self.interval_ns, grid_ns);
+        for step in 0..(span.as_nanos() as i64 / grid_ns) as u64 {
+            self.each(step, 0..2, |row| trainer.push(row));
+        }
+        self.interval_ns = spaced;
+        trainer.finish()
+    }
+
+    fn run(&mut self, engine: &mut Engine, keys: u64, steps: std::ops::Range<u64>) {
+        let (mut slot, mut out) = (Slot::default(), Outputs::default());
+        for step in steps {
+            for from in (0..keys).step_by(SLOT_ROWS) {
+                slot.clear();
+                self.each(step, from..(from + SLOT_ROWS as u64).min(keys), |row| slot.push(*row));
+                engine.step(&slot, &Env::SIMULATED, &mut out);
+                out.clear();
+            }
+        }
+    }
+
+    fn each(&mut self, step: u64, keys: std::ops::Range<u64>, mut to: impl FnMut(&RecordRef<'_>)) {
+        let mut values = vec![0.0; self.columns];
+        for key in keys {
+            let name = key.to_le_bytes();
+            for value in &mut values {
+                // Knuth's constants for a linear congruential generator (MMIX).
+                self.seed =
+                    self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                *value = key as f32 + (self.seed >> 40) as f32 / (1 << 24) as f32;
+            }
+            to(&RecordRef {
+                stream: StreamId(0),
+                key: &name,
+                key_hash: key_hash(&name),
+                time: EventTime(step as i64 * self.interval_ns),
+                arrival: Arrival(0),
+                position: Position(step),
+                row: key as u32,
+                values: &values,
+                content_hash: self.seed,
+            });
+        }
+    }
+}

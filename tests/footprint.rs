@@ -1,0 +1,223 @@
+//! What `eddy plan` says of memory, held against what the allocator gave.
+//!
+//! `EDDY_KEYS=1000000` adds a run of a million keys, which `make prove` does.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::{Arc, Mutex};
+
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::time::Duration;
+
+use eddy::config::plan::*;
+use eddy::engine::footprint::{Demand, Footprint};
+use eddy::engine::train::Trainer;
+use eddy::engine::{Engine, Env, Outputs};
+use eddy::model::Model;
+use eddy::ring::Slot;
+use eddy::types::{Arrival, EventTime, Position, RecordRef, StreamId, key_hash};
+
+mod plant;
+
+struct Counting;
+
+static LIVE: AtomicI64 = AtomicI64::new(0);
+/// One measurement at a time: the counter is the whole process's.
+static ALONE: Mutex<()> = Mutex::new(());
+
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        LIVE.fetch_add(layout.size() as i64, Relaxed);
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size() as i64, Relaxed);
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        LIVE.fetch_add(size as i64 - layout.size() as i64, Relaxed);
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// A stream's shape; times in s. Every key speaks once in `interval`.
+struct Shape {
+    columns: usize,
+    size: u64,
+    every: u64,
+    grid: u64,
+    lateness: u64,
+    interval: u64,
+    key_bytes: usize,
+}
+
+const SHAPES: [Shape; 5] = [
+    Shape { columns: 1, size: 64, every: 4, grid: 1, lateness: 2, interval: 1, key_bytes: 12 },
+    Shape { columns: 8, size: 128, every: 16, grid: 2, lateness: 8, interval: 2, key_bytes: 16 },
+    Shape { columns: 3, size: 600, every: 600, grid: 60, lateness: 120, interval: 30, key_bytes: 40 },
+    Shape { columns: 2, size: 40, every: 10, grid: 5, lateness: 60, interval: 5, key_bytes: 24 },
+    Shape { columns: 25, size: 160, every: 40, grid: 10, lateness: 0, interval: 10, key_bytes: 10 },
+];
+
+fn stream(shape: &Shape, model: ModelPlan) -> Plan {
+    let mut plan = plant::plan(1);
+    let stream = &mut plan.streams[0];
+    let column = |i| ColumnPlan {
+        name: format!("c{i:02}"),
+        path: FieldPath::Json(vec![format!("c{i:02}")]),
+        unit: None,
+    };
+    stream.columns = (0..shape.columns).map(column).collect();
+    stream.window = WindowPlan {
+        size: Duration::from_secs(shape.size),
+        every: Duration::from_secs(shape.every),
+        grid: Duration::from_secs(shape.grid),
+        lateness: Duration::from_secs(shape.lateness),
+    };
+    stream.model = model;
+    plan
+}
+
+/// Rows of all keys at one moment, as numbers that are never the same twice.
+struct Rows {
+    keys: u64,
+    columns: usize,
+    key_bytes: usize,
+    seed: u64,
+}
+
+impl Rows {
+    fn each(&mut self, time_s: u64, only: std::ops::Range<u64>, mut to: impl FnMut(&RecordRef<'_>)) {
+        let mut values = vec![0.0; self.columns];
+        for key in only {
+            let name = format!("{key:0width$}", width = self.key_bytes);
+            for value in &mut values {
+                self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                *value = (self.seed >> 40) as f32 / 1e4;
+            }
+            to(&RecordRef {
+                stream: StreamId(0),
+                key: name.as_bytes(),
+                key_hash: key_hash(name.as_bytes()),
+                time: EventTime(plant::START_NS + time_s as i64 * plant::SECOND_NS),
+                arrival: Arrival(0),
+                position: Position(time_s * self.keys + key),
+                row: 0,
+                values: &values,
+                content_hash: self.seed,
+            });
+        }
+    }
+}
+
+fn model(shape: &Shape, plan: &Plan) -> Arc<Model> {
+    let mut trainer = Trainer::new(&plan.streams[0]);
+    let mut rows = Rows { keys: 4, columns: shape.columns, key_bytes: shape.key_bytes, seed: 3 };
+    for step in 0..(shape.size * 4 + shape.every * 80) / shape.interval {
+        rows.each(step * shape.interval, 0..4, |row| trainer.push(row));
+    }
+    Arc::new(trainer.finish().expect("enough windows"))
+}
+
+/// Live heap after enough rows of every key that all of it has been asked for once.
+fn measured(shape: &Shape, plan: &Plan, keys: u64, model: Option<Arc<Model>>) -> i64 {
+    let before = LIVE.load(Relaxed);
+    let mut engine = Engine::new(plan);
+    if let Some(model) = model {
+        engine.activate(StreamId(0), model).expect("its own model");
+    }
+    let mut rows = Rows { keys, columns: shape.columns, key_bytes: shape.key_bytes, seed: 9 };
+    let until = 3 * shape.lateness + 2 * shape.every + 6 * shape.grid;
+    let mut out = Outputs::default();
+    for step in 0..=until.div_ceil(shape.interval) {
+        let mut from = 0;
+        while from < keys {
+            let mut slot = Slot::default();
+            let to = (from + 4096).min(keys);
+            rows.each(step * shape.interval, from..to, |row| slot.push(*row));
+            engine.step(&slot, &Env::SIMULATED, &mut out);
+            out = Outputs::default();
+            from = to;
+        }
+    }
+    LIVE.load(Relaxed) - before
+}
+
+fn held_to_15_percent(name: &str, shape: &Shape, keys: u64, said: f64, measured: i64) -> bool {
+    let off = (said / measured as f64 - 1.0) * 100.0;
+    println!(
+        "{name}: {} column(s) x {} cells, {keys} keys: said {:.0} B a key, allocated {:.0}: {off:+.1} %",
+        shape.columns,
+        shape.size / shape.grid,
+        said / keys as f64,
+        measured as f64 / keys as f64
+    );
+    off.abs() <= 15.0
+}
+
+fn counts() -> Vec<u64> {
+    let more = std::env::var("EDDY_KEYS").ok().and_then(|keys| keys.parse().ok());
+    [10_000, 100_000].into_iter().chain(more).collect()
+}
+
+#[test]
+fn memory_is_what_was_said_for_configs_of_many_shapes() {
+    let _alone = ALONE.lock();
+    let mut good = true;
+    for keys in counts() {
+        for shape in &SHAPES {
+            let plan = stream(shape, ModelPlan::Load { path: "unused".into() });
+            let rows_per_s = keys as f64 / shape.interval as f64;
+            let demand = Demand { keys, rows_per_s, key_bytes: shape.key_bytes };
+            let said = Footprint::of(&plan.streams[0], 1, &demand).steady_bytes();
+            let model = model(shape, &plan);
+            good &=
+                held_to_15_percent("judging", shape, keys, said, measured(shape, &plan, keys, Some(model)));
+        }
+    }
+    assert!(good, "more than 15 % off, see above");
+}
+
+#[test]
+fn the_command_says_what_the_structures_take() {
+    let _alone = ALONE.lock();
+    let folder = tempfile::TempDir::new().expect("a temporary folder");
+    let text = "[source.a]\ntype = \"http\"\nlisten = \"127.0.0.1:1\"\n[stream.s]\nfrom = \"a\"\nkey = \"id\"\n\
+                time = { path = \"t\", unit = \"ms\" }\ncolumns.x = \"x\"\n\
+                window = { type = \"hopping\", size = \"32s\", every = \"4s\", grid = \"1s\", lateness = \"2s\" }\n";
+    let config = folder.path().join("eddy.toml");
+    std::fs::write(&config, text).expect("the config is written");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_eddy"));
+    let output = command.arg("plan").arg(&config).args(["--keys", "50000", "--rate", "25000"]).output();
+    let said = String::from_utf8(output.expect("it runs").stdout).expect("text");
+    let plan = eddy::config::load(&config, &Default::default()).expect("a good config");
+    let demand = Demand { keys: 50_000, rows_per_s: 25_000.0, key_bytes: 16 };
+    let bytes = Footprint::of(&plan.streams[0], plan.shards, &demand).steady_bytes();
+    let line = format!("memory: {:.1} MB ({:.0} bytes a key)", bytes / 1e6, bytes / 5e4);
+    assert!(said.contains(&line), "{line} in\n{said}");
+    let load = |what: &str| -> f64 {
+        let line = said.lines().find(|line| line.contains(what)).expect("a line of the load");
+        line.split_whitespace().next().and_then(|number| number.parse().ok()).expect("a number")
+    };
+    assert!(load("windows and scores, over") > 0.0 && load("to receive, log and decode") > 0.0, "{said}");
+    assert!(said.contains("batch: 782 windows"), "{said}");
+}
+
+#[test]
+fn memory_of_a_warm_up_is_what_was_said() {
+    let _alone = ALONE.lock();
+    let mut good = true;
+    for shape in &SHAPES[..3] {
+        let keys = 200_000;
+        let plan = stream(shape, ModelPlan::Fit { warmup: Duration::from_secs(1 << 30) });
+        let demand =
+            Demand { keys, rows_per_s: keys as f64 / shape.interval as f64, key_bytes: shape.key_bytes };
+        let said = Footprint::of(&plan.streams[0], 1, &demand).warming_bytes();
+        good &= held_to_15_percent("warming up", shape, keys, said, measured(shape, &plan, keys, None));
+    }
+    assert!(good, "more than 15 % off, see above");
+}
