@@ -303,7 +303,7 @@ fn stream(key: &str, time: &str, points: Option<&str>, columns: &[&str]) -> Stre
             .iter()
             .map(|c| ColumnPlan { name: (*c).to_owned(), path: path(c), unit: None })
             .collect(),
-        window: WindowPlan { size: second, every: second, grid: second, lateness: second },
+        window: WindowPlan { size: second, every: second, grid: second, disorder: second, lateness: second },
         model: ModelPlan::Fit { warmup: second },
         p_value: 0.001,
         max_future: None,

@@ -105,14 +105,18 @@ fn describe_stream(stream: &StreamPlan) -> String {
         ModelPlan::Fit { warmup } => format!("fit on the first {}", show_duration(*warmup)),
         ModelPlan::Load { path } => format!("load {}", path.display()),
     };
+    let lateness = show_duration(window.lateness);
+    let waits = match window.disorder < window.lateness {
+        true => format!("disorder {}, lateness {lateness}", show_duration(window.disorder)),
+        false => format!("lateness {lateness}"),
+    };
     format!(
-        "from {}, {} column(s) ({layout}), window {} every {} on a grid of {}, lateness {}, {model}, p < {}",
+        "from {}, {} column(s) ({layout}), window {} every {} on a grid of {}, {waits}, {model}, p < {}",
         stream.from.join(", "),
         stream.columns.len(),
         show_duration(window.size),
         show_duration(window.every),
         show_duration(window.grid),
-        show_duration(window.lateness),
         stream.p_value,
     )
 }

@@ -137,14 +137,18 @@ pub struct ColumnPlan {
     pub unit: Option<String>,
 }
 
-/// `size` and `lateness` are multiples of `grid`, `every` is a multiple of `grid` and divides `size`;
+/// `size`, `disorder` and `lateness` are multiples of `grid`, `every` is a multiple of `grid` and divides `size`;
 /// tumbling is `every == size`. Windows are aligned to the Unix epoch: they end at multiples of `every`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WindowPlan {
     pub size: Duration,
     pub every: Duration,
     pub grid: Duration,
-    /// How far behind the newest event of its partition an event may be.
+    /// How far the watermark stays behind the newest event of its partition: a window is judged once
+    /// the watermark has passed its end. At most `lateness`.
+    pub disorder: Duration,
+    /// How far behind the newest event of its partition an event may be. One behind the watermark opens
+    /// the windows that hold it again: their verdicts, and the alerts they led to, are revised.
     pub lateness: Duration,
 }
 

@@ -6,10 +6,14 @@
 //! decision.
 
 mod close;
+mod epoch;
+mod evidence;
 pub mod footprint;
 pub mod output;
 mod partition;
+mod past;
 pub mod rehearsal;
+mod revise;
 mod setup;
 pub mod train;
 mod warmup;

@@ -19,6 +19,8 @@ pub(crate) struct StreamSetup {
     pub cells: usize,
     /// Grid cells between two windows.
     pub every_cells: i64,
+    /// How far the watermark stays behind the newest row.
+    pub disorder_ns: i64,
     pub lateness_ns: i64,
     pub rule: Rule,
     pub warmup_ns: i64,
@@ -44,6 +46,7 @@ impl StreamSetup {
             grid_ns: ns(window.grid),
             cells: window.cells(),
             every_cells,
+            disorder_ns: ns(window.disorder),
             lateness_ns: ns(window.lateness),
             rule: Rule { threshold: plan.p_value, overlap: window.cells() / every_cells as usize },
             warmup_ns: match plan.model {
@@ -66,6 +69,16 @@ impl StreamSetup {
     /// Rows that may wait for the watermark: lateness in cells, and the two it cuts.
     pub fn pending_cells(&self) -> usize {
         (self.lateness_ns / self.grid_ns) as usize + 2
+    }
+
+    /// Cells behind the watermark that late rows may still change.
+    pub fn late_cells(&self) -> i64 {
+        (self.lateness_ns - self.disorder_ns) / self.grid_ns
+    }
+
+    /// Cells behind the watermark that are kept for them: they act when the next window closes.
+    pub fn kept_cells(&self) -> i64 {
+        if self.late_cells() == 0 { 0 } else { self.late_cells() + self.every_cells }
     }
 
     /// Cells a day: how long a key's own moments remember.

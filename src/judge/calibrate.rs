@@ -14,6 +14,7 @@ pub const REFERENCE_MAX: usize = 1024;
 /// Below this many references no p-value is given.
 pub const REFERENCE_MIN: usize = 16;
 
+#[derive(Clone)]
 pub struct Calibrator {
     /// In order of replacement.
     recent: Vec<f32>,

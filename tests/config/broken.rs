@@ -131,6 +131,20 @@ fn grid_and_lateness_do_not_fit() {
 }
 
 #[test]
+fn disorder_does_not_fit() {
+    let text = good_but("every = \"1s\"", "every = \"1s\", disorder = \"20s\", lateness = \"10s\"");
+    assert_snapshot!(problems(&text), @r#"
+    eddy.toml:11: stream.pumps.window.disorder: "20s" is more than lateness 10s. Use at most "10s", or raise lateness.
+    1 problem in eddy.toml
+    "#);
+    let text = good_but("every = \"1s\"", "every = \"1s\", disorder = \"1500ms\", lateness = \"10s\"");
+    assert_snapshot!(problems(&text), @r#"
+    eddy.toml:11: stream.pumps.window.disorder: "1500ms" is not a multiple of grid 1s. Use "2s".
+    1 problem in eddy.toml
+    "#);
+}
+
+#[test]
 fn window_too_large_for_a_model() {
     let text = good_but("size = \"64s\", every = \"1s\"", "size = \"1h\", every = \"1s\"");
     assert_snapshot!(problems(&text), @"

@@ -29,7 +29,13 @@ fn a_good_config_becomes_this_plan() {
     let names: Vec<_> = stream.columns.iter().map(|c| (c.name.as_str(), c.unit.as_deref())).collect();
     assert_eq!(names, [("temperature", None), ("vibration", Some("mm/s"))]);
     let seconds = Duration::from_secs;
-    let window = WindowPlan { size: seconds(64), every: seconds(1), grid: seconds(1), lateness: seconds(10) };
+    let window = WindowPlan {
+        size: seconds(64),
+        every: seconds(1),
+        grid: seconds(1),
+        disorder: seconds(10),
+        lateness: seconds(10),
+    };
     assert_eq!(stream.window, window);
     assert_eq!((stream.p_value, stream.max_future), (1e-4, Some(seconds(600))));
     assert_eq!(stream.model, ModelPlan::Fit { warmup: seconds(600) });

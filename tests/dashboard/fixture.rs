@@ -85,6 +85,7 @@ pub fn plan() -> Plan {
                 size: Duration::from_secs(64),
                 every: Duration::from_secs(1),
                 grid: Duration::from_secs(1),
+                disorder: Duration::from_secs(10),
                 lateness: Duration::from_secs(10),
             },
             model: ModelPlan::Fit { warmup: Duration::from_secs(600) },

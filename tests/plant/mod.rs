@@ -50,6 +50,7 @@ pub fn plan(shards: usize) -> Plan {
                 size: Duration::from_secs(16),
                 every: Duration::from_secs(2),
                 grid: Duration::from_secs(1),
+                disorder: Duration::from_secs(8),
                 lateness: Duration::from_secs(8),
             },
             model: ModelPlan::Load { path: "unused".into() },
