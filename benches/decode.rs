@@ -301,7 +301,12 @@ fn stream(key: &str, time: &str, points: Option<&str>, columns: &[&str]) -> Stre
         layout: Layout::Wide { points: points.map(path) },
         columns: columns
             .iter()
-            .map(|c| ColumnPlan { name: (*c).to_owned(), path: path(c), unit: None })
+            .map(|c| ColumnPlan {
+                name: (*c).to_owned(),
+                path: path(c),
+                unit: None,
+                aggregate: Default::default(),
+            })
             .collect(),
         window: WindowPlan { size: second, every: second, grid: second, disorder: second, lateness: second },
         model: ModelPlan::Fit { warmup: second },

@@ -99,6 +99,7 @@ fn stream(shape: &Shape, model: ModelPlan) -> Plan {
         name: format!("c{i:02}"),
         path: FieldPath::Json(vec![format!("c{i:02}")]),
         unit: None,
+        aggregate: Default::default(),
     };
     stream.columns = (0..shape.columns).map(column).collect();
     stream.window = WindowPlan {

@@ -13,7 +13,8 @@ use crate::judge::calibrate::Calibrator;
 use crate::judge::moments::Moments;
 use crate::model::Model;
 use crate::types::{EPOCH_NS, EventTime, RecordRef};
-use crate::window::grid::{CellMean, Grid, cell_of};
+use crate::window::cell::CellFold;
+use crate::window::grid::{Grid, cell_of};
 use crate::window::grow::grow;
 use crate::window::keys::{KeyIndex, Keys};
 use crate::window::pending::{Pending, Taken};
@@ -54,7 +55,7 @@ pub(crate) struct Partition {
     pub counts: Counts,
     pub touched: bool,
     pub pending: Pending,
-    pub cell_mean: CellMean,
+    pub cell_fold: CellFold,
     started: bool,
     newest_time: i64,
     /// Cells below are behind the watermark.
@@ -103,7 +104,7 @@ impl Partition {
             counts: Counts { watermark: i64::MIN, warm_milli, ..Counts::default() },
             touched: false,
             pending: Pending::new(setup.pending_cells(), setup.late_cells()),
-            cell_mean: CellMean::new(columns),
+            cell_fold: CellFold::new(setup.aggregates.clone()),
             started: false,
             newest_time: i64::MIN,
             released: i64::MIN,
@@ -234,19 +235,19 @@ impl Partition {
         }
     }
 
-    /// Turns the pending rows of a cell into the keys' means of that cell.
+    /// Turns the pending rows of a cell into the keys' values of that cell.
     fn fold(&mut self, cell: i64, columns: usize) {
-        let Partition { pending, keys, grid, moments, cell_mean, newest_cell, seen_keys, counts, .. } = self;
+        let Partition { pending, keys, grid, moments, cell_fold, newest_cell, seen_keys, counts, .. } = self;
         let mut current: Option<(KeyIndex, i64)> = None;
-        let mut write = |key: KeyIndex, arrival: i64, cell_mean: &mut CellMean| {
-            let means = cell_mean.take();
-            for (column, &mean) in means.iter().enumerate() {
-                if !mean.is_nan() {
-                    moments[key as usize * columns + column].observe(f64::from(mean));
+        let mut write = |key: KeyIndex, arrival: i64, folded: &mut CellFold| {
+            let values = folded.take();
+            for (column, &value) in values.iter().enumerate() {
+                if !value.is_nan() {
+                    moments[key as usize * columns + column].observe(f64::from(value));
                 }
             }
             *seen_keys += u64::from(!grid.seen(key));
-            grid.write(key, cell, means, arrival);
+            grid.write(key, cell, values, arrival);
             *newest_cell = cell;
         };
         let duplicates = pending.release(cell, keys, |entry, values| {
@@ -254,15 +255,15 @@ impl Partition {
                 Some((key, arrival)) if *key == entry.key => *arrival = (*arrival).max(entry.arrival),
                 _ => {
                     if let Some((key, arrival)) = current {
-                        write(key, arrival, cell_mean);
+                        write(key, arrival, cell_fold);
                     }
                     current = Some((entry.key, entry.arrival));
                 }
             }
-            cell_mean.add(values);
+            cell_fold.add(values);
         });
         if let Some((key, arrival)) = current {
-            write(key, arrival, cell_mean);
+            write(key, arrival, cell_fold);
         }
         counts.duplicates += duplicates;
         counts.events -= duplicates;

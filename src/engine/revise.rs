@@ -83,14 +83,14 @@ impl Partition {
 
     /// Takes the means of a cell anew from all of its rows, in canonical order, as if none had been late.
     fn fold_again(&mut self, cell: i64, key: KeyIndex) {
-        let Partition { pending, cell_mean, grid, .. } = self;
+        let Partition { pending, cell_fold, grid, .. } = self;
         let mut arrival = i64::MIN;
         pending.rows_of(cell, key, |entry, values| {
             arrival = arrival.max(entry.arrival);
-            cell_mean.add(values);
+            cell_fold.add(values);
         });
         self.seen_keys += u64::from(!grid.seen(key));
-        grid.rewrite(key, cell, cell_mean.take(), arrival);
+        grid.rewrite(key, cell, cell_fold.take(), arrival);
         self.newest_cell = self.newest_cell.max(cell);
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::alert::lifecycle::Rule;
-use crate::config::plan::{ModelPlan, StreamPlan};
+use crate::config::plan::{Aggregate, ColumnPlan, ModelPlan, StreamPlan};
 use crate::model::{Model, ModelError};
 use crate::types::StreamId;
 
@@ -13,6 +13,9 @@ pub(crate) struct StreamSetup {
     pub name: String,
     pub deployment: Arc<str>,
     pub columns: Vec<String>,
+    /// What a model knows the columns by.
+    pub schema: Vec<String>,
+    pub aggregates: Vec<Aggregate>,
     pub units: Vec<Option<String>>,
     pub grid_ns: i64,
     /// Grid cells a window.
@@ -42,6 +45,8 @@ impl StreamSetup {
             name: plan.name.clone(),
             deployment,
             columns: plan.columns.iter().map(|c| c.name.clone()).collect(),
+            schema: plan.columns.iter().map(ColumnPlan::schema_name).collect(),
+            aggregates: plan.columns.iter().map(|c| c.aggregate).collect(),
             units: plan.columns.iter().map(|c| c.unit.clone()).collect(),
             grid_ns: ns(window.grid),
             cells: window.cells(),
@@ -61,7 +66,7 @@ impl StreamSetup {
     /// # Errors
     /// If the model was trained for other columns or another window.
     pub fn activate(&mut self, model: Arc<Model>) -> Result<(), ModelError> {
-        model.check_schema(self.cells, &self.columns)?;
+        model.check_schema(self.cells, &self.schema)?;
         self.model = Some(model);
         Ok(())
     }

@@ -91,7 +91,7 @@ impl Trainer {
             columns: self.setup.columns.len(),
             expected: rows * width,
         })?;
-        Model::fit(view, self.setup.cells, &self.setup.columns, prior)
+        Model::fit(view, self.setup.cells, &self.setup.schema, prior)
     }
 
     fn prior(&self) -> ScalerPrior {

@@ -106,7 +106,7 @@ impl Partition {
             standardise(window, &scales(&prior, own));
         }
         let Ok(view) = ArrayView2::from_shape((self.warmup.samples.len(), width), &z) else { return };
-        let mut model = match Model::fit(view, setup.cells, &setup.columns, prior) {
+        let mut model = match Model::fit(view, setup.cells, &setup.schema, prior) {
             Ok(model) => model,
             Err(error) => return self.fit_error = Some(error.to_string()),
         };

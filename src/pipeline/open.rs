@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
-use crate::config::plan::{ModelPlan, Plan, StreamPlan};
+use crate::config::plan::{ColumnPlan, ModelPlan, Plan, StreamPlan};
 use crate::durable::{ControlEntry, ControlEvent, ControlLog, DirLock, Log, RealDisk, read_blob, store_blob};
 use crate::model::{Model, ModelError};
 use crate::types::Position;
@@ -95,7 +95,7 @@ impl Loaded {
         })?;
         let model = Model::from_bytes(&bytes)
             .with_context(|| format!("stream {}: {} is not a model", stream.name, path.display()))?;
-        let columns: Vec<String> = stream.columns.iter().map(|c| c.name.clone()).collect();
+        let columns: Vec<String> = stream.columns.iter().map(ColumnPlan::schema_name).collect();
         model
             .check_schema(stream.window.cells(), &columns)
             .map_err(|error| Mismatch::Model { stream: stream.name.clone(), error })?;

@@ -1,4 +1,4 @@
-//! The last grid cells of every key, as many as a window has and late rows may still change: raw means,
+//! The last grid cells of every key, as many as a window has and late rows may still change: raw values,
 //! NaN where nothing was observed.
 
 use crate::window::grow::{grow, grown};
@@ -116,40 +116,6 @@ impl Grid {
 
     fn at(&self, key: KeyIndex, cell: i64) -> usize {
         (key as usize * self.ring + cell.rem_euclid(self.ring as i64) as usize) * self.columns
-    }
-}
-
-/// Means of the rows of one key in one cell, column by column; missing where no row had the column.
-pub struct CellMean {
-    sums: Vec<f64>,
-    counts: Vec<u32>,
-    means: Vec<f32>,
-}
-
-impl CellMean {
-    pub fn new(columns: usize) -> Self {
-        CellMean { sums: vec![0.0; columns], counts: vec![0; columns], means: vec![f32::NAN; columns] }
-    }
-
-    pub fn add(&mut self, values: &[f32]) {
-        for (column, &value) in values.iter().enumerate() {
-            if !value.is_nan() {
-                self.sums[column] += f64::from(value);
-                self.counts[column] += 1;
-            }
-        }
-    }
-
-    /// The means, and an empty accumulator again.
-    pub fn take(&mut self) -> &[f32] {
-        for column in 0..self.sums.len() {
-            let count = self.counts[column];
-            self.means[column] =
-                if count == 0 { f32::NAN } else { (self.sums[column] / f64::from(count)) as f32 };
-            self.sums[column] = 0.0;
-            self.counts[column] = 0;
-        }
-        &self.means
     }
 }
 

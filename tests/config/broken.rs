@@ -131,6 +131,15 @@ fn grid_and_lateness_do_not_fit() {
 }
 
 #[test]
+fn unknown_aggregate() {
+    let text = good_but("temperature = \"temp\"", "temperature = { path = \"temp\", aggregate = \"avg\" }");
+    assert_snapshot!(problems(&text), @r#"
+    eddy.toml:13: stream.pumps.columns.temperature.aggregate: there is no aggregate "avg". Use mean, last, sum, min or max.
+    1 problem in eddy.toml
+    "#);
+}
+
+#[test]
 fn disorder_does_not_fit() {
     let text = good_but("every = \"1s\"", "every = \"1s\", disorder = \"20s\", lateness = \"10s\"");
     assert_snapshot!(problems(&text), @r#"
@@ -244,7 +253,7 @@ fn columns() {
 fn long_layout_half_done() {
     assert_snapshot!(problems(&good_but("key = \"topic.4\"", "key = \"topic.4\"\nvalue = \"v\"")), @r#"
     eddy.toml:7: stream.pumps.column: is missing: `value` alone does not say which column it belongs to. Add `column = "topic.4"` or where the name stands in the document.
-    eddy.toml:13: stream.pumps.columns.vibration.path: unknown key. Remove it; known here: name, unit.
+    eddy.toml:13: stream.pumps.columns.vibration.path: unknown key. Remove it; known here: name, unit, aggregate.
     2 problems in eddy.toml
     "#);
 }

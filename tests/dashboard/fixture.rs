@@ -43,6 +43,7 @@ pub fn plan() -> Plan {
         name: name.to_owned(),
         path: path(&format!("data.{name}")),
         unit: Some(unit.to_owned()),
+        aggregate: Default::default(),
     };
     let mqtt = MqttPlan {
         host: "broker.plant.local".to_owned(),

@@ -31,6 +31,7 @@ pub fn plan(shards: usize) -> Plan {
         name: name.to_string(),
         path: FieldPath::Json(vec![name.to_string()]),
         unit: None,
+        aggregate: Default::default(),
     };
     Plan {
         deployment: "test".into(),

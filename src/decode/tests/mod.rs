@@ -46,7 +46,7 @@ fn json_path(path: &str) -> FieldPath {
 }
 
 fn column(name: &str, path: &str) -> ColumnPlan {
-    ColumnPlan { name: name.to_owned(), path: json_path(path), unit: None }
+    ColumnPlan { name: name.to_owned(), path: json_path(path), unit: None, aggregate: Default::default() }
 }
 
 /// Pumps: key from the topic, time in ms at `ts`, columns `temp` and `vib.rms`.
