@@ -15,6 +15,7 @@ fn plan(port: u16) -> MqttPlan {
     MqttPlan {
         host: "127.0.0.1".into(),
         port,
+        tls: None,
         client_id: "eddy-test".into(),
         topics: vec!["plant/#".into()],
         qos: 1,

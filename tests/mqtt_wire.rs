@@ -74,6 +74,7 @@ async fn rig(topics: &[&str]) -> (Rig, support::FakeLog, TcpListener) {
     let (rig, log) = Rig::new(SourceKind::Mqtt(MqttPlan {
         host: "127.0.0.1".into(),
         port: listener.local_addr().unwrap().port(),
+        tls: None,
         client_id: "eddy-test".into(),
         topics: topics.iter().map(|t| t.to_string()).collect(),
         qos: 1,

@@ -1,9 +1,13 @@
 //! The validated plan: what `resolve` makes of a config file. Every station is built from this alone.
 
+mod tls;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+
+pub use tls::{ClientCertificate, TlsPlan, TlsProblem};
 
 /// A whole deployment, checked. Vectors are in order of name, so ids do not depend on file order.
 #[derive(Clone, Debug)]
@@ -36,6 +40,8 @@ pub enum SourceKind {
 pub struct MqttPlan {
     pub host: String,
     pub port: u16,
+    /// `None`: in clear.
+    pub tls: Option<TlsPlan>,
     pub client_id: String,
     /// Topic filters, `+` and `#` allowed.
     pub topics: Vec<String>,
@@ -202,10 +208,12 @@ const REDACTED: &str = "[redacted]";
 impl fmt::Debug for MqttPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Taken apart in full, so that a new field cannot be forgotten here.
-        let MqttPlan { host, port, client_id, topics, qos, username, password, retained, keep_alive } = self;
+        let MqttPlan { host, port, tls, client_id, topics, qos, username, password, retained, keep_alive } =
+            self;
         f.debug_struct("MqttPlan")
             .field("host", host)
             .field("port", port)
+            .field("tls", tls)
             .field("client_id", client_id)
             .field("topics", topics)
             .field("qos", qos)

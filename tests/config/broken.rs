@@ -29,7 +29,7 @@ fn duplicate_key() {
 fn unknown_key() {
     assert_snapshot!(problems(&good_but("qos = 1", "qoss = 1\ncompression = true")), @"
     eddy.toml:5: source.plant.qoss: unknown key. Did you mean `qos`?
-    eddy.toml:6: source.plant.compression: unknown key. Remove it; known here: type, url, topics, qos, client_id, username, password, retained, keep_alive.
+    eddy.toml:6: source.plant.compression: unknown key. Remove it; known here: type, url, ca, cert, key, topics, qos, client_id, username, password, retained, keep_alive.
     2 problems in eddy.toml
     ");
 }
@@ -84,11 +84,7 @@ fn qos_2() {
 }
 
 #[test]
-fn mqtts_and_password_in_url() {
-    assert_snapshot!(problems(&good_but("mqtt://127", "mqtts://127")), @"
-    eddy.toml:3: source.plant.url: TLS to the broker is not supported yet. Use mqtt:// to a broker on this machine or a trusted network; mqtts:// comes with a later version.
-    1 problem in eddy.toml
-    ");
+fn password_in_url() {
     let told = problems(&good_but("mqtt://", "mqtt://me:hunter2@"));
     assert!(!told.contains("hunter2"), "{told}");
     assert_snapshot!(told, @r#"
@@ -286,7 +282,7 @@ segment = "1kB"
     assert_snapshot!(problems(text), @r#"
     eddy.toml:1: deploymnt: unknown key. Did you mean `deployment`?
     eddy.toml:2: shards: 65 is out of bounds. Choose from 1 to 64.
-    eddy.toml:6: source.plant.url: http:// is not MQTT. Write it like "mqtt://127.0.0.1:1883".
+    eddy.toml:6: source.plant.url: http:// is not MQTT. Write it like "mqtt://127.0.0.1:1883" or "mqtts://broker.example.com".
     eddy.toml:8: source.plant.keep_alive: "30" is not a duration. Write a whole number and one of ms, s, m, h, d, such as "64s" or "10m".
     eddy.toml:12: source.web.max_body: "8 megabytes" is not a size. Write a whole number and one of B, kB, MB, GB, KiB, MiB, GiB, such as "64MB".
     eddy.toml:15: stream.pumps.from: there is no source "plnt". Did you mean "plant"?

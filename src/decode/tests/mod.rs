@@ -82,6 +82,7 @@ fn plan(streams: Vec<StreamPlan>) -> Plan {
     let mqtt = MqttPlan {
         host: "localhost".to_owned(),
         port: 1883,
+        tls: None,
         client_id: "eddy".to_owned(),
         topics: vec!["#".to_owned()],
         qos: 1,

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use rumqttc::{
     AsyncClient, Event, EventLoop, MqttOptions, Outgoing, Packet, Publish, QoS, SubAck, SubscribeFilter,
-    SubscribeReasonCode,
+    SubscribeReasonCode, Transport,
 };
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, timeout};
@@ -33,7 +33,7 @@ use super::{Context, Ended, overdue};
 use crate::config::plan::MqttPlan;
 use crate::types::{Arrival, Message};
 use acks::{Acks, Received, Stopped};
-use reasons::{explain, not_safe};
+use reasons::{explain, not_safe, unusable};
 
 /// Messages received and not yet submitted. More than there are packet ids: see the module's text.
 const QUEUE_MESSAGES_MAX: usize = u16::MAX as usize + 1;
@@ -97,7 +97,7 @@ impl Mqtt<'_> {
     /// One connection, from CONNECT to its end. `Ok` after an orderly stop, else the reason with its
     /// remedy. May be dropped at any await: nothing of it is used again.
     async fn session(&mut self) -> Result<(), String> {
-        let (client, mut eventloop) = AsyncClient::new(self.options(), REQUESTS_MAX);
+        let (client, mut eventloop) = AsyncClient::new(self.options()?, REQUESTS_MAX);
         eventloop.network_options.set_tcp_nodelay(true);
         let shutdown = self.context.shutdown.clone();
         tokio::select! {
@@ -133,10 +133,10 @@ impl Mqtt<'_> {
         }
     }
 
-    fn options(&self) -> MqttOptions {
+    fn options(&self) -> Result<MqttOptions, String> {
         let plan = self.plan;
-        // The library joins host and port with a colon.
-        let host = if plan.host.contains(':') && !plan.host.starts_with('[') {
+        // The library joins host and port with a colon, but compares the certificate with the host alone.
+        let host = if plan.host.contains(':') && plan.tls.is_none() {
             format!("[{}]", plan.host)
         } else {
             plan.host.clone()
@@ -151,7 +151,11 @@ impl Mqtt<'_> {
         if let Some(username) = &plan.username {
             options.set_credentials(username.clone(), plan.password.clone().unwrap_or_default());
         }
-        options
+        if let Some(tls) = &plan.tls {
+            let config = tls.client_config().map_err(|problem| unusable(&problem))?;
+            options.set_transport(Transport::tls_with_config(config.into()));
+        }
+        Ok(options)
     }
 
     /// Connects and, unless the broker's session still holds our confirmed filters, subscribes. Not at

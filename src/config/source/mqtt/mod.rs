@@ -1,8 +1,8 @@
 //! `type = "mqtt"`: an MQTT 3.1.1 broker, persistent session.
 
-use std::time::Duration;
+mod endpoint;
 
-use url::Url;
+use std::time::Duration;
 
 use super::super::field::Field;
 use super::super::kind::Kind;
@@ -10,6 +10,7 @@ use super::super::plan::{MqttPlan, SourceKind};
 use super::super::section::Section;
 use super::super::topic::parse_filter;
 use super::{Naming, Parse};
+use endpoint::{endpoint, tls};
 
 pub const KIND: Kind<Parse> = Kind {
     name: "mqtt",
@@ -23,13 +24,13 @@ qos = 1
     parse,
 };
 
-const PORT_DEFAULT: u16 = 1883;
 const TOPICS_MAX: usize = 256;
 const CLIENT_ID_BYTES_MAX: usize = 256;
 const KEEP_ALIVE_DEFAULT: Duration = Duration::from_secs(30);
 
 fn parse(section: &mut Section<'_>, naming: &Naming<'_>) -> Option<SourceKind> {
     let endpoint = section.required("url", "\"mqtt://127.0.0.1:1883\"").and_then(|field| endpoint(&field));
+    let tls = tls(section, endpoint.as_ref());
     let topics = section.required("topics", "[\"plant/#\"]").and_then(|field| topics(&field));
     let qos = section.or("qos", 1, |field| qos(&field));
     let client_id = section
@@ -42,10 +43,11 @@ fn parse(section: &mut Section<'_>, naming: &Naming<'_>) -> Option<SourceKind> {
         let field = section.here().locate("password");
         field.problem("MQTT has no password without a username", "Add `username = \"…\"`.");
     }
-    let (host, port) = endpoint?;
+    let endpoint = endpoint?;
     Some(SourceKind::Mqtt(MqttPlan {
-        host,
-        port,
+        host: endpoint.host,
+        port: endpoint.port,
+        tls: tls?,
         client_id: client_id?,
         topics: topics?,
         qos: qos?,
@@ -54,45 +56,6 @@ fn parse(section: &mut Section<'_>, naming: &Naming<'_>) -> Option<SourceKind> {
         retained: retained?,
         keep_alive: keep_alive?,
     }))
-}
-
-/// Host and port. The URL is never repeated in a problem: it may hold a password.
-fn endpoint(field: &Field<'_>) -> Option<(String, u16)> {
-    let url = match Url::parse(field.text()?) {
-        Ok(url) => url,
-        Err(error) => {
-            field.problem(format!("is not a URL ({error})"), "Write it like \"mqtt://127.0.0.1:1883\".");
-            return None;
-        }
-    };
-    let (fault, remedy) = match url.scheme() {
-        "mqtts" | "ssl" | "tls" => (
-            "TLS to the broker is not supported yet".to_string(),
-            "Use mqtt:// to a broker on this machine or a trusted network; mqtts:// comes with a later version.",
-        ),
-        "mqtt" if !url.username().is_empty() || url.password().is_some() => (
-            "must not hold a user or password, because URLs are shown in logs".to_string(),
-            "Write `username = \"…\"` and `password = \"env:NAME\"` instead.",
-        ),
-        "mqtt" if url.port() == Some(0) => {
-            ("port 0 cannot be connected to".to_string(), "Write the broker's port.")
-        }
-        "mqtt" if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() => (
-            "has more than a host and a port".to_string(),
-            "Write it like \"mqtt://127.0.0.1:1883\"; topics go into `topics`.",
-        ),
-        "mqtt" => match url.host_str().filter(|host| !host.is_empty()) {
-            // Brackets belong to the URL, not to the address.
-            Some(host) => {
-                let host = host.trim_start_matches('[').trim_end_matches(']');
-                return Some((host.to_string(), url.port().unwrap_or(PORT_DEFAULT)));
-            }
-            None => ("names no host".to_string(), "Write it like \"mqtt://127.0.0.1:1883\"."),
-        },
-        scheme => (format!("{scheme}:// is not MQTT"), "Write it like \"mqtt://127.0.0.1:1883\"."),
-    };
-    field.problem(fault, remedy);
-    None
 }
 
 fn topics(field: &Field<'_>) -> Option<Vec<String>> {
