@@ -81,7 +81,8 @@ fn describe_source(kind: &SourceKind) -> String {
     match kind {
         SourceKind::Mqtt(mqtt) => {
             let topics = mqtt.topics.join(", ");
-            format!("mqtt {}:{}, QoS {}, topics {topics}", mqtt.host, mqtt.port, mqtt.qos)
+            let scheme = if mqtt.tls.is_some() { "mqtts" } else { "mqtt" };
+            format!("{scheme} {}:{}, QoS {}, topics {topics}", mqtt.host, mqtt.port, mqtt.qos)
         }
         SourceKind::Http(http) => {
             let token = if http.token.is_some() { "bearer token" } else { "no token" };

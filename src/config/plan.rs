@@ -1,9 +1,13 @@
 //! The validated plan: what `resolve` makes of a config file. Every station is built from this alone.
 
+mod tls;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+
+pub use tls::{ClientCertificate, TlsPlan, TlsProblem};
 
 /// A whole deployment, checked. Vectors are in order of name, so ids do not depend on file order.
 #[derive(Clone, Debug)]
@@ -36,8 +40,11 @@ pub enum SourceKind {
 pub struct MqttPlan {
     pub host: String,
     pub port: u16,
+    pub protocol: Protocol,
+    /// `None`: in clear.
+    pub tls: Option<TlsPlan>,
     pub client_id: String,
-    /// Topic filters, `+` and `#` allowed.
+    /// Topic filters, `+` and `#` allowed; with MQTT 5 also `$share/GROUP/FILTER`.
     pub topics: Vec<String>,
     /// 0 or 1; 2 is refused by `resolve` with the remedy.
     pub qos: u8,
@@ -46,6 +53,18 @@ pub struct MqttPlan {
     /// Retained messages are counted and dropped unless this is true.
     pub retained: bool,
     pub keep_alive: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// MQTT 3.1.1.
+    V3,
+    V5 {
+        /// How long the broker keeps the session, and with it the messages, of an Eddy that is away.
+        session_expiry: Duration,
+        /// Messages of QoS 1 on their way at once.
+        receive_maximum: u16,
+    },
 }
 
 #[derive(Clone)]
@@ -242,10 +261,24 @@ const REDACTED: &str = "[redacted]";
 impl fmt::Debug for MqttPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Taken apart in full, so that a new field cannot be forgotten here.
-        let MqttPlan { host, port, client_id, topics, qos, username, password, retained, keep_alive } = self;
+        let MqttPlan {
+            host,
+            port,
+            protocol,
+            tls,
+            client_id,
+            topics,
+            qos,
+            username,
+            password,
+            retained,
+            keep_alive,
+        } = self;
         f.debug_struct("MqttPlan")
             .field("host", host)
             .field("port", port)
+            .field("protocol", protocol)
+            .field("tls", tls)
             .field("client_id", client_id)
             .field("topics", topics)
             .field("qos", qos)

@@ -2,6 +2,7 @@
 // Each test binary uses a part of it.
 #![allow(dead_code)]
 
+pub mod certificates;
 pub mod mosquitto;
 
 use std::path::PathBuf;
