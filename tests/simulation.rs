@@ -95,7 +95,7 @@ impl Process {
 
     fn finish(mut self) -> Outcome {
         self.out.clear();
-        self.engine.end_of_input(StreamId(0), &Env::SIMULATED, &mut self.out);
+        self.engine.end_of_input(StreamId(0), Position(u64::MAX), &Env::SIMULATED, &mut self.out);
         self.decisions.extend(self.out.raised.drain(..).map(|r| r.decision));
         self.engine.changed(|stream, partition, counts, _| self.verdicts.push((stream, partition, *counts)));
         let mut digests: Vec<(u8, u64, u64)> =

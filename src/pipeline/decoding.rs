@@ -31,6 +31,8 @@ pub struct DecodeStation {
     pub status: Arc<Status>,
     pub clock: Clock,
     pub filling: Vec<Slot>,
+    /// Position after the last message decoded.
+    pub next: Position,
     /// Streams of each source, for the end of a bounded one.
     pub streams_of: super::StreamsOf,
 }
@@ -109,6 +111,7 @@ impl DecodeStation {
                 let _ = dead.blocking_send(Dead::Row { position, message: message.clone(), row });
             }
         }
+        self.next = Position(first.0 + messages.len() as u64);
         self.status.rows_total.fetch_add(rows, Relaxed);
         rows
     }
@@ -131,7 +134,8 @@ impl DecodeStation {
         match event {
             ControlEvent::EndOfInput { source } => {
                 let streams = (self.streams_of)(source);
-                streams.into_iter().all(|stream| self.broadcast(|| Work::EndOfInput { stream }))
+                let before = self.next;
+                streams.into_iter().all(|stream| self.broadcast(|| Work::EndOfInput { stream, before }))
             }
             // Written at the start only, and replayed by recovery.
             ControlEvent::Config { .. } | ControlEvent::ModelActivated { .. } => true,

@@ -118,6 +118,7 @@ pub async fn start(plan: Plan) -> Result<Running> {
     let decode = DecodeStation {
         decoder: Decoder::new(&common.plan),
         logged,
+        next: Position(0),
         filling: shards.iter().map(|_| crate::ring::Slot::default()).collect(),
         shards,
         spare,

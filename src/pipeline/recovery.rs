@@ -35,14 +35,14 @@ pub struct Replay {
 /// A control entry's effect on every shard.
 pub enum Action {
     Activate { stream: StreamId, model: Arc<Model> },
-    EndOfInput { stream: StreamId },
+    EndOfInput { stream: StreamId, before: Position },
 }
 
 impl Action {
     pub fn work(&self) -> Work {
         match self {
             Action::Activate { stream, model } => Work::Activate { stream: *stream, model: model.clone() },
-            Action::EndOfInput { stream } => Work::EndOfInput { stream: *stream },
+            Action::EndOfInput { stream, before } => Work::EndOfInput { stream: *stream, before: *before },
         }
     }
 }
@@ -103,7 +103,10 @@ impl Replay {
                 }
                 ControlEvent::EndOfInput { source } => {
                     let streams = (self.streams_of)(&source);
-                    batch.then.extend(streams.into_iter().map(|stream| Action::EndOfInput { stream }));
+                    let before = entry.precedes;
+                    batch
+                        .then
+                        .extend(streams.into_iter().map(|stream| Action::EndOfInput { stream, before }));
                 }
             }
         }

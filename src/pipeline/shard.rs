@@ -11,7 +11,7 @@ use crate::model::Model;
 use crate::pipeline::dead::Dead;
 use crate::ring::Slot;
 use crate::status::{PartitionStatus, Status};
-use crate::types::{Alert, Point, Receipt, StreamId};
+use crate::types::{Alert, Point, Position, Receipt, StreamId};
 use crate::watch::Watch;
 
 /// When the messages of a slot passed the stations before the shard, ns of [`Clock`].
@@ -28,7 +28,7 @@ pub struct Stamps {
 pub enum Work {
     Rows { slot: Slot, stamps: Stamps },
     Activate { stream: StreamId, model: Arc<Model> },
-    EndOfInput { stream: StreamId },
+    EndOfInput { stream: StreamId, before: Position },
 }
 
 /// Everything a shard is connected to.
@@ -98,8 +98,8 @@ impl Shard {
                 }
                 (0, Stamps { recovered: true, ..Stamps::default() })
             }
-            Work::EndOfInput { stream } => {
-                self.engine.end_of_input(stream, &env, out);
+            Work::EndOfInput { stream, before } => {
+                self.engine.end_of_input(stream, before, &env, out);
                 let now = self.clock.now_ns();
                 let stamps = Stamps {
                     log_start_ns: now,

@@ -1,5 +1,7 @@
 //! The last `cells` grid cells of every key: raw means, NaN where nothing was observed.
 
+mod state;
+
 use crate::window::grow::{grow, grown};
 use crate::window::keys::KeyIndex;
 
@@ -34,6 +36,10 @@ impl Grid {
     pub fn heap_bytes(keys: f64, cells: usize, columns: usize) -> f64 {
         let width = (cells * columns) as f64;
         grown(keys * width).max(width) * size_of::<f32>() as f64 + grown(keys) * size_of::<Newest>() as f64
+    }
+
+    pub fn keys(&self) -> usize {
+        self.newest.len()
     }
 
     /// Room for one more key.

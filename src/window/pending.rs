@@ -4,6 +4,8 @@
 //! function of the set of rows alone. Redelivered rows are neighbours then and are dropped. The
 //! identities of released rows are kept for one more lateness, to tell a redelivery from a late event.
 
+mod state;
+
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 
