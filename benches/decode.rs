@@ -323,7 +323,7 @@ fn plan(stream: StreamPlan) -> Plan {
         streams: vec![stream],
         sinks: Vec::new(),
         dashboard: DashboardPlan { enabled: false, listen: ([127, 0, 0, 1], 0).into() },
-        durable: DurablePlan { path: PathBuf::new(), segment_bytes: 0 },
+        durable: DurablePlan { path: PathBuf::new(), segment_bytes: 0, ..DurablePlan::default() },
         shards: 1,
     }
 }

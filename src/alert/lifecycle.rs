@@ -6,6 +6,8 @@
 //! nothing with the odd ones, and an anomaly that comes and goes is one alert. A verdict that is not
 //! confident neither opens nor closes anything.
 
+mod state;
+
 use sha2::{Digest, Sha256};
 
 use crate::types::{EventTime, Verdict};

@@ -4,6 +4,8 @@
 //! alert it overlaps, in a new revision; one that late data takes away is retracted; one that it brings is
 //! raised. An id, once told, stays, even when the window it was made of no longer opens the episode.
 
+mod state;
+
 use crate::alert::lifecycle::{Spell, Turn};
 use crate::types::{AlertState, EventTime};
 

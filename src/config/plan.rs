@@ -253,6 +253,25 @@ pub struct DurablePlan {
     pub path: PathBuf,
     /// A log segment is closed at this size.
     pub segment_bytes: u64,
+    /// Time in which every changed partition is saved once.
+    pub snapshot_every: Duration,
+    /// How long messages are kept that no start needs.
+    pub retain: Duration,
+    /// Above this size of the log, messages that no start needs go earlier.
+    pub bytes_max: u64,
+}
+
+/// What a deployment without `[durable]` gets.
+impl Default for DurablePlan {
+    fn default() -> Self {
+        DurablePlan {
+            path: "eddy-data".into(),
+            segment_bytes: 64_000_000,
+            snapshot_every: Duration::from_secs(60),
+            retain: Duration::from_secs(7 * 86_400),
+            bytes_max: 100_000_000_000,
+        }
+    }
 }
 
 /// Stands for a secret wherever a plan is shown: plans end up in logs and panics.

@@ -1,5 +1,7 @@
 //! One stream's state in one partition: rows in, cells and windows out in canonical order.
 
+pub(super) mod state;
+
 use std::sync::Arc;
 
 use crate::alert::lifecycle::Episode;
@@ -18,6 +20,8 @@ use crate::window::grid::{Grid, cell_of};
 use crate::window::grow::grow;
 use crate::window::keys::{KeyIndex, Keys};
 use crate::window::pending::{Pending, Taken};
+
+pub(crate) use state::Models;
 
 /// A column's level and spread as scoring sees them, constant inside an epoch.
 #[derive(Clone, Copy, Debug)]

@@ -1,5 +1,7 @@
 //! What late rows may still change: the verdicts behind the watermark, and what they were given by.
 
+mod state;
+
 use std::collections::VecDeque;
 
 use crate::alert::lifecycle::{Episode, Rule, Spell, Turn};

@@ -3,6 +3,8 @@
 //! The fit is a function of the partition's own final windows, so it needs no entry in the control log:
 //! a replay comes to the same model at the same epoch.
 
+mod state;
+
 use std::sync::Arc;
 
 use ndarray::ArrayView2;

@@ -8,6 +8,8 @@
 //! follows this heavier tail (the predictive distribution under the prior 1/e), which becomes
 //! `exp(-(s - h) / e)` as `k` grows.
 
+mod state;
+
 /// Reference size; older entries are replaced.
 pub const REFERENCE_MAX: usize = 1024;
 

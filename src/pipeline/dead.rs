@@ -7,32 +7,60 @@ use tokio::sync::mpsc;
 use crate::config::plan::Plan;
 use crate::decode::{Content, DeadEntry, DeadError, DeadLetters, DeadRow};
 use crate::engine::LateRow;
+use crate::pipeline::keeping::Kept;
 use crate::status::Status;
 use crate::types::{Arrival, Message, Position, Reason};
 
 /// Something that did not become part of a window.
 pub enum Dead {
-    Row { position: Position, message: Message, row: DeadRow },
+    Row {
+        position: Position,
+        message: Message,
+        row: DeadRow,
+    },
     Late(LateRow),
+    /// Follows everything that came before it out of the messages it covers.
+    Keep(Kept),
 }
 
-/// Runs until the log, decode and all shards have hung up. Nothing is dropped: a full channel makes
-/// them wait. The file is flushed whenever nothing more is waiting.
-pub fn run(mut file: DeadLetters, mut dead: mpsc::Receiver<Dead>, plan: &Plan, status: &Status) {
+/// Runs until the log, decode, the outbox and all shards have hung up. Nothing is dropped: a full channel
+/// makes them wait. The file is flushed whenever nothing more is waiting.
+pub fn run(
+    mut file: DeadLetters,
+    mut dead: mpsc::Receiver<Dead>,
+    keep: &mpsc::Sender<Kept>,
+    plan: &Plan,
+    status: &Status,
+) {
+    // A line that was lost can only come back from the log, so nothing may call that part needless.
+    let mut lost = false;
     while let Some(first) = dead.blocking_recv() {
         let mut next = Some(first);
         let mut written = Ok(());
+        let mut kept = None;
         while let Some(entry) = next {
             let reason = match &entry {
                 Dead::Row { row, .. } => row.reason,
                 Dead::Late(_) => Reason::Late,
+                Dead::Keep(_) => {
+                    kept = Some(entry);
+                    break;
+                }
             };
             status.dead_letters[reason as usize].fetch_add(1, Relaxed);
             written = written.and(write(&mut file, &entry, plan));
             next = dead.try_recv().ok();
         }
-        if let Err(error) = written.and_then(|()| file.flush()) {
-            tracing::error!(%error, "dead letter not written; the log still holds the message");
+        let keeps = kept.is_some();
+        let settled = written.and_then(|()| if keeps { file.sync() } else { file.flush() });
+        match (settled, kept) {
+            (Err(error), _) => {
+                lost = true;
+                tracing::error!(%error, "dead letter not written; the log still holds the message");
+            }
+            // Only one is under way at a time, so there is room, unless all ends.
+            (Ok(()), Some(Dead::Keep(kept))) if !lost => drop(keep.try_send(kept)),
+            (Ok(()), _) => {}
         }
     }
 }
@@ -43,6 +71,7 @@ fn write(file: &mut DeadLetters, entry: &Dead, plan: &Plan) -> Result<(), DeadEr
             let stream = row.stream.map(|id| plan.streams[id.0 as usize].name.as_str());
             file.append(&DeadEntry::of_row(*position, message, row, stream))?;
         }
+        Dead::Keep(_) => {}
         Dead::Late(late) => {
             let stream = &plan.streams[late.stream.0 as usize];
             let detail = format!(

@@ -1,6 +1,8 @@
 //! The last grid cells of every key, as many as a window has and late rows may still change: raw values,
 //! NaN where nothing was observed.
 
+mod state;
+
 use crate::window::grow::{grow, grown};
 use crate::window::keys::KeyIndex;
 
@@ -39,6 +41,10 @@ impl Grid {
     pub fn heap_bytes(keys: f64, ring: usize, columns: usize) -> f64 {
         let width = (ring * columns) as f64;
         grown(keys * width).max(width) * size_of::<f32>() as f64 + grown(keys) * size_of::<Newest>() as f64
+    }
+
+    pub fn keys(&self) -> usize {
+        self.newest.len()
     }
 
     /// Room for one more key.

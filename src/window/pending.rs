@@ -5,6 +5,8 @@
 //! bucket is kept while late rows may still join it, then retired: the identities of its rows stay for
 //! one more lateness, to tell a redelivery from an event that came too late.
 
+mod state;
+
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 

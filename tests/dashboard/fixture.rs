@@ -100,7 +100,11 @@ pub fn plan() -> Plan {
             SinkPlan { name: "sms".to_owned(), kind: webhook("https://sms.example.com/send") },
         ],
         dashboard: DashboardPlan { enabled: true, listen: ([127, 0, 0, 1], 8080).into() },
-        durable: DurablePlan { path: "/var/lib/eddy".into(), segment_bytes: 1 << 26 },
+        durable: DurablePlan {
+            path: "/var/lib/eddy".into(),
+            segment_bytes: 1 << 26,
+            ..DurablePlan::default()
+        },
         shards: 2,
     }
 }

@@ -103,7 +103,11 @@ fn plan(streams: Vec<StreamPlan>) -> Plan {
         streams,
         sinks: Vec::new(),
         dashboard: DashboardPlan { enabled: false, listen },
-        durable: DurablePlan { path: PathBuf::from("data"), segment_bytes: 1 << 20 },
+        durable: DurablePlan {
+            path: PathBuf::from("data"),
+            segment_bytes: 1 << 20,
+            ..DurablePlan::default()
+        },
         shards: 1,
     }
 }
