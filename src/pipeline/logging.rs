@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::decode::DeadRow;
 use crate::durable::{ControlEntry, ControlEvent, ControlLog, Log, LogError};
 use crate::latency::{Clock, Latency, Stage, StageRecorder};
+use crate::pipeline::beat::Answer;
 use crate::pipeline::dead::Dead;
 use crate::stage::{NotSafe, Submission};
 use crate::status::Status;
@@ -17,6 +18,7 @@ use crate::types::{Message, Position, Reason};
 pub enum Logged {
     Messages { first: Position, messages: Vec<Message>, log_start_ns: i64, logged_ns: i64 },
     Control(ControlEvent),
+    Beat(Answer),
 }
 
 /// One commit takes what is waiting, up to these.

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use crate::engine::{Counts, Engine, Env, Outputs, Raised};
 use crate::latency::{Clock, Latency, ReceiptBuilder, Stage, StageRecorder};
 use crate::model::Model;
+use crate::pipeline::beat::Answer;
 use crate::pipeline::dead::Dead;
 use crate::ring::Slot;
 use crate::status::{PartitionStatus, Status};
@@ -29,6 +30,7 @@ pub enum Work {
     Rows { slot: Slot, stamps: Stamps },
     Activate { stream: StreamId, model: Arc<Model> },
     EndOfInput { stream: StreamId },
+    Beat(Answer),
 }
 
 /// Everything a shard is connected to.
@@ -96,6 +98,11 @@ impl Shard {
                 if let Err(error) = self.engine.activate(stream, model) {
                     tracing::error!(%error, "model not activated");
                 }
+                (0, Stamps { recovered: true, ..Stamps::default() })
+            }
+            Work::Beat(answer) => {
+                // There is room for every shard's; whoever asked may have gone.
+                let _ = answer.try_send(());
                 (0, Stamps { recovered: true, ..Stamps::default() })
             }
             Work::EndOfInput { stream } => {
