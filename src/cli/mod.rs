@@ -4,6 +4,7 @@ pub mod check;
 pub mod demo;
 pub mod plan;
 pub mod run;
+mod service;
 pub mod state;
 pub mod train;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::cli::{RunArgs, load};
+use crate::cli::{RunArgs, load, service};
 use crate::pipeline;
 
 /// How long draining may take on a stop.
@@ -21,11 +21,14 @@ pub fn run(args: &RunArgs) -> Result<()> {
         if let Some(page) = running.page {
             eprintln!("page and metrics: http://{page}/");
         }
+        let told = tokio::spawn(service::run(running.status.clone(), running.beater.clone()));
         let ended = tokio::select! {
             ended = running.sources_ended() => ended,
             _ = tokio::signal::ctrl_c() => Ok(()),
             _ = terminate.recv() => Ok(()),
         };
+        told.abort();
+        service::stopping();
         eprintln!("stopping: draining what was taken; a second signal stops at once");
         tokio::select! {
             stopped = running.stop() => stopped.and(ended),

@@ -66,6 +66,7 @@ impl DecodeStation {
         while let Some(logged) = self.logged.blocking_recv() {
             let alive = match logged {
                 Logged::Control(event) => self.control(&event),
+                Logged::Beat(answer) => self.broadcast(|| Work::Beat(answer.clone())),
                 Logged::Messages { first, messages, log_start_ns, logged_ns } => {
                     let decode_start_ns = self.clock.now_ns();
                     for (position, message) in (first.0..).map(Position).zip(&messages) {

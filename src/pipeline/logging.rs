@@ -9,6 +9,7 @@ use crate::config::plan::DurablePlan;
 use crate::decode::DeadRow;
 use crate::durable::{ControlEntry, ControlEvent, ControlLog, Log, LogError};
 use crate::latency::{Clock, Latency, Stage, StageRecorder};
+use crate::pipeline::beat::Answer;
 use crate::pipeline::dead::Dead;
 use crate::stage::{NotSafe, Submission};
 use crate::status::Status;
@@ -18,6 +19,7 @@ use crate::types::{Arrival, Message, Position, Reason};
 pub enum Logged {
     Messages { first: Position, messages: Vec<Message>, log_start_ns: i64, logged_ns: i64 },
     Control(ControlEvent),
+    Beat(Answer),
 }
 
 /// One commit takes what is waiting, up to these.

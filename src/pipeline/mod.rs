@@ -9,6 +9,7 @@
 //! Every hand-off is bounded. Stopping is the same chain: sources end, and each station ends when the
 //! one before it has hung up.
 
+pub mod beat;
 mod dead;
 mod decoding;
 pub mod keeping;
@@ -126,6 +127,7 @@ pub async fn start(plan: Plan) -> Result<Running> {
     let (shards, spare) = start_shards(&common, engines, &outward, &mut threads)?;
 
     let (logged_to, logged) = mpsc::channel(BATCHES_MAX);
+    let beater = beat::Beater::new(&logged_to, shards.len());
     let answered = IdempotencyIndex::default();
     let (recovered_to, recovered) = oneshot::channel();
     let decode = DecodeStation {
@@ -180,6 +182,7 @@ pub async fn start(plan: Plan) -> Result<Running> {
         status: common.status,
         latency: common.latency,
         outbox,
+        beater,
         page,
         lock,
         sources,

@@ -16,6 +16,7 @@ use crate::alert::outbox::OutboxHandle;
 use crate::durable::DirLock;
 use crate::latency::{Clock, Latency};
 use crate::pipeline::Common;
+use crate::pipeline::beat::Beater;
 use crate::source::http::IdempotencyIndex;
 use crate::source::{self, Context, Ended, SourceError};
 use crate::stage::{Intake, NotSafe, Validate};
@@ -34,6 +35,8 @@ pub struct Running {
     pub status: Arc<Status>,
     pub latency: Latency,
     pub outbox: OutboxHandle,
+    /// Proves that every shard turns over.
+    pub beater: Beater,
     /// Where the page answers, if there is one.
     pub page: Option<SocketAddr>,
     /// Held until every station has ended: nobody else may open the folder before.

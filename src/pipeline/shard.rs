@@ -9,6 +9,7 @@ use crate::durable::Snapshots;
 use crate::engine::{Counts, Engine, Env, Outputs, Raised};
 use crate::latency::{Clock, Latency, ReceiptBuilder, Stage, StageRecorder};
 use crate::model::Model;
+use crate::pipeline::beat::Answer;
 use crate::pipeline::dead::Dead;
 use crate::pipeline::keeping::Kept;
 use crate::pipeline::rounds::Turn;
@@ -49,6 +50,7 @@ pub enum Work {
         position: Position,
         turn: Turn,
     },
+    Beat(Answer),
 }
 
 /// Everything a shard is connected to.
@@ -116,6 +118,11 @@ impl Shard {
                 if let Err(error) = self.engine.activate(stream, model) {
                     tracing::error!(%error, "model not activated");
                 }
+                (0, Stamps { recovered: true, ..Stamps::default() })
+            }
+            Work::Beat(answer) => {
+                // There is room for every shard's; whoever asked may have gone.
+                let _ = answer.try_send(());
                 (0, Stamps { recovered: true, ..Stamps::default() })
             }
             Work::EndOfInput { stream, before } => {

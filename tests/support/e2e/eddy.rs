@@ -165,7 +165,7 @@ pub struct Eddy {
 }
 
 impl Eddy {
-    fn start(mut command: Command) -> Self {
+    pub fn start(mut command: Command) -> Self {
         command.stdout(Stdio::null()).stderr(Stdio::piped());
         let mut process = command.spawn().expect("the binary starts");
         let stderr = Arc::new(Mutex::new(String::new()));
