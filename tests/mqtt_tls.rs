@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Duration;
 
-use eddy::config::plan::{ClientCertificate, MqttPlan, SourceKind, TlsPlan};
+use eddy::config::plan::{ClientCertificate, MqttPlan, Protocol, SourceKind, TlsPlan};
 use support::certificates::Certificates;
 use support::mosquitto::Mosquitto;
 use support::{FakeLog, Rig, STEP_MAX, read, texts};
@@ -42,6 +42,7 @@ impl Site {
         Rig::new(SourceKind::Mqtt(MqttPlan {
             host: host.into(),
             port: self.tls_port,
+            protocol: Protocol::V3,
             tls: Some(TlsPlan { ca: Some(file(ca, "pem")), client }),
             client_id: "eddy-test".into(),
             topics: vec!["plant/#".into()],

@@ -40,10 +40,11 @@ pub enum SourceKind {
 pub struct MqttPlan {
     pub host: String,
     pub port: u16,
+    pub protocol: Protocol,
     /// `None`: in clear.
     pub tls: Option<TlsPlan>,
     pub client_id: String,
-    /// Topic filters, `+` and `#` allowed.
+    /// Topic filters, `+` and `#` allowed; with MQTT 5 also `$share/GROUP/FILTER`.
     pub topics: Vec<String>,
     /// 0 or 1; 2 is refused by `resolve` with the remedy.
     pub qos: u8,
@@ -52,6 +53,18 @@ pub struct MqttPlan {
     /// Retained messages are counted and dropped unless this is true.
     pub retained: bool,
     pub keep_alive: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// MQTT 3.1.1.
+    V3,
+    V5 {
+        /// How long the broker keeps the session, and with it the messages, of an Eddy that is away.
+        session_expiry: Duration,
+        /// Messages of QoS 1 on their way at once.
+        receive_maximum: u16,
+    },
 }
 
 #[derive(Clone)]
@@ -208,11 +221,23 @@ const REDACTED: &str = "[redacted]";
 impl fmt::Debug for MqttPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Taken apart in full, so that a new field cannot be forgotten here.
-        let MqttPlan { host, port, tls, client_id, topics, qos, username, password, retained, keep_alive } =
-            self;
+        let MqttPlan {
+            host,
+            port,
+            protocol,
+            tls,
+            client_id,
+            topics,
+            qos,
+            username,
+            password,
+            retained,
+            keep_alive,
+        } = self;
         f.debug_struct("MqttPlan")
             .field("host", host)
             .field("port", port)
+            .field("protocol", protocol)
             .field("tls", tls)
             .field("client_id", client_id)
             .field("topics", topics)

@@ -29,7 +29,7 @@ fn duplicate_key() {
 fn unknown_key() {
     assert_snapshot!(problems(&good_but("qos = 1", "qoss = 1\ncompression = true")), @"
     eddy.toml:5: source.plant.qoss: unknown key. Did you mean `qos`?
-    eddy.toml:6: source.plant.compression: unknown key. Remove it; known here: type, url, ca, cert, key, topics, qos, client_id, username, password, retained, keep_alive.
+    eddy.toml:6: source.plant.compression: unknown key. Remove it; known here: type, url, ca, cert, key, protocol, session_expiry, receive_maximum, topics, qos, client_id, username, password, retained, keep_alive.
     2 problems in eddy.toml
     ");
 }
@@ -81,6 +81,30 @@ fn qos_2() {
     eddy.toml:5: source.plant.qos: QoS 2 is not supported: its message ids do not survive a reconnect in the client library. Use `qos = 1`; Eddy drops duplicates anyway.
     1 problem in eddy.toml
     ");
+}
+
+#[test]
+fn what_only_mqtt_5_has() {
+    let text = good_but("plant/+/pump/+", "$share/eddy/plant/+/pump/+");
+    let text = text.replace("qos = 1", "qos = 1\nsession_expiry = \"1d\"\nreceive_maximum = 100");
+    assert_snapshot!(problems(&text), @r#"
+    eddy.toml:4: source.plant.topics: the shared topic filter "$share/eddy/plant/+/pump/+": MQTT 3.1.1 has no shared subscriptions. Add `protocol = "5"`, or remove `$share/GROUP/`.
+    eddy.toml:6: source.plant.session_expiry: MQTT 3.1.1 does not have it. Add `protocol = "5"`, or remove `session_expiry`.
+    eddy.toml:7: source.plant.receive_maximum: MQTT 3.1.1 does not have it. Add `protocol = "5"`, or remove `receive_maximum`.
+    3 problems in eddy.toml
+    "#);
+    let text = good_but("qos = 1", "protocol = \"5\"\nsession_expiry = \"0s\"\nreceive_maximum = 0");
+    assert_snapshot!(problems(&text.replace("[\"plant/+/pump/+\"]", "[\"$share/eddy\", \"$share/a+/b\"]")), @r#"
+    eddy.toml:4: source.plant.topics: the shared topic filter "$share/eddy": names no group or no topics. Write it like "$share/eddy/plant/#".
+    eddy.toml:4: source.plant.topics: the topic filter "$share/a+/b" mixes a wildcard with other characters in one level. Write + for exactly one level and # for all that follow, such as "plant/+/pump/#".
+    eddy.toml:6: source.plant.session_expiry: 0s is out of bounds. Choose from 1s to 3650d.
+    eddy.toml:7: source.plant.receive_maximum: 0 is out of bounds. Choose from 1 to 65535.
+    4 problems in eddy.toml
+    "#);
+    assert_snapshot!(problems(&good_but("qos = 1", "protocol = \"4\"")), @r#"
+    eddy.toml:5: source.plant.protocol: "4" is not a version of MQTT. Write "3.1.1" or "5".
+    1 problem in eddy.toml
+    "#);
 }
 
 #[test]

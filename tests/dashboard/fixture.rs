@@ -47,6 +47,7 @@ pub fn plan() -> Plan {
     let mqtt = MqttPlan {
         host: "broker.plant.local".to_owned(),
         port: 1883,
+        protocol: Protocol::V3,
         tls: None,
         client_id: "eddy".to_owned(),
         topics: vec!["plant/+/pump/+/telemetry".to_owned()],

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::{DeadRow, Decoder};
 use crate::config::plan::{
-    ColumnPlan, DashboardPlan, DurablePlan, FieldPath, HttpPlan, Layout, ModelPlan, MqttPlan, Plan,
+    ColumnPlan, DashboardPlan, DurablePlan, FieldPath, HttpPlan, Layout, ModelPlan, MqttPlan, Plan, Protocol,
     SourceKind, SourcePlan, StreamPlan, TimePlan, TimeUnit, WindowPlan,
 };
 use crate::types::{Arrival, Message, Position};
@@ -82,6 +82,7 @@ fn plan(streams: Vec<StreamPlan>) -> Plan {
     let mqtt = MqttPlan {
         host: "localhost".to_owned(),
         port: 1883,
+        protocol: Protocol::V3,
         tls: None,
         client_id: "eddy".to_owned(),
         topics: vec!["#".to_owned()],

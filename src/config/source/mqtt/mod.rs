@@ -1,20 +1,22 @@
-//! `type = "mqtt"`: an MQTT 3.1.1 broker, persistent session.
+//! `type = "mqtt"`: an MQTT broker, persistent session.
 
 mod endpoint;
+mod protocol;
 
 use std::time::Duration;
 
 use super::super::field::Field;
 use super::super::kind::Kind;
-use super::super::plan::{MqttPlan, SourceKind};
+use super::super::plan::{MqttPlan, Protocol, SourceKind};
 use super::super::section::Section;
 use super::super::topic::parse_filter;
 use super::{Naming, Parse};
 use endpoint::{endpoint, tls};
+use protocol::protocol;
 
 pub const KIND: Kind<Parse> = Kind {
     name: "mqtt",
-    summary: "subscribe at an MQTT 3.1.1 broker",
+    summary: "subscribe at an MQTT broker",
     example: r#"
 type = "mqtt"
 url = "mqtt://broker.plant.local:1883"
@@ -31,7 +33,8 @@ const KEEP_ALIVE_DEFAULT: Duration = Duration::from_secs(30);
 fn parse(section: &mut Section<'_>, naming: &Naming<'_>) -> Option<SourceKind> {
     let endpoint = section.required("url", "\"mqtt://127.0.0.1:1883\"").and_then(|field| endpoint(&field));
     let tls = tls(section, endpoint.as_ref());
-    let topics = section.required("topics", "[\"plant/#\"]").and_then(|field| topics(&field));
+    let protocol = protocol(section);
+    let topics = section.required("topics", "[\"plant/#\"]").and_then(|field| topics(&field, protocol));
     let qos = section.or("qos", 1, |field| qos(&field));
     let client_id = section
         .or("client_id", format!("eddy-{}-{}", naming.deployment, naming.name), |field| client_id(&field));
@@ -47,6 +50,7 @@ fn parse(section: &mut Section<'_>, naming: &Naming<'_>) -> Option<SourceKind> {
     Some(SourceKind::Mqtt(MqttPlan {
         host: endpoint.host,
         port: endpoint.port,
+        protocol: protocol?,
         tls: tls?,
         client_id: client_id?,
         topics: topics?,
@@ -58,20 +62,38 @@ fn parse(section: &mut Section<'_>, naming: &Naming<'_>) -> Option<SourceKind> {
     }))
 }
 
-fn topics(field: &Field<'_>) -> Option<Vec<String>> {
+/// `protocol` is `None` when there was a problem with it.
+fn topics(field: &Field<'_>, protocol: Option<Protocol>) -> Option<Vec<String>> {
     let fields = field.one_or_many();
     if fields.is_empty() || fields.len() > TOPICS_MAX {
         let fault = format!("lists {} topic filters", fields.len());
         field.problem(fault, format!("List 1 to {TOPICS_MAX}, such as [\"plant/#\"]."));
         return None;
     }
-    let filters: Vec<Option<String>> = fields.iter().map(parse_filter).collect();
+    let filters: Vec<Option<String>> = fields.iter().map(|field| filter(field, protocol)).collect();
     for (index, filter) in filters.iter().enumerate() {
         if filter.is_some() && filters[..index].contains(filter) {
             fields[index].problem("the same topic filter is listed twice", "Remove one of them.");
         }
     }
     filters.into_iter().collect()
+}
+
+/// A topic filter; with MQTT 5 it may be shared with others: `$share/GROUP/FILTER`.
+fn filter(field: &Field<'_>, protocol: Option<Protocol>) -> Option<String> {
+    let filter = parse_filter(field)?;
+    let Some(shared) = filter.strip_prefix("$share/") else { return Some(filter) };
+    let (fault, remedy) = match shared.split_once('/') {
+        _ if protocol == Some(Protocol::V3) => {
+            ("MQTT 3.1.1 has no shared subscriptions", "Add `protocol = \"5\"`, or remove `$share/GROUP/`.")
+        }
+        Some((group, topic)) if !group.is_empty() && !topic.is_empty() && !group.contains(['+', '#']) => {
+            return Some(filter);
+        }
+        _ => ("names no group or no topics", "Write it like \"$share/eddy/plant/#\"."),
+    };
+    field.problem(format!("the shared topic filter {filter:?}: {fault}"), remedy);
+    None
 }
 
 fn qos(field: &Field<'_>) -> Option<u8> {
