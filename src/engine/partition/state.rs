@@ -146,7 +146,11 @@ fn decode_unsettled(keys: usize, from: &mut StateReader<'_>) -> Result<Vec<(KeyI
 }
 
 /// A loaded model by its checksum, its bytes are in a file; one fitted here whole.
-pub(in crate::engine) fn encode_scoring(scoring: Option<&Scoring>, setup: &StreamSetup, to: &mut StateWriter<'_>) {
+pub(in crate::engine) fn encode_scoring(
+    scoring: Option<&Scoring>,
+    setup: &StreamSetup,
+    to: &mut StateWriter<'_>,
+) {
     to.flag(scoring.is_some());
     let Some(Scoring { model, calibrator }) = scoring else { return };
     to.bytes(model.checksum().as_bytes());
