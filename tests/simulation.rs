@@ -305,3 +305,36 @@ fn failing_syncs_and_a_full_disk_are_answered_and_outlived() {
         assert_eq!(live, undisturbed, "EDDY_SEED={seed}");
     }
 }
+
+/// Half-way the newest snapshot of every partition and of the ledger is damaged: the log was cut no further
+/// than the ones before them allow.
+#[test]
+fn the_newest_snapshot_of_everything_may_be_damaged() {
+    let (plan, messages) = plant::small(7);
+    let undisturbed = run(&plan, &messages, 0, None).0;
+    for seed in plant::seeds(20) {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let (disk, latency, outbox) = (FaultyDisk::new(), Latency::new(), Outbox::default());
+        let mut process = Process::start(&plan, &disk, &latency, &outbox).expect("an empty disk works");
+        let end = rng.random_range(messages.len() / 2..messages.len());
+        for group in messages[..end].chunks(rng.random_range(5..40)) {
+            process.submit(group).expect("the disk works");
+        }
+        assert!(process.station.log.first_position().0 > 0, "EDDY_SEED={seed}: nothing was cut");
+        drop(process);
+        let snapshots = Snapshots::open(Box::new(disk.clone()), Path::new("/data")).expect("it opens");
+        let mut damaged = String::new();
+        for name in snapshots.list().expect("it lists") {
+            if name.of != damaged {
+                let path = Path::new("/data/snapshots").join(name.file());
+                disk.flip_bit(&path, Snapshots::HEADER_BYTES as u64 + 2).expect("it is there");
+                damaged = name.of;
+            }
+        }
+        let mut process = Process::start(&plan, &disk, &latency, &outbox).expect("the older ones are good");
+        for group in messages[end..].chunks(20) {
+            process.submit(group).expect("the disk works");
+        }
+        assert_eq!(process.finish(), undisturbed, "EDDY_SEED={seed}");
+    }
+}
