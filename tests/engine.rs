@@ -293,11 +293,13 @@ proptest! {
 
     /// Saved and restored into a fresh engine at random places of a run, with rows before the place given
     /// again, as a replay does: the same decisions, counts and digests. With and without a loaded model, so
-    /// that a place may lie in the warm-up, with rows waiting, episodes open and duplicates to come.
+    /// that a place may lie in the warm-up, with rows waiting, episodes open and duplicates to come; judged
+    /// `early`, with verdicts that late rows will change.
     #[test]
     fn a_restored_engine_goes_on_as_if_nothing_had_been(
         seed in any::<u64>(),
         fits in any::<bool>(),
+        early in any::<bool>(),
         mut cuts in proptest::collection::vec(0usize..4000, 1..5),
     ) {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -306,7 +308,7 @@ proptest! {
             rows.insert(at, rows[at - rng.random_range(1..20)].clone());
         }
         cuts.sort_unstable();
-        let plan = saving_plan(fits);
+        let plan = saving_plan(fits, early);
         let whole = run_on(started(&plan), &rows, 0, &mut Vec::new());
         let mut decisions = Vec::new();
         let mut engine = started(&plan);
@@ -323,8 +325,11 @@ proptest! {
     }
 }
 
-fn saving_plan(fits: bool) -> eddy::config::plan::Plan {
+fn saving_plan(fits: bool, early: bool) -> eddy::config::plan::Plan {
     let mut plan = plant::plan(1);
+    if early {
+        plan.streams[0].window.disorder = std::time::Duration::from_secs(2);
+    }
     if fits {
         let warmup = std::time::Duration::from_secs(240);
         plan.streams[0].model = eddy::config::plan::ModelPlan::Fit { warmup };
