@@ -52,6 +52,7 @@ impl Process {
                 intake,
                 next,
                 status,
+                ballast: None,
                 clock,
                 recorders,
                 dead: mpsc::channel(1).0,

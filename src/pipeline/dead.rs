@@ -1,14 +1,19 @@
 //! The thread behind the dead-letter file: rows that could not be decoded, and rows that came too late.
 
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use crate::config::plan::Plan;
 use crate::decode::{Content, DeadEntry, DeadError, DeadLetters, DeadRow};
+use crate::durable::Ballast;
 use crate::engine::LateRow;
 use crate::status::Status;
 use crate::types::{Arrival, Message, Position, Reason};
+
+/// Wait before writing is tried again, while the disk is full or gone.
+const RETRY: Duration = Duration::from_millis(500);
 
 /// Something that did not become part of a window.
 pub enum Dead {
@@ -18,22 +23,36 @@ pub enum Dead {
 
 /// Runs until the log, decode and all shards have hung up. Nothing is dropped: a full channel makes
 /// them wait. The file is flushed whenever nothing more is waiting.
-pub fn run(mut file: DeadLetters, mut dead: mpsc::Receiver<Dead>, plan: &Plan, status: &Status) {
+pub fn run(
+    mut file: DeadLetters,
+    mut dead: mpsc::Receiver<Dead>,
+    plan: &Plan,
+    status: &Status,
+    ballast: &Ballast,
+) {
     while let Some(first) = dead.blocking_recv() {
         let mut next = Some(first);
-        let mut written = Ok(());
         while let Some(entry) = next {
             let reason = match &entry {
                 Dead::Row { row, .. } => row.reason,
                 Dead::Late(_) => Reason::Late,
             };
             status.dead_letters[reason as usize].fetch_add(1, Relaxed);
-            written = written.and(write(&mut file, &entry, plan));
+            until_done(ballast, || write(&mut file, &entry, plan));
             next = dead.try_recv().ok();
         }
-        if let Err(error) = written.and_then(|()| file.flush()) {
-            tracing::error!(%error, "dead letter not written; the log still holds the message");
+        until_done(ballast, || file.flush());
+    }
+}
+
+/// A write that failed goes on where it stopped.
+fn until_done(ballast: &Ballast, mut write: impl FnMut() -> Result<(), DeadError>) {
+    while let Err(error) = write() {
+        tracing::error!(%error, "dead letter not written, trying again; nothing is dropped");
+        if error.is_full() {
+            ballast.give_up();
         }
+        std::thread::sleep(RETRY);
     }
 }
 

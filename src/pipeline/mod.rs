@@ -33,6 +33,7 @@ pub use running::Running;
 use crate::alert::outbox::{Outbox, OutboxHandle};
 use crate::config::plan::Plan;
 use crate::decode::{DeadLetters, Decoder, ROTATE_BYTES};
+use crate::durable::Ballast;
 use crate::engine::Engine;
 use crate::latency::{Clock, Latency};
 use crate::sink::deliver::{self, Delivery};
@@ -67,6 +68,7 @@ struct Common {
     latency: Latency,
     clock: Clock,
     watch: Arc<Watch>,
+    ballast: Arc<Ballast>,
 }
 
 /// The hand-offs a shard sends into.
@@ -85,12 +87,14 @@ pub async fn start(plan: Plan) -> Result<Running> {
     let clock = Clock::start();
     let common = Common {
         status: Arc::new(Status::new(&plan, clock.now_ns())),
+        ballast: Arc::new(Ballast::new(&plan.durable.path)),
         plan: Arc::new(plan),
         latency: Latency::new(),
         clock,
         watch: Arc::new(Watch::new()),
     };
     let opened = open::open(&common.plan)?;
+    common.ballast.hold();
     let outbox = open_outbox(&common.plan)?;
     let mut threads = Threads::default();
     let mut workers = JoinSet::new();
@@ -153,6 +157,7 @@ pub async fn start(plan: Plan) -> Result<Running> {
         next: logged_to,
         dead: outward.dead,
         status: common.status.clone(),
+        ballast: Some(common.ballast.clone()),
         clock,
         recorders: Recorders::new(&common.latency),
     };
@@ -215,12 +220,13 @@ fn start_stores(
 ) -> Result<Outward> {
     let (alerts, stored) = mpsc::channel(ALERT_GROUPS_MAX);
     let (outbox, latency, clock) = (outbox.clone(), common.latency.clone(), common.clock);
-    threads.spawn("eddy-outbox", move || storing::run(&outbox, stored, clock, &latency))?;
+    let ballast = common.ballast.clone();
+    threads.spawn("eddy-outbox", move || storing::run(&outbox, stored, clock, &latency, &ballast))?;
     let path = common.plan.durable.path.join("dead-letters.ndjson");
     let letters = DeadLetters::open(&path, ROTATE_BYTES).context("cannot open the dead-letter file")?;
     let (dead, lost) = mpsc::channel(DEAD_MAX);
-    let (plan, status) = (common.plan.clone(), common.status.clone());
-    threads.spawn("eddy-dead", move || dead::run(letters, lost, &plan, &status))?;
+    let (plan, status, ballast) = (common.plan.clone(), common.status.clone(), common.ballast.clone());
+    threads.spawn("eddy-dead", move || dead::run(letters, lost, &plan, &status, &ballast))?;
     Ok(Outward { alerts, dead, points })
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::alert::outbox::OutboxHandle;
+use crate::durable::Ballast;
 use crate::latency::{Clock, Latency, ReceiptBuilder, Stage};
 use crate::types::Alert;
 
@@ -15,7 +16,13 @@ const RETRY: Duration = Duration::from_millis(500);
 const GROUP_MAX: usize = 4096;
 
 /// Runs until every shard has hung up.
-pub fn run(outbox: &OutboxHandle, mut alerts: mpsc::Receiver<Vec<Alert>>, clock: Clock, latency: &Latency) {
+pub fn run(
+    outbox: &OutboxHandle,
+    mut alerts: mpsc::Receiver<Vec<Alert>>,
+    clock: Clock,
+    latency: &Latency,
+    ballast: &Ballast,
+) {
     let mut recorder = latency.recorder(Stage::Outbox);
     while let Some(mut group) = alerts.blocking_recv() {
         while group.len() < GROUP_MAX {
@@ -32,6 +39,9 @@ pub fn run(outbox: &OutboxHandle, mut alerts: mpsc::Receiver<Vec<Alert>>, clock:
         }
         while let Err(error) = outbox.store(&group, start_ns) {
             tracing::error!(%error, alerts = group.len(), "outbox not written, trying again; nothing is dropped");
+            if error.is_full() {
+                ballast.give_up();
+            }
             std::thread::sleep(RETRY);
         }
         recorder.record(clock.now_ns() - start_ns, group.len() as u64);
