@@ -301,9 +301,14 @@ fn stream(key: &str, time: &str, points: Option<&str>, columns: &[&str]) -> Stre
         layout: Layout::Wide { points: points.map(path) },
         columns: columns
             .iter()
-            .map(|c| ColumnPlan { name: (*c).to_owned(), path: path(c), unit: None })
+            .map(|c| ColumnPlan {
+                name: (*c).to_owned(),
+                path: path(c),
+                unit: None,
+                aggregate: Default::default(),
+            })
             .collect(),
-        window: WindowPlan { size: second, every: second, grid: second, lateness: second },
+        window: WindowPlan { size: second, every: second, grid: second, disorder: second, lateness: second },
         model: ModelPlan::Fit { warmup: second },
         p_value: 0.001,
         max_future: None,
@@ -318,7 +323,7 @@ fn plan(stream: StreamPlan) -> Plan {
         streams: vec![stream],
         sinks: Vec::new(),
         dashboard: DashboardPlan { enabled: false, listen: ([127, 0, 0, 1], 0).into() },
-        durable: DurablePlan { path: PathBuf::new(), segment_bytes: 0 },
+        durable: DurablePlan { path: PathBuf::new(), segment_bytes: 0, ..DurablePlan::default() },
         shards: 1,
     }
 }

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! [`pipeline`] wires them, sink first; [`types`] holds what flows between them, [`stage`] the hand-off
-//! from sources to the log. Beside the flow: [`status`], [`latency`], [`metrics`], [`watch`] and the
+//! from sources to the log, [`state`] how state becomes bytes. Beside the flow: [`status`], [`latency`], [`metrics`], [`watch`] and the
 //! [`dashboard`]. [`cli`] has one file a subcommand.
 
 // The fixtures under tests/ serve unit tests too: to both, the library is `eddy`.
@@ -32,6 +32,7 @@ pub mod ring;
 pub mod sink;
 pub mod source;
 pub mod stage;
+pub mod state;
 pub mod status;
 pub mod types;
 pub mod watch;

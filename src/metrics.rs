@@ -253,6 +253,12 @@ fn streams(plan: &Plan, status: &Status) -> Vec<Family> {
         family("stream_events", "Events taken into windows", Counter, |p| p.events_total.load(Relaxed)),
         family("stream_duplicates", "Events redelivered", Counter, |p| p.duplicates_total.load(Relaxed)),
         family("stream_late", "Events too late", Counter, |p| p.late_total.load(Relaxed)),
+        family("stream_reopening", "Late events that opened their windows again", Counter, |p| {
+            p.reopening_total.load(Relaxed)
+        }),
+        family("stream_windows_again", "Verdicts given anew because of late events", Counter, |p| {
+            p.windows_again_total.load(Relaxed)
+        }),
         family("stream_future", "Events from the future", Counter, |p| p.future_total.load(Relaxed)),
         family("stream_windows", "Windows with a verdict", Counter, |p| p.windows_total.load(Relaxed)),
         family("stream_windows_unscored", "Windows while warming up", Counter, |p| {

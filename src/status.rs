@@ -27,9 +27,13 @@ pub struct PartitionStatus {
     pub events_total: AtomicU64,
     pub duplicates_total: AtomicU64,
     pub late_total: AtomicU64,
+    /// Events behind the watermark but within the lateness: their windows were opened again.
+    pub reopening_total: AtomicU64,
     pub future_total: AtomicU64,
     /// Final windows with a verdict.
     pub windows_total: AtomicU64,
+    /// Verdicts given anew because of late events.
+    pub windows_again_total: AtomicU64,
     /// Final windows without one: warming up.
     pub windows_unscored_total: AtomicU64,
     /// Verdicts that could not be acted on: too little of a column was observed.

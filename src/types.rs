@@ -166,15 +166,26 @@ pub struct Verdict {
 #[serde(rename_all = "snake_case")]
 pub enum AlertState {
     Raised,
+    /// Late data changed what was told; the episode goes on.
+    Revised,
     Resolved,
+    /// Late data shows that there was nothing out of the ordinary.
+    Retracted,
 }
 
 impl AlertState {
+    /// The episode goes on as of this revision.
+    pub fn is_firing(self) -> bool {
+        matches!(self, AlertState::Raised | AlertState::Revised)
+    }
+
     /// The Standard Webhooks `type` of this revision.
     pub fn event_type(self) -> &'static str {
         match self {
             AlertState::Raised => "anomaly.raised",
+            AlertState::Revised => "anomaly.revised",
             AlertState::Resolved => "anomaly.resolved",
+            AlertState::Retracted => "anomaly.retracted",
         }
     }
 }

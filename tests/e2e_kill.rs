@@ -26,6 +26,8 @@ const KEYS: usize = 24;
 const SECONDS: i64 = 600;
 const KILLS: u64 = 10;
 const STREAM: &str = "max_future = \"none\"";
+/// Every restart reads back the whole log, however slow the machine; snapshots have tests/e2e_snapshot.rs.
+const NO_SNAPSHOT: &str = "snapshot_every = \"1h\"\n";
 
 /// Pumps of which ten go wrong, one after the other, so that alerts are under way at any time.
 fn rows() -> (Vec<Row>, Vec<Row>) {
@@ -170,8 +172,9 @@ async fn over_mqtt(kills: bool, expected: &Outcome) {
     let (rows, closers) = rows();
     let receiver = Receiver::start([]).await;
     let broker = Mosquitto::start();
-    let deployment =
-        Deployment::new(&config(&mqtt_source(broker.port), "[\"plant\"]", STREAM, &receiver.url));
+    let deployment = Deployment::new(
+        &(config(&mqtt_source(broker.port), "[\"plant\"]", STREAM, &receiver.url) + NO_SNAPSHOT),
+    );
     let mut eddy = deployment.start();
     let total = rows.len() as u64;
     let mut publisher = Publisher::connect(broker.port);
@@ -201,7 +204,7 @@ async fn over_http(kills: bool, expected: &Outcome) {
     let receiver = Receiver::start([]).await;
     let port = free_port();
     let source = format!("[source.line]\ntype = \"http\"\nlisten = \"127.0.0.1:{port}\"");
-    let deployment = Deployment::new(&config(&source, "[\"line\"]", STREAM, &receiver.url));
+    let deployment = Deployment::new(&(config(&source, "[\"line\"]", STREAM, &receiver.url) + NO_SNAPSHOT));
     let mut eddy = deployment.start();
     let total = rows.len() as u64;
     let client = Client::new(port, &rows);

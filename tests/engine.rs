@@ -9,7 +9,7 @@ use eddy::engine::{Engine, Env, Outputs};
 use eddy::judge::calibrate::Calibrator;
 use eddy::model::ScalerPrior;
 use eddy::ring::Slot;
-use eddy::types::{Decision, PartitionId, Point, StreamId};
+use eddy::types::{Decision, PartitionId, Point, Position, StreamId};
 use plant::{Row, SECOND_NS, START_NS, rows};
 use proptest::prelude::*;
 use rand::seq::SliceRandom;
@@ -41,7 +41,7 @@ fn run(rows: &[Row], batch: usize, shards: usize) -> Outcome {
         }
     }
     for engine in &mut engines {
-        engine.end_of_input(StreamId(0), &Env::SIMULATED, &mut out);
+        engine.end_of_input(StreamId(0), Position(u64::MAX), &Env::SIMULATED, &mut out);
         engine.changed(|_, partition, c, _| {
             outcome.digests.insert(partition.0, (c.windows, c.events, c.duplicates, c.late, c.digest));
         });
@@ -255,7 +255,7 @@ proptest! {
         let mut out = Outputs::default();
         engine.step(&slot, &env, &mut out);
         prop_assert!(out.late.is_empty());
-        engine.end_of_input(StreamId(0), &env, &mut out);
+        engine.end_of_input(StreamId(0), Position(u64::MAX), &env, &mut out);
         let expected = oracle(&rows);
         for point in &out.points {
             let key = (String::from_utf8_lossy(&point.key).into_owned(), point.time.0);
@@ -290,4 +290,95 @@ proptest! {
         let accounted: u64 = outcome.digests.values().map(|d| d.1 + d.2 + d.3).sum();
         prop_assert_eq!(accounted, rows.len() as u64);
     }
+
+    /// Saved and restored into a fresh engine at random places of a run, with rows before the place given
+    /// again, as a replay does: the same decisions, counts and digests. With and without a loaded model, so
+    /// that a place may lie in the warm-up, with rows waiting, episodes open and duplicates to come.
+    #[test]
+    fn a_restored_engine_goes_on_as_if_nothing_had_been(
+        seed in any::<u64>(),
+        fits in any::<bool>(),
+        mut cuts in proptest::collection::vec(0usize..4000, 1..5),
+    ) {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut rows = shuffled(&rows(6, 500, seed % 5, 300..380), 7 * SECOND_NS, seed);
+        for at in (20..rows.len()).rev().step_by(9) {
+            rows.insert(at, rows[at - rng.random_range(1..20)].clone());
+        }
+        cuts.sort_unstable();
+        let plan = saving_plan(fits);
+        let whole = run_on(started(&plan), &rows, 0, &mut Vec::new());
+        let mut decisions = Vec::new();
+        let mut engine = started(&plan);
+        let mut from = 0;
+        for cut in cuts.into_iter().map(|cut| cut.min(rows.len())) {
+            step(&mut engine, &rows[..cut], from, &mut decisions);
+            engine = handed_over(&plan, &engine, cut as u64);
+            // Some rows come again that were part of the state.
+            from = cut.saturating_sub(rng.random_range(0..30));
+        }
+        let resumed = run_on(engine, &rows, from, &mut decisions);
+        prop_assert!(whole.digests.values().any(|d| d.0 > 50), "nothing was judged: {:?}", whole.digests);
+        prop_assert_eq!(resumed, whole);
+    }
+}
+
+fn saving_plan(fits: bool) -> eddy::config::plan::Plan {
+    let mut plan = plant::plan(1);
+    if fits {
+        let warmup = std::time::Duration::from_secs(240);
+        plan.streams[0].model = eddy::config::plan::ModelPlan::Fit { warmup };
+    }
+    plan
+}
+
+fn started(plan: &eddy::config::plan::Plan) -> Engine {
+    match plan.streams[0].model {
+        eddy::config::plan::ModelPlan::Fit { .. } => Engine::new(plan),
+        eddy::config::plan::ModelPlan::Load { .. } => plant::engine(plan),
+    }
+}
+
+/// Gives `rows[from..]` to the engine, each at its place in the log.
+fn step(engine: &mut Engine, rows: &[Row], from: usize, decisions: &mut Vec<String>) {
+    let (mut slot, mut out) = (Slot::default(), Outputs::default());
+    for (i, row) in rows.iter().enumerate().skip(from) {
+        slot.push(row.record(i as u64));
+    }
+    engine.step(&slot, &Env::SIMULATED, &mut out);
+    decisions.extend(out.raised.iter().map(|r| serde_json::to_string(&r.decision).unwrap()));
+}
+
+fn run_on(mut engine: Engine, rows: &[Row], from: usize, decisions: &mut Vec<String>) -> Outcome {
+    step(&mut engine, rows, from, decisions);
+    let mut out = Outputs::default();
+    engine.end_of_input(StreamId(0), Position(u64::MAX), &Env::SIMULATED, &mut out);
+    decisions.extend(out.raised.iter().map(|r| serde_json::to_string(&r.decision).unwrap()));
+    decisions.sort();
+    let mut outcome = Outcome { decisions: std::mem::take(decisions), ..Outcome::default() };
+    engine.changed(|_, partition, c, _| {
+        outcome.digests.insert(partition.0, (c.windows, c.events, c.duplicates, c.late, c.digest));
+    });
+    outcome
+}
+
+/// Every partition of `engine`, by way of its bytes, in a new one.
+fn handed_over(plan: &eddy::config::plan::Plan, engine: &Engine, position: u64) -> Engine {
+    let mut fresh = started(plan);
+    let models = |checksum: &str| (plant::model().checksum() == checksum).then(plant::model);
+    for id in 0..eddy::types::PARTITIONS as u8 {
+        let mut state = Vec::new();
+        if engine.save(StreamId(0), PartitionId(id), &mut state) {
+            let at = Position(position);
+            let restored = fresh.restore(StreamId(0), PartitionId(id), at, &state, &models, &Env::SIMULATED);
+            assert_eq!(restored, Ok(()));
+            let mut again = Vec::new();
+            assert!(fresh.save(StreamId(0), PartitionId(id), &mut again));
+            assert!(again == state, "what was restored is saved as it was");
+            let cut = &state[..state.len() - 1];
+            let cut = fresh.restore(StreamId(0), PartitionId(id), at, cut, &models, &Env::SIMULATED);
+            assert!(cut.is_err(), "a state that ends early is refused");
+        }
+    }
+    fresh
 }

@@ -50,17 +50,46 @@ struct Shape {
     size: u64,
     every: u64,
     grid: u64,
+    disorder: u64,
     lateness: u64,
     interval: u64,
     key_bytes: usize,
 }
 
-const SHAPES: [Shape; 5] = [
-    Shape { columns: 1, size: 64, every: 4, grid: 1, lateness: 2, interval: 1, key_bytes: 12 },
-    Shape { columns: 8, size: 128, every: 16, grid: 2, lateness: 8, interval: 2, key_bytes: 16 },
-    Shape { columns: 3, size: 600, every: 600, grid: 60, lateness: 120, interval: 30, key_bytes: 40 },
-    Shape { columns: 2, size: 40, every: 10, grid: 5, lateness: 60, interval: 5, key_bytes: 24 },
-    Shape { columns: 25, size: 160, every: 40, grid: 10, lateness: 0, interval: 10, key_bytes: 10 },
+const SHAPES: [Shape; 6] = [
+    Shape { columns: 1, size: 64, every: 4, grid: 1, disorder: 2, lateness: 2, interval: 1, key_bytes: 12 },
+    Shape { columns: 8, size: 128, every: 16, grid: 2, disorder: 8, lateness: 8, interval: 2, key_bytes: 16 },
+    Shape {
+        columns: 3,
+        size: 600,
+        every: 600,
+        grid: 60,
+        disorder: 120,
+        lateness: 120,
+        interval: 30,
+        key_bytes: 40,
+    },
+    Shape {
+        columns: 2,
+        size: 40,
+        every: 10,
+        grid: 5,
+        disorder: 60,
+        lateness: 60,
+        interval: 5,
+        key_bytes: 24,
+    },
+    Shape {
+        columns: 25,
+        size: 160,
+        every: 40,
+        grid: 10,
+        disorder: 0,
+        lateness: 0,
+        interval: 10,
+        key_bytes: 10,
+    },
+    Shape { columns: 2, size: 64, every: 2, grid: 2, disorder: 4, lateness: 32, interval: 2, key_bytes: 20 },
 ];
 
 fn stream(shape: &Shape, model: ModelPlan) -> Plan {
@@ -70,12 +99,14 @@ fn stream(shape: &Shape, model: ModelPlan) -> Plan {
         name: format!("c{i:02}"),
         path: FieldPath::Json(vec![format!("c{i:02}")]),
         unit: None,
+        aggregate: Default::default(),
     };
     stream.columns = (0..shape.columns).map(column).collect();
     stream.window = WindowPlan {
         size: Duration::from_secs(shape.size),
         every: Duration::from_secs(shape.every),
         grid: Duration::from_secs(shape.grid),
+        disorder: Duration::from_secs(shape.disorder),
         lateness: Duration::from_secs(shape.lateness),
     };
     stream.model = model;

@@ -5,7 +5,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use eddy::config::plan::{MqttPlan, SourceKind};
+use eddy::config::plan::{MqttPlan, Protocol, SourceKind};
 use eddy::source::{Ended, broker};
 use support::mosquitto::Mosquitto;
 use support::{FakeLog, Rig, STEP_MAX, read, texts};
@@ -15,6 +15,8 @@ fn plan(port: u16) -> MqttPlan {
     MqttPlan {
         host: "127.0.0.1".into(),
         port,
+        protocol: Protocol::V3,
+        tls: None,
         client_id: "eddy-test".into(),
         topics: vec!["plant/#".into()],
         qos: 1,

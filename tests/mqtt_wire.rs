@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Duration;
 
-use eddy::config::plan::{MqttPlan, SourceKind};
+use eddy::config::plan::{MqttPlan, Protocol, SourceKind};
 use support::{Rig, STEP_MAX, read, texts};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -74,6 +74,8 @@ async fn rig(topics: &[&str]) -> (Rig, support::FakeLog, TcpListener) {
     let (rig, log) = Rig::new(SourceKind::Mqtt(MqttPlan {
         host: "127.0.0.1".into(),
         port: listener.local_addr().unwrap().port(),
+        protocol: Protocol::V3,
+        tls: None,
         client_id: "eddy-test".into(),
         topics: topics.iter().map(|t| t.to_string()).collect(),
         qos: 1,

@@ -6,9 +6,11 @@
 //! nothing with the odd ones, and an anomaly that comes and goes is one alert. A verdict that is not
 //! confident neither opens nor closes anything.
 
+mod state;
+
 use sha2::{Digest, Sha256};
 
-use crate::types::{AlertState, EventTime, Verdict};
+use crate::types::{EventTime, Verdict};
 
 /// When episodes open and close; the same for all keys of a stream.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,27 +41,39 @@ impl Rule {
     }
 }
 
-/// A key's way through its episodes.
-#[derive(Clone, Copy, Debug, Default)]
+/// A key's way through its episodes, as its verdicts show it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Episode {
     /// Bit i: the confident window i back was anomalous.
     recent: u8,
     open: bool,
-    revision: u32,
     /// Clearly normal windows in a row.
     calm: u16,
-    /// Start of the first anomalous window since the key was last calm.
+    /// Start of the first anomalous window since the key was last calm, ns.
     first_window: i64,
+    /// End of the window that opened the episode, ns.
+    opened: i64,
     p_value_min: f64,
 }
 
-/// A change of state to announce.
+/// One episode: from its first anomalous window to its end, if it has one.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Change {
-    pub state: AlertState,
-    pub revision: u32,
-    pub onset: EventTime,
+pub struct Spell {
+    /// Start of its first anomalous window, ns.
+    pub first_window: i64,
+    /// End of the window that opened it, ns.
+    pub opened: i64,
+    /// End of the window that closed it, ns.
+    pub closed: Option<i64>,
+    /// The smallest p-value so far.
     pub p_value_min: f64,
+}
+
+/// What a verdict does to its key's episode.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Turn {
+    Opens(Spell),
+    Closes(Spell),
 }
 
 impl Episode {
@@ -68,8 +82,13 @@ impl Episode {
         !self.open && self.recent == 0
     }
 
-    /// Takes the verdict on the window starting at `window_start`.
-    pub fn step(&mut self, verdict: Verdict, window_start: EventTime, rule: Rule) -> Option<Change> {
+    /// The episode that is open.
+    pub fn open_spell(&self) -> Option<Spell> {
+        self.open.then(|| self.spell(None))
+    }
+
+    /// Takes the verdict on the window `[start, end)`, ns.
+    pub fn step(&mut self, verdict: Verdict, start: i64, end: i64, rule: Rule) -> Option<Turn> {
         if !verdict.confident {
             return None;
         }
@@ -78,13 +97,13 @@ impl Episode {
         self.recent = (self.recent << 1 | u8::from(verdict.anomalous)) & ((1 << LOOK_BACK) - 1);
         if self.open {
             self.p_value_min = self.p_value_min.min(verdict.p_value);
-            return self.close(rule);
+            return self.close(end, rule);
         }
         if !verdict.anomalous {
             return None;
         }
         if nothing_recent {
-            self.first_window = window_start.0;
+            self.first_window = start;
             self.p_value_min = f64::INFINITY;
         }
         self.p_value_min = self.p_value_min.min(verdict.p_value);
@@ -92,27 +111,21 @@ impl Episode {
             return None;
         }
         self.open = true;
-        self.revision = 1;
-        Some(self.change(AlertState::Raised))
+        self.opened = end;
+        Some(Turn::Opens(self.spell(None)))
     }
 
-    fn close(&mut self, rule: Rule) -> Option<Change> {
+    fn close(&mut self, end: i64, rule: Rule) -> Option<Turn> {
         if self.calm < rule.calm_needed() {
             return None;
         }
         self.open = false;
         self.recent = 0;
-        self.revision += 1;
-        Some(self.change(AlertState::Resolved))
+        Some(Turn::Closes(self.spell(Some(end))))
     }
 
-    fn change(&self, state: AlertState) -> Change {
-        Change {
-            state,
-            revision: self.revision,
-            onset: EventTime(self.first_window),
-            p_value_min: self.p_value_min,
-        }
+    fn spell(&self, closed: Option<i64>) -> Spell {
+        Spell { first_window: self.first_window, opened: self.opened, closed, p_value_min: self.p_value_min }
     }
 }
 
@@ -131,12 +144,13 @@ pub fn alert_id(deployment: &str, stream: &str, key: &[u8], rule: &str, first_wi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::AlertState::*;
+    use crate::alert::told::Told;
+    use crate::types::AlertState::{self, *};
 
     /// `x` anomalous, `-` neither odd enough to open nor clearly normal, `.` normal, `?` not confident.
     fn states(pattern: &str, overlap: usize) -> Vec<(usize, AlertState, u32, i64)> {
         let rule = Rule { threshold: 1e-4, overlap };
-        let mut episode = Episode::default();
+        let (mut episode, mut told) = (Episode::default(), Vec::<Told>::new());
         let step = |(i, c): (usize, char)| {
             let p_value = match c {
                 'x' => 1e-5,
@@ -144,8 +158,10 @@ mod tests {
                 _ => 0.5,
             };
             let verdict = Verdict { p_value, anomalous: p_value < rule.threshold, confident: c != '?' };
-            let change = episode.step(verdict, EventTime(i as i64 * 10), rule);
-            change.map(|c| (i, c.state, c.revision, c.onset.0))
+            let at = i as i64 * 10;
+            let turn = episode.step(verdict, at, at + 10, rule)?;
+            let change = crate::alert::told::tell(&mut told, turn, i64::MIN);
+            Some((i, change.state, change.revision, change.onset.0))
         };
         pattern.chars().enumerate().filter_map(step).collect()
     }

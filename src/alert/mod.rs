@@ -3,3 +3,4 @@
 pub mod body;
 pub mod lifecycle;
 pub mod outbox;
+pub mod told;

@@ -81,7 +81,8 @@ fn describe_source(kind: &SourceKind) -> String {
     match kind {
         SourceKind::Mqtt(mqtt) => {
             let topics = mqtt.topics.join(", ");
-            format!("mqtt {}:{}, QoS {}, topics {topics}", mqtt.host, mqtt.port, mqtt.qos)
+            let scheme = if mqtt.tls.is_some() { "mqtts" } else { "mqtt" };
+            format!("{scheme} {}:{}, QoS {}, topics {topics}", mqtt.host, mqtt.port, mqtt.qos)
         }
         SourceKind::Http(http) => {
             let token = if http.token.is_some() { "bearer token" } else { "no token" };
@@ -105,14 +106,18 @@ fn describe_stream(stream: &StreamPlan) -> String {
         ModelPlan::Fit { warmup } => format!("fit on the first {}", show_duration(*warmup)),
         ModelPlan::Load { path } => format!("load {}", path.display()),
     };
+    let lateness = show_duration(window.lateness);
+    let waits = match window.disorder < window.lateness {
+        true => format!("disorder {}, lateness {lateness}", show_duration(window.disorder)),
+        false => format!("lateness {lateness}"),
+    };
     format!(
-        "from {}, {} column(s) ({layout}), window {} every {} on a grid of {}, lateness {}, {model}, p < {}",
+        "from {}, {} column(s) ({layout}), window {} every {} on a grid of {}, {waits}, {model}, p < {}",
         stream.from.join(", "),
         stream.columns.len(),
         show_duration(window.size),
         show_duration(window.every),
         show_duration(window.grid),
-        show_duration(window.lateness),
         stream.p_value,
     )
 }

@@ -5,6 +5,7 @@ pub mod demo;
 pub mod plan;
 pub mod run;
 mod service;
+pub mod state;
 pub mod train;
 
 use std::collections::BTreeMap;
@@ -19,7 +20,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config;
 use crate::config::plan::Plan;
-use crate::pipeline::{self, Mismatch};
+use crate::pipeline::{self, Mismatch, RestoreError};
 
 /// Exit code for a config with problems, or one that does not belong to its data folder or model
 /// (`EX_CONFIG` of sysexits.h).
@@ -45,6 +46,22 @@ pub enum Command {
     Demo(demo::DemoArgs),
     /// Fit the model of a stream on recorded data and write it to a file
     Train(TrainArgs),
+    /// Look at the snapshots of a deployment that is not running
+    State(StateArgs),
+}
+
+#[derive(Args, Debug)]
+pub struct StateArgs {
+    #[command(subcommand)]
+    pub command: StateCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum StateCommand {
+    /// Say which there are, with position, size and age
+    List(RunArgs),
+    /// Read all of them and check their checksums; exit code 1 if one is damaged
+    Verify(RunArgs),
 }
 
 #[derive(Args, Debug)]
@@ -120,7 +137,8 @@ pub fn load(config: &Path) -> anyhow::Result<Plan> {
 /// Says what went wrong, and the exit code for it.
 pub fn fail(error: &anyhow::Error) -> ExitCode {
     eprintln!("eddy: {error:#}");
-    let of_config = error.is::<config::Problems>() || error.is::<Mismatch>();
+    let of_snapshot = error.downcast_ref::<RestoreError>().is_some_and(RestoreError::is_mismatch);
+    let of_config = error.is::<config::Problems>() || error.is::<Mismatch>() || of_snapshot;
     if of_config { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE }
 }
 

@@ -105,11 +105,12 @@ fn describe(
 }
 
 fn memory(text: &mut String, footprint: &Footprint, demand: &Demand) -> std::fmt::Result {
-    let Footprint { rings, moments, keys, waiting, partitions, scoring, warmup, models } = *footprint;
+    let Footprint { rings, moments, keys, late, waiting, partitions, scoring, warmup, models } = *footprint;
     let parts = [
         ("windows", rings),
         ("means and spreads", moments),
         ("names and episodes", keys),
+        ("verdicts that late rows may change", late),
         ("rows waiting for the watermark", waiting),
         ("calibration", partitions),
         ("batches", scoring),

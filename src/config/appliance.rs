@@ -1,7 +1,7 @@
 //! What belongs to the appliance as a whole: `deployment`, `shards`, `[dashboard]`, `[durable]`.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::time::Duration;
 
 use super::field::Field;
 use super::plan::{DashboardPlan, DurablePlan};
@@ -10,8 +10,9 @@ use crate::types::PARTITIONS;
 
 const DEPLOYMENT_DEFAULT: &str = "eddy";
 const DASHBOARD_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
-const DURABLE_PATH_DEFAULT: &str = "eddy-data";
-const SEGMENT_BYTES_DEFAULT: u64 = 64_000_000;
+const DAY: Duration = Duration::from_secs(86_400);
+/// A petabyte.
+const BYTES_MAX_MAX: u64 = 1_000_000_000_000_000;
 
 pub fn deployment(root: &mut Section<'_>) -> Option<String> {
     root.or("deployment", DEPLOYMENT_DEFAULT, |field| field.name()).map(str::to_string)
@@ -45,14 +46,23 @@ pub fn dashboard(root: &mut Section<'_>) -> Option<DashboardPlan> {
 }
 
 pub fn durable(root: &mut Section<'_>) -> Option<DurablePlan> {
-    let path_default = PathBuf::from(DURABLE_PATH_DEFAULT);
-    let default = DurablePlan { path: path_default.clone(), segment_bytes: SEGMENT_BYTES_DEFAULT };
-    root.or("durable", default, |field| {
+    root.or("durable", DurablePlan::default(), |field| {
+        let DurablePlan { path, segment_bytes, snapshot_every, retain, bytes_max } = DurablePlan::default();
         let mut section = field.section()?;
-        let path = section.or("path", path_default, |field| field.file_path());
+        let path = section.or("path", path, |field| field.file_path());
         let segment_bytes =
-            section.or("segment", SEGMENT_BYTES_DEFAULT, |field| field.size(1_000_000..=1_000_000_000));
+            section.or("segment", segment_bytes, |field| field.size(1_000_000..=1_000_000_000));
+        let every = Duration::from_secs(1)..=Duration::from_secs(3600);
+        let snapshot_every = section.or("snapshot_every", snapshot_every, |field| field.duration(every));
+        let retain = section.or("retain", retain, |field| field.duration(Duration::ZERO..=DAY * 3650));
+        let bytes_max = section.or("max_bytes", bytes_max, |field| field.size(1_000_000..=BYTES_MAX_MAX));
         section.finish();
-        Some(DurablePlan { path: path?, segment_bytes: segment_bytes? })
+        Some(DurablePlan {
+            path: path?,
+            segment_bytes: segment_bytes?,
+            snapshot_every: snapshot_every?,
+            retain: retain?,
+            bytes_max: bytes_max?,
+        })
     })
 }

@@ -1,9 +1,13 @@
 //! The validated plan: what `resolve` makes of a config file. Every station is built from this alone.
 
+mod tls;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+
+pub use tls::{ClientCertificate, TlsPlan, TlsProblem};
 
 /// A whole deployment, checked. Vectors are in order of name, so ids do not depend on file order.
 #[derive(Clone, Debug)]
@@ -36,8 +40,11 @@ pub enum SourceKind {
 pub struct MqttPlan {
     pub host: String,
     pub port: u16,
+    pub protocol: Protocol,
+    /// `None`: in clear.
+    pub tls: Option<TlsPlan>,
     pub client_id: String,
-    /// Topic filters, `+` and `#` allowed.
+    /// Topic filters, `+` and `#` allowed; with MQTT 5 also `$share/GROUP/FILTER`.
     pub topics: Vec<String>,
     /// 0 or 1; 2 is refused by `resolve` with the remedy.
     pub qos: u8,
@@ -46,6 +53,18 @@ pub struct MqttPlan {
     /// Retained messages are counted and dropped unless this is true.
     pub retained: bool,
     pub keep_alive: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// MQTT 3.1.1.
+    V3,
+    V5 {
+        /// How long the broker keeps the session, and with it the messages, of an Eddy that is away.
+        session_expiry: Duration,
+        /// Messages of QoS 1 on their way at once.
+        receive_maximum: u16,
+    },
 }
 
 #[derive(Clone)]
@@ -135,16 +154,56 @@ pub struct ColumnPlan {
     /// Wide: where the number is. Long: `Json([name as it appears in the message])`.
     pub path: FieldPath,
     pub unit: Option<String>,
+    pub aggregate: Aggregate,
 }
 
-/// `size` and `lateness` are multiples of `grid`, `every` is a multiple of `grid` and divides `size`;
+/// What a grid cell makes of a column's readings in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Aggregate {
+    #[default]
+    Mean,
+    Last,
+    Sum,
+    Min,
+    Max,
+}
+
+impl Aggregate {
+    pub const ALL: [(&str, Aggregate); 5] = [
+        ("mean", Aggregate::Mean),
+        ("last", Aggregate::Last),
+        ("sum", Aggregate::Sum),
+        ("min", Aggregate::Min),
+        ("max", Aggregate::Max),
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        Self::ALL.iter().find(|(_, aggregate)| *aggregate == self).map_or("mean", |(name, _)| name)
+    }
+}
+
+impl ColumnPlan {
+    /// What a model knows the column by: one of sums is no model of means.
+    pub fn schema_name(&self) -> String {
+        match self.aggregate {
+            Aggregate::Mean => self.name.clone(),
+            other => format!("{} ({})", self.name, other.as_str()),
+        }
+    }
+}
+
+/// `size`, `disorder` and `lateness` are multiples of `grid`, `every` is a multiple of `grid` and divides `size`;
 /// tumbling is `every == size`. Windows are aligned to the Unix epoch: they end at multiples of `every`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WindowPlan {
     pub size: Duration,
     pub every: Duration,
     pub grid: Duration,
-    /// How far behind the newest event of its partition an event may be.
+    /// How far the watermark stays behind the newest event of its partition: a window is judged once
+    /// the watermark has passed its end. At most `lateness`.
+    pub disorder: Duration,
+    /// How far behind the newest event of its partition an event may be. One behind the watermark opens
+    /// the windows that hold it again: their verdicts, and the alerts they led to, are revised.
     pub lateness: Duration,
 }
 
@@ -194,6 +253,25 @@ pub struct DurablePlan {
     pub path: PathBuf,
     /// A log segment is closed at this size.
     pub segment_bytes: u64,
+    /// Time in which every changed partition is saved once.
+    pub snapshot_every: Duration,
+    /// How long messages are kept that no start needs.
+    pub retain: Duration,
+    /// Above this size of the log, messages that no start needs go earlier.
+    pub bytes_max: u64,
+}
+
+/// What a deployment without `[durable]` gets.
+impl Default for DurablePlan {
+    fn default() -> Self {
+        DurablePlan {
+            path: "eddy-data".into(),
+            segment_bytes: 64_000_000,
+            snapshot_every: Duration::from_secs(60),
+            retain: Duration::from_secs(7 * 86_400),
+            bytes_max: 100_000_000_000,
+        }
+    }
 }
 
 /// Stands for a secret wherever a plan is shown: plans end up in logs and panics.
@@ -202,10 +280,24 @@ const REDACTED: &str = "[redacted]";
 impl fmt::Debug for MqttPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Taken apart in full, so that a new field cannot be forgotten here.
-        let MqttPlan { host, port, client_id, topics, qos, username, password, retained, keep_alive } = self;
+        let MqttPlan {
+            host,
+            port,
+            protocol,
+            tls,
+            client_id,
+            topics,
+            qos,
+            username,
+            password,
+            retained,
+            keep_alive,
+        } = self;
         f.debug_struct("MqttPlan")
             .field("host", host)
             .field("port", port)
+            .field("protocol", protocol)
+            .field("tls", tls)
             .field("client_id", client_id)
             .field("topics", topics)
             .field("qos", qos)

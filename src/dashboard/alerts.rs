@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::types::Alert;
+use crate::types::{Alert, AlertState};
 
 /// What a page asks of the stored alerts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub enum AlertQuery {
     Page { before: Option<i64>, limit: usize, stream: Option<String>, key: Option<String> },
     /// Every revision of one alert, first to last.
     One { id: String },
-    /// The latest revision of every alert still raised, earliest onset first.
+    /// The latest revision of every alert that is firing, earliest onset first.
     Open,
 }
 
@@ -94,7 +94,9 @@ pub struct AlertEntry {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Resolution {
     pub revision: u32,
-    /// End of the window that was normal again, event time ns.
+    /// Resolved, or retracted: late data showed that there had been nothing.
+    pub state: AlertState,
+    /// End of the window that was normal, event time ns.
     pub window_end: i64,
     /// Wall time, ns.
     pub stored_at_ns: i64,
@@ -105,6 +107,7 @@ impl From<&AlertRow> for Resolution {
         let decision = &row.alert.decision;
         Resolution {
             revision: decision.revision,
+            state: decision.state,
             window_end: decision.window_end.0,
             stored_at_ns: row.stored_at_ns,
         }

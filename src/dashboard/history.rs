@@ -61,7 +61,7 @@ impl History {
         }
     }
 
-    /// Files a batch. A point not newer than its key's newest one is left out: it came from a replay.
+    /// Files a batch. A point not newer than its key's newest one takes the place of the one it revises.
     pub fn add(&self, batch: Vec<Point>) {
         let mut streams = self.streams.write().unwrap_or_else(|poisoned| poisoned.into_inner());
         for point in batch {
@@ -122,9 +122,11 @@ impl KeySeries {
     }
 
     fn push(&mut self, point: &Point) {
-        let stale = self.heads.back().is_some_and(|newest| point.time.0 <= newest.time_ns);
-        if stale || point.values.len() != self.columns {
+        if point.values.len() != self.columns {
             return;
+        }
+        if self.heads.back().is_some_and(|newest| point.time.0 <= newest.time_ns) {
+            return self.revise(point);
         }
         if self.heads.len() == POINTS_MAX {
             self.heads.pop_front();
@@ -135,6 +137,22 @@ impl KeySeries {
         for numbers in [&point.values, &point.expected, &point.low, &point.high] {
             let padded = numbers.iter().copied().chain(std::iter::repeat(f32::NAN));
             self.numbers.extend(padded.take(self.columns));
+        }
+    }
+
+    /// Late rows gave a window another verdict. One that is not here is left out: it came from a replay.
+    fn revise(&mut self, point: &Point) {
+        let Ok(at) = self.heads.binary_search_by_key(&point.time.0, |head| head.time_ns) else { return };
+        let Point { time, p_value, anomalous, confident, .. } = *point;
+        self.heads[at] = Head { time_ns: time.0, p_value, anomalous, confident };
+        for (part, numbers) in
+            [&point.values, &point.expected, &point.low, &point.high].into_iter().enumerate()
+        {
+            let start = (4 * at + part) * self.columns;
+            self.numbers
+                .range_mut(start..start + self.columns)
+                .zip(numbers)
+                .for_each(|(to, from)| *to = *from);
         }
     }
 
@@ -200,6 +218,18 @@ mod tests {
         history.add(vec![point("a", 1), point("a", 2), point("a", 1), point("a", 2), point("a", 3)]);
         let times: Vec<i64> = history.series(PUMPS, b"a", 0, 9).unwrap().iter().map(|w| w.time_ns).collect();
         assert_eq!(times, [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_revised_window_takes_the_place_of_its_first_verdict() {
+        let history = History::new(Arc::new(Watch::new()));
+        history.add((1..6).map(|t| point("a", t)).collect());
+        let revised = Point { anomalous: true, p_value: 1e-9, values: vec![7.0, 8.0], ..point("a", 2) };
+        history.add(vec![revised]);
+        let all = history.series(PUMPS, b"a", 0, 9).unwrap();
+        assert_eq!(all.iter().map(|w| w.time_ns).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+        assert_eq!((all[1].p_value, all[1].values.as_slice()), (1e-9, &[7.0, 8.0][..]));
+        assert_eq!(all[2].values, [3.0, -3.0]);
     }
 
     #[test]

@@ -39,6 +39,7 @@ pub struct Card {
     stored: String,
     /// When it was normal again.
     ended: Option<String>,
+    retracted: bool,
     recovered: bool,
     first: Option<Evidence>,
     evidence: Vec<Evidence>,
@@ -98,7 +99,7 @@ impl Card {
     fn of(i: usize, entry: &AlertEntry, now_ns: i64, zone: &TimeZone) -> Self {
         let at = format!("rows[{i}]");
         let decision = &entry.row.alert.decision;
-        let firing = decision.state == AlertState::Raised && entry.resolved.is_none();
+        let firing = decision.state.is_firing() && entry.resolved.is_none();
         let mut evidence = evidence(&at, entry);
         evidence.sort_by(|a, b| b.width.total_cmp(&a.width));
         let (whole, own) = receipt(&at, entry);
@@ -113,6 +114,7 @@ impl Card {
             onset: clock(decision.onset.0, now_ns, zone),
             stored: clock(entry.row.stored_at_ns, now_ns, zone),
             ended: entry.resolved.as_ref().map(|end| clock(end.window_end, now_ns, zone)),
+            retracted: entry.resolved.as_ref().is_some_and(|end| end.state == AlertState::Retracted),
             recovered: entry.row.alert.receipt.recovered,
             first: self::evidence(&at, entry).into_iter().max_by(|a, b| a.width.total_cmp(&b.width)),
             evidence,

@@ -9,7 +9,6 @@ use tokio::sync::watch;
 
 use super::alerts::{AlertEntry, AlertQuery, AlertRow, AlertsView, Resolution};
 use super::snapshot::{Alerts, Snapshot};
-use crate::types::AlertState;
 
 /// Snapshots kept: about a minute.
 pub const KEPT: usize = 64;
@@ -104,11 +103,11 @@ fn read_alerts(view: &AlertsView) -> Result<Alerts, String> {
     let recent = (view.page)(newest)?;
     let mut rows: Vec<AlertEntry> = open.into_iter().take(ALERTS_MAX).map(AlertEntry::from).collect();
     let open = rows.len();
-    for last in recent.iter().filter(|row| row.alert.decision.state == AlertState::Resolved) {
+    for last in recent.iter().filter(|row| !row.alert.decision.state.is_firing()) {
         if rows.len() == ALERTS_MAX {
             break;
         }
-        // Newest first: of an alert that was resolved twice, the later end is met first.
+        // Newest first: of an alert that ended twice, the later end is met first.
         let id = &last.alert.decision.id;
         if !rows.iter().any(|entry| entry.row.alert.decision.id == *id) {
             let raised = raised(view, &recent, id)?.unwrap_or_else(|| last.clone());
@@ -120,8 +119,7 @@ fn read_alerts(view: &AlertsView) -> Result<Alerts, String> {
 
 /// The newest revision that raised the alert.
 fn raised(view: &AlertsView, recent: &[AlertRow], id: &str) -> Result<Option<AlertRow>, String> {
-    let raises =
-        |row: &&AlertRow| row.alert.decision.id == id && row.alert.decision.state == AlertState::Raised;
+    let raises = |row: &&AlertRow| row.alert.decision.id == id && row.alert.decision.state.is_firing();
     if let Some(row) = recent.iter().find(raises) {
         return Ok(Some(row.clone()));
     }

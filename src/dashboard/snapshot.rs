@@ -107,6 +107,10 @@ pub struct StreamView {
     pub events_per_s: Option<f64>,
     pub duplicates_total: u64,
     pub late_total: u64,
+    /// Events behind the watermark but within the lateness: they opened their windows again.
+    pub reopening_total: u64,
+    /// Verdicts given anew because of them.
+    pub windows_again_total: u64,
     pub future_total: u64,
     pub windows_total: u64,
     pub windows_unscored_total: u64,
@@ -178,6 +182,10 @@ pub struct PartitionView {
     pub events_total: u64,
     pub duplicates_total: u64,
     pub late_total: u64,
+    /// Events behind the watermark but within the lateness: they opened their windows again.
+    pub reopening_total: u64,
+    /// Verdicts given anew because of them.
+    pub windows_again_total: u64,
     pub future_total: u64,
     pub windows_total: u64,
     pub windows_unscored_total: u64,

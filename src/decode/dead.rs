@@ -1,7 +1,10 @@
 //! The dead-letter file: one JSON line for each row that did not become an event.
 //!
-//! The file can be made again from the log, so nothing here is synced: after a restart the log is
-//! replayed and lines that were lost are written again, while those already there are skipped.
+//! The file can be made again from the log, so it is synced only before a snapshot makes a part of the
+//! log needless: after a restart the rest is replayed and lines that were lost are written again, while
+//! those already there are skipped.
+
+mod sync;
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
@@ -150,6 +153,8 @@ pub struct DeadLetters {
     rotate_bytes: u64,
     file: BufWriter<File>,
     bytes: u64,
+    /// Something was written since the last sync, by this process or one before it.
+    unsynced: bool,
     current: Held,
     previous: Held,
 }
@@ -166,7 +171,8 @@ impl DeadLetters {
             file.set_len(whole_bytes).map_err(fail("repaired"))?;
         }
         let file = BufWriter::with_capacity(BUFFER_BYTES, file);
-        Ok(DeadLetters { path: path.to_owned(), rotate_bytes, file, bytes: whole_bytes, current, previous })
+        let path = path.to_owned();
+        Ok(DeadLetters { path, rotate_bytes, file, bytes: whole_bytes, unsynced: true, current, previous })
     }
 
     /// Adds a row; `false` if the file has it already, as it does during a replay. The line may stay
@@ -192,7 +198,7 @@ impl DeadLetters {
     }
 
     fn rotate(&mut self) -> Result<(), DeadError> {
-        self.flush()?;
+        self.sync()?;
         fs::rename(&self.path, rotated(&self.path)).map_err(|source| self.error("rotated", source))?;
         let file = OpenOptions::new().create(true).append(true).open(&self.path);
         self.file = BufWriter::with_capacity(BUFFER_BYTES, file.map_err(|e| self.error("opened", e))?);
@@ -206,6 +212,7 @@ impl DeadLetters {
     }
 
     fn write_line(&mut self, line: &impl Serialize) -> Result<(), DeadError> {
+        self.unsynced = true;
         let mut bytes = serde_json::to_vec(line).map_err(|error| self.error("written", error.into()))?;
         bytes.push(b'\n');
         self.file.write_all(&bytes).map_err(|source| self.error("written", source))?;

@@ -47,8 +47,10 @@ fn began(fault: &Fault, real_s: f64) -> String {
 fn told(alert: &Received, faults: &[Fault]) -> String {
     let decision = &alert.decision;
     let place = format!("{:6.1} s  {}  {}", alert.at_s, time_of_day(decision.window_end), decision.key);
-    if decision.state == AlertState::Resolved {
-        return format!("{place}  resolved");
+    match decision.state {
+        AlertState::Resolved => return format!("{place}  resolved"),
+        AlertState::Retracted => return format!("{place}  retracted"),
+        AlertState::Raised | AlertState::Revised => {}
     }
     let cause = match faults.iter().find(|f| matches(alert, f)) {
         Some(fault) => {

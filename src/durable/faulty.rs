@@ -73,6 +73,11 @@ impl FaultyDisk {
         state.power_cut_at = Some(state.writes + n);
     }
 
+    /// The power has gone, and `restart` was not called yet.
+    pub fn is_off(&self) -> bool {
+        self.state().powered_off
+    }
+
     /// `count` writes fail, from the `n`-th from now on. A failing write leaves half its bytes; a
     /// failing sync of a file loses what it was to sync, as in [`FaultyDisk::fail_syncs`].
     pub fn fail_writes(&self, n: u64, count: u64) {

@@ -20,18 +20,53 @@ const NO_KEY: u16 = u16::MAX;
 /// One owner and one writer; see [`super`] for what it promises.
 pub struct Log {
     records: RecordLog,
+    /// Position and arrival of the second segment's first message, once it was read.
+    second_arrival: Option<(u64, Arrival)>,
 }
 
 impl Log {
     /// Opens the log of data folder `dir`, making it if need be, and recovers: a torn tail is cut, and
     /// everything readable from then on is durable. `segment_bytes`: a file is closed at this length.
     pub fn open(disk: Box<dyn Disk>, dir: &Path, segment_bytes: u64) -> Result<Log, LogError> {
-        Ok(Log { records: RecordLog::open(disk, dir.join("log"), MAGIC, segment_bytes)? })
+        let records = RecordLog::open(disk, dir.join("log"), MAGIC, segment_bytes)?;
+        Ok(Log { records, second_arrival: None })
     }
 
     /// The position the next appended message gets.
     pub fn next_position(&self) -> Position {
         Position(self.records.next_position())
+    }
+
+    /// The position of the oldest message kept; that of the next one if there is none.
+    pub fn first_position(&self) -> Position {
+        Position(self.records.first_position())
+    }
+
+    /// Removes the oldest segment if every message in it lies before `floor` and it is no longer wanted:
+    /// the message after it arrived before `older_than`, or the log has more than `bytes_max`. Call it
+    /// until it says `false`.
+    pub fn trim(&mut self, floor: Position, older_than: Arrival, bytes_max: u64) -> Result<bool, LogError> {
+        let Some(second) = self.records.second_segment().filter(|second| *second <= floor.0) else {
+            return Ok(false);
+        };
+        if self.records.bytes() <= bytes_max && self.arrival_at(second)? >= older_than {
+            return Ok(false);
+        }
+        self.records.remove_oldest()?;
+        Ok(true)
+    }
+
+    /// Arrival of the message at a segment's beginning.
+    fn arrival_at(&mut self, position: u64) -> Result<Arrival, LogError> {
+        if let Some((at, arrival)) = self.second_arrival
+            && at == position
+        {
+            return Ok(arrival);
+        }
+        let read = self.read_from(Position(position)).next();
+        let arrival = read.transpose()?.map_or(Arrival(i64::MAX), |(_, message)| message.arrival);
+        self.second_arrival = Some((position, arrival));
+        Ok(arrival)
     }
 
     /// Adds a message to the commit being gathered: one copy of the payload, no I/O. It is not durable

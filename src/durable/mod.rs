@@ -1,4 +1,4 @@
-//! What outlives the process: the message log, the control log and blobs, over a [`Disk`].
+//! What outlives the process: the message log, the control log, snapshots and blobs, over a [`Disk`].
 //!
 //! The one rule: acknowledge after the log. [`Log::append`] only fills a buffer; [`Log::commit`] makes
 //! the whole group durable with one write and one fsync, and only its `Ok` may be acknowledged.
@@ -29,6 +29,7 @@ mod log;
 mod record;
 mod record_log;
 mod segment;
+mod snapshot;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -41,6 +42,7 @@ pub use lock::DirLock;
 pub use log::{Log, LogReader};
 pub use record::MESSAGE_BYTES_MAX;
 pub use record_log::CommitStats;
+pub use snapshot::{SnapshotError, SnapshotName, Snapshots};
 
 /// What can go wrong with durable state.
 #[derive(Debug, thiserror::Error)]

@@ -91,6 +91,33 @@ impl RecordLog {
         self.next + self.gathered
     }
 
+    /// Position of the oldest record kept; that of the next one if there is none.
+    pub fn first_position(&self) -> u64 {
+        self.segments.first().map_or(self.next, |segment| segment.first)
+    }
+
+    /// Bytes of all segments.
+    pub fn bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.len).sum()
+    }
+
+    /// Where the second segment begins, if there are two: what lies before it could go.
+    pub fn second_segment(&self) -> Option<u64> {
+        self.segments.get(1).map(|segment| segment.first)
+    }
+
+    /// Removes the oldest segment, durably, unless it is the only one. One at a time, so that no power cut
+    /// leaves a gap.
+    pub fn remove_oldest(&mut self) -> Result<(), LogError> {
+        if self.segments.len() < 2 {
+            return Ok(());
+        }
+        let path = segment::path(&self.dir, self.segments[0].first);
+        segment::cut(&mut *self.disk, &path, 0)?;
+        self.segments.remove(0);
+        Ok(())
+    }
+
     /// Adds a record to the commit being gathered: no I/O. `write_body` appends `body_bytes` bytes.
     /// (A commit of 2^32 records would have to fit into memory before their count outgrew its field.)
     pub fn append(

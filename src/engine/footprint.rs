@@ -2,12 +2,14 @@
 //! nothing fitted to measurements.
 
 use crate::alert::lifecycle::Episode;
+use crate::alert::told::Told;
 use crate::config::plan::{ModelPlan, StreamPlan};
 use crate::engine::partition::{Partition, Scale};
+use crate::engine::past::Past;
 use crate::engine::warmup;
 use crate::judge::calibrate::REFERENCE_MAX;
 use crate::judge::moments::Moments;
-use crate::types::PARTITIONS;
+use crate::types::{EPOCH_NS, PARTITIONS};
 use crate::window::grid::Grid;
 use crate::window::grow::grown;
 use crate::window::keys::Keys;
@@ -35,6 +37,8 @@ pub struct Footprint {
     pub moments: f64,
     /// Names, look-up, order and episodes of the keys.
     pub keys: f64,
+    /// Verdicts that late rows may still change, and the scales they were given by.
+    pub late: f64,
     /// Rows that wait for the watermark, and the identities of those that have passed.
     pub waiting: f64,
     /// What every partition has once: calibration, counts.
@@ -58,16 +62,21 @@ impl Footprint {
         let rows_a_cell = demand.rows_per_s * grid_s / partitions;
         let pending_cells = (stream.window.lateness.as_secs_f64() / grid_s) as usize + 2;
         let of_column = (size_of::<Moments>() + size_of::<Scale>()) as f64;
-        let of_key = (size_of::<Episode>() + size_of::<f32>() + size_of::<bool>()) as f64;
+        let of_key =
+            (size_of::<Episode>() + size_of::<Vec<Told>>() + size_of::<f32>() + size_of::<bool>()) as f64;
+        let late_s = (stream.window.lateness - stream.window.disorder).as_secs_f64();
+        let kept_s = if late_s > 0.0 { late_s + stream.window.every.as_secs_f64() } else { 0.0 };
+        let kept_cells = (kept_s / grid_s) as usize;
         // Each of: in order of replacement, sorted, and an epoch's.
         let calibration = (3 * REFERENCE_MAX * size_of::<f32>()) as f64;
         let fits = matches!(stream.model, ModelPlan::Fit { .. });
         let scores = keys * (size_of::<f32>() + size_of::<f64>() + size_of::<u16>() * (1 + columns)) as f64;
         let scored = keys * (width * size_of::<f32>() as f64 + size_of::<u32>() as f64);
         Footprint {
-            rings: partitions * Grid::heap_bytes(keys, cells, columns),
+            rings: partitions * Grid::heap_bytes(keys, cells + kept_cells, columns),
             moments: partitions * grown(keys * columns as f64) * of_column,
             keys: partitions * (Keys::heap_bytes(keys, demand.key_bytes) + grown(keys) * of_key),
+            late: partitions * keys * late_bytes(stream, kept_s),
             waiting: partitions * Pending::heap_bytes(pending_cells, rows_a_cell, columns),
             partitions: partitions * (size_of::<Partition>() as f64 + calibration),
             scoring: shards as f64 * (scored + 1.5 * scores),
@@ -79,8 +88,8 @@ impl Footprint {
 
     /// While keys are judged by models; the warm-up is over.
     pub fn steady_bytes(&self) -> f64 {
-        let Footprint { rings, moments, keys, waiting, partitions, scoring, models, warmup: _ } = self;
-        rings + moments + keys + waiting + partitions + scoring + models
+        let Footprint { rings, moments, keys, late, waiting, partitions, scoring, models, warmup: _ } = self;
+        rings + moments + keys + late + waiting + partitions + scoring + models
     }
 
     /// While every partition gathers windows to fit on, and none is judged yet.
@@ -92,6 +101,17 @@ impl Footprint {
     pub fn peak_bytes(&self) -> f64 {
         self.steady_bytes().max(self.warming_bytes())
     }
+}
+
+/// What lateness beyond the disorder costs a key.
+fn late_bytes(stream: &StreamPlan, kept_s: f64) -> f64 {
+    if kept_s == 0.0 {
+        return 0.0;
+    }
+    let verdicts = kept_s / stream.window.every.as_secs_f64() + 1.0;
+    let epochs = (kept_s / (EPOCH_NS as f64 / 1e9)).floor() + 1.0;
+    let of_epoch = stream.columns.len() * size_of::<Scale>() + size_of::<bool>();
+    Past::heap_bytes(verdicts) + size_of::<Past>() as f64 + epochs * of_epoch as f64
 }
 
 /// Partitions that `keys` keys fall into, on average.

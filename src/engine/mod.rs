@@ -6,11 +6,16 @@
 //! decision.
 
 mod close;
+mod epoch;
+mod evidence;
 pub mod footprint;
 pub mod output;
 mod partition;
+mod past;
 pub mod rehearsal;
+mod revise;
 mod setup;
+mod state;
 pub mod train;
 mod warmup;
 
@@ -22,8 +27,8 @@ use crate::backend::{CpuBackend, Explanation, Scores};
 use crate::config::plan::Plan;
 use crate::model::{Model, ModelError};
 use crate::ring::Slot;
-use crate::types::{PARTITIONS, PartitionId, StreamId};
-use partition::Partition;
+use crate::types::{PARTITIONS, PartitionId, Position, StreamId};
+use partition::{Models, Partition};
 use setup::StreamSetup;
 
 /// What the engine may ask of the world outside; nothing of it reaches a decision.
@@ -49,6 +54,8 @@ pub struct Engine {
     streams: Vec<StreamSetup>,
     /// `stream * PARTITIONS + partition`, made on the first row.
     partitions: Vec<Option<Box<Partition>>>,
+    /// Same places: what lies before this position was in the restored state.
+    applied: Vec<Position>,
     scratch: Scratch,
     touched: Vec<(StreamId, PartitionId)>,
 }
@@ -69,8 +76,9 @@ impl Engine {
         let deployment: Arc<str> = plan.deployment.as_str().into();
         let setup = |(id, stream)| StreamSetup::new(StreamId(id as u16), stream, deployment.clone());
         let streams: Vec<_> = plan.streams.iter().enumerate().map(setup).collect();
-        let partitions = (0..streams.len() * PARTITIONS).map(|_| None).collect();
-        Engine { streams, partitions, scratch: Scratch::default(), touched: Vec::new() }
+        let partitions: Vec<_> = (0..streams.len() * PARTITIONS).map(|_| None).collect();
+        let applied = vec![Position(0); partitions.len()];
+        Engine { streams, partitions, applied, scratch: Scratch::default(), touched: Vec::new() }
     }
 
     /// Scores `stream` with `model` from the next row on.
@@ -86,6 +94,9 @@ impl Engine {
         for record in slot.iter() {
             let partition_id = PartitionId::of(record.key_hash);
             let index = record.stream.0 as usize * PARTITIONS + partition_id.0 as usize;
+            if record.position < self.applied[index] {
+                continue;
+            }
             let setup = &self.streams[record.stream.0 as usize];
             let partition = self.partitions[index].get_or_insert_with(|| Box::new(Partition::new(setup)));
             if !partition.touched {
@@ -96,11 +107,16 @@ impl Engine {
         }
     }
 
-    /// A bounded source has ended: what its stream still holds back becomes final.
-    pub fn end_of_input(&mut self, stream: StreamId, env: &Env<'_>, out: &mut Outputs) {
+    /// A bounded source has ended before the message at `before`: what its stream still holds back
+    /// becomes final. (Doing so twice at the same place changes nothing.)
+    pub fn end_of_input(&mut self, stream: StreamId, before: Position, env: &Env<'_>, out: &mut Outputs) {
         let setup = &self.streams[stream.0 as usize];
         for id in 0..PARTITIONS {
-            if let Some(partition) = &mut self.partitions[stream.0 as usize * PARTITIONS + id] {
+            let index = stream.0 as usize * PARTITIONS + id;
+            if before < self.applied[index] {
+                continue;
+            }
+            if let Some(partition) = &mut self.partitions[index] {
                 partition.flush(setup, &mut self.scratch, env, out);
                 if !partition.touched {
                     partition.touched = true;

@@ -64,7 +64,11 @@ pub struct Counts {
     pub events: u64,
     pub duplicates: u64,
     pub late: u64,
+    /// Events behind the watermark, within the allowed lateness: they opened their windows again.
+    pub reopening: u64,
     pub windows: u64,
+    /// Verdicts given anew because of late rows.
+    pub windows_again: u64,
     pub windows_unscored: u64,
     pub windows_unsure: u64,
     pub windows_anomalous: u64,

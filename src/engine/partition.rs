@@ -1,20 +1,27 @@
 //! One stream's state in one partition: rows in, cells and windows out in canonical order.
 
+pub(super) mod state;
+
 use std::sync::Arc;
 
 use crate::alert::lifecycle::Episode;
+use crate::alert::told::Told;
 use crate::engine::output::{Counts, LateRow, Outputs};
+use crate::engine::past::{Past, PastEpochs};
 use crate::engine::setup::StreamSetup;
-use crate::engine::warmup::{Warmup, scale};
+use crate::engine::warmup::Warmup;
 use crate::engine::{Env, Scratch};
 use crate::judge::calibrate::Calibrator;
 use crate::judge::moments::Moments;
 use crate::model::Model;
 use crate::types::{EPOCH_NS, EventTime, RecordRef};
-use crate::window::grid::{CellMean, Grid, cell_of};
+use crate::window::cell::CellFold;
+use crate::window::grid::{Grid, cell_of};
 use crate::window::grow::grow;
 use crate::window::keys::{KeyIndex, Keys};
 use crate::window::pending::{Pending, Taken};
+
+pub(crate) use state::Models;
 
 /// A column's level and spread as scoring sees them, constant inside an epoch.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +38,14 @@ pub(crate) struct Partition {
     /// keys x columns
     pub scales: Vec<Scale>,
     pub episodes: Vec<Episode>,
+    /// What was told of each key's alerts.
+    pub told: Vec<Vec<Told>>,
+    /// Each key's verdicts that late rows may still change; empty if the stream allows none.
+    pub past: Vec<Past>,
+    /// What those verdicts were given by.
+    pub past_epochs: PastEpochs,
+    /// Keys and cells that late rows changed since the last window closed.
+    pub unsettled: Vec<(KeyIndex, i64)>,
     /// Surprise of each key's last confident window of the epoch; NaN if there was none.
     pub last_surprise: Vec<f32>,
     pub followed: Vec<bool>,
@@ -43,18 +58,19 @@ pub(crate) struct Partition {
     pub epoch: i64,
     pub counts: Counts,
     pub touched: bool,
-    pending: Pending,
-    cell_mean: CellMean,
+    pub pending: Pending,
+    pub cell_fold: CellFold,
     started: bool,
     newest_time: i64,
-    /// Cells below are final.
-    released: i64,
-    /// Newest cell with data among the final ones.
-    newest_cell: i64,
-    /// Keys with a final cell. `keys.len()` also counts rows still pending, so it depends on arrival.
-    seen_keys: u64,
+    /// Cells below are behind the watermark.
+    pub released: i64,
+    /// Newest cell with data among those.
+    pub newest_cell: i64,
+    /// Keys with such a cell. `keys.len()` also counts rows still pending, so it depends on arrival.
+    pub seen_keys: u64,
 }
 
+#[derive(Clone)]
 pub(crate) struct Scoring {
     pub model: Arc<Model>,
     pub calibrator: Calibrator,
@@ -74,10 +90,14 @@ impl Partition {
         let warm_milli = if scoring.is_some() { 1000 } else { 0 };
         Partition {
             keys: Keys::default(),
-            grid: Grid::new(setup.cells, columns),
+            grid: Grid::new(setup.cells, setup.kept_cells() as usize, columns),
             moments: Vec::new(),
             scales: Vec::new(),
             episodes: Vec::new(),
+            told: Vec::new(),
+            past: Vec::new(),
+            past_epochs: PastEpochs::default(),
+            unsettled: Vec::new(),
             last_surprise: Vec::new(),
             followed: Vec::new(),
             follows_version: 0,
@@ -87,8 +107,8 @@ impl Partition {
             epoch: i64::MIN,
             counts: Counts { watermark: i64::MIN, warm_milli, ..Counts::default() },
             touched: false,
-            pending: Pending::new(setup.pending_cells()),
-            cell_mean: CellMean::new(columns),
+            pending: Pending::new(setup.pending_cells(), setup.late_cells()),
+            cell_fold: CellFold::new(setup.aggregates.clone()),
             started: false,
             newest_time: i64::MIN,
             released: i64::MIN,
@@ -110,23 +130,23 @@ impl Partition {
         if !self.started {
             self.started = true;
             self.newest_time = time;
-            self.released = cell_of(time - setup.lateness_ns, setup.grid_ns);
-            self.counts.watermark = time - setup.lateness_ns;
+            self.released = cell_of(time - setup.disorder_ns, setup.grid_ns);
+            self.counts.watermark = time - setup.disorder_ns;
+        }
+        if cell < self.released - setup.late_cells() {
+            return self.refuse(setup, cell, record, out);
         }
         if cell < self.released {
-            return self.refuse(setup, cell, record, out);
+            return self.take_late(cell, record, setup, env);
         }
         if time > self.newest_time {
             self.newest_time = time;
-            self.counts.watermark = time - setup.lateness_ns;
+            self.counts.watermark = time - setup.disorder_ns;
             let until = cell_of(self.counts.watermark, setup.grid_ns);
             let mut closing = Closing { setup, scratch, env, out, trigger: record.arrival.0 };
             self.advance(until, &mut closing);
         }
-        let (key, new) = self.keys.intern(record.key_hash, record.key);
-        if new {
-            self.add_key(setup, env);
-        }
+        let key = self.intern(record, setup, env);
         self.pending.push(cell, key, record);
         self.counts.events += 1;
     }
@@ -138,6 +158,7 @@ impl Partition {
             self.counts.watermark = until * setup.grid_ns;
             let mut closing = Closing { setup, scratch, env, out, trigger: (env.now)() };
             self.advance(until, &mut closing);
+            self.settle(self.released, &mut closing);
         }
     }
 
@@ -160,9 +181,23 @@ impl Partition {
         }
     }
 
+    pub fn intern(&mut self, record: &RecordRef<'_>, setup: &StreamSetup, env: &Env<'_>) -> KeyIndex {
+        let (key, new) = self.keys.intern(record.key_hash, record.key);
+        if new {
+            self.add_key(setup, env);
+        }
+        key
+    }
+
     fn add_key(&mut self, setup: &StreamSetup, env: &Env<'_>) {
         let key = self.keys.len() - 1;
         self.grid.add_key();
+        grow(&mut self.told, 1);
+        self.told.push(Vec::new());
+        if setup.late_cells() > 0 {
+            grow(&mut self.past, 1);
+            self.past.push(Past::default());
+        }
         grow(&mut self.episodes, 1);
         grow(&mut self.last_surprise, 1);
         self.episodes.push(Episode::default());
@@ -179,31 +214,6 @@ impl Partition {
         self.counts.keys += 1;
     }
 
-    /// Starts a key that has no final cell yet from what the model knows of it.
-    fn seed(&mut self, key: KeyIndex, setup: &StreamSetup) {
-        let Some(scoring) = &self.scoring else { return };
-        let columns = setup.columns.len();
-        let own = &mut self.moments[key as usize * columns..][..columns];
-        own.fill(Moments::default());
-        if let Some(known) = scoring.model.prior.keys.get(self.keys.bytes(key)) {
-            for (column, moments) in own.iter_mut().enumerate() {
-                let count = (known.count[column] as f64).min(setup.memory_cells());
-                *moments = Moments::known(count, known.mean[column], known.sd[column].powi(2));
-            }
-        }
-        self.rescale(key, columns);
-    }
-
-    /// Sets a key's scale from its moments and the cohort's.
-    pub fn rescale(&mut self, key: KeyIndex, columns: usize) {
-        let Some(scoring) = &self.scoring else { return };
-        let own = key as usize * columns..(key as usize + 1) * columns;
-        let moments = &self.moments[own.clone()];
-        for (column, (to, moments)) in self.scales[own].iter_mut().zip(moments).enumerate() {
-            *to = scale(&scoring.model.prior, column, moments);
-        }
-    }
-
     /// Makes all cells below `until` final, closing windows on the way.
     fn advance(&mut self, until: i64, closing: &mut Closing<'_, '_>) {
         let setup = closing.setup;
@@ -211,6 +221,8 @@ impl Partition {
             let nothing_left = self.newest_cell == i64::MIN
                 || self.released > self.newest_cell.saturating_add(setup.cells as i64 + setup.every_cells);
             if self.pending.rows() == 0 && nothing_left {
+                self.settle(self.released, closing);
+                self.pending.skip_to(self.released, until);
                 self.released = until;
                 return;
             }
@@ -227,19 +239,19 @@ impl Partition {
         }
     }
 
-    /// Turns the pending rows of a cell into the keys' means of that cell.
+    /// Turns the pending rows of a cell into the keys' values of that cell.
     fn fold(&mut self, cell: i64, columns: usize) {
-        let Partition { pending, keys, grid, moments, cell_mean, newest_cell, seen_keys, counts, .. } = self;
+        let Partition { pending, keys, grid, moments, cell_fold, newest_cell, seen_keys, counts, .. } = self;
         let mut current: Option<(KeyIndex, i64)> = None;
-        let mut write = |key: KeyIndex, arrival: i64, cell_mean: &mut CellMean| {
-            let means = cell_mean.take();
-            for (column, &mean) in means.iter().enumerate() {
-                if !mean.is_nan() {
-                    moments[key as usize * columns + column].observe(f64::from(mean));
+        let mut write = |key: KeyIndex, arrival: i64, folded: &mut CellFold| {
+            let values = folded.take();
+            for (column, &value) in values.iter().enumerate() {
+                if !value.is_nan() {
+                    moments[key as usize * columns + column].observe(f64::from(value));
                 }
             }
             *seen_keys += u64::from(!grid.seen(key));
-            grid.write(key, cell, means, arrival);
+            grid.write(key, cell, values, arrival);
             *newest_cell = cell;
         };
         let duplicates = pending.release(cell, keys, |entry, values| {
@@ -247,76 +259,18 @@ impl Partition {
                 Some((key, arrival)) if *key == entry.key => *arrival = (*arrival).max(entry.arrival),
                 _ => {
                     if let Some((key, arrival)) = current {
-                        write(key, arrival, cell_mean);
+                        write(key, arrival, cell_fold);
                     }
                     current = Some((entry.key, entry.arrival));
                 }
             }
-            cell_mean.add(values);
+            cell_fold.add(values);
         });
         if let Some((key, arrival)) = current {
-            write(key, arrival, cell_mean);
+            write(key, arrival, cell_fold);
         }
         counts.duplicates += duplicates;
         counts.events -= duplicates;
-    }
-
-    /// Lets the ended epoch teach: moments and calibration of keys that were calm, then a fit if one is due.
-    fn roll_epoch(&mut self, epoch: i64, setup: &StreamSetup) {
-        let columns = setup.columns.len();
-        self.keys.sort();
-        // About 64 samples an epoch, however many keys; the choice is the keys' own.
-        let share = (self.seen_keys / 64).max(1);
-        let mut warm = 0;
-        for i in 0..self.keys.len() {
-            let key = self.keys.ordered()[i];
-            let calm = self.episodes[key as usize].is_calm();
-            for moments in &mut self.moments[key as usize * columns..][..columns] {
-                if calm { moments.commit(setup.memory_cells()) } else { moments.discard() }
-            }
-            let surprise = std::mem::replace(&mut self.last_surprise[key as usize], f32::NAN);
-            if let Some(scoring) = &mut self.scoring {
-                let chosen = (self.keys.hash(key) ^ self.epoch as u64).is_multiple_of(share);
-                if calm && chosen && !surprise.is_nan() {
-                    scoring.calibrator.observe(surprise);
-                }
-            }
-            self.rescale(key, columns);
-            warm += u64::from(self.scoring.is_some() && self.is_warm(key, setup));
-        }
-        if let Some(scoring) = &mut self.scoring {
-            scoring.calibrator.commit();
-        }
-        self.adopt(setup);
-        self.epoch = epoch;
-        self.counts.keys_warm = warm;
-        self.fit_if_due(setup);
-    }
-
-    /// Lets what the running epoch gathered count; for training, after the last row.
-    pub fn end_epoch(&mut self, setup: &StreamSetup) {
-        self.roll_epoch(self.epoch, setup);
-    }
-
-    /// A model activated since acts from this epoch on.
-    fn adopt(&mut self, setup: &StreamSetup) {
-        let Some(model) = &setup.model else { return };
-        if self.scoring.as_ref().is_some_and(|scoring| Arc::ptr_eq(&scoring.model, model)) {
-            return;
-        }
-        self.scoring = Some(Scoring::new(model.clone()));
-        self.counts.warm_milli = 1000;
-        for key in 0..self.keys.len() as KeyIndex {
-            // When a key's first row arrived must not matter, only when it became final.
-            if self.grid.seen(key) { self.rescale(key, setup.columns.len()) } else { self.seed(key, setup) }
-        }
-    }
-
-    /// A key's own level and spread rest on at least one window's worth of cells.
-    pub fn is_warm(&self, key: KeyIndex, setup: &StreamSetup) -> bool {
-        let columns = setup.columns.len();
-        let moments = &self.moments[key as usize * columns..][..columns];
-        moments.iter().all(|m| m.count >= setup.cells as f64)
     }
 }
 

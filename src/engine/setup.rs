@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::alert::lifecycle::Rule;
-use crate::config::plan::{ModelPlan, StreamPlan};
+use crate::config::plan::{Aggregate, ColumnPlan, ModelPlan, StreamPlan};
 use crate::model::{Model, ModelError};
 use crate::types::StreamId;
 
@@ -13,12 +13,17 @@ pub(crate) struct StreamSetup {
     pub name: String,
     pub deployment: Arc<str>,
     pub columns: Vec<String>,
+    /// What a model knows the columns by.
+    pub schema: Vec<String>,
+    pub aggregates: Vec<Aggregate>,
     pub units: Vec<Option<String>>,
     pub grid_ns: i64,
     /// Grid cells a window.
     pub cells: usize,
     /// Grid cells between two windows.
     pub every_cells: i64,
+    /// How far the watermark stays behind the newest row.
+    pub disorder_ns: i64,
     pub lateness_ns: i64,
     pub rule: Rule,
     pub warmup_ns: i64,
@@ -40,10 +45,13 @@ impl StreamSetup {
             name: plan.name.clone(),
             deployment,
             columns: plan.columns.iter().map(|c| c.name.clone()).collect(),
+            schema: plan.columns.iter().map(ColumnPlan::schema_name).collect(),
+            aggregates: plan.columns.iter().map(|c| c.aggregate).collect(),
             units: plan.columns.iter().map(|c| c.unit.clone()).collect(),
             grid_ns: ns(window.grid),
             cells: window.cells(),
             every_cells,
+            disorder_ns: ns(window.disorder),
             lateness_ns: ns(window.lateness),
             rule: Rule { threshold: plan.p_value, overlap: window.cells() / every_cells as usize },
             warmup_ns: match plan.model {
@@ -58,7 +66,7 @@ impl StreamSetup {
     /// # Errors
     /// If the model was trained for other columns or another window.
     pub fn activate(&mut self, model: Arc<Model>) -> Result<(), ModelError> {
-        model.check_schema(self.cells, &self.columns)?;
+        model.check_schema(self.cells, &self.schema)?;
         self.model = Some(model);
         Ok(())
     }
@@ -66,6 +74,16 @@ impl StreamSetup {
     /// Rows that may wait for the watermark: lateness in cells, and the two it cuts.
     pub fn pending_cells(&self) -> usize {
         (self.lateness_ns / self.grid_ns) as usize + 2
+    }
+
+    /// Cells behind the watermark that late rows may still change.
+    pub fn late_cells(&self) -> i64 {
+        (self.lateness_ns - self.disorder_ns) / self.grid_ns
+    }
+
+    /// Cells behind the watermark that are kept for them: they act when the next window closes.
+    pub fn kept_cells(&self) -> i64 {
+        if self.late_cells() == 0 { 0 } else { self.late_cells() + self.every_cells }
     }
 
     /// Cells a day: how long a key's own moments remember.

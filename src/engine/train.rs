@@ -38,6 +38,8 @@ impl Trainer {
     pub fn new(plan: &StreamPlan) -> Self {
         let mut setup = StreamSetup::new(StreamId(0), plan, Arc::from("train"));
         setup.loads_model = true;
+        // Nothing is told while training: there is no need to judge early and revise.
+        setup.disorder_ns = setup.lateness_ns;
         Trainer {
             setup,
             keys: BTreeMap::new(),
@@ -89,7 +91,7 @@ impl Trainer {
             columns: self.setup.columns.len(),
             expected: rows * width,
         })?;
-        Model::fit(view, self.setup.cells, &self.setup.columns, prior)
+        Model::fit(view, self.setup.cells, &self.setup.schema, prior)
     }
 
     fn prior(&self) -> ScalerPrior {

@@ -3,6 +3,8 @@
 //! The fit is a function of the partition's own final windows, so it needs no entry in the control log:
 //! a replay comes to the same model at the same epoch.
 
+mod state;
+
 use std::sync::Arc;
 
 use ndarray::ArrayView2;
@@ -106,7 +108,7 @@ impl Partition {
             standardise(window, &scales(&prior, own));
         }
         let Ok(view) = ArrayView2::from_shape((self.warmup.samples.len(), width), &z) else { return };
-        let mut model = match Model::fit(view, setup.cells, &setup.columns, prior) {
+        let mut model = match Model::fit(view, setup.cells, &setup.schema, prior) {
             Ok(model) => model,
             Err(error) => return self.fit_error = Some(error.to_string()),
         };

@@ -8,12 +8,15 @@
 //! follows this heavier tail (the predictive distribution under the prior 1/e), which becomes
 //! `exp(-(s - h) / e)` as `k` grows.
 
+mod state;
+
 /// Reference size; older entries are replaced.
 pub const REFERENCE_MAX: usize = 1024;
 
 /// Below this many references no p-value is given.
 pub const REFERENCE_MIN: usize = 16;
 
+#[derive(Clone)]
 pub struct Calibrator {
     /// In order of replacement.
     recent: Vec<f32>,

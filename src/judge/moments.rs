@@ -1,5 +1,7 @@
 //! A key's own mean and variance a column, and what the running epoch adds to them.
 
+mod state;
+
 /// Mean and variance over `count` cells, and the epoch's sums that join them when the epoch ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Moments {

@@ -13,6 +13,7 @@ pub mod ppca;
 mod prepared;
 mod prior;
 mod square;
+mod state;
 pub mod tail;
 mod tensors;
 

@@ -9,6 +9,7 @@ use crate::config::plan::Plan;
 use crate::decode::{Content, DeadEntry, DeadError, DeadLetters, DeadRow};
 use crate::durable::Ballast;
 use crate::engine::LateRow;
+use crate::pipeline::keeping::Kept;
 use crate::status::Status;
 use crate::types::{Arrival, Message, Position, Reason};
 
@@ -17,31 +18,50 @@ const RETRY: Duration = Duration::from_millis(500);
 
 /// Something that did not become part of a window.
 pub enum Dead {
-    Row { position: Position, message: Message, row: DeadRow },
+    Row {
+        position: Position,
+        message: Message,
+        row: DeadRow,
+    },
     Late(LateRow),
+    /// Follows everything that came before it out of the messages it covers.
+    Keep(Kept),
 }
 
-/// Runs until the log, decode and all shards have hung up. Nothing is dropped: a full channel makes
-/// them wait. The file is flushed whenever nothing more is waiting.
+/// Runs until the log, decode, the outbox and all shards have hung up. Nothing is dropped: a full channel
+/// makes them wait. The file is flushed whenever nothing more is waiting.
 pub fn run(
     mut file: DeadLetters,
     mut dead: mpsc::Receiver<Dead>,
+    keep: &mpsc::Sender<Kept>,
     plan: &Plan,
     status: &Status,
     ballast: &Ballast,
 ) {
     while let Some(first) = dead.blocking_recv() {
         let mut next = Some(first);
+        let mut kept = None;
         while let Some(entry) = next {
             let reason = match &entry {
                 Dead::Row { row, .. } => row.reason,
                 Dead::Late(_) => Reason::Late,
+                Dead::Keep(_) => {
+                    kept = Some(entry);
+                    break;
+                }
             };
             status.dead_letters[reason as usize].fetch_add(1, Relaxed);
             until_done(ballast, || write(&mut file, &entry, plan));
             next = dead.try_recv().ok();
         }
-        until_done(ballast, || file.flush());
+        match kept {
+            Some(Dead::Keep(kept)) => {
+                until_done(ballast, || file.sync());
+                // Only one is under way at a time, so there is room, unless all ends.
+                drop(keep.try_send(kept));
+            }
+            _ => until_done(ballast, || file.flush()),
+        }
     }
 }
 
@@ -62,6 +82,7 @@ fn write(file: &mut DeadLetters, entry: &Dead, plan: &Plan) -> Result<(), DeadEr
             let stream = row.stream.map(|id| plan.streams[id.0 as usize].name.as_str());
             file.append(&DeadEntry::of_row(*position, message, row, stream))?;
         }
+        Dead::Keep(_) => {}
         Dead::Late(late) => {
             let stream = &plan.streams[late.stream.0 as usize];
             let detail = format!(

@@ -8,16 +8,22 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::config::plan::Plan;
 use crate::decode::Decoder;
-use crate::durable::ControlEvent;
+use crate::durable::{ControlEvent, Snapshots};
 use crate::latency::{Clock, Latency, Stage};
 use crate::pipeline::dead::Dead;
+use crate::pipeline::keeping::Kept;
+use crate::pipeline::ledger::Ledger;
 use crate::pipeline::logging::Logged;
-use crate::pipeline::recovery::Recovery;
+use crate::pipeline::recovery::{Action, Recovery};
+use crate::pipeline::rounds::{Due, Rounds};
+use crate::pipeline::running::Counted;
 use crate::pipeline::shard::{Stamps, Work};
 use crate::ring::Slot;
+use crate::source::http::IdempotencyIndex;
 use crate::status::Status;
-use crate::types::{Message, PartitionId, Position};
+use crate::types::{Message, PARTITIONS, PartitionId, Position, StreamId};
 
 /// Messages a slot during recovery.
 const RECOVERY_BATCH: usize = 4096;
@@ -31,13 +37,20 @@ pub struct DecodeStation {
     pub status: Arc<Status>,
     pub clock: Clock,
     pub filling: Vec<Slot>,
+    /// Position after the last message decoded.
+    pub next: Position,
+    pub rounds: Rounds,
+    pub ledger: Ledger,
+    /// Told of the keys answered before this start.
+    pub answered: IdempotencyIndex,
+    pub plan: Arc<Plan>,
     /// Streams of each source, for the end of a bounded one.
     pub streams_of: super::StreamsOf,
 }
 
 impl DecodeStation {
     /// Runs until the log's thread hangs up.
-    pub fn run(mut self, recovery: Recovery, recovered: oneshot::Sender<()>, latency: &Latency) {
+    pub fn run(mut self, recovery: Recovery, recovered: oneshot::Sender<Counted>, latency: &Latency) {
         let mut recorder = latency.recorder(Stage::Decode);
         match self.recover(recovery) {
             Ok(true) => {}
@@ -48,13 +61,17 @@ impl DecodeStation {
             }
         }
         self.status.recovering.store(false, Relaxed);
-        let _ = recovered.send(());
+        let _ = recovered.send(self.ledger.counted.clone());
+        self.rounds.begin(self.clock.now_ns());
         while let Some(logged) = self.logged.blocking_recv() {
             let alive = match logged {
                 Logged::Control(event) => self.control(&event),
                 Logged::Beat(answer) => self.broadcast(|| Work::Beat(answer.clone())),
                 Logged::Messages { first, messages, log_start_ns, logged_ns } => {
                     let decode_start_ns = self.clock.now_ns();
+                    for (position, message) in (first.0..).map(Position).zip(&messages) {
+                        self.ledger.observe(position, message);
+                    }
                     let rows = self.decode(first, &messages);
                     let decoded_ns = self.clock.now_ns();
                     recorder.record(decoded_ns - decode_start_ns, rows);
@@ -63,19 +80,45 @@ impl DecodeStation {
                     self.send(stamps)
                 }
             };
-            if !alive {
+            if !alive || !self.save() {
                 return;
+            }
+        }
+    }
+
+    /// Sets a state on its way to the disk, if one is due.
+    fn save(&mut self) -> bool {
+        let position = self.next;
+        match self.rounds.due(self.clock.now_ns(), position) {
+            None => true,
+            Some((Due::Partition(index), turn)) => {
+                let stream = StreamId((index / PARTITIONS) as u16);
+                let partition = PartitionId((index % PARTITIONS) as u8);
+                let shard = &self.shards[partition.shard(self.shards.len())];
+                shard.blocking_send(Work::Save { stream, partition, position, turn }).is_ok()
+            }
+            Some((Due::Ledger, turn)) => {
+                let mut file = vec![0; Snapshots::HEADER_BYTES];
+                let standings = self.rounds.standings();
+                let names = self.plan.streams.iter().map(|stream| stream.name.as_str());
+                self.ledger.encode(names.zip(standings.chunks_exact(PARTITIONS)), &mut file);
+                // By way of the dead letters only: it says nothing of what the shards make of messages.
+                let _ = self.dead.try_send(Dead::Keep(Kept { index: None, position, file, turn }));
+                true
             }
         }
     }
 
     fn recover(&mut self, recovery: Recovery) -> Result<bool, crate::durable::LogError> {
         let Recovery { log, mut replay } = recovery;
-        let mut reader = log.read_from(Position(0));
+        let mut reader = log.read_from(replay.position);
+        self.next = replay.position;
+        self.ledger.answered.iter().for_each(|answered| self.answered.remember(answered));
         let recovered = Stamps { recovered: true, ..Stamps::default() };
         loop {
             let batch = replay.next_batch(&mut reader, RECOVERY_BATCH)?;
             if let Some(first) = batch.first {
+                self.remember(first, &batch.messages);
                 self.decode(first, &batch.messages);
                 self.status.recovered_messages_total.fetch_add(batch.messages.len() as u64, Relaxed);
                 if !self.send(recovered) {
@@ -83,6 +126,9 @@ impl DecodeStation {
                 }
             }
             for action in batch.then {
+                if let Action::EndOfInput { stream, .. } = action {
+                    self.touch(stream);
+                }
                 if !self.broadcast(|| action.work()) {
                     return Ok(false);
                 }
@@ -93,9 +139,23 @@ impl DecodeStation {
         }
     }
 
+    fn touch(&mut self, stream: StreamId) {
+        let first = stream.0 as usize * PARTITIONS;
+        (first..first + PARTITIONS).for_each(|index| self.rounds.touch(index));
+    }
+
+    /// Takes note of what must be known before the sources start.
+    fn remember(&mut self, first: Position, messages: &[Message]) {
+        for (position, message) in (first.0..).map(Position).zip(messages) {
+            if let Some(answered) = self.ledger.observe(position, message) {
+                self.answered.remember(answered);
+            }
+        }
+    }
+
     /// Decodes into the filling slots; returns the rows.
     fn decode(&mut self, first: Position, messages: &[Message]) -> u64 {
-        let DecodeStation { decoder, filling, dead, .. } = self;
+        let DecodeStation { decoder, filling, dead, rounds, .. } = self;
         let shards = filling.len();
         let mut rows = 0;
         let mut dead_rows = Vec::new();
@@ -103,13 +163,16 @@ impl DecodeStation {
             let position = Position(first.0 + i as u64);
             let mut emit = |record: crate::types::RecordRef<'_>| {
                 rows += 1;
-                filling[PartitionId::of(record.key_hash).shard(shards)].push(record);
+                let partition = PartitionId::of(record.key_hash);
+                rounds.row(record.stream.0 as usize * PARTITIONS + partition.0 as usize, position);
+                filling[partition.shard(shards)].push(record);
             };
             decoder.decode(position, message, &mut emit, &mut dead_rows);
             for row in dead_rows.drain(..) {
                 let _ = dead.blocking_send(Dead::Row { position, message: message.clone(), row });
             }
         }
+        self.next = Position(first.0 + messages.len() as u64);
         self.status.rows_total.fetch_add(rows, Relaxed);
         rows
     }
@@ -132,7 +195,9 @@ impl DecodeStation {
         match event {
             ControlEvent::EndOfInput { source } => {
                 let streams = (self.streams_of)(source);
-                streams.into_iter().all(|stream| self.broadcast(|| Work::EndOfInput { stream }))
+                let before = self.next;
+                streams.iter().for_each(|stream| self.touch(*stream));
+                streams.into_iter().all(|stream| self.broadcast(|| Work::EndOfInput { stream, before }))
             }
             // Written at the start only, and replayed by recovery.
             ControlEvent::Config { .. } | ControlEvent::ModelActivated { .. } => true,

@@ -1,12 +1,13 @@
 //! The log's thread: groups submissions, makes them durable with one fsync, then lets sources acknowledge.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::config::plan::DurablePlan;
 use crate::decode::DeadRow;
 use crate::durable::{Ballast, ControlEntry, ControlEvent, ControlLog, Log, LogError};
 use crate::latency::{Clock, Latency, Stage, StageRecorder};
@@ -14,7 +15,7 @@ use crate::pipeline::beat::Answer;
 use crate::pipeline::dead::Dead;
 use crate::stage::{NotSafe, Submission};
 use crate::status::Status;
-use crate::types::{Message, Position, Reason};
+use crate::types::{Arrival, Message, Position, Reason};
 
 /// What became durable, in log order.
 pub enum Logged {
@@ -43,6 +44,23 @@ pub struct LogStation {
     pub ballast: Option<Arc<Ballast>>,
     pub clock: Clock,
     pub recorders: Recorders,
+    pub retention: Retention,
+}
+
+/// How much of the log is kept beyond what a start needs.
+pub struct Retention {
+    /// Messages before it are needed by no start.
+    pub floor: Arc<AtomicU64>,
+    pub retain_ns: i64,
+    pub bytes_max: u64,
+}
+
+impl Retention {
+    /// As configured; `floor` is moved by whoever writes snapshots.
+    pub fn new(plan: &DurablePlan, floor: Arc<AtomicU64>) -> Self {
+        let retain_ns = i64::try_from(plan.retain.as_nanos()).unwrap_or(i64::MAX);
+        Retention { floor, retain_ns, bytes_max: plan.bytes_max }
+    }
 }
 
 /// The histograms of this station.
@@ -163,9 +181,28 @@ impl LogStation {
         if answer.is_err() || messages.is_empty() {
             return true;
         }
+        self.trim(logged_ns);
         self.recorders.receive.record_each(messages.iter().map(|m| log_start_ns - m.arrival.0));
         self.recorders.log.record(logged_ns - log_start_ns, messages.len() as u64);
         self.next.blocking_send(Logged::Messages { first, messages, log_start_ns, logged_ns }).is_ok()
+    }
+
+    /// Lets segments go that no start needs and nobody wants any more.
+    fn trim(&mut self, now_ns: i64) {
+        let Retention { floor, retain_ns, bytes_max } = &self.retention;
+        let (floor, older_than) = (Position(floor.load(Relaxed)), Arrival(now_ns.saturating_sub(*retain_ns)));
+        loop {
+            match self.log.trim(floor, older_than, *bytes_max) {
+                Ok(true) => {
+                    tracing::info!(first = self.log.first_position().0, "removed the log's oldest file")
+                }
+                Ok(false) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "the log's oldest file is not removed");
+                    return;
+                }
+            }
+        }
     }
 
     /// Gives back what the log takes. What is too large for it would come again for ever if refused, so

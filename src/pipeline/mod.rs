@@ -5,21 +5,27 @@
 //!    ▲  ack after fsync         │                │
 //!                               └─► dead letters ◄┘            page and metrics look on
 //! ```
+//! Snapshots of a shard's state go by way of the outbox and the dead letters to a thread of their own.
 //! Every hand-off is bounded. Stopping is the same chain: sources end, and each station ends when the
 //! one before it has hung up.
 
 pub mod beat;
 mod dead;
 mod decoding;
+pub mod keeping;
+pub mod ledger;
 pub mod logging;
 mod open;
 mod recovery;
+pub mod restore;
+pub mod rounds;
 mod running;
 mod shard;
 mod storing;
 mod view;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use anyhow::{Context, Result};
 use tokio::sync::{mpsc, oneshot};
@@ -28,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use dead::Dead;
 pub use open::{Mismatch, check_model};
+pub use restore::RestoreError;
 pub use running::Running;
 
 use crate::alert::outbox::{Outbox, OutboxHandle};
@@ -41,14 +48,17 @@ use crate::sink::schedule::SCHEDULE;
 use crate::source::http::IdempotencyIndex;
 use crate::stage::{Intake, Validate};
 use crate::status::Status;
-use crate::types::{Alert, Position, StreamId};
+use crate::types::StreamId;
 use crate::watch::Watch;
 use decoding::DecodeStation;
-use logging::{LogStation, Recorders};
+use keeping::Keeper;
+use logging::{LogStation, Recorders, Retention};
 use open::Opened;
 use recovery::{Recovery, Replay};
-use running::{Counted, Sources, Threads};
+use rounds::Rounds;
+use running::{Sources, Threads};
 use shard::{Shard, Work};
+use storing::Outgoing;
 
 /// Hand-offs hold this many items; a full one makes the station before it wait.
 const SUBMISSIONS_MAX: usize = 256;
@@ -74,7 +84,7 @@ struct Common {
 /// The hand-offs a shard sends into.
 #[derive(Clone)]
 struct Outward {
-    alerts: mpsc::Sender<Vec<Alert>>,
+    alerts: mpsc::Sender<Outgoing>,
     dead: mpsc::Sender<Dead>,
     points: mpsc::Sender<Vec<crate::types::Point>>,
 }
@@ -93,8 +103,10 @@ pub async fn start(plan: Plan) -> Result<Running> {
         clock,
         watch: Arc::new(Watch::new()),
     };
-    let opened = open::open(&common.plan)?;
+    let mut opened = open::open(&common.plan)?;
     common.ballast.hold();
+    let mut engines: Vec<Engine> = (0..common.plan.shards).map(|_| Engine::new(&common.plan)).collect();
+    let restored = opened.restore(&common.plan, &common.watch, &mut engines)?;
     let outbox = open_outbox(&common.plan)?;
     let mut threads = Threads::default();
     let mut workers = JoinSet::new();
@@ -112,18 +124,24 @@ pub async fn start(plan: Plan) -> Result<Running> {
         points,
     };
     let page = view::start(sights, &outbox, &stop_workers, &mut workers).await?;
-    let outward = start_stores(&common, &outbox, points_to, &mut threads)?;
-    let (shards, spare) = start_shards(&common, &outward, &mut threads)?;
+    let Opened { lock, log, reading, control, entries, models, snapshots } = opened;
+    let floor = Arc::new(AtomicU64::new(0));
+    let keeper = Keeper::new(snapshots, common.plan.clone(), floor.clone());
+    let outward = start_stores(&common, &outbox, points_to, keeper, &mut threads)?;
+    let (shards, spare) = start_shards(&common, engines, &outward, &mut threads)?;
 
     let (logged_to, logged) = mpsc::channel(BATCHES_MAX);
     let beater = beat::Beater::new(&logged_to, shards.len());
     let answered = IdempotencyIndex::default();
-    let counted = Arc::new(Counted::default());
     let (recovered_to, recovered) = oneshot::channel();
-    let Opened { lock, log, reading, control, entries, models } = opened;
     let decode = DecodeStation {
         decoder: Decoder::new(&common.plan),
         logged,
+        next: restored.start,
+        rounds: Rounds::new(common.plan.durable.snapshot_every, clock.now_ns(), &restored.partitions),
+        ledger: restored.ledger,
+        answered: answered.clone(),
+        plan: common.plan.clone(),
         filling: shards.iter().map(|_| crate::ring::Slot::default()).collect(),
         shards,
         spare,
@@ -132,17 +150,12 @@ pub async fn start(plan: Plan) -> Result<Running> {
         clock,
         streams_of: streams_of(&common.plan),
     };
-    let (remembered, counting) = (answered.clone(), counted.clone());
     let replay = Replay {
         control: entries.into(),
         models,
         stream_ids: common.plan.streams.iter().map(|s| s.name.clone()).collect(),
         streams_of: streams_of(&common.plan),
-        observe: Box::new(move |message| {
-            counting.add(message);
-            remembered.remember(message);
-        }),
-        position: Position(0),
+        position: restored.start,
     };
     let latency = common.latency.clone();
     threads.spawn("eddy-decode", move || {
@@ -160,6 +173,7 @@ pub async fn start(plan: Plan) -> Result<Running> {
         ballast: Some(common.ballast.clone()),
         clock,
         recorders: Recorders::new(&common.latency),
+        retention: Retention::new(&common.plan.durable, floor),
     };
     threads.spawn("eddy-log", move || station.run())?;
     let sources = Sources::start(
@@ -167,7 +181,6 @@ pub async fn start(plan: Plan) -> Result<Running> {
         Intake { sender: intake_to, clock },
         validate(&common.plan),
         answered,
-        counted,
         recovered,
     );
     Ok(Running {
@@ -211,35 +224,43 @@ fn start_sinks(common: &Common, outbox: &OutboxHandle, stop: &CancellationToken,
     }
 }
 
-/// The outbox's and the dead letters' threads.
+/// The outbox's, the dead letters' and the snapshots' threads.
 fn start_stores(
     common: &Common,
     outbox: &OutboxHandle,
     points: mpsc::Sender<Vec<crate::types::Point>>,
+    keeper: Keeper,
     threads: &mut Threads,
 ) -> Result<Outward> {
     let (alerts, stored) = mpsc::channel(ALERT_GROUPS_MAX);
     let (outbox, latency, clock) = (outbox.clone(), common.latency.clone(), common.clock);
-    let ballast = common.ballast.clone();
-    threads.spawn("eddy-outbox", move || storing::run(&outbox, stored, clock, &latency, &ballast))?;
     let path = common.plan.durable.path.join("dead-letters.ndjson");
     let letters = DeadLetters::open(&path, ROTATE_BYTES).context("cannot open the dead-letter file")?;
     let (dead, lost) = mpsc::channel(DEAD_MAX);
-    let (plan, status, ballast) = (common.plan.clone(), common.status.clone(), common.ballast.clone());
-    threads.spawn("eddy-dead", move || dead::run(letters, lost, &plan, &status, &ballast))?;
+    let (plan, status, reserve) = (common.plan.clone(), common.status.clone(), common.ballast.clone());
+    let (keep, kept) = mpsc::channel(1);
+    let (late, ballast) = (dead.clone(), common.ballast.clone());
+    threads.spawn("eddy-outbox", move || storing::run(&outbox, stored, &late, clock, &latency, &ballast))?;
+    threads.spawn("eddy-dead", move || dead::run(letters, lost, &keep, &plan, &status, &reserve))?;
+    threads.spawn("eddy-keep", move || keeper.run(kept))?;
     Ok(Outward { alerts, dead, points })
 }
 
 type ShardsEnd = (Vec<mpsc::Sender<Work>>, mpsc::Receiver<crate::ring::Slot>);
 
-fn start_shards(common: &Common, outward: &Outward, threads: &mut Threads) -> Result<ShardsEnd> {
-    let shards = common.plan.shards;
+fn start_shards(
+    common: &Common,
+    engines: Vec<Engine>,
+    outward: &Outward,
+    threads: &mut Threads,
+) -> Result<ShardsEnd> {
+    let shards = engines.len();
     let (spare_to, spare) = mpsc::channel(shards * BATCHES_MAX);
     let mut ends = Vec::with_capacity(shards);
-    for index in 0..shards {
+    for (index, engine) in engines.into_iter().enumerate() {
         let (work_to, work) = mpsc::channel(BATCHES_MAX);
         let shard = Shard {
-            engine: Engine::new(&common.plan),
+            engine,
             work,
             spare: spare_to.clone(),
             alerts: outward.alerts.clone(),

@@ -5,10 +5,15 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
-use crate::config::plan::{ModelPlan, Plan, StreamPlan};
-use crate::durable::{ControlEntry, ControlEvent, ControlLog, DirLock, Log, RealDisk, read_blob, store_blob};
+use crate::config::plan::{ColumnPlan, ModelPlan, Plan, StreamPlan};
+use crate::durable::{
+    ControlEntry, ControlEvent, ControlLog, DirLock, Log, RealDisk, Snapshots, read_blob, store_blob,
+};
+use crate::engine::{Engine, Env};
 use crate::model::{Model, ModelError};
+use crate::pipeline::restore::{Found, Restored};
 use crate::types::Position;
+use crate::watch::Watch;
 
 /// The config is sound, but does not belong to the data folder or the model it names.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +36,7 @@ pub struct Opened {
     pub reading: Log,
     pub control: ControlLog,
     pub entries: Vec<ControlEntry>,
+    pub snapshots: Snapshots,
     /// Models the control log names, by checksum.
     pub models: Vec<(String, Arc<Model>)>,
 }
@@ -50,7 +56,8 @@ pub fn open(plan: &Plan) -> Result<Opened> {
     let reading = Log::open(Box::new(RealDisk::new()), dir, plan.durable.segment_bytes)?;
     let log = Log::open(Box::new(RealDisk::new()), dir, plan.durable.segment_bytes)?;
     let (control, entries) = ControlLog::open(Box::new(RealDisk::new()), dir)?;
-    let mut opened = Opened { lock, log, reading, control, entries, models: Vec::new() };
+    let snapshots = Snapshots::open(Box::new(RealDisk::new()), dir)?;
+    let mut opened = Opened { lock, log, reading, control, entries, snapshots, models: Vec::new() };
     // All of it is looked at before anything is written: an attempt that fails leaves no trace.
     let loaded: Vec<_> = plan.streams.iter().map(Loaded::read).collect::<Result<_>>()?;
     for stream in &plan.streams {
@@ -95,7 +102,7 @@ impl Loaded {
         })?;
         let model = Model::from_bytes(&bytes)
             .with_context(|| format!("stream {}: {} is not a model", stream.name, path.display()))?;
-        let columns: Vec<String> = stream.columns.iter().map(|c| c.name.clone()).collect();
+        let columns: Vec<String> = stream.columns.iter().map(ColumnPlan::schema_name).collect();
         model
             .check_schema(stream.window.cells(), &columns)
             .map_err(|error| Mismatch::Model { stream: stream.name.clone(), error })?;
@@ -105,6 +112,28 @@ impl Loaded {
 }
 
 impl Opened {
+    /// Puts the partitions' snapshots into the engines (one a shard), and says where the log goes on.
+    ///
+    /// # Errors
+    /// As [`Found::restore`].
+    pub fn restore(&mut self, plan: &Plan, watch: &Watch, engines: &mut [Engine]) -> Result<Restored> {
+        let env = Env {
+            now: &|| 0,
+            meets: &|stream, hash| watch.offer(stream, hash),
+            follows_version: watch.version(),
+            follows: &|stream, hash| watch.wanted(stream, hash),
+        };
+        let Opened { reading, entries, models, snapshots, .. } = self;
+        let restored = Found { plan, log: reading, entries, models, snapshots }.restore(engines, &env)?;
+        let partitions = restored.partitions.iter().flatten().count();
+        tracing::info!(
+            partitions,
+            from = restored.start.0,
+            "restored from snapshots; the log is read from here"
+        );
+        Ok(restored)
+    }
+
     fn append(&mut self, event: ControlEvent) -> Result<()> {
         let entry = ControlEntry { precedes: self.log.next_position(), event };
         self.control.append(&entry)?;
@@ -126,7 +155,7 @@ impl Opened {
     /// the past again under new ids. A log without a message has no past.
     fn check_config(&self, deployment: &str, stream: &StreamPlan, dir: &Path) -> Result<(), Mismatch> {
         let known = self.known_config(stream);
-        let same = known.is_none_or(|known| known == fingerprint(deployment, stream));
+        let same = known.is_none_or(|known| known == hex(&fingerprint(deployment, stream)));
         if same || self.log.next_position() == Position(0) {
             return Ok(());
         }
@@ -134,7 +163,7 @@ impl Opened {
     }
 
     fn note_config(&mut self, deployment: &str, stream: &StreamPlan) -> Result<()> {
-        let fingerprint = fingerprint(deployment, stream);
+        let fingerprint = hex(&fingerprint(deployment, stream));
         if self.known_config(stream) == Some(&fingerprint) {
             return Ok(());
         }
@@ -177,7 +206,7 @@ fn blob_name(checksum: &str) -> String {
 }
 
 /// Everything of a stream's config that its decisions depend on, but for the model's bytes.
-fn fingerprint(deployment: &str, stream: &StreamPlan) -> String {
+pub(super) fn fingerprint(deployment: &str, stream: &StreamPlan) -> [u8; 32] {
     use sha2::{Digest, Sha256};
     let model = match &stream.model {
         ModelPlan::Fit { warmup } => format!("fit {}", warmup.as_nanos()),
@@ -195,5 +224,9 @@ fn fingerprint(deployment: &str, stream: &StreamPlan) -> String {
         stream.p_value,
         stream.max_future,
     );
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(text).into()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -12,7 +12,7 @@ use crate::types::{Message, Position, StreamId};
 /// memory than it was taken in.
 const BATCH_BYTES: usize = 4 << 20;
 
-/// The log from its start to the position at which the process took over.
+/// The log from where the snapshots need it to the position at which the process took over.
 pub struct Recovery {
     /// The log as it was found; the one that is written to is another handle.
     pub log: Log,
@@ -27,22 +27,21 @@ pub struct Replay {
     pub stream_ids: Vec<String>,
     /// Streams that end with a source.
     pub streams_of: super::StreamsOf,
-    /// Told of every message, for what must outlive a restart (idempotency keys).
-    pub observe: Box<dyn FnMut(&Message) + Send>,
+    /// Of the next message to be read.
     pub position: Position,
 }
 
 /// A control entry's effect on every shard.
 pub enum Action {
     Activate { stream: StreamId, model: Arc<Model> },
-    EndOfInput { stream: StreamId },
+    EndOfInput { stream: StreamId, before: Position },
 }
 
 impl Action {
     pub fn work(&self) -> Work {
         match self {
             Action::Activate { stream, model } => Work::Activate { stream: *stream, model: model.clone() },
-            Action::EndOfInput { stream } => Work::EndOfInput { stream: *stream },
+            Action::EndOfInput { stream, before } => Work::EndOfInput { stream: *stream, before: *before },
         }
     }
 }
@@ -71,7 +70,6 @@ impl Replay {
             }
             match reader.next().transpose()? {
                 Some((position, message)) => {
-                    (self.observe)(&message);
                     bytes += message.payload.len();
                     batch.first.get_or_insert(position);
                     batch.messages.push(message);
@@ -103,7 +101,10 @@ impl Replay {
                 }
                 ControlEvent::EndOfInput { source } => {
                     let streams = (self.streams_of)(&source);
-                    batch.then.extend(streams.into_iter().map(|stream| Action::EndOfInput { stream }));
+                    let before = entry.precedes;
+                    batch
+                        .then
+                        .extend(streams.into_iter().map(|stream| Action::EndOfInput { stream, before }));
                 }
             }
         }

@@ -1,9 +1,9 @@
 //! A running appliance: its sources, threads and workers, and how they come to an end.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -21,7 +21,6 @@ use crate::source::http::IdempotencyIndex;
 use crate::source::{self, Context, Ended, SourceError};
 use crate::stage::{Intake, NotSafe, Validate};
 use crate::status::Status;
-use crate::types::Message;
 
 /// How often readiness is looked at until it is reached.
 const READY_POLL: Duration = Duration::from_millis(20);
@@ -111,19 +110,7 @@ impl Threads {
 }
 
 /// Messages of each source in the log, so that a replayed file goes on behind them.
-#[derive(Default)]
-pub(super) struct Counted(Mutex<HashMap<Arc<str>, u64>>);
-
-impl Counted {
-    pub fn add(&self, message: &Message) {
-        // A count is whole or not there: a poisoned lock changes nothing.
-        *self.0.lock().unwrap_or_else(|e| e.into_inner()).entry(message.source.clone()).or_default() += 1;
-    }
-
-    fn of(&self, source: &str) -> u64 {
-        self.0.lock().unwrap_or_else(|e| e.into_inner()).get(source).copied().unwrap_or(0)
-    }
-}
+pub(super) type Counted = BTreeMap<Arc<str>, u64>;
 
 /// All sources, behind the log's reading back.
 pub(super) struct Sources {
@@ -138,16 +125,15 @@ impl Sources {
         intake: Intake,
         validate: Validate,
         answered: IdempotencyIndex,
-        counted: Arc<Counted>,
-        recovered: oneshot::Receiver<()>,
+        recovered: oneshot::Receiver<Counted>,
     ) -> Self {
         let stop = CancellationToken::new();
         let (common, shutdown) = (common.clone(), stop.clone());
         let task = tokio::spawn(async move {
-            tokio::select! {
+            let counted = tokio::select! {
                 read_back = recovered => read_back.context("the log could not be read back; see the error above")?,
                 () = shutdown.cancelled() => return Ok(()),
-            }
+            };
             let mut running = JoinSet::new();
             for (index, plan) in common.plan.sources.iter().enumerate() {
                 let takes = |s: &&crate::config::plan::StreamPlan| s.from.contains(&plan.name);
@@ -159,7 +145,7 @@ impl Sources {
                     streams: common.plan.streams.iter().filter(takes).map(|s| s.name.clone()).collect(),
                     validate: validate.clone(),
                     answered: answered.clone(),
-                    messages_logged: counted.of(&plan.name),
+                    messages_logged: counted.get(plan.name.as_str()).copied().unwrap_or(0),
                 };
                 let (plan, intake) = (plan.clone(), intake.clone());
                 running.spawn(async move {

@@ -5,14 +5,18 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::sync::mpsc;
 
+use crate::durable::Snapshots;
 use crate::engine::{Counts, Engine, Env, Outputs, Raised};
 use crate::latency::{Clock, Latency, ReceiptBuilder, Stage, StageRecorder};
 use crate::model::Model;
 use crate::pipeline::beat::Answer;
 use crate::pipeline::dead::Dead;
+use crate::pipeline::keeping::Kept;
+use crate::pipeline::rounds::Turn;
+use crate::pipeline::storing::Outgoing;
 use crate::ring::Slot;
 use crate::status::{PartitionStatus, Status};
-use crate::types::{Alert, Point, Receipt, StreamId};
+use crate::types::{Alert, PARTITIONS, PartitionId, Point, Position, Receipt, StreamId};
 use crate::watch::Watch;
 
 /// When the messages of a slot passed the stations before the shard, ns of [`Clock`].
@@ -27,9 +31,25 @@ pub struct Stamps {
 }
 
 pub enum Work {
-    Rows { slot: Slot, stamps: Stamps },
-    Activate { stream: StreamId, model: Arc<Model> },
-    EndOfInput { stream: StreamId },
+    Rows {
+        slot: Slot,
+        stamps: Stamps,
+    },
+    Activate {
+        stream: StreamId,
+        model: Arc<Model>,
+    },
+    EndOfInput {
+        stream: StreamId,
+        before: Position,
+    },
+    /// Copy a partition's state: every message before `position` has been handed on.
+    Save {
+        stream: StreamId,
+        partition: PartitionId,
+        position: Position,
+        turn: Turn,
+    },
     Beat(Answer),
 }
 
@@ -38,7 +58,7 @@ pub struct Shard {
     pub engine: Engine,
     pub work: mpsc::Receiver<Work>,
     pub spare: mpsc::Sender<Slot>,
-    pub alerts: mpsc::Sender<Vec<Alert>>,
+    pub alerts: mpsc::Sender<Outgoing>,
     pub dead: mpsc::Sender<Dead>,
     pub points: mpsc::Sender<Vec<Point>>,
     pub status: Arc<Status>,
@@ -105,8 +125,8 @@ impl Shard {
                 let _ = answer.try_send(());
                 (0, Stamps { recovered: true, ..Stamps::default() })
             }
-            Work::EndOfInput { stream } => {
-                self.engine.end_of_input(stream, &env, out);
+            Work::EndOfInput { stream, before } => {
+                self.engine.end_of_input(stream, before, &env, out);
                 let now = self.clock.now_ns();
                 let stamps = Stamps {
                     log_start_ns: now,
@@ -117,6 +137,19 @@ impl Shard {
                 };
                 (0, stamps)
             }
+            Work::Save { stream, partition, position, turn } => {
+                self.save(stream, partition, position, turn);
+                (0, Stamps { recovered: true, ..Stamps::default() })
+            }
+        }
+    }
+
+    /// Scoring waits for the copy only; if there is no room to hand it on, its turn comes again.
+    fn save(&self, stream: StreamId, partition: PartitionId, position: Position, turn: Turn) {
+        let mut file = vec![0; Snapshots::HEADER_BYTES];
+        if self.engine.save(stream, partition, &mut file) {
+            let index = Some(stream.0 as usize * PARTITIONS + partition.0 as usize);
+            let _ = self.alerts.try_send(Outgoing::Keep(Kept { index, position, file, turn }));
         }
     }
 
@@ -132,7 +165,7 @@ impl Shard {
             let alerts: Vec<Alert> =
                 out.raised.drain(..).map(|r| with_receipt(r, stamps, start_ns)).collect();
             // Fails only when the outbox is gone, and with it the process: the log holds the rows.
-            if self.alerts.blocking_send(alerts).is_err() {
+            if self.alerts.blocking_send(Outgoing::Alerts(alerts)).is_err() {
                 tracing::error!("the outbox is closed; its alerts come back from the log after a restart");
             }
         }
@@ -163,6 +196,8 @@ fn publish(to: &PartitionStatus, counts: &Counts) {
     to.events_total.store(counts.events, Relaxed);
     to.duplicates_total.store(counts.duplicates, Relaxed);
     to.late_total.store(counts.late, Relaxed);
+    to.reopening_total.store(counts.reopening, Relaxed);
+    to.windows_again_total.store(counts.windows_again, Relaxed);
     to.windows_total.store(counts.windows, Relaxed);
     to.windows_unscored_total.store(counts.windows_unscored, Relaxed);
     to.windows_unsure_total.store(counts.windows_unsure, Relaxed);

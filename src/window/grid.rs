@@ -1,4 +1,7 @@
-//! The last `cells` grid cells of every key: raw means, NaN where nothing was observed.
+//! The last grid cells of every key, as many as a window has and late rows may still change: raw values,
+//! NaN where nothing was observed.
+
+mod state;
 
 use crate::window::grow::{grow, grown};
 use crate::window::keys::KeyIndex;
@@ -17,28 +20,36 @@ struct Newest {
     arrival: i64,
 }
 
-/// Rings of all keys of a partition in one block: `keys x cells x columns` f32.
+/// Rings of all keys of a partition in one block: `keys x ring x columns` f32.
 pub struct Grid {
+    /// Of a window.
     cells: usize,
+    /// Kept of each key.
+    ring: usize,
     columns: usize,
     values: Vec<f32>,
     newest: Vec<Newest>,
 }
 
 impl Grid {
-    pub fn new(cells: usize, columns: usize) -> Self {
-        Grid { cells, columns, values: Vec::new(), newest: Vec::new() }
+    /// Rings for windows of `cells`, the newest of which ends up to `late_cells` before the newest cell.
+    pub fn new(cells: usize, late_cells: usize, columns: usize) -> Self {
+        Grid { cells, ring: cells + late_cells, columns, values: Vec::new(), newest: Vec::new() }
     }
 
-    /// Heap of `keys` keys, bytes.
-    pub fn heap_bytes(keys: f64, cells: usize, columns: usize) -> f64 {
-        let width = (cells * columns) as f64;
+    /// Heap of `keys` keys with `ring` cells each, bytes.
+    pub fn heap_bytes(keys: f64, ring: usize, columns: usize) -> f64 {
+        let width = (ring * columns) as f64;
         grown(keys * width).max(width) * size_of::<f32>() as f64 + grown(keys) * size_of::<Newest>() as f64
+    }
+
+    pub fn keys(&self) -> usize {
+        self.newest.len()
     }
 
     /// Room for one more key.
     pub fn add_key(&mut self) {
-        let width = self.cells * self.columns;
+        let width = self.ring * self.columns;
         grow(&mut self.values, width);
         grow(&mut self.newest, 1);
         self.values.resize(self.values.len() + width, f32::NAN);
@@ -49,9 +60,9 @@ impl Grid {
     pub fn write(&mut self, key: KeyIndex, cell: i64, values: &[f32], arrival: i64) {
         let newest = &mut self.newest[key as usize];
         let gap = if newest.cell == i64::MIN {
-            self.cells as i64
+            self.ring as i64
         } else {
-            (cell - newest.cell).min(self.cells as i64)
+            (cell - newest.cell).min(self.ring as i64)
         };
         newest.cell = cell;
         newest.arrival = newest.arrival.max(arrival);
@@ -59,6 +70,18 @@ impl Grid {
             let at = self.at(key, skipped);
             self.values[at..at + self.columns].fill(f32::NAN);
         }
+        let at = self.at(key, cell);
+        self.values[at..at + self.columns].copy_from_slice(values);
+    }
+
+    /// Writes a key's values of a cell that late rows changed: at most `late_cells` before the newest one of
+    /// any key, so that it is still in the ring.
+    pub fn rewrite(&mut self, key: KeyIndex, cell: i64, values: &[f32], arrival: i64) {
+        if cell > self.newest[key as usize].cell {
+            return self.write(key, cell, values, arrival);
+        }
+        let newest = &mut self.newest[key as usize];
+        newest.arrival = newest.arrival.max(arrival);
         let at = self.at(key, cell);
         self.values[at..at + self.columns].copy_from_slice(values);
     }
@@ -98,41 +121,7 @@ impl Grid {
     }
 
     fn at(&self, key: KeyIndex, cell: i64) -> usize {
-        (key as usize * self.cells + cell.rem_euclid(self.cells as i64) as usize) * self.columns
-    }
-}
-
-/// Means of the rows of one key in one cell, column by column; missing where no row had the column.
-pub struct CellMean {
-    sums: Vec<f64>,
-    counts: Vec<u32>,
-    means: Vec<f32>,
-}
-
-impl CellMean {
-    pub fn new(columns: usize) -> Self {
-        CellMean { sums: vec![0.0; columns], counts: vec![0; columns], means: vec![f32::NAN; columns] }
-    }
-
-    pub fn add(&mut self, values: &[f32]) {
-        for (column, &value) in values.iter().enumerate() {
-            if !value.is_nan() {
-                self.sums[column] += f64::from(value);
-                self.counts[column] += 1;
-            }
-        }
-    }
-
-    /// The means, and an empty accumulator again.
-    pub fn take(&mut self) -> &[f32] {
-        for column in 0..self.sums.len() {
-            let count = self.counts[column];
-            self.means[column] =
-                if count == 0 { f32::NAN } else { (self.sums[column] / f64::from(count)) as f32 };
-            self.sums[column] = 0.0;
-            self.counts[column] = 0;
-        }
-        &self.means
+        (key as usize * self.ring + cell.rem_euclid(self.ring as i64) as usize) * self.columns
     }
 }
 
@@ -143,7 +132,7 @@ mod tests {
 
     #[test]
     fn missing_cells_stay_missing() {
-        let mut grid = Grid::new(4, 1);
+        let mut grid = Grid::new(4, 0, 1);
         grid.add_key();
         grid.write(0, 10, &[1.0], 5);
         grid.write(0, 12, &[3.0], 6);
@@ -157,8 +146,33 @@ mod tests {
 
     proptest! {
         #[test]
+        fn windows_of_the_past_show_what_late_rows_changed(
+            steps in proptest::collection::vec((1i64..4, 0i64..7), 1..60), back in 0i64..=6,
+        ) {
+            let mut grid = Grid::new(5, 6, 1);
+            grid.add_key();
+            let mut oracle = std::collections::BTreeMap::new();
+            let mut newest = 100;
+            for (i, (step, late)) in steps.iter().enumerate() {
+                newest += step;
+                grid.write(0, newest, &[i as f32], 0);
+                oracle.insert(newest, i as f32);
+                let cell = newest - late.min(&6);
+                grid.rewrite(0, cell, &[-(i as f32)], 0);
+                oracle.insert(cell, -(i as f32));
+            }
+            let last = newest - back;
+            let mut out = Vec::new();
+            grid.gather(0, last, &mut out);
+            let expected: Vec<f32> =
+                (last - 4..=last).map(|c| oracle.get(&c).copied().unwrap_or(f32::NAN)).collect();
+            let bits = |v: &[f32]| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+            prop_assert_eq!(bits(&out), bits(&expected));
+        }
+
+        #[test]
         fn gather_equals_a_map_of_cells(steps in proptest::collection::vec(1i64..9, 1..40), ahead in 0i64..6) {
-            let mut grid = Grid::new(5, 2);
+            let mut grid = Grid::new(5, 0, 2);
             grid.add_key();
             let mut oracle = std::collections::BTreeMap::new();
             let mut cell = -7;

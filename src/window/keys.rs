@@ -1,5 +1,7 @@
 //! The keys of one partition: bytes to a dense index, and their canonical order.
 
+mod state;
+
 use hashbrown::HashTable;
 
 use crate::window::grow::{grow, grown};

@@ -4,6 +4,7 @@
 //! until the watermark has passed their cell, are then sorted, freed of duplicates and folded into the
 //! key's [`grid`] ring; windows close in order of their end, keys in order of their hash.
 
+pub mod cell;
 pub mod grid;
 pub mod grow;
 pub mod keys;

@@ -1,8 +1,11 @@
 //! Rows whose cell the watermark has not passed yet, a bucket a grid cell.
 //!
 //! A bucket is filled in order of arrival and sorted once when it is released, so what comes out is a
-//! function of the set of rows alone. Redelivered rows are neighbours then and are dropped. The
-//! identities of released rows are kept for one more lateness, to tell a redelivery from a late event.
+//! function of the set of rows alone. Redelivered rows are neighbours then and are dropped. A released
+//! bucket is kept while late rows may still join it, then retired: the identities of its rows stay for
+//! one more lateness, to tell a redelivery from an event that came too late.
+
+mod state;
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
@@ -24,8 +27,24 @@ pub struct Entry {
     pub position: Position,
 }
 
+impl Entry {
+    fn of(key: KeyIndex, values_start: u32, record: &RecordRef<'_>) -> Self {
+        Entry {
+            key,
+            values_start,
+            key_hash: record.key_hash,
+            time: record.time.0,
+            content_hash: record.content_hash,
+            arrival: record.arrival.0,
+            position: record.position,
+        }
+    }
+}
+
 #[derive(Default)]
 struct Bucket {
+    /// Values a row.
+    columns: usize,
     entries: Vec<Entry>,
     values: Vec<f32>,
 }
@@ -44,6 +63,8 @@ pub enum Taken {
 
 pub struct Pending {
     buckets: Vec<Bucket>,
+    /// Cells a released bucket is kept.
+    late_cells: i64,
     /// Identities of released rows, sorted, newest cell last; as many cells as `buckets`.
     released: VecDeque<(i64, Vec<Identity>)>,
     spare: Vec<Vec<Identity>>,
@@ -51,9 +72,10 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// `cells`: how many grid cells may be pending at once (lateness / grid + 2).
-    pub fn new(cells: usize) -> Self {
+    /// `cells`: how many grid cells may be open at once (lateness / grid + 2), `late_cells` of them released.
+    pub fn new(cells: usize, late_cells: i64) -> Self {
         Pending {
+            late_cells,
             buckets: (0..cells).map(|_| Bucket::default()).collect(),
             released: VecDeque::new(),
             spare: Vec::new(),
@@ -79,15 +101,8 @@ impl Pending {
         let bucket = self.bucket(cell);
         grow(&mut bucket.entries, 1);
         grow(&mut bucket.values, record.values.len());
-        bucket.entries.push(Entry {
-            key,
-            values_start: bucket.values.len() as u32,
-            key_hash: record.key_hash,
-            time: record.time.0,
-            content_hash: record.content_hash,
-            arrival: record.arrival.0,
-            position: record.position,
-        });
+        bucket.columns = record.values.len();
+        bucket.entries.push(Entry::of(key, bucket.values.len() as u32, record));
         bucket.values.extend_from_slice(record.values);
         self.rows += 1;
     }
@@ -102,35 +117,67 @@ impl Pending {
         }
     }
 
+    /// Adds a row to a released cell that is still kept.
+    pub fn join(&mut self, cell: i64, keys: &Keys, key: KeyIndex, record: &RecordRef<'_>) -> Taken {
+        let bucket = self.bucket(cell);
+        bucket.columns = record.values.len();
+        let entry = Entry::of(key, bucket.values.len() as u32, record);
+        let place = bucket.entries.partition_point(|other| identity(keys, other, &entry) == Ordering::Less);
+        let same = bucket.entries.get(place).is_some_and(|other| identity(keys, other, &entry).is_eq());
+        if same {
+            return Taken::Duplicate;
+        }
+        bucket.entries.insert(place, entry);
+        bucket.values.extend_from_slice(record.values);
+        Taken::Pending
+    }
+
+    /// Hands the rows of one key in a released cell, in canonical order, to `fold`.
+    pub fn rows_of(&self, cell: i64, key: KeyIndex, mut fold: impl FnMut(&Entry, &[f32])) {
+        let bucket = &self.buckets[self.slot(cell)];
+        let columns = bucket.columns;
+        for entry in bucket.entries.iter().filter(|entry| entry.key == key) {
+            fold(entry, &bucket.values[entry.values_start as usize..][..columns]);
+        }
+    }
+
     /// Releases a cell: hands each distinct row, in canonical order, to `fold`. Returns how many
     /// duplicates were dropped.
     pub fn release(&mut self, cell: i64, keys: &Keys, mut fold: impl FnMut(&Entry, &[f32])) -> u64 {
-        let slot = self.slot(cell);
-        let columns = self.buckets[slot].width();
-        let bucket = &mut self.buckets[slot];
-        if bucket.entries.is_empty() {
-            return 0;
-        }
+        let bucket = self.bucket(cell);
+        let columns = bucket.columns;
+        let waiting = bucket.entries.len();
         bucket.entries.sort_unstable_by(|a, b| compare(keys, a, b));
-        let mut identities = self.spare.pop().unwrap_or_default();
-        grow(&mut identities, bucket.entries.len());
-        let mut duplicates = 0;
-        let mut last: Option<(KeyIndex, i64, u64)> = None;
+        bucket.entries.dedup_by(|later, first| identity(keys, later, first).is_eq());
         for entry in &bucket.entries {
-            let identity = (entry.key, entry.time, entry.content_hash);
-            if last == Some(identity) {
-                duplicates += 1;
-                continue;
-            }
-            last = Some(identity);
-            identities.push((entry.key_hash, entry.time, entry.content_hash));
             fold(entry, &bucket.values[entry.values_start as usize..][..columns]);
         }
-        self.rows -= bucket.entries.len();
+        let duplicates = waiting - bucket.entries.len();
+        self.rows -= waiting;
+        self.retire(cell - self.late_cells);
+        duplicates as u64
+    }
+
+    /// Keeps no more than the identities of a released cell.
+    fn retire(&mut self, cell: i64) {
+        let slot = self.slot(cell);
+        let bucket = &mut self.buckets[slot];
+        if bucket.entries.is_empty() {
+            return;
+        }
+        let mut identities = self.spare.pop().unwrap_or_default();
+        grow(&mut identities, bucket.entries.len());
+        identities.extend(bucket.entries.iter().map(|e| (e.key_hash, e.time, e.content_hash)));
         bucket.entries.clear();
         bucket.values.clear();
         self.remember(cell, identities);
-        duplicates
+    }
+
+    /// Retires what late rows can no longer join, after cells were skipped because no row waited.
+    pub fn skip_to(&mut self, from: i64, until: i64) {
+        for cell in from - self.late_cells..from.min(until - self.late_cells) {
+            self.retire(cell);
+        }
     }
 
     fn remember(&mut self, cell: i64, identities: Vec<Identity>) {
@@ -157,20 +204,15 @@ impl Pending {
     }
 }
 
-impl Bucket {
-    fn width(&self) -> usize {
-        self.values.len().checked_div(self.entries.len()).unwrap_or(0)
-    }
+/// Key, time and content: equal for a row and its redelivery.
+fn identity(keys: &Keys, a: &Entry, b: &Entry) -> Ordering {
+    a.key_hash
+        .cmp(&b.key_hash)
+        .then_with(|| keys.compare(a.key, b.key))
+        .then_with(|| (a.time, a.content_hash).cmp(&(b.time, b.content_hash)))
 }
 
-/// Key, time, content, then log order (so that the first of equal rows is the one kept).
+/// By identity, then log order (so that the first of equal rows is the one kept).
 fn compare(keys: &Keys, a: &Entry, b: &Entry) -> Ordering {
-    a.key_hash.cmp(&b.key_hash).then_with(|| keys.compare(a.key, b.key)).then_with(|| {
-        (a.time, a.content_hash, a.position, a.values_start).cmp(&(
-            b.time,
-            b.content_hash,
-            b.position,
-            b.values_start,
-        ))
-    })
+    identity(keys, a, b).then_with(|| (a.position, a.values_start).cmp(&(b.position, b.values_start)))
 }

@@ -29,7 +29,7 @@ fn duplicate_key() {
 fn unknown_key() {
     assert_snapshot!(problems(&good_but("qos = 1", "qoss = 1\ncompression = true")), @"
     eddy.toml:5: source.plant.qoss: unknown key. Did you mean `qos`?
-    eddy.toml:6: source.plant.compression: unknown key. Remove it; known here: type, url, topics, qos, client_id, username, password, retained, keep_alive.
+    eddy.toml:6: source.plant.compression: unknown key. Remove it; known here: type, url, ca, cert, key, protocol, session_expiry, receive_maximum, topics, qos, client_id, username, password, retained, keep_alive.
     2 problems in eddy.toml
     ");
 }
@@ -84,11 +84,31 @@ fn qos_2() {
 }
 
 #[test]
-fn mqtts_and_password_in_url() {
-    assert_snapshot!(problems(&good_but("mqtt://127", "mqtts://127")), @"
-    eddy.toml:3: source.plant.url: TLS to the broker is not supported yet. Use mqtt:// to a broker on this machine or a trusted network; mqtts:// comes with a later version.
+fn what_only_mqtt_5_has() {
+    let text = good_but("plant/+/pump/+", "$share/eddy/plant/+/pump/+");
+    let text = text.replace("qos = 1", "qos = 1\nsession_expiry = \"1d\"\nreceive_maximum = 100");
+    assert_snapshot!(problems(&text), @r#"
+    eddy.toml:4: source.plant.topics: the shared topic filter "$share/eddy/plant/+/pump/+": MQTT 3.1.1 has no shared subscriptions. Add `protocol = "5"`, or remove `$share/GROUP/`.
+    eddy.toml:6: source.plant.session_expiry: MQTT 3.1.1 does not have it. Add `protocol = "5"`, or remove `session_expiry`.
+    eddy.toml:7: source.plant.receive_maximum: MQTT 3.1.1 does not have it. Add `protocol = "5"`, or remove `receive_maximum`.
+    3 problems in eddy.toml
+    "#);
+    let text = good_but("qos = 1", "protocol = \"5\"\nsession_expiry = \"0s\"\nreceive_maximum = 0");
+    assert_snapshot!(problems(&text.replace("[\"plant/+/pump/+\"]", "[\"$share/eddy\", \"$share/a+/b\"]")), @r#"
+    eddy.toml:4: source.plant.topics: the shared topic filter "$share/eddy": names no group or no topics. Write it like "$share/eddy/plant/#".
+    eddy.toml:4: source.plant.topics: the topic filter "$share/a+/b" mixes a wildcard with other characters in one level. Write + for exactly one level and # for all that follow, such as "plant/+/pump/#".
+    eddy.toml:6: source.plant.session_expiry: 0s is out of bounds. Choose from 1s to 3650d.
+    eddy.toml:7: source.plant.receive_maximum: 0 is out of bounds. Choose from 1 to 65535.
+    4 problems in eddy.toml
+    "#);
+    assert_snapshot!(problems(&good_but("qos = 1", "protocol = \"4\"")), @r#"
+    eddy.toml:5: source.plant.protocol: "4" is not a version of MQTT. Write "3.1.1" or "5".
     1 problem in eddy.toml
-    ");
+    "#);
+}
+
+#[test]
+fn password_in_url() {
     let told = problems(&good_but("mqtt://", "mqtt://me:hunter2@"));
     assert!(!told.contains("hunter2"), "{told}");
     assert_snapshot!(told, @r#"
@@ -126,6 +146,29 @@ fn grid_and_lateness_do_not_fit() {
     "#);
     assert_snapshot!(problems(&good_but("every = \"1s\"", "every = \"1s\", grid = \"300ms\"")), @r#"
     eddy.toml:11: stream.pumps.window.grid: "300ms" does not divide size 64s. Use "256ms" or "320ms", or make size a multiple.
+    1 problem in eddy.toml
+    "#);
+}
+
+#[test]
+fn unknown_aggregate() {
+    let text = good_but("temperature = \"temp\"", "temperature = { path = \"temp\", aggregate = \"avg\" }");
+    assert_snapshot!(problems(&text), @r#"
+    eddy.toml:13: stream.pumps.columns.temperature.aggregate: there is no aggregate "avg". Use mean, last, sum, min or max.
+    1 problem in eddy.toml
+    "#);
+}
+
+#[test]
+fn disorder_does_not_fit() {
+    let text = good_but("every = \"1s\"", "every = \"1s\", disorder = \"20s\", lateness = \"10s\"");
+    assert_snapshot!(problems(&text), @r#"
+    eddy.toml:11: stream.pumps.window.disorder: "20s" is more than lateness 10s. Use at most "10s", or raise lateness.
+    1 problem in eddy.toml
+    "#);
+    let text = good_but("every = \"1s\"", "every = \"1s\", disorder = \"1500ms\", lateness = \"10s\"");
+    assert_snapshot!(problems(&text), @r#"
+    eddy.toml:11: stream.pumps.window.disorder: "1500ms" is not a multiple of grid 1s. Use "2s".
     1 problem in eddy.toml
     "#);
 }
@@ -230,7 +273,7 @@ fn columns() {
 fn long_layout_half_done() {
     assert_snapshot!(problems(&good_but("key = \"topic.4\"", "key = \"topic.4\"\nvalue = \"v\"")), @r#"
     eddy.toml:7: stream.pumps.column: is missing: `value` alone does not say which column it belongs to. Add `column = "topic.4"` or where the name stands in the document.
-    eddy.toml:13: stream.pumps.columns.vibration.path: unknown key. Remove it; known here: name, unit.
+    eddy.toml:13: stream.pumps.columns.vibration.path: unknown key. Remove it; known here: name, unit, aggregate.
     2 problems in eddy.toml
     "#);
 }
@@ -286,7 +329,7 @@ segment = "1kB"
     assert_snapshot!(problems(text), @r#"
     eddy.toml:1: deploymnt: unknown key. Did you mean `deployment`?
     eddy.toml:2: shards: 65 is out of bounds. Choose from 1 to 64.
-    eddy.toml:6: source.plant.url: http:// is not MQTT. Write it like "mqtt://127.0.0.1:1883".
+    eddy.toml:6: source.plant.url: http:// is not MQTT. Write it like "mqtt://127.0.0.1:1883" or "mqtts://broker.example.com".
     eddy.toml:8: source.plant.keep_alive: "30" is not a duration. Write a whole number and one of ms, s, m, h, d, such as "64s" or "10m".
     eddy.toml:12: source.web.max_body: "8 megabytes" is not a size. Write a whole number and one of B, kB, MB, GB, KiB, MiB, GiB, such as "64MB".
     eddy.toml:15: stream.pumps.from: there is no source "plnt". Did you mean "plant"?

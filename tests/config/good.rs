@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use eddy::config::parse;
-use eddy::config::plan::{FieldPath, Layout, ModelPlan, SinkKind, SourceKind, StreamPlan, WindowPlan};
+use eddy::config::plan::{
+    FieldPath, Layout, ModelPlan, Protocol, SinkKind, SourceKind, StreamPlan, WindowPlan,
+};
 use insta::assert_snapshot;
 
 use super::{GOOD, KEY, env, good_but, plan_with};
@@ -29,12 +31,33 @@ fn a_good_config_becomes_this_plan() {
     let names: Vec<_> = stream.columns.iter().map(|c| (c.name.as_str(), c.unit.as_deref())).collect();
     assert_eq!(names, [("temperature", None), ("vibration", Some("mm/s"))]);
     let seconds = Duration::from_secs;
-    let window = WindowPlan { size: seconds(64), every: seconds(1), grid: seconds(1), lateness: seconds(10) };
+    let window = WindowPlan {
+        size: seconds(64),
+        every: seconds(1),
+        grid: seconds(1),
+        disorder: seconds(10),
+        lateness: seconds(10),
+    };
     assert_eq!(stream.window, window);
     assert_eq!((stream.p_value, stream.max_future), (1e-4, Some(seconds(600))));
     assert_eq!(stream.model, ModelPlan::Fit { warmup: seconds(600) });
     assert_eq!((plan.deployment.as_str(), plan.durable.segment_bytes), ("eddy", 64_000_000));
     assert!(plan.dashboard.enabled && (1..=64).contains(&plan.shards));
+}
+
+#[test]
+fn mqtt_5_with_a_shared_subscription() {
+    let mqtt = |keys: &str| {
+        let text = good_but("qos = 1", &format!("protocol = \"5\"\n{keys}"));
+        let plan = plan_with(&text.replace("plant/+/pump/+", "$share/eddy/plant/+/pump/+"), &[]);
+        let SourceKind::Mqtt(mqtt) = plan.sources[0].kind.clone() else { panic!("{plan:?}") };
+        mqtt
+    };
+    let days = |n: u64| Duration::from_secs(n * 86_400);
+    assert_eq!(mqtt("").topics, ["$share/eddy/plant/+/pump/+"]);
+    assert_eq!(mqtt("").protocol, Protocol::V5 { session_expiry: days(7), receive_maximum: 65_535 });
+    let set = mqtt("session_expiry = \"2d\"\nreceive_maximum = 100");
+    assert_eq!(set.protocol, Protocol::V5 { session_expiry: days(2), receive_maximum: 100 });
 }
 
 #[test]

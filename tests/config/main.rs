@@ -3,6 +3,7 @@
 mod broken;
 mod good;
 mod random;
+mod tls;
 
 use std::collections::BTreeMap;
 

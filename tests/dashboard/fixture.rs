@@ -43,10 +43,13 @@ pub fn plan() -> Plan {
         name: name.to_owned(),
         path: path(&format!("data.{name}")),
         unit: Some(unit.to_owned()),
+        aggregate: Default::default(),
     };
     let mqtt = MqttPlan {
         host: "broker.plant.local".to_owned(),
         port: 1883,
+        protocol: Protocol::V3,
+        tls: None,
         client_id: "eddy".to_owned(),
         topics: vec!["plant/+/pump/+/telemetry".to_owned()],
         qos: 1,
@@ -85,6 +88,7 @@ pub fn plan() -> Plan {
                 size: Duration::from_secs(64),
                 every: Duration::from_secs(1),
                 grid: Duration::from_secs(1),
+                disorder: Duration::from_secs(10),
                 lateness: Duration::from_secs(10),
             },
             model: ModelPlan::Fit { warmup: Duration::from_secs(600) },
@@ -96,7 +100,11 @@ pub fn plan() -> Plan {
             SinkPlan { name: "sms".to_owned(), kind: webhook("https://sms.example.com/send") },
         ],
         dashboard: DashboardPlan { enabled: true, listen: ([127, 0, 0, 1], 8080).into() },
-        durable: DurablePlan { path: "/var/lib/eddy".into(), segment_bytes: 1 << 26 },
+        durable: DurablePlan {
+            path: "/var/lib/eddy".into(),
+            segment_bytes: 1 << 26,
+            ..DurablePlan::default()
+        },
         shards: 2,
     }
 }

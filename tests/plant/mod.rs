@@ -31,6 +31,7 @@ pub fn plan(shards: usize) -> Plan {
         name: name.to_string(),
         path: FieldPath::Json(vec![name.to_string()]),
         unit: None,
+        aggregate: Default::default(),
     };
     Plan {
         deployment: "test".into(),
@@ -50,6 +51,7 @@ pub fn plan(shards: usize) -> Plan {
                 size: Duration::from_secs(16),
                 every: Duration::from_secs(2),
                 grid: Duration::from_secs(1),
+                disorder: Duration::from_secs(8),
                 lateness: Duration::from_secs(8),
             },
             model: ModelPlan::Load { path: "unused".into() },
@@ -58,7 +60,7 @@ pub fn plan(shards: usize) -> Plan {
         }],
         sinks: Vec::new(),
         dashboard: DashboardPlan { enabled: false, listen: ([127, 0, 0, 1], 0).into() },
-        durable: DurablePlan { path: "unused".into(), segment_bytes: 8 << 10 },
+        durable: DurablePlan { path: "unused".into(), segment_bytes: 8 << 10, ..DurablePlan::default() },
         shards,
     }
 }

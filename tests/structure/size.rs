@@ -14,10 +14,8 @@ const LONGER_FILES: &[(&str, usize, &str)] = &[
     ("demo/difficulty.rs", 350, "tests: how hard the faults are to see"),
     ("durable/faulty.rs", 330, "the disk's twin, every fault of it"),
     ("durable/log_tests.rs", 340, "tests"),
-    ("engine/partition.rs", 330, "one partition's state and every change of it"),
     ("latency.rs", 310, "clock, histograms and receipts, to be cut"),
     ("metrics.rs", 340, "one list of metrics"),
-    ("source/mqtt/mod.rs", 360, "one connection from CONNECT to its end"),
 ];
 
 /// Longer functions, by file and name.

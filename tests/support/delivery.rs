@@ -144,7 +144,7 @@ pub fn plan(sink: SinkPlan) -> Plan {
         streams: vec![],
         sinks: vec![sink],
         dashboard: DashboardPlan { enabled: false, listen: ([127, 0, 0, 1], 0).into() },
-        durable: DurablePlan { path: "unused".into(), segment_bytes: 0 },
+        durable: DurablePlan { path: "unused".into(), segment_bytes: 0, ..DurablePlan::default() },
         shards: 1,
     }
 }

@@ -2,6 +2,7 @@
 // Each test binary uses a part of it.
 #![allow(dead_code)]
 
+pub mod certificates;
 pub mod mosquitto;
 
 use std::path::PathBuf;
@@ -150,7 +151,7 @@ fn whole_plan(source: SourcePlan) -> Plan {
         streams: Vec::new(),
         sinks: Vec::new(),
         dashboard: DashboardPlan { enabled: false, listen: ([127, 0, 0, 1], 0).into() },
-        durable: DurablePlan { path: PathBuf::new(), segment_bytes: 1 << 20 },
+        durable: DurablePlan { path: PathBuf::new(), segment_bytes: 1 << 20, ..DurablePlan::default() },
         shards: 1,
     }
 }

@@ -103,10 +103,10 @@ impl OutboxReader {
         self.alerts(&format!("{ALERT} WHERE a.id = ?1 ORDER BY a.revision"), params![id])
     }
 
-    /// The latest revision of every alert that is raised and not resolved, earliest onset first.
+    /// The latest revision of every alert that is firing, earliest onset first.
     pub fn open_alerts(&self) -> Result<Vec<StoredAlert>, OutboxError> {
         let sql = format!(
-            "{ALERT} WHERE a.state = 'raised' AND NOT EXISTS
+            "{ALERT} WHERE a.state IN ('raised', 'revised') AND NOT EXISTS
              (SELECT 1 FROM alerts later WHERE later.id = a.id AND later.revision > a.revision)
              ORDER BY a.onset, a.seq"
         );

@@ -129,6 +129,8 @@ fn differs(transaction: &Transaction<'_>, alert: &Alert, decision_json: &str) ->
 fn state_name(state: AlertState) -> &'static str {
     match state {
         AlertState::Raised => "raised",
+        AlertState::Revised => "revised",
         AlertState::Resolved => "resolved",
+        AlertState::Retracted => "retracted",
     }
 }

@@ -2,8 +2,9 @@
 
 use super::super::field::Field;
 use super::super::path::{self, Allowed};
-use super::super::plan::{ColumnPlan, FieldPath, Layout};
+use super::super::plan::{Aggregate, ColumnPlan, FieldPath, Layout};
 use super::super::section::Section;
+use super::super::suggest;
 
 const COLUMNS_MAX: usize = 64;
 const UNIT_BYTES_MAX: usize = 32;
@@ -72,7 +73,7 @@ fn columns(field: &Field<'_>, long: bool) -> Option<Vec<ColumnPlan>> {
 /// A string is short for a table with only that path (wide) or name (long).
 fn column(name: &str, field: &Field<'_>, long: bool) -> Option<ColumnPlan> {
     let named = field.check_name(name);
-    let (path, unit) = if field.is_table() {
+    let (path, unit, aggregate) = if field.is_table() {
         let mut section = field.section()?;
         let path = if long {
             section.or("name", FieldPath::Json(vec![name.to_string()]), |field| message_name(&field))
@@ -80,15 +81,26 @@ fn column(name: &str, field: &Field<'_>, long: bool) -> Option<ColumnPlan> {
             section.required("path", "\"vib.rms\"").and_then(|field| path::parse(&field, Allowed::Document))
         };
         let unit = section.maybe("unit", |field| unit(&field));
+        let aggregate = section.or("aggregate", Aggregate::Mean, |field| aggregate(&field));
         section.finish();
-        (path, unit)
+        (path, unit, aggregate)
     } else if long {
-        (message_name(field), Some(None))
+        (message_name(field), Some(None), Some(Aggregate::Mean))
     } else {
-        (path::parse(field, Allowed::Document), Some(None))
+        (path::parse(field, Allowed::Document), Some(None), Some(Aggregate::Mean))
     };
-    let column = ColumnPlan { name: name.to_string(), path: path?, unit: unit? };
+    let column = ColumnPlan { name: name.to_string(), path: path?, unit: unit?, aggregate: aggregate? };
     named.then_some(column)
+}
+
+fn aggregate(field: &Field<'_>) -> Option<Aggregate> {
+    let text = field.text()?;
+    let found = Aggregate::ALL.iter().find(|(name, _)| *name == text).map(|(_, aggregate)| *aggregate);
+    if found.is_none() {
+        let names = suggest::list(Aggregate::ALL.iter().map(|(name, _)| *name));
+        field.problem(format!("there is no aggregate {text:?}"), format!("Use {names}."));
+    }
+    found
 }
 
 /// A name as it stands in the message, dots and all.

@@ -48,12 +48,15 @@ pub fn parse(field: &Field<'_>) -> Option<WindowPlan> {
     let lengths = (kind.parse)(&mut section);
     let grid = section.maybe("grid", |field| field.duration(SHORTEST..=SIZE_MAX));
     let lateness = section.maybe("lateness", |field| field.duration(Duration::ZERO..=LATENESS_MAX));
+    let disorder = section.maybe("disorder", |field| field.duration(Duration::ZERO..=LATENESS_MAX));
     let here = section.here().clone();
     section.finish();
     let (size, every) = lengths?;
     let grid = grid?.unwrap_or_else(|| grid_default(size, every));
-    let lateness = lateness?.unwrap_or_else(|| round_up(LATENESS_DEFAULT, grid));
-    let plan = WindowPlan { size, every, grid, lateness };
+    let (disorder, lateness) = (disorder?, lateness?);
+    let lateness =
+        lateness.unwrap_or_else(|| round_up(LATENESS_DEFAULT.max(disorder.unwrap_or_default()), grid));
+    let plan = WindowPlan { size, every, grid, disorder: disorder.unwrap_or(lateness), lateness };
     check(&here, &plan).then_some(plan)
 }
 
@@ -120,6 +123,15 @@ fn check(here: &Field<'_>, plan: &WindowPlan) -> bool {
             fault,
             "Use a coarser grid or less lateness: every cell is held in memory.".to_owned(),
         );
+    }
+    if plan.disorder > plan.lateness {
+        let lateness = show_duration(plan.lateness);
+        let fault = format!("\"{}\" is more than lateness {lateness}", show_duration(plan.disorder));
+        refuse("disorder", fault, format!("Use at most \"{lateness}\", or raise lateness."));
+    } else if plan.disorder < plan.lateness && !is_multiple(plan.disorder, plan.grid) {
+        let near = show_duration(round_up(plan.disorder, plan.grid));
+        let fault = format!("\"{}\" is not a multiple of grid {grid}", show_duration(plan.disorder));
+        refuse("disorder", fault, format!("Use \"{near}\"."));
     }
     fits
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::{DeadRow, Decoder};
 use crate::config::plan::{
-    ColumnPlan, DashboardPlan, DurablePlan, FieldPath, HttpPlan, Layout, ModelPlan, MqttPlan, Plan,
+    ColumnPlan, DashboardPlan, DurablePlan, FieldPath, HttpPlan, Layout, ModelPlan, MqttPlan, Plan, Protocol,
     SourceKind, SourcePlan, StreamPlan, TimePlan, TimeUnit, WindowPlan,
 };
 use crate::types::{Arrival, Message, Position};
@@ -46,7 +46,7 @@ fn json_path(path: &str) -> FieldPath {
 }
 
 fn column(name: &str, path: &str) -> ColumnPlan {
-    ColumnPlan { name: name.to_owned(), path: json_path(path), unit: None }
+    ColumnPlan { name: name.to_owned(), path: json_path(path), unit: None, aggregate: Default::default() }
 }
 
 /// Pumps: key from the topic, time in ms at `ts`, columns `temp` and `vib.rms`.
@@ -60,7 +60,7 @@ fn pumps() -> StreamPlan {
         time: TimePlan::Field { path: json_path("ts"), unit: TimeUnit::Millis },
         layout: Layout::Wide { points: None },
         columns: vec![column("temperature", "temp"), column("vibration", "vib.rms")],
-        window: WindowPlan { size: second, every: second, grid: second, lateness: second },
+        window: WindowPlan { size: second, every: second, grid: second, disorder: second, lateness: second },
         model: ModelPlan::Fit { warmup: second },
         p_value: 0.001,
         max_future: Some(Duration::from_secs(3600)),
@@ -82,6 +82,8 @@ fn plan(streams: Vec<StreamPlan>) -> Plan {
     let mqtt = MqttPlan {
         host: "localhost".to_owned(),
         port: 1883,
+        protocol: Protocol::V3,
+        tls: None,
         client_id: "eddy".to_owned(),
         topics: vec!["#".to_owned()],
         qos: 1,
@@ -101,7 +103,11 @@ fn plan(streams: Vec<StreamPlan>) -> Plan {
         streams,
         sinks: Vec::new(),
         dashboard: DashboardPlan { enabled: false, listen },
-        durable: DurablePlan { path: PathBuf::from("data"), segment_bytes: 1 << 20 },
+        durable: DurablePlan {
+            path: PathBuf::from("data"),
+            segment_bytes: 1 << 20,
+            ..DurablePlan::default()
+        },
         shards: 1,
     }
 }

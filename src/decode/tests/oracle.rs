@@ -25,7 +25,7 @@ fn expected(row: &Value) -> Result<(String, i64, Vec<Option<f32>>), Reason> {
     }
     let time = match &row["ts"] {
         Value::Number(number) => number.to_string(),
-        Value::String(text) if text.parse::<f64>().is_ok() => text.clone(),
+        Value::String(text) if is_decimal(text) => text.clone(),
         _ => return Err(Reason::BadTime),
     };
     let time = nanos_of_millis(&time).ok_or(Reason::BadTime)?;
@@ -40,6 +40,12 @@ fn expected(row: &Value) -> Result<(String, i64, Vec<Option<f32>>), Reason> {
     });
     let values: Vec<Option<f32>> = values.into_iter().collect::<Result<_, _>>()?;
     if values.iter().all(Option::is_none) { Err(Reason::NoColumns) } else { Ok((key, time, values)) }
+}
+
+/// Rust reads `1.` and `.5` as well; JSON does not, nor do we.
+fn is_decimal(text: &str) -> bool {
+    let lone_point = text.trim_start_matches('-').starts_with('.') || text.ends_with('.');
+    text.parse::<f64>().is_ok() && !lone_point && !text.contains(".e") && !text.contains(".E")
 }
 
 /// By way of plain decimal text, cut at the nanosecond.

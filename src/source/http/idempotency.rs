@@ -8,7 +8,24 @@ use tokio::sync::watch;
 use crate::types::{Arrival, Message};
 
 /// Keys remembered; the oldest goes first. About 100 bytes each beside the key.
-const KEYS_MAX: usize = 100_000;
+pub const KEYS_MAX: usize = 100_000;
+
+/// A request that was answered, as it outlives a restart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnsweredKey {
+    /// With source and stream: a key is the client's own, for one stream of one source.
+    pub key: Arc<str>,
+    pub body_hash: u128,
+    pub arrival: Arrival,
+}
+
+impl AnsweredKey {
+    /// `None` for a message without a key.
+    pub fn of(message: &Message) -> Option<Self> {
+        let key = scoped_key(message)?;
+        Some(AnsweredKey { key, body_hash: body_hash(message), arrival: message.arrival })
+    }
+}
 
 /// What was answered, by source, stream and key. A handle: clones share one index.
 ///
@@ -61,12 +78,11 @@ impl IdempotencyIndex {
         IdempotencyIndex { shared: Arc::new(Mutex::new(index)) }
     }
 
-    /// Takes note of a message found in the log. Call it for every message before the sources start;
-    /// those without a key are passed over.
-    pub fn remember(&self, message: &Message) {
-        if let Some(key) = scoped_key(message) {
-            self.lock().answered(key, body_hash(message), message.arrival);
-        }
+    /// Takes note of what was answered before a restart. Call it for all of them, oldest first, before
+    /// the sources start.
+    pub fn remember(&self, answered: &AnsweredKey) {
+        let AnsweredKey { key, body_hash, arrival } = answered;
+        self.lock().answered(key.clone(), *body_hash, *arrival);
     }
 
     /// Decides about a message with a key, waiting while another request with the same key is on its way.
@@ -178,7 +194,7 @@ mod tests {
     #[tokio::test]
     async fn a_remembered_message_is_answered_with_its_own_arrival() {
         let index = IdempotencyIndex::default();
-        index.remember(&message("a", "1", 7));
+        index.remember(&AnsweredKey::of(&message("a", "1", 7)).unwrap());
         assert!(matches!(claim(&index, "a", "1").await, Claim::Answered(Arrival(7))));
         assert!(matches!(claim(&index, "a", "2").await, Claim::Different));
         let other_stream = Message { topic: "fans".into(), ..message("a", "1", 7) };
@@ -198,7 +214,7 @@ mod tests {
     async fn the_oldest_answered_key_is_forgotten_first() {
         let index = IdempotencyIndex::with_capacity(2);
         for (arrival, key) in ["a", "b", "b", "c"].into_iter().enumerate() {
-            index.remember(&message(key, "1", arrival as i64));
+            index.remember(&AnsweredKey::of(&message(key, "1", arrival as i64)).unwrap());
         }
         assert!(matches!(claim(&index, "b", "1").await, Claim::Answered(Arrival(2))));
         assert!(matches!(claim(&index, "c", "1").await, Claim::Answered(_)));

@@ -30,7 +30,7 @@ use super::{Context, Ended, SourceError, overdue};
 use crate::config::plan::HttpPlan;
 use crate::stage::{NotSafe, RejectedRow};
 use crate::types::{Arrival, Message};
-pub use idempotency::IdempotencyIndex;
+pub use idempotency::{AnsweredKey, IdempotencyIndex, KEYS_MAX};
 use idempotency::{Claim, Ticket};
 use refusal::Refusal;
 

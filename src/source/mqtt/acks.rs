@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 
-use rumqttc::{AsyncClient, Publish, QoS};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::wire::{Client, Full};
 use crate::stage::{Intake, NotSafe};
 use crate::types::Message;
 
@@ -48,7 +48,7 @@ struct Flight {
 /// One connection's way to the log and back. Acks go to the client of that connection alone.
 pub(super) struct Acks<'a> {
     pub intake: &'a Intake,
-    pub client: &'a AsyncClient,
+    pub client: &'a Client,
     /// Byte budget of the queue, given back when the log has the bytes.
     pub room: &'a Semaphore,
     pub shutdown: &'a CancellationToken,
@@ -122,10 +122,8 @@ impl Acks<'_> {
 
     /// Never waits: the request channel has room for every packet id there is.
     fn acknowledge(&self, flight: &Flight) -> Result<(), Stopped> {
-        let mut ack = Publish::new("", QoS::AtLeastOnce, Vec::new());
         for &pkid in &flight.pkids {
-            ack.pkid = pkid;
-            self.client.try_ack(&ack).map_err(|_| Stopped::AckOverflow)?;
+            self.client.ack(pkid).map_err(|Full| Stopped::AckOverflow)?;
         }
         self.room.add_permits(flight.room);
         Ok(())

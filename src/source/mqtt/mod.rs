@@ -1,4 +1,4 @@
-//! MQTT 3.1.1, QoS 0 and 1: a persistent session whose PUBACKs follow the log.
+//! MQTT 3.1.1 and 5, QoS 0 and 1: a persistent session whose PUBACKs follow the log.
 //!
 //! *Acks.* A PUBACK is sent in receive order, after the fsync of its batch. A new client and event loop
 //! are made for every connection, and an ack goes to the client whose connection received the message.
@@ -16,16 +16,15 @@
 
 mod acks;
 mod reasons;
+mod v3;
+mod v5;
+mod wire;
 
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use rumqttc::{
-    AsyncClient, Event, EventLoop, MqttOptions, Outgoing, Packet, Publish, QoS, SubAck, SubscribeFilter,
-    SubscribeReasonCode,
-};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, timeout};
 
@@ -33,7 +32,8 @@ use super::{Context, Ended, overdue};
 use crate::config::plan::MqttPlan;
 use crate::types::{Arrival, Message};
 use acks::{Acks, Received, Stopped};
-use reasons::{explain, not_safe};
+use reasons::{explain, explain_connect, not_safe, unusable};
+use wire::{Client, Delivery, Event, Full, Link, open};
 
 /// Messages received and not yet submitted. More than there are packet ids: see the module's text.
 const QUEUE_MESSAGES_MAX: usize = u16::MAX as usize + 1;
@@ -41,11 +41,6 @@ const QUEUE_MESSAGES_MAX: usize = u16::MAX as usize + 1;
 const QUEUE_BYTES_MAX: usize = 64 << 20;
 /// What a message takes besides topic and payload, about.
 const MESSAGE_OVERHEAD_BYTES: usize = 128;
-/// Acks of every packet id, a subscription and a disconnect: a request always fits.
-const REQUESTS_MAX: usize = u16::MAX as usize + 16;
-/// The protocol's own limit. A lower one would make a large message a poison pill: the connection
-/// fails, the broker redelivers it, without end. Decoding dead-letters what is too large.
-const PACKET_BYTES_MAX: usize = 268_435_455;
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
 /// How long the broker may take to close the connection after our DISCONNECT.
@@ -97,18 +92,17 @@ impl Mqtt<'_> {
     /// One connection, from CONNECT to its end. `Ok` after an orderly stop, else the reason with its
     /// remedy. May be dropped at any await: nothing of it is used again.
     async fn session(&mut self) -> Result<(), String> {
-        let (client, mut eventloop) = AsyncClient::new(self.options(), REQUESTS_MAX);
-        eventloop.network_options.set_tcp_nodelay(true);
+        let (client, mut link) = open(self.plan).map_err(|problem| unusable(&problem))?;
         let shutdown = self.context.shutdown.clone();
         tokio::select! {
-            connected = self.connect(&client, &mut eventloop) => connected?,
+            connected = self.connect(&client, &mut link) => connected?,
             () = shutdown.cancelled() => return Ok(()),
         }
         let intake = self.context.intake.clone();
         let room = Semaphore::new(QUEUE_BYTES_MAX);
         let (sender, queue) = mpsc::channel(QUEUE_MESSAGES_MAX);
         let acks = Acks { intake: &intake, client: &client, room: &room, shutdown: &shutdown };
-        let mut receive = pin!(self.receive(&mut eventloop, sender, &room));
+        let mut receive = pin!(self.receive(&mut link, sender, &room));
         let mut log = pin!(acks.run(queue));
         tokio::select! {
             lost = &mut receive => {
@@ -122,7 +116,7 @@ impl Mqtt<'_> {
                 Ok(()) => {
                     // The request channel is first in, first out: the DISCONNECT follows the last ack. The
                     // broker closes; closing first with unread bytes could reset the connection under them.
-                    let _ = client.try_disconnect();
+                    client.disconnect();
                     let _ = timeout(GOODBYE_MAX, receive).await;
                     Ok(())
                 }
@@ -133,43 +127,18 @@ impl Mqtt<'_> {
         }
     }
 
-    fn options(&self) -> MqttOptions {
-        let plan = self.plan;
-        // The library joins host and port with a colon.
-        let host = if plan.host.contains(':') && !plan.host.starts_with('[') {
-            format!("[{}]", plan.host)
-        } else {
-            plan.host.clone()
-        };
-        let mut options = MqttOptions::new(plan.client_id.clone(), host, plan.port);
-        // Both setters panic on what the protocol does not know; a config that got here anyway is mended.
-        if !plan.client_id.is_empty() {
-            options.set_clean_session(false);
-        }
-        options.set_keep_alive(plan.keep_alive.max(Duration::from_secs(1)));
-        options.set_manual_acks(true).set_max_packet_size(PACKET_BYTES_MAX, PACKET_BYTES_MAX);
-        if let Some(username) = &plan.username {
-            options.set_credentials(username.clone(), plan.password.clone().unwrap_or_default());
-        }
-        options
-    }
-
     /// Connects and, unless the broker's session still holds our confirmed filters, subscribes. Not at
     /// every reconnect: each SUBSCRIBE brings all retained messages again.
-    async fn connect(&mut self, client: &AsyncClient, eventloop: &mut EventLoop) -> Result<(), String> {
-        let event = eventloop.poll().await.map_err(|e| explain(self.plan, &e))?;
-        let Event::Incoming(Packet::ConnAck(connack)) = event else {
-            return Err(
-                "the broker did not answer CONNECT with CONNACK; check that it speaks MQTT 3.1.1".into()
-            );
+    async fn connect(&mut self, client: &Client, link: &mut Link) -> Result<(), String> {
+        let event = link.poll().await.map_err(|fault| explain_connect(self.plan, &fault))?;
+        let Event::Connected { session_present } = event else {
+            return Err("the broker did not answer CONNECT with CONNACK; check that it speaks MQTT".into());
         };
-        self.subscribed &= connack.session_present;
+        self.subscribed &= session_present;
         if self.subscribed {
             self.up();
         } else {
-            let qos = if self.plan.qos == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce };
-            let filters = self.plan.topics.iter().map(|topic| SubscribeFilter::new(topic.clone(), qos));
-            client.try_subscribe_many(filters).map_err(|_| {
+            client.subscribe(self.plan).map_err(|Full| {
                 format!("{:?} is not a list of topic filters; correct `topics`", self.plan.topics)
             })?;
         }
@@ -186,38 +155,33 @@ impl Mqtt<'_> {
     }
 
     /// Polls the connection until it ends and says why. Never cancelled while the connection is used.
-    async fn receive(
-        &mut self,
-        eventloop: &mut EventLoop,
-        queue: mpsc::Sender<Received>,
-        room: &Semaphore,
-    ) -> String {
+    async fn receive(&mut self, link: &mut Link, queue: mpsc::Sender<Received>, room: &Semaphore) -> String {
         let clock = self.context.intake.clock;
         let mut arrival = Arrival(clock.now_ns());
         loop {
-            // The library reads packets in bursts: one clock reading serves a burst.
-            let burst_begins = eventloop.state.events.is_empty();
-            let event = match eventloop.poll().await {
+            // One clock reading serves a burst.
+            let burst_begins = link.burst_begins();
+            let event = match link.poll().await {
                 Ok(event) => event,
-                Err(error) => {
-                    self.salvage(eventloop, arrival, &queue, room).await;
-                    return explain(self.plan, &error);
+                Err(fault) => {
+                    self.salvage(link, arrival, &queue, room).await;
+                    return explain(self.plan, &fault);
                 }
             };
             if burst_begins {
                 arrival = Arrival(clock.now_ns());
             }
             match event {
-                Event::Incoming(Packet::Publish(publish)) => self.take(publish, arrival, &queue, room).await,
-                Event::Incoming(Packet::SubAck(suback)) => {
-                    if let Err(refused) = self.confirm(&suback) {
+                Event::Message(message) => self.take(message, arrival, &queue, room).await,
+                Event::Subscribed(answers) => {
+                    if let Err(refused) = self.confirm(&answers) {
                         return refused;
                     }
                 }
-                Event::Outgoing(Outgoing::PubAck(_)) => {
+                Event::Acked => {
                     self.context.source_status().acked_total.fetch_add(1, Ordering::Relaxed);
                 }
-                _ => {}
+                Event::Connected { .. } | Event::Other => {}
             }
         }
     }
@@ -225,16 +189,16 @@ impl Mqtt<'_> {
     /// Packets of the burst in which the connection broke. QoS 1 comes again; QoS 0 would not.
     async fn salvage(
         &self,
-        eventloop: &mut EventLoop,
+        link: &mut Link,
         arrival: Arrival,
         queue: &mpsc::Sender<Received>,
         room: &Semaphore,
     ) {
-        while let Some(event) = eventloop.state.events.pop_front() {
-            if let Event::Incoming(Packet::Publish(publish)) = event
-                && publish.qos == QoS::AtMostOnce
+        while let Some(event) = link.leftover() {
+            if let Event::Message(message) = event
+                && message.pkid == 0
             {
-                self.take(publish, arrival, queue, room).await;
+                self.take(message, arrival, queue, room).await;
             }
         }
     }
@@ -242,27 +206,27 @@ impl Mqtt<'_> {
     /// Queues a message, waiting while the queue is full. During a stop it is left to the broker.
     async fn take(
         &self,
-        publish: Publish,
+        delivery: Delivery,
         arrival: Arrival,
         queue: &mpsc::Sender<Received>,
         room: &Semaphore,
     ) {
-        let bytes = publish.payload.len() + publish.topic.len() + MESSAGE_OVERHEAD_BYTES;
+        let bytes = delivery.payload.len() + delivery.topic.len() + MESSAGE_OVERHEAD_BYTES;
         let permits = bytes.min(QUEUE_BYTES_MAX) as u32;
         match room.acquire_many(permits).await {
             Ok(held) => held.forget(),
             Err(_stopping) => return,
         }
         let status = self.context.source_status();
-        let dropped = publish.retain && !self.plan.retained;
+        let dropped = delivery.retain && !self.plan.retained;
         let message = (!dropped).then(|| Message {
             source: self.source.clone(),
-            topic: publish.topic.into_boxed_str(),
-            payload: publish.payload,
+            topic: delivery.topic,
+            payload: delivery.payload,
             arrival,
             idempotency_key: None,
         });
-        if queue.send(Received { pkid: publish.pkid, message, room: permits }).await.is_err() {
+        if queue.send(Received { pkid: delivery.pkid, message, room: permits }).await.is_err() {
             return;
         }
         if dropped {
@@ -274,18 +238,17 @@ impl Mqtt<'_> {
     }
 
     /// Reads the broker's answer to our filters. An error when it granted none of them.
-    fn confirm(&mut self, suback: &SubAck) -> Result<(), String> {
-        let granted = |code: &SubscribeReasonCode| matches!(code, SubscribeReasonCode::Success(_));
-        let answers = self.plan.topics.iter().zip(&suback.return_codes);
+    fn confirm(&mut self, granted: &[Option<u8>]) -> Result<(), String> {
+        let answers = self.plan.topics.iter().zip(granted);
         let refused: Vec<&str> =
-            answers.clone().filter(|(_, code)| !granted(code)).map(|(topic, _)| topic.as_str()).collect();
+            answers.clone().filter(|(_, qos)| qos.is_none()).map(|(topic, _)| topic.as_str()).collect();
         let text = format!(
             "the broker refused to subscribe {}; allow client {:?} to read it in the broker's access list, \
              or correct `topics`",
             refused.join(", "),
             self.plan.client_id
         );
-        if !suback.return_codes.iter().any(granted) {
+        if granted.iter().all(Option::is_none) {
             return Err(text);
         }
         self.subscribed = refused.is_empty();
@@ -295,8 +258,8 @@ impl Mqtt<'_> {
             tracing::error!(source = &*self.source, "{text}");
             *status.last_error.lock().unwrap_or_else(|e| e.into_inner()) = Some(text);
         }
-        for (topic, code) in answers {
-            if self.plan.qos == 1 && *code == SubscribeReasonCode::Success(QoS::AtMostOnce) {
+        for (topic, qos) in answers {
+            if self.plan.qos == 1 && *qos == Some(0) {
                 tracing::warn!(
                     source = &*self.source,
                     topic,

@@ -87,6 +87,13 @@ impl Deployment {
         command
     }
 
+    /// What `eddy state SUBCOMMAND` said.
+    pub fn state(&self, subcommand: &str) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_eddy"));
+        self.place(&mut command);
+        command.args(["state", subcommand, "eddy.toml"]).output().expect("it runs")
+    }
+
     /// What a command that ends by itself said.
     pub fn output(&self, subcommand: &str) -> Output {
         let mut command = self.command(subcommand);

@@ -74,6 +74,7 @@ pub struct Outcome {
 pub fn plan() -> Plan {
     let mut plan = plant::plan(1);
     plan.streams[0].window.lateness = Duration::from_secs(LATENESS_S as u64);
+    plan.streams[0].window.disorder = plan.streams[0].window.lateness;
     plan
 }
 

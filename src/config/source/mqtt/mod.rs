@@ -1,19 +1,22 @@
-//! `type = "mqtt"`: an MQTT 3.1.1 broker, persistent session.
+//! `type = "mqtt"`: an MQTT broker, persistent session.
+
+mod endpoint;
+mod protocol;
 
 use std::time::Duration;
 
-use url::Url;
-
 use super::super::field::Field;
 use super::super::kind::Kind;
-use super::super::plan::{MqttPlan, SourceKind};
+use super::super::plan::{MqttPlan, Protocol, SourceKind};
 use super::super::section::Section;
 use super::super::topic::parse_filter;
 use super::{Naming, Parse};
+use endpoint::{endpoint, tls};
+use protocol::protocol;
 
 pub const KIND: Kind<Parse> = Kind {
     name: "mqtt",
-    summary: "subscribe at an MQTT 3.1.1 broker",
+    summary: "subscribe at an MQTT broker",
     example: r#"
 type = "mqtt"
 url = "mqtt://broker.plant.local:1883"
@@ -23,14 +26,15 @@ qos = 1
     parse,
 };
 
-const PORT_DEFAULT: u16 = 1883;
 const TOPICS_MAX: usize = 256;
 const CLIENT_ID_BYTES_MAX: usize = 256;
 const KEEP_ALIVE_DEFAULT: Duration = Duration::from_secs(30);
 
 fn parse(section: &mut Section<'_>, naming: &Naming<'_>) -> Option<SourceKind> {
     let endpoint = section.required("url", "\"mqtt://127.0.0.1:1883\"").and_then(|field| endpoint(&field));
-    let topics = section.required("topics", "[\"plant/#\"]").and_then(|field| topics(&field));
+    let tls = tls(section, endpoint.as_ref());
+    let protocol = protocol(section);
+    let topics = section.required("topics", "[\"plant/#\"]").and_then(|field| topics(&field, protocol));
     let qos = section.or("qos", 1, |field| qos(&field));
     let client_id = section
         .or("client_id", format!("eddy-{}-{}", naming.deployment, naming.name), |field| client_id(&field));
@@ -42,10 +46,12 @@ fn parse(section: &mut Section<'_>, naming: &Naming<'_>) -> Option<SourceKind> {
         let field = section.here().locate("password");
         field.problem("MQTT has no password without a username", "Add `username = \"…\"`.");
     }
-    let (host, port) = endpoint?;
+    let endpoint = endpoint?;
     Some(SourceKind::Mqtt(MqttPlan {
-        host,
-        port,
+        host: endpoint.host,
+        port: endpoint.port,
+        protocol: protocol?,
+        tls: tls?,
         client_id: client_id?,
         topics: topics?,
         qos: qos?,
@@ -56,59 +62,38 @@ fn parse(section: &mut Section<'_>, naming: &Naming<'_>) -> Option<SourceKind> {
     }))
 }
 
-/// Host and port. The URL is never repeated in a problem: it may hold a password.
-fn endpoint(field: &Field<'_>) -> Option<(String, u16)> {
-    let url = match Url::parse(field.text()?) {
-        Ok(url) => url,
-        Err(error) => {
-            field.problem(format!("is not a URL ({error})"), "Write it like \"mqtt://127.0.0.1:1883\".");
-            return None;
-        }
-    };
-    let (fault, remedy) = match url.scheme() {
-        "mqtts" | "ssl" | "tls" => (
-            "TLS to the broker is not supported yet".to_string(),
-            "Use mqtt:// to a broker on this machine or a trusted network; mqtts:// comes with a later version.",
-        ),
-        "mqtt" if !url.username().is_empty() || url.password().is_some() => (
-            "must not hold a user or password, because URLs are shown in logs".to_string(),
-            "Write `username = \"…\"` and `password = \"env:NAME\"` instead.",
-        ),
-        "mqtt" if url.port() == Some(0) => {
-            ("port 0 cannot be connected to".to_string(), "Write the broker's port.")
-        }
-        "mqtt" if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() => (
-            "has more than a host and a port".to_string(),
-            "Write it like \"mqtt://127.0.0.1:1883\"; topics go into `topics`.",
-        ),
-        "mqtt" => match url.host_str().filter(|host| !host.is_empty()) {
-            // Brackets belong to the URL, not to the address.
-            Some(host) => {
-                let host = host.trim_start_matches('[').trim_end_matches(']');
-                return Some((host.to_string(), url.port().unwrap_or(PORT_DEFAULT)));
-            }
-            None => ("names no host".to_string(), "Write it like \"mqtt://127.0.0.1:1883\"."),
-        },
-        scheme => (format!("{scheme}:// is not MQTT"), "Write it like \"mqtt://127.0.0.1:1883\"."),
-    };
-    field.problem(fault, remedy);
-    None
-}
-
-fn topics(field: &Field<'_>) -> Option<Vec<String>> {
+/// `protocol` is `None` when there was a problem with it.
+fn topics(field: &Field<'_>, protocol: Option<Protocol>) -> Option<Vec<String>> {
     let fields = field.one_or_many();
     if fields.is_empty() || fields.len() > TOPICS_MAX {
         let fault = format!("lists {} topic filters", fields.len());
         field.problem(fault, format!("List 1 to {TOPICS_MAX}, such as [\"plant/#\"]."));
         return None;
     }
-    let filters: Vec<Option<String>> = fields.iter().map(parse_filter).collect();
+    let filters: Vec<Option<String>> = fields.iter().map(|field| filter(field, protocol)).collect();
     for (index, filter) in filters.iter().enumerate() {
         if filter.is_some() && filters[..index].contains(filter) {
             fields[index].problem("the same topic filter is listed twice", "Remove one of them.");
         }
     }
     filters.into_iter().collect()
+}
+
+/// A topic filter; with MQTT 5 it may be shared with others: `$share/GROUP/FILTER`.
+fn filter(field: &Field<'_>, protocol: Option<Protocol>) -> Option<String> {
+    let filter = parse_filter(field)?;
+    let Some(shared) = filter.strip_prefix("$share/") else { return Some(filter) };
+    let (fault, remedy) = match shared.split_once('/') {
+        _ if protocol == Some(Protocol::V3) => {
+            ("MQTT 3.1.1 has no shared subscriptions", "Add `protocol = \"5\"`, or remove `$share/GROUP/`.")
+        }
+        Some((group, topic)) if !group.is_empty() && !topic.is_empty() && !group.contains(['+', '#']) => {
+            return Some(filter);
+        }
+        _ => ("names no group or no topics", "Write it like \"$share/eddy/plant/#\"."),
+    };
+    field.problem(format!("the shared topic filter {filter:?}: {fault}"), remedy);
+    None
 }
 
 fn qos(field: &Field<'_>) -> Option<u8> {

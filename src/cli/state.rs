@@ -1,0 +1,70 @@
+//! `eddy state`: what snapshots a data folder has, and whether they are whole.
+
+use std::path::Path;
+use std::time::SystemTime;
+
+use anyhow::{Result, bail};
+
+use super::{StateArgs, StateCommand, load};
+use crate::config::{show_duration, show_size};
+use crate::durable::{DirLock, RealDisk, SnapshotError, SnapshotName, Snapshots};
+
+/// # Errors
+/// If the config has problems, the folder cannot be read, Eddy is running on it, or a snapshot is damaged.
+pub fn state(args: &StateArgs) -> Result<()> {
+    let (StateCommand::List(config) | StateCommand::Verify(config)) = &args.command;
+    let dir = load(&config.config)?.durable.path;
+    if !dir.join("snapshots").is_dir() {
+        println!("no snapshots in {}: none was written yet", dir.display());
+        return Ok(());
+    }
+    // While it runs, files come and go.
+    let _lock = DirLock::acquire(&dir)?;
+    let snapshots = Snapshots::open(Box::new(RealDisk::new()), &dir)?;
+    match args.command {
+        StateCommand::List(_) => list(&snapshots, &dir),
+        StateCommand::Verify(_) => verify(&snapshots),
+    }
+}
+
+fn list(snapshots: &Snapshots, dir: &Path) -> Result<()> {
+    let names = snapshots.list()?;
+    let width = names.iter().map(|name| name.of.len()).max().unwrap_or_default();
+    for name in &names {
+        let size = show_size(snapshots.file_bytes(name)?);
+        let age = age(&dir.join("snapshots").join(name.file()));
+        println!("{:<width$}  position {:>12}  {size:>10}  {age}", name.of, name.position.0);
+    }
+    println!("{} snapshots", names.len());
+    Ok(())
+}
+
+/// How long ago a file was written, to the second.
+fn age(file: &Path) -> String {
+    let written = std::fs::metadata(file).and_then(|metadata| metadata.modified());
+    let age = written.ok().and_then(|written| SystemTime::now().duration_since(written).ok());
+    age.map_or_else(
+        || "of unknown age".to_owned(),
+        |age| format!("{} old", show_duration(std::time::Duration::from_secs(age.as_secs()))),
+    )
+}
+
+fn verify(snapshots: &Snapshots) -> Result<()> {
+    let names = snapshots.list()?;
+    let wrong: Vec<SnapshotError> = names.iter().filter_map(|name| fault(snapshots, name)).collect();
+    for error in &wrong {
+        println!("{error}");
+    }
+    println!("{} snapshots, {} of them not good", names.len(), wrong.len());
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "a damaged snapshot is passed over at the next start, which reads the log from the one before it; \
+         check the disk it lies on"
+    )
+}
+
+fn fault(snapshots: &Snapshots, name: &SnapshotName) -> Option<SnapshotError> {
+    snapshots.read(name, None).err()
+}

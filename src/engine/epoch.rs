@@ -1,0 +1,106 @@
+//! What a partition learns at the end of an epoch, and what a key starts from.
+
+use std::sync::Arc;
+
+use crate::engine::partition::{Partition, Scoring};
+use crate::engine::setup::StreamSetup;
+use crate::engine::warmup::scale;
+use crate::judge::moments::Moments;
+use crate::model::Model;
+use crate::window::keys::KeyIndex;
+
+impl Partition {
+    /// Starts a key that has no final cell yet from what the model knows of it.
+    pub(super) fn seed(&mut self, key: KeyIndex, setup: &StreamSetup) {
+        let Some(scoring) = &self.scoring else { return };
+        let columns = setup.columns.len();
+        let known = known_moments(&scoring.model, self.keys.bytes(key), setup);
+        self.moments[key as usize * columns..][..columns].copy_from_slice(&known);
+        self.rescale(key, columns);
+    }
+
+    /// Sets a key's scale from its moments and the cohort's.
+    pub fn rescale(&mut self, key: KeyIndex, columns: usize) {
+        let Some(scoring) = &self.scoring else { return };
+        let own = key as usize * columns..(key as usize + 1) * columns;
+        let moments = &self.moments[own.clone()];
+        for (column, (to, moments)) in self.scales[own].iter_mut().zip(moments).enumerate() {
+            *to = scale(&scoring.model.prior, column, moments);
+        }
+    }
+
+    /// Lets the ended epoch teach: moments and calibration of keys that were calm, then a fit if one is due.
+    pub(super) fn roll_epoch(&mut self, epoch: i64, setup: &StreamSetup) {
+        let columns = setup.columns.len();
+        self.keys.sort();
+        self.keep_epoch(setup);
+        // About 64 samples an epoch, however many keys; the choice is the keys' own.
+        let share = (self.seen_keys / 64).max(1);
+        let mut warm = 0;
+        for i in 0..self.keys.len() {
+            let key = self.keys.ordered()[i];
+            let calm = self.episodes[key as usize].is_calm();
+            for moments in &mut self.moments[key as usize * columns..][..columns] {
+                if calm { moments.commit(setup.memory_cells()) } else { moments.discard() }
+            }
+            let surprise = std::mem::replace(&mut self.last_surprise[key as usize], f32::NAN);
+            if let Some(scoring) = &mut self.scoring {
+                let chosen = (self.keys.hash(key) ^ self.epoch as u64).is_multiple_of(share);
+                if calm && chosen && !surprise.is_nan() {
+                    scoring.calibrator.observe(surprise);
+                }
+            }
+            self.rescale(key, columns);
+            warm += u64::from(self.scoring.is_some() && self.is_warm(key, setup));
+        }
+        if let Some(scoring) = &mut self.scoring {
+            scoring.calibrator.commit();
+        }
+        self.adopt(setup);
+        self.epoch = epoch;
+        self.counts.keys_warm = warm;
+        self.fit_if_due(setup);
+    }
+
+    /// Lets what the running epoch gathered count; for training, after the last row.
+    pub fn end_epoch(&mut self, setup: &StreamSetup) {
+        self.roll_epoch(self.epoch, setup);
+    }
+
+    /// A model activated since acts from this epoch on.
+    fn adopt(&mut self, setup: &StreamSetup) {
+        let Some(model) = &setup.model else { return };
+        if self.scoring.as_ref().is_some_and(|scoring| Arc::ptr_eq(&scoring.model, model)) {
+            return;
+        }
+        self.scoring = Some(Scoring::new(model.clone()));
+        self.counts.warm_milli = 1000;
+        for key in 0..self.keys.len() as KeyIndex {
+            // When a key's first row arrived must not matter, only when it became final.
+            if self.grid.seen(key) { self.rescale(key, setup.columns.len()) } else { self.seed(key, setup) }
+        }
+    }
+
+    /// A key's own level and spread rest on at least one window's worth of cells.
+    pub fn is_warm(&self, key: KeyIndex, setup: &StreamSetup) -> bool {
+        let columns = setup.columns.len();
+        is_warm(&self.moments[key as usize * columns..][..columns], setup)
+    }
+}
+
+/// A level and spread rest on at least one window's worth of cells.
+pub(crate) fn is_warm(own: &[Moments], setup: &StreamSetup) -> bool {
+    own.iter().all(|moments| moments.count >= setup.cells as f64)
+}
+
+/// What a model knows of a key's columns before anything of it was seen.
+pub(crate) fn known_moments(model: &Model, key: &[u8], setup: &StreamSetup) -> Vec<Moments> {
+    let Some(known) = model.prior.keys.get(key) else {
+        return vec![Moments::default(); setup.columns.len()];
+    };
+    let column = |column: usize| {
+        let count = (known.count[column] as f64).min(setup.memory_cells());
+        Moments::known(count, known.mean[column], known.sd[column].powi(2))
+    };
+    (0..setup.columns.len()).map(column).collect()
+}

@@ -1,0 +1,117 @@
+//! What a decision and a chart say of a scored window: values, what the model expected, and each column's share.
+
+use crate::alert::lifecycle::alert_id;
+use crate::alert::told::Change;
+use crate::engine::partition::{Closing, Partition, Scale, Scoring};
+use crate::types::{ColumnEvidence, Decision, EventTime, Point, Verdict};
+use crate::window::keys::KeyIndex;
+
+/// Half-width of the central 95 % of a normal distribution, in standard deviations.
+const BAND_SD: f32 = 1.96;
+
+const F32_MAX: f64 = f32::MAX as f64;
+
+/// The name under which this detector's alerts are filed.
+const RULE_NAME: &str = "window";
+
+impl Partition {
+    /// Leaves in the scratch what the model expected of this row, in standardised units.
+    pub(super) fn explain(&self, row: usize, scoring: &Scoring, closing: &mut Closing<'_, '_>) {
+        let width = closing.setup.cells * closing.setup.columns.len();
+        let scratch = &mut *closing.scratch;
+        let z = &scratch.z[row * width..][..width];
+        scratch.backend.explain(&scoring.model, z, &mut scratch.explanation);
+    }
+
+    pub(super) fn decision(
+        &self,
+        row: usize,
+        cell: i64,
+        verdict: Verdict,
+        change: Change,
+        scoring: &Scoring,
+        closing: &Closing<'_, '_>,
+    ) -> Decision {
+        let setup = closing.setup;
+        let scores = &closing.scratch.scores;
+        let key = closing.scratch.keys[row];
+        let end_ns = (cell + 1) * setup.grid_ns;
+        let cells = setup.cells * setup.columns.len();
+        Decision {
+            id: alert_id(&setup.deployment, &setup.name, self.keys.bytes(key), RULE_NAME, change.onset),
+            revision: change.revision,
+            state: change.state,
+            stream: setup.name.clone(),
+            key: String::from_utf8_lossy(self.keys.bytes(key)).into_owned(),
+            rule: RULE_NAME.to_owned(),
+            onset: change.onset,
+            window_start: EventTime(end_ns - setup.cells as i64 * setup.grid_ns),
+            window_end: EventTime(end_ns),
+            epoch: setup.epoch_of(cell),
+            model: scoring.model.checksum_short().to_owned(),
+            log_likelihood: scores.log_likelihood[row],
+            p_value: verdict.p_value,
+            threshold: setup.rule.threshold,
+            p_value_min: change.p_value_min,
+            coverage: f64::from(scores.observed[row]) / cells as f64,
+            columns: (0..setup.columns.len()).map(|c| self.evidence(key, cell, c, closing)).collect(),
+        }
+    }
+
+    fn evidence(&self, key: KeyIndex, cell: i64, column: usize, closing: &Closing<'_, '_>) -> ColumnEvidence {
+        let setup = closing.setup;
+        let band = self.band(key, column, closing);
+        let value = self.grid.cell(key, cell).map(|values| values[column]).filter(|v| !v.is_nan());
+        ColumnEvidence {
+            column: setup.columns[column].clone(),
+            unit: setup.units[column].clone(),
+            value: value.map(f64::from),
+            expected: f64::from(band.expected),
+            expected_low: f64::from(band.low),
+            expected_high: f64::from(band.high),
+            share: f64::from(closing.scratch.explanation.share[column]),
+        }
+    }
+
+    pub(super) fn point(
+        &self,
+        key: KeyIndex,
+        cell: i64,
+        verdict: Verdict,
+        closing: &Closing<'_, '_>,
+    ) -> Point {
+        let setup = closing.setup;
+        let columns = setup.columns.len();
+        let bands: Vec<Band> = (0..columns).map(|c| self.band(key, c, closing)).collect();
+        let values = self.grid.cell(key, cell).map_or_else(|| vec![f32::NAN; columns], <[f32]>::to_vec);
+        Point {
+            stream: setup.id,
+            key: self.keys.bytes(key).into(),
+            time: EventTime((cell + 1) * setup.grid_ns),
+            values,
+            expected: bands.iter().map(|b| b.expected).collect(),
+            low: bands.iter().map(|b| b.low).collect(),
+            high: bands.iter().map(|b| b.high).collect(),
+            p_value: verdict.p_value,
+            anomalous: verdict.anomalous,
+            confident: verdict.confident,
+        }
+    }
+
+    /// Expectation of the window's last cell in raw units.
+    fn band(&self, key: KeyIndex, column: usize, closing: &Closing<'_, '_>) -> Band {
+        let Scale { mean, sd } = self.scales[key as usize * closing.setup.columns.len() + column];
+        let explanation = &closing.scratch.explanation;
+        let (z, z_sd) = (explanation.expected[column], explanation.sd[column]);
+        // A scale near the end of f32 must not become an infinity, which JSON cannot hold.
+        let raw = |z: f32| (f64::from(mean) + f64::from(sd) * f64::from(z)).clamp(-F32_MAX, F32_MAX) as f32;
+        Band { expected: raw(z), low: raw(z - BAND_SD * z_sd), high: raw(z + BAND_SD * z_sd) }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Band {
+    expected: f32,
+    low: f32,
+    high: f32,
+}

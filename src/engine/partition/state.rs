@@ -1,0 +1,232 @@
+//! One partition's whole state as bytes, and back.
+//!
+//! Every struct is taken apart by name: a new field does not compile until it is written here, or said to
+//! be no state.
+
+use std::sync::Arc;
+
+use super::{Partition, Scale, Scoring};
+use crate::alert::lifecycle::Episode;
+use crate::alert::told::Told;
+use crate::engine::output::Counts;
+use crate::engine::past::{Past, PastEpochs};
+use crate::engine::setup::StreamSetup;
+use crate::engine::warmup::Warmup;
+use crate::judge::calibrate::Calibrator;
+use crate::judge::moments::Moments;
+use crate::model::Model;
+use crate::state::{NotUnderstood, StateReader, StateWriter, expect};
+use crate::window::grid::Grid;
+use crate::window::keys::{KeyIndex, Keys};
+use crate::window::pending::Pending;
+
+/// Finds a loaded model by its checksum.
+pub(crate) type Models<'a> = &'a dyn Fn(&str) -> Option<Arc<Model>>;
+
+impl Partition {
+    /// About as many bytes as [`Partition::encode`] writes, so that the buffer grows once.
+    pub fn state_bytes(&self, setup: &StreamSetup) -> usize {
+        let (keys, columns) = (self.keys.len(), setup.columns.len());
+        let of_key = setup.cells * columns * 4 + columns * (Moments::BYTES + 8) + Episode::BYTES + 96;
+        keys * of_key + self.pending.rows() * (48 + columns * 4) + (64 << 10)
+    }
+
+    pub fn encode(&self, setup: &StreamSetup, to: &mut StateWriter<'_>) {
+        let Partition {
+            keys,
+            grid,
+            moments,
+            scales,
+            episodes,
+            told,
+            past,
+            past_epochs,
+            unsettled,
+            last_surprise,
+            followed: _,
+            follows_version: _,
+            scoring,
+            warmup,
+            fit_error: _,
+            epoch,
+            counts,
+            touched: _,
+            pending,
+            cell_fold: _,
+            started,
+            newest_time,
+            released,
+            newest_cell,
+            seen_keys,
+        } = self;
+        keys.encode(to);
+        grid.encode(to);
+        moments.iter().for_each(|moments| moments.encode(to));
+        for Scale { mean, sd } in scales {
+            to.number(*mean);
+            to.number(*sd);
+        }
+        episodes.iter().for_each(|episode| episode.encode(to));
+        for told in told {
+            to.len(told.len());
+            told.iter().for_each(|told| told.encode(to));
+        }
+        past.iter().for_each(|past| past.encode(to));
+        past_epochs.encode(setup, to);
+        to.len(unsettled.len());
+        for (key, cell) in unsettled {
+            to.number(*key);
+            to.number(*cell);
+        }
+        to.numbers(last_surprise);
+        encode_scoring(scoring.as_ref(), setup, to);
+        warmup.encode(to);
+        to.number(*epoch);
+        encode_counts(counts, to);
+        pending.encode(to);
+        to.flag(*started);
+        to.number(*newest_time);
+        to.number(*released);
+        to.number(*newest_cell);
+        to.number(*seen_keys);
+    }
+
+    /// # Errors
+    /// If the bytes are those of another stream or build, or name a model that is not loaded.
+    pub fn decode(
+        setup: &StreamSetup,
+        models: Models<'_>,
+        mut from: StateReader<'_>,
+    ) -> Result<Self, NotUnderstood> {
+        let columns = setup.columns.len();
+        let from = &mut from;
+        let mut partition = Partition::new(setup);
+        partition.keys = Keys::decode(from)?;
+        let keys = partition.keys.len();
+        partition.grid = Grid::decode(setup.cells, setup.kept_cells() as usize, columns, from)?;
+        expect(partition.grid.keys() == keys, "rings of other keys")?;
+        partition.moments = (0..keys * columns).map(|_| Moments::decode(from)).collect::<Result<_, _>>()?;
+        let scale = |_| Ok(Scale { mean: from.number()?, sd: from.number()? });
+        partition.scales = (0..keys * columns).map(scale).collect::<Result<_, _>>()?;
+        partition.episodes = (0..keys).map(|_| Episode::decode(from)).collect::<Result<_, _>>()?;
+        partition.told = (0..keys).map(|_| decode_told(from)).collect::<Result<_, _>>()?;
+        let with_past = if setup.kept_cells() > 0 { keys } else { 0 };
+        partition.past = (0..with_past).map(|_| Past::decode(from)).collect::<Result<_, _>>()?;
+        partition.past_epochs = PastEpochs::decode(keys, setup, models, from)?;
+        partition.unsettled = decode_unsettled(keys, from)?;
+        partition.last_surprise = from.numbers()?;
+        expect(partition.last_surprise.len() == keys, "surprises of other keys")?;
+        partition.followed = vec![false; keys];
+        partition.scoring = decode_scoring(setup, models, from)?;
+        partition.warmup = Warmup::decode(setup.cells * columns, keys, from)?;
+        partition.epoch = from.number()?;
+        partition.counts = decode_counts(from)?;
+        partition.pending = Pending::decode(setup.pending_cells(), setup.late_cells(), columns, keys, from)?;
+        partition.started = from.flag()?;
+        partition.newest_time = from.number()?;
+        partition.released = from.number()?;
+        partition.newest_cell = from.number()?;
+        partition.seen_keys = from.number()?;
+        StateReader(from.0).end()?;
+        Ok(partition)
+    }
+}
+
+fn decode_told(from: &mut StateReader<'_>) -> Result<Vec<Told>, NotUnderstood> {
+    (0..from.len(Told::BYTES)?).map(|_| Told::decode(from)).collect()
+}
+
+fn decode_unsettled(keys: usize, from: &mut StateReader<'_>) -> Result<Vec<(KeyIndex, i64)>, NotUnderstood> {
+    let mut unsettled: Vec<(KeyIndex, i64)> = Vec::new();
+    for _ in 0..from.len(12)? {
+        unsettled.push((from.number()?, from.number()?));
+    }
+    expect(unsettled.iter().all(|(key, _)| (*key as usize) < keys), "a late row of no key")?;
+    Ok(unsettled)
+}
+
+/// A loaded model by its checksum, its bytes are in a file; one fitted here whole.
+pub(in crate::engine) fn encode_scoring(
+    scoring: Option<&Scoring>,
+    setup: &StreamSetup,
+    to: &mut StateWriter<'_>,
+) {
+    to.flag(scoring.is_some());
+    let Some(Scoring { model, calibrator }) = scoring else { return };
+    to.bytes(model.checksum().as_bytes());
+    to.bytes(&if setup.loads_model { Vec::new() } else { model.to_bytes() });
+    calibrator.encode(to);
+}
+
+pub(in crate::engine) fn decode_scoring(
+    setup: &StreamSetup,
+    models: Models<'_>,
+    from: &mut StateReader<'_>,
+) -> Result<Option<Scoring>, NotUnderstood> {
+    if !from.flag()? {
+        return Ok(None);
+    }
+    let checksum = std::str::from_utf8(from.bytes()?).map_err(|_| NotUnderstood("a checksum is no text"))?;
+    let bytes = from.bytes()?;
+    let model = if setup.loads_model {
+        models(checksum).ok_or(NotUnderstood("its model is not in the folder `models`"))?
+    } else {
+        let fitted = Model::fitted_before(bytes, checksum);
+        Arc::new(fitted.map_err(|_| NotUnderstood("the model fitted in it is none"))?)
+    };
+    let fits = model.check_schema(setup.cells, &setup.schema).is_ok();
+    expect(fits, "its model is for other columns or another window")?;
+    Ok(Some(Scoring { model, calibrator: Calibrator::decode(from)? }))
+}
+
+fn encode_counts(counts: &Counts, to: &mut StateWriter<'_>) {
+    let Counts {
+        events,
+        duplicates,
+        late,
+        reopening,
+        windows,
+        windows_again,
+        windows_unscored,
+        windows_unsure,
+        windows_anomalous,
+        alerts_open,
+        keys,
+        keys_warm,
+        watermark,
+        warm_milli,
+        digest,
+    } = *counts;
+    to.number(watermark);
+    to.numbers(&[events, duplicates, late, windows, windows_unscored, windows_unsure, windows_anomalous]);
+    to.numbers(&[alerts_open, keys, keys_warm, warm_milli, digest, reopening, windows_again]);
+}
+
+fn decode_counts(from: &mut StateReader<'_>) -> Result<Counts, NotUnderstood> {
+    let watermark = from.number()?;
+    let (first, then) = (from.numbers::<u64>()?, from.numbers::<u64>()?);
+    let [events, duplicates, late, windows, windows_unscored, windows_unsure, windows_anomalous] = first[..]
+    else {
+        return Err(NotUnderstood("other counts"));
+    };
+    let [alerts_open, keys, keys_warm, warm_milli, digest, reopening, windows_again] = then[..] else {
+        return Err(NotUnderstood("other counts"));
+    };
+    Ok(Counts {
+        events,
+        duplicates,
+        late,
+        reopening,
+        windows,
+        windows_again,
+        windows_unscored,
+        windows_unsure,
+        windows_anomalous,
+        alerts_open,
+        keys,
+        keys_warm,
+        watermark,
+        warm_milli,
+        digest,
+    })
+}

@@ -1,0 +1,167 @@
+//! What late rows may still change: the verdicts behind the watermark, and what they were given by.
+
+mod state;
+
+use std::collections::VecDeque;
+
+use crate::alert::lifecycle::{Episode, Rule, Spell, Turn};
+use crate::engine::epoch::{is_warm, known_moments};
+use crate::engine::partition::{Partition, Scale, Scoring};
+use crate::engine::setup::StreamSetup;
+use crate::engine::warmup::scales;
+use crate::types::{EPOCH_NS, Verdict};
+use crate::window::keys::KeyIndex;
+
+/// A verdict and the window it was given on, by its last cell.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PastVerdict {
+    pub last_cell: i64,
+    pub verdict: Verdict,
+}
+
+/// A key's verdicts on windows that late rows may still change, oldest first.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Past {
+    /// The episode as the verdicts before left it.
+    before: Episode,
+    verdicts: VecDeque<PastVerdict>,
+}
+
+impl Past {
+    /// Heap of as many verdicts, bytes; a queue grows to powers of two, of four at least.
+    pub fn heap_bytes(verdicts: f64) -> f64 {
+        verdicts.max(4.0).log2().ceil().exp2() * size_of::<PastVerdict>() as f64
+    }
+
+    /// Adds the newest verdict, and lets go of windows that end before `floor`.
+    pub fn push(&mut self, newest: PastVerdict, floor: i64, setup: &StreamSetup) {
+        self.verdicts.push_back(newest);
+        while let Some(oldest) = self.verdicts.front().filter(|oldest| oldest.last_cell < floor) {
+            step(&mut self.before, oldest, setup);
+            self.verdicts.pop_front();
+        }
+    }
+
+    /// Puts a verdict in its place; gives back whether there was one on this window.
+    pub fn replace(&mut self, new: PastVerdict) -> bool {
+        let at = self.verdicts.partition_point(|old| old.last_cell < new.last_cell);
+        match self.verdicts.get_mut(at).filter(|old| old.last_cell == new.last_cell) {
+            Some(old) => {
+                *old = new;
+                true
+            }
+            None => {
+                self.verdicts.insert(at, new);
+                false
+            }
+        }
+    }
+
+    /// Every spell the verdicts show, and the episode they end in.
+    pub fn spells(&self, setup: &StreamSetup) -> (Vec<Spell>, Episode) {
+        let mut episode = self.before;
+        let mut spells: Vec<Spell> = episode.open_spell().into_iter().collect();
+        for past in &self.verdicts {
+            match step(&mut episode, past, setup) {
+                Some(Turn::Opens(spell)) => spells.push(spell),
+                Some(Turn::Closes(spell)) => {
+                    spells.pop();
+                    spells.push(spell);
+                }
+                None => {}
+            }
+        }
+        if let Some(open) = episode.open_spell() {
+            spells.pop();
+            spells.push(open);
+        }
+        (spells, episode)
+    }
+}
+
+fn step(episode: &mut Episode, past: &PastVerdict, setup: &StreamSetup) -> Option<Turn> {
+    let end = setup.end_ns(past.last_cell);
+    let rule: Rule = setup.rule;
+    episode.step(past.verdict, end - setup.size_ns(), end, rule)
+}
+
+/// What scored and judged in an epoch that is over.
+struct PastEpoch {
+    epoch: i64,
+    /// `None` while warming up.
+    scoring: Option<Scoring>,
+    /// keys x columns, of the keys known then.
+    scales: Vec<Scale>,
+    warm: Vec<bool>,
+}
+
+/// Epochs of windows that late rows may still change, oldest first.
+#[derive(Default)]
+pub(crate) struct PastEpochs(VecDeque<PastEpoch>);
+
+/// What one key's windows were scored by in an epoch.
+pub(crate) struct KeyValues {
+    pub scoring: Scoring,
+    pub scales: Vec<Scale>,
+    pub warm: bool,
+}
+
+impl Partition {
+    /// Keeps the ending epoch's values if late rows may still need them.
+    pub(super) fn keep_epoch(&mut self, setup: &StreamSetup) {
+        if setup.late_cells() == 0 || self.epoch == i64::MIN {
+            return;
+        }
+        let floor_epoch = setup.epoch_of(self.released - setup.kept_cells());
+        let epochs = &mut self.past_epochs.0;
+        while epochs.front().is_some_and(|oldest| oldest.epoch < floor_epoch) {
+            epochs.pop_front();
+        }
+        let columns = setup.columns.len();
+        let warm = self.moments.chunks_exact(columns).map(|own| is_warm(own, setup)).collect();
+        self.past_epochs.0.push_back(PastEpoch {
+            epoch: self.epoch,
+            scoring: self.scoring.clone(),
+            scales: self.scales.clone(),
+            warm,
+        });
+    }
+
+    /// What scores `key` in the windows that close in `epoch`; `None` while nothing does.
+    pub(super) fn values_in(&self, epoch: i64, key: KeyIndex, setup: &StreamSetup) -> Option<KeyValues> {
+        let columns = setup.columns.len();
+        let own = key as usize * columns..(key as usize + 1) * columns;
+        // An epoch that nothing was rolled into was skipped: the next one's values are those it would have had.
+        let Some(past) = self.past_epochs.0.iter().find(|past| past.epoch >= epoch) else {
+            let scoring = self.scoring.clone()?;
+            return Some(KeyValues {
+                scoring,
+                scales: self.scales[own].to_vec(),
+                warm: self.is_warm(key, setup),
+            });
+        };
+        let scoring = past.scoring.clone()?;
+        if let (Some(scales), Some(&warm)) = (past.scales.get(own), past.warm.get(key as usize)) {
+            return Some(KeyValues { scoring, scales: scales.to_vec(), warm });
+        }
+        // Not met by then: it is scored as a key is whose first row has just come.
+        let moments = known_moments(&scoring.model, self.keys.bytes(key), setup);
+        let scales = scales(&scoring.model.prior, &moments);
+        let warm = is_warm(&moments, setup);
+        Some(KeyValues { scoring, scales, warm })
+    }
+}
+
+impl StreamSetup {
+    pub(super) fn end_ns(&self, last_cell: i64) -> i64 {
+        (last_cell + 1) * self.grid_ns
+    }
+
+    pub(super) fn size_ns(&self) -> i64 {
+        self.cells as i64 * self.grid_ns
+    }
+
+    pub(super) fn epoch_of(&self, cell: i64) -> i64 {
+        (cell * self.grid_ns).div_euclid(EPOCH_NS)
+    }
+}

@@ -1,0 +1,79 @@
+//! Verdicts and epochs that late rows may still need, as bytes.
+
+use super::{Past, PastEpoch, PastEpochs, PastVerdict};
+use crate::alert::lifecycle::Episode;
+use crate::engine::partition::Scale;
+use crate::engine::partition::state::{Models, decode_scoring, encode_scoring};
+use crate::engine::setup::StreamSetup;
+use crate::state::{NotUnderstood, StateReader, StateWriter, expect};
+use crate::types::Verdict;
+
+const VERDICT_BYTES: usize = 8 + 8 + 2;
+
+impl Past {
+    pub fn encode(&self, to: &mut StateWriter<'_>) {
+        let Past { before, verdicts } = self;
+        before.encode(to);
+        to.len(verdicts.len());
+        for PastVerdict { last_cell, verdict } in verdicts {
+            let Verdict { p_value, anomalous, confident } = *verdict;
+            to.number(*last_cell);
+            to.number(p_value);
+            to.flag(anomalous);
+            to.flag(confident);
+        }
+    }
+
+    /// # Errors
+    /// If the bytes end early.
+    pub fn decode(from: &mut StateReader<'_>) -> Result<Self, NotUnderstood> {
+        let mut past = Past { before: Episode::decode(from)?, verdicts: Default::default() };
+        for _ in 0..from.len(VERDICT_BYTES)? {
+            let last_cell = from.number()?;
+            let (p_value, anomalous, confident) = (from.number()?, from.flag()?, from.flag()?);
+            let verdict = Verdict { p_value, anomalous, confident };
+            past.verdicts.push_back(PastVerdict { last_cell, verdict });
+        }
+        Ok(past)
+    }
+}
+
+impl PastEpochs {
+    pub fn encode(&self, setup: &StreamSetup, to: &mut StateWriter<'_>) {
+        to.len(self.0.len());
+        for PastEpoch { epoch, scoring, scales, warm } in &self.0 {
+            to.number(*epoch);
+            encode_scoring(scoring.as_ref(), setup, to);
+            to.len(warm.len());
+            for Scale { mean, sd } in scales {
+                to.number(*mean);
+                to.number(*sd);
+            }
+            warm.iter().for_each(|warm| to.flag(*warm));
+        }
+    }
+
+    /// # Errors
+    /// If the bytes end early, or name a model that is not loaded.
+    pub fn decode(
+        keys: usize,
+        setup: &StreamSetup,
+        models: Models<'_>,
+        from: &mut StateReader<'_>,
+    ) -> Result<Self, NotUnderstood> {
+        let mut epochs = PastEpochs::default();
+        for _ in 0..from.len(1)? {
+            let epoch = from.number()?;
+            let scoring = decode_scoring(setup, models, from)?;
+            let known = from.len(1)?;
+            expect(known <= keys, "an epoch of more keys than there are")?;
+            let mut scales = Vec::with_capacity(known * setup.columns.len());
+            for _ in 0..known * setup.columns.len() {
+                scales.push(Scale { mean: from.number()?, sd: from.number()? });
+            }
+            let warm = (0..known).map(|_| from.flag()).collect::<Result<_, _>>()?;
+            epochs.0.push_back(PastEpoch { epoch, scoring, scales, warm });
+        }
+        Ok(epochs)
+    }
+}

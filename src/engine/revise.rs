@@ -1,0 +1,179 @@
+//! Rows behind the watermark, but within the allowed lateness: the windows that hold them are scored again,
+//! each with its own epoch's values, and what was told of the key is put right.
+//!
+//! Such rows teach nothing: levels, spreads and calibration were learnt when the watermark passed.
+
+use crate::alert::told::{Change, revise};
+use crate::engine::Env;
+use crate::engine::close::{Times, standardise, verdict};
+use crate::engine::partition::{Closing, Partition};
+use crate::engine::past::PastVerdict;
+use crate::engine::setup::StreamSetup;
+use crate::types::{AlertState, RecordRef, Verdict};
+use crate::window::keys::KeyIndex;
+use crate::window::pending::Taken;
+
+impl Partition {
+    pub(super) fn take_late(
+        &mut self,
+        cell: i64,
+        record: &RecordRef<'_>,
+        setup: &StreamSetup,
+        env: &Env<'_>,
+    ) {
+        let key = self.intern(record, setup, env);
+        if self.pending.join(cell, &self.keys, key, record) == Taken::Duplicate {
+            self.counts.duplicates += 1;
+            return;
+        }
+        self.counts.events += 1;
+        self.counts.reopening += 1;
+        self.fold_again(cell, key);
+        if self.unsettled.last() != Some(&(key, cell)) {
+            self.unsettled.push((key, cell));
+        }
+    }
+
+    /// Puts right what late rows changed in windows that ended before `until`, key by key in canonical order.
+    /// They are taken together whenever a window closes: a device that was offline and sends all it has
+    /// makes a revision, not one a row.
+    pub(super) fn settle(&mut self, until: i64, closing: &mut Closing<'_, '_>) {
+        if self.unsettled.is_empty() {
+            return;
+        }
+        let mut unsettled = std::mem::take(&mut self.unsettled);
+        unsettled.sort_unstable_by(|a, b| self.keys.compare(a.0, b.0).then(a.1.cmp(&b.1)));
+        for cells in unsettled.chunk_by(|a, b| a.0 == b.0) {
+            self.settle_key(cells, until, closing);
+        }
+        unsettled.clear();
+        self.unsettled = unsettled;
+    }
+
+    fn settle_key(&mut self, cells: &[(KeyIndex, i64)], until: i64, closing: &mut Closing<'_, '_>) {
+        let setup = closing.setup;
+        let key = cells[0].0;
+        let began = (closing.env.now)();
+        let mut last_cells: Vec<i64> =
+            cells.iter().flat_map(|&(_, cell)| windows_with(cell, until, setup)).collect();
+        last_cells.sort_unstable();
+        last_cells.dedup();
+        let (before, _) = self.past[key as usize].spells(setup);
+        let mut judged = Vec::new();
+        for last_cell in last_cells {
+            if let Some(verdict) = self.judge_again(key, last_cell, closing) {
+                judged.push(PastVerdict { last_cell, verdict });
+            }
+        }
+        let (after, episode) = self.past[key as usize].spells(setup);
+        self.episodes[key as usize] = episode;
+        let horizon_ns = (self.released - setup.kept_cells()) * setup.grid_ns;
+        self.counts.alerts_open -= self.firing(key);
+        let changes = revise(&mut self.told[key as usize], &before, &after, horizon_ns);
+        self.counts.alerts_open += self.firing(key);
+        for change in changes {
+            self.tell_again(key, change, &judged, began, closing);
+        }
+    }
+
+    /// Alerts of this key that are firing.
+    pub(super) fn firing(&self, key: KeyIndex) -> u64 {
+        self.told[key as usize].iter().filter(|told| told.state.is_firing()).count() as u64
+    }
+
+    /// Takes the means of a cell anew from all of its rows, in canonical order, as if none had been late.
+    fn fold_again(&mut self, cell: i64, key: KeyIndex) {
+        let Partition { pending, cell_fold, grid, .. } = self;
+        let mut arrival = i64::MIN;
+        pending.rows_of(cell, key, |entry, values| {
+            arrival = arrival.max(entry.arrival);
+            cell_fold.add(values);
+        });
+        self.seen_keys += u64::from(!grid.seen(key));
+        grid.rewrite(key, cell, cell_fold.take(), arrival);
+        self.newest_cell = self.newest_cell.max(cell);
+    }
+
+    /// `None` if nothing scored windows at that time.
+    fn judge_again(
+        &mut self,
+        key: KeyIndex,
+        last_cell: i64,
+        closing: &mut Closing<'_, '_>,
+    ) -> Option<Verdict> {
+        let setup = closing.setup;
+        let verdict = self.in_its_epoch(key, last_cell, closing, |partition, verdict, closing| {
+            let surprise = closing.scratch.scores.surprise[0];
+            partition.digest(key, last_cell, surprise, verdict, setup);
+            if partition.followed[key as usize] {
+                let point = partition.point(key, last_cell, verdict, closing);
+                closing.out.points.push(point);
+            }
+            verdict
+        })?;
+        let known = self.past[key as usize].replace(PastVerdict { last_cell, verdict });
+        self.counts.windows += u64::from(!known);
+        self.counts.windows_again += u64::from(known);
+        Some(verdict)
+    }
+
+    /// Scores and explains one window of a key by the values of the window's own epoch, and then does `what`.
+    fn in_its_epoch<T>(
+        &mut self,
+        key: KeyIndex,
+        last_cell: i64,
+        closing: &mut Closing<'_, '_>,
+        what: impl FnOnce(&mut Partition, Verdict, &mut Closing<'_, '_>) -> T,
+    ) -> Option<T> {
+        let setup = closing.setup;
+        let values = self.values_in(setup.epoch_of(last_cell), key, setup)?;
+        let scratch = &mut *closing.scratch;
+        scratch.keys.clear();
+        scratch.keys.push(key);
+        scratch.z.clear();
+        self.grid.gather(key, last_cell, &mut scratch.z);
+        standardise(&mut scratch.z, &values.scales);
+        scratch.backend.score(&values.scoring.model, &scratch.z, &mut scratch.scores);
+        let verdict = verdict(0, values.warm, &values.scoring, closing);
+        self.explain(0, &values.scoring, closing);
+        // Bands are drawn in the scale of the window's own epoch.
+        let columns = setup.columns.len();
+        let own = key as usize * columns..(key as usize + 1) * columns;
+        let present = self.scales[own.clone()].to_vec();
+        self.scales[own.clone()].copy_from_slice(&values.scales);
+        let current = self.scoring.replace(values.scoring);
+        let done = what(self, verdict, closing);
+        self.scoring = current;
+        self.scales[own].copy_from_slice(&present);
+        Some(done)
+    }
+
+    /// Tells a change with the evidence of the window it is about: what raises an alert is the window that
+    /// opened it; what changes one, the first window that holds the late row.
+    fn tell_again(
+        &mut self,
+        key: KeyIndex,
+        change: Change,
+        judged: &[PastVerdict],
+        began: i64,
+        closing: &mut Closing<'_, '_>,
+    ) {
+        let opened = |past: &&PastVerdict| closing.setup.end_ns(past.last_cell) == change.opened;
+        let raising = judged.iter().find(opened).filter(|_| change.state == AlertState::Raised);
+        let Some(&PastVerdict { last_cell, .. }) = raising.or(judged.first()) else { return };
+        self.in_its_epoch(key, last_cell, closing, |partition, verdict, closing| {
+            let now = (closing.env.now)();
+            let times = Times { closing: began, gathered: began, scored: now };
+            let Some(scoring) = partition.scoring.take() else { return };
+            partition.announce(0, last_cell, verdict, change, &scoring, times, closing);
+            partition.scoring = Some(scoring);
+        });
+    }
+}
+
+/// The last cells of the windows that hold `cell` and end before `until`.
+fn windows_with(cell: i64, until: i64, setup: &StreamSetup) -> impl Iterator<Item = i64> {
+    let every = setup.every_cells;
+    let first = (cell + 1 + every - 1).div_euclid(every) * every - 1;
+    (first..(cell + setup.cells as i64).min(until)).step_by(every as usize)
+}

@@ -1,0 +1,151 @@
+//! What must outlive a restart besides the partitions: how many messages each source has given, which
+//! requests were answered, and how the partitions stand. Kept by the decode thread, which sees every
+//! message in log order, so that what it saves belongs to one exact position.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use crate::pipeline::rounds::Standing;
+use crate::source::http::{AnsweredKey, KEYS_MAX};
+use crate::state::{NotUnderstood, StateReader, StateWriter};
+use crate::types::{Arrival, Message, PARTITIONS, Position};
+
+/// Name of its snapshots. A partition's ends in its number, so no stream's is called so.
+pub const LEDGER: &str = "ledger";
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Ledger {
+    /// Every message before it is accounted for.
+    pub position: Position,
+    /// Messages by source.
+    pub counted: BTreeMap<Arc<str>, u64>,
+    /// Oldest first, as many as are remembered.
+    pub answered: VecDeque<AnsweredKey>,
+}
+
+/// How the partitions of a stream stood at a ledger's position.
+pub type Standings = BTreeMap<String, Vec<Standing>>;
+
+impl Ledger {
+    /// Takes note of the message at `position`, unless it has been; gives its key, if it has one.
+    pub fn observe(&mut self, position: Position, message: &Message) -> Option<&AnsweredKey> {
+        if position < self.position {
+            return None;
+        }
+        self.position = Position(position.0 + 1);
+        match self.counted.get_mut(&message.source) {
+            Some(count) => *count += 1,
+            None => drop(self.counted.insert(message.source.clone(), 1)),
+        }
+        self.answered.push_back(AnsweredKey::of(message)?);
+        if self.answered.len() > KEYS_MAX {
+            self.answered.pop_front();
+        }
+        self.answered.back()
+    }
+
+    pub fn encode<'a>(
+        &self,
+        standings: impl ExactSizeIterator<Item = (&'a str, &'a [Standing])>,
+        to: &mut Vec<u8>,
+    ) {
+        let Ledger { position: _, counted, answered } = self;
+        let to = &mut StateWriter(to);
+        to.len(counted.len());
+        for (source, count) in counted {
+            to.bytes(source.as_bytes());
+            to.number(*count);
+        }
+        to.len(answered.len());
+        for AnsweredKey { key, body_hash, arrival } in answered {
+            to.bytes(key.as_bytes());
+            to.number(*body_hash);
+            to.number(arrival.0);
+        }
+        to.len(standings.len());
+        for (stream, partitions) in standings {
+            to.bytes(stream.as_bytes());
+            for standing in partitions {
+                let (kind, at) = match standing {
+                    Standing::Changed => (0u8, 0),
+                    Standing::Empty => (1, 0),
+                    Standing::SavedAt(at) => (2, at.0),
+                };
+                to.number(kind);
+                to.number(at);
+            }
+        }
+    }
+
+    /// # Errors
+    /// If the bytes are no ledger.
+    pub fn decode(position: Position, bytes: &[u8]) -> Result<(Ledger, Standings), NotUnderstood> {
+        let mut from = StateReader(bytes);
+        let mut ledger = Ledger { position, ..Ledger::default() };
+        for _ in 0..from.len(16)? {
+            let source = text(&mut from)?.into();
+            ledger.counted.insert(source, from.number()?);
+        }
+        for _ in 0..from.len(32)? {
+            let key = text(&mut from)?.into();
+            let (body_hash, arrival) = (from.number()?, Arrival(from.number()?));
+            ledger.answered.push_back(AnsweredKey { key, body_hash, arrival });
+        }
+        let mut standings = Standings::new();
+        for _ in 0..from.len(8)? {
+            let stream = text(&mut from)?.to_owned();
+            let partitions = (0..PARTITIONS).map(|_| standing(&mut from)).collect::<Result<_, _>>()?;
+            standings.insert(stream, partitions);
+        }
+        from.end()?;
+        Ok((ledger, standings))
+    }
+}
+
+fn text<'a>(from: &mut StateReader<'a>) -> Result<&'a str, NotUnderstood> {
+    std::str::from_utf8(from.bytes()?).map_err(|_| NotUnderstood("a name is no text"))
+}
+
+fn standing(from: &mut StateReader<'_>) -> Result<Standing, NotUnderstood> {
+    let (kind, at): (u8, u64) = (from.number()?, from.number()?);
+    match kind {
+        0 => Ok(Standing::Changed),
+        1 => Ok(Standing::Empty),
+        2 => Ok(Standing::SavedAt(Position(at))),
+        _ => Err(NotUnderstood("a partition stands in a way that is not known")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(source: &str, key: Option<&str>) -> Message {
+        Message {
+            source: source.into(),
+            topic: "pumps".into(),
+            payload: bytes::Bytes::from_static(b"{}"),
+            arrival: Arrival(5),
+            idempotency_key: key.map(Into::into),
+        }
+    }
+
+    #[test]
+    fn a_ledger_comes_back_and_goes_on_at_its_position() {
+        let mut ledger = Ledger::default();
+        for (i, key) in [None, Some("a"), Some("b")].into_iter().enumerate() {
+            ledger.observe(Position(i as u64), &message("web", key));
+        }
+        let standings = [vec![Standing::Empty; 64], vec![Standing::SavedAt(Position(2)); 64]];
+        let mut bytes = Vec::new();
+        let named = ["fans", "pumps"].into_iter().zip(standings.iter().map(Vec::as_slice));
+        ledger.encode(named.collect::<Vec<_>>().into_iter(), &mut bytes);
+        let (mut found, found_standings) = Ledger::decode(Position(3), &bytes).unwrap();
+        assert_eq!(found, ledger);
+        assert_eq!(found_standings.into_values().collect::<Vec<_>>(), standings);
+        assert!(found.observe(Position(2), &message("web", Some("b"))).is_none(), "counted already");
+        found.observe(Position(3), &message("web", Some("c")));
+        assert_eq!((found.counted["web"], found.answered.len()), (4, 3));
+        assert!(Ledger::decode(Position(3), &bytes[..bytes.len() - 1]).is_err());
+    }
+}

@@ -1,0 +1,113 @@
+//! What the rows of one key in one grid cell come to, column by column.
+
+use crate::config::plan::Aggregate;
+
+/// Takes rows in order of time; missing where no row had the column. Sums are f64, so that they hold what
+/// f32 values add up to.
+pub struct CellFold {
+    aggregates: Vec<Aggregate>,
+    folded: Vec<Folded>,
+    values: Vec<f32>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Folded {
+    count: u32,
+    sum: f64,
+    /// The last, smallest or largest, where that is asked for.
+    chosen: f32,
+}
+
+impl CellFold {
+    pub fn new(aggregates: Vec<Aggregate>) -> Self {
+        let columns = aggregates.len();
+        CellFold { aggregates, folded: vec![Folded::default(); columns], values: vec![f32::NAN; columns] }
+    }
+
+    pub fn add(&mut self, values: &[f32]) {
+        for ((folded, aggregate), &value) in self.folded.iter_mut().zip(&self.aggregates).zip(values) {
+            if value.is_nan() {
+                continue;
+            }
+            folded.sum += f64::from(value);
+            let first = folded.count == 0;
+            let chosen = match aggregate {
+                Aggregate::Min => first || value < folded.chosen,
+                Aggregate::Max => first || value > folded.chosen,
+                Aggregate::Last | Aggregate::Mean | Aggregate::Sum => true,
+            };
+            if chosen {
+                folded.chosen = value;
+            }
+            folded.count += 1;
+        }
+    }
+
+    /// One value a column, and nothing folded any more.
+    pub fn take(&mut self) -> &[f32] {
+        for ((value, folded), aggregate) in self.values.iter_mut().zip(&mut self.folded).zip(&self.aggregates)
+        {
+            *value = folded.value(*aggregate);
+            *folded = Folded::default();
+        }
+        &self.values
+    }
+}
+
+impl Folded {
+    fn value(&self, aggregate: Aggregate) -> f32 {
+        match aggregate {
+            _ if self.count == 0 => f32::NAN,
+            Aggregate::Mean => (self.sum / f64::from(self.count)) as f32,
+            // Many large values may add up to more than f32 holds; an infinity would be as good as missing.
+            Aggregate::Sum => self.sum.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32,
+            Aggregate::Last | Aggregate::Min | Aggregate::Max => self.chosen,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Aggregate::*;
+    use proptest::prelude::*;
+
+    const ALL: [Aggregate; 5] = [Mean, Last, Sum, Min, Max];
+
+    fn naive(aggregate: Aggregate, present: &[f32]) -> f32 {
+        let sum: f64 = present.iter().map(|&v| f64::from(v)).sum();
+        match (aggregate, present) {
+            (_, []) => f32::NAN,
+            (Mean, _) => (sum / present.len() as f64) as f32,
+            (Sum, _) => sum as f32,
+            (Last, _) => present[present.len() - 1],
+            (Min, _) => present.iter().copied().fold(f32::INFINITY, f32::min),
+            (Max, _) => present.iter().copied().fold(f32::NEG_INFINITY, f32::max),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn equals_the_plain_formulas_and_missing_stays_missing(
+            cells in prop::collection::vec(prop::collection::vec(prop::option::of(-1e3f32..1e3), 0..9), 1..5),
+        ) {
+            let mut fold = CellFold::new(ALL.to_vec());
+            for cell in cells {
+                for value in &cell {
+                    fold.add(&[value.unwrap_or(f32::NAN); 5]);
+                }
+                let present: Vec<f32> = cell.iter().copied().flatten().collect();
+                let expected = ALL.map(|aggregate| naive(aggregate, &present).to_bits());
+                let found: Vec<u32> = fold.take().iter().map(|value| value.to_bits()).collect();
+                prop_assert_eq!(found, expected);
+            }
+        }
+    }
+
+    #[test]
+    fn a_sum_beyond_f32_stays_a_number() {
+        let mut fold = CellFold::new(vec![Sum]);
+        (0..3).for_each(|_| fold.add(&[f32::MAX]));
+        assert_eq!(fold.take(), [f32::MAX]);
+    }
+}
