@@ -86,6 +86,7 @@ impl Process {
             intake,
             next,
             status,
+            ballast: None,
             clock,
             recorders,
             dead: mpsc::channel(1).0,

@@ -50,6 +50,12 @@ pub enum OutboxError {
 }
 
 impl OutboxError {
+    /// A write found no space.
+    pub fn is_full(&self) -> bool {
+        let OutboxError::Sqlite(source) = self else { return false };
+        source.sqlite_error_code() == Some(ErrorCode::DiskFull)
+    }
+
     /// Whether the same call may succeed later without anybody changing the configuration.
     pub fn is_retryable(&self) -> bool {
         let (OutboxError::Sqlite(source) | OutboxError::Open { source, .. }) = self else { return false };

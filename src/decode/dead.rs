@@ -23,6 +23,9 @@ use crate::types::{Arrival, EventTime, Message, Position, Reason};
 /// below twice this and one line.
 pub const ROTATE_BYTES: u64 = 64 << 20;
 
+/// Over the length of a line, so that a failed write goes on where it stopped.
+const BUFFER_BYTES: usize = 1 << 20;
+
 /// Bytes of a payload kept in a line; the log holds the rest at the line's position.
 pub const MAX_PAYLOAD_BYTES: usize = 64 << 10;
 
@@ -34,6 +37,12 @@ pub struct DeadError {
     path: PathBuf,
     action: &'static str,
     source: io::Error,
+}
+
+impl DeadError {
+    pub fn is_full(&self) -> bool {
+        matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    }
 }
 
 /// One row for the file.
@@ -161,7 +170,7 @@ impl DeadLetters {
         if file.metadata().map_err(fail("read"))?.len() > whole_bytes {
             file.set_len(whole_bytes).map_err(fail("repaired"))?;
         }
-        let file = BufWriter::with_capacity(64 << 10, file);
+        let file = BufWriter::with_capacity(BUFFER_BYTES, file);
         let path = path.to_owned();
         Ok(DeadLetters { path, rotate_bytes, file, bytes: whole_bytes, unsynced: true, current, previous })
     }
@@ -192,8 +201,7 @@ impl DeadLetters {
         self.sync()?;
         fs::rename(&self.path, rotated(&self.path)).map_err(|source| self.error("rotated", source))?;
         let file = OpenOptions::new().create(true).append(true).open(&self.path);
-        let file = file.map_err(|source| self.error("opened", source))?;
-        self.file = BufWriter::with_capacity(64 << 10, file);
+        self.file = BufWriter::with_capacity(BUFFER_BYTES, file.map_err(|e| self.error("opened", e))?);
         self.bytes = 0;
         let dropped = std::mem::replace(&mut self.previous, std::mem::take(&mut self.current));
         self.current.forgotten = self.previous.forgotten.max(dropped.newest);

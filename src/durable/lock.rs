@@ -1,6 +1,7 @@
 //! One process a data folder.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
 use std::path::Path;
 
 use super::{Disk, LogError, RealDisk};
@@ -20,12 +21,15 @@ impl DirLock {
     pub fn acquire(dir: &Path) -> Result<DirLock, LogError> {
         RealDisk::new().create_dir_all(dir).map_err(LogError::io("make folder", dir))?;
         let path = dir.join(LOCK_FILE);
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(LogError::io("open", &path))?;
+        let file =
+            OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(|source| {
+                match source.kind() {
+                    ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => {
+                        LogError::NotWritable { dir: dir.to_owned(), source }
+                    }
+                    _ => LogError::Io { action: "open", path: path.clone(), source },
+                }
+            })?;
         match file.try_lock() {
             Ok(()) => Ok(DirLock { _file: file }),
             Err(TryLockError::WouldBlock) => Err(LogError::Locked { dir: dir.to_owned() }),

@@ -19,6 +19,7 @@
 //!
 //! Everything blocks: run it on a thread of its own.
 
+mod ballast;
 mod blob;
 mod control;
 mod disk;
@@ -33,6 +34,7 @@ mod snapshot;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use ballast::Ballast;
 pub use blob::{read_blob, store_blob};
 pub use control::{ControlEntry, ControlEvent, ControlLog};
 pub use disk::{Disk, RealDisk};
@@ -47,6 +49,12 @@ pub use snapshot::{SnapshotError, SnapshotName, Snapshots};
 pub enum LogError {
     #[error("cannot {action} {}: {source}; check free space, permissions and the disk itself", path.display())]
     Io { action: &'static str, path: PathBuf, source: io::Error },
+
+    #[error("the disk of {} is full: {needed} bytes must be free there; delete something, Eddy goes on by itself", dir.display())]
+    Full { dir: PathBuf, needed: u64 },
+
+    #[error("the data folder {} cannot be written: {source}; mount it writable, give it to the user Eddy runs as, or choose another with `[durable] path`", dir.display())]
+    NotWritable { dir: PathBuf, source: io::Error },
 
     #[error(
         "{} is damaged at byte {offset}: {detail}; restore it from a backup, or give up what follows: \
@@ -71,7 +79,15 @@ impl LogError {
     /// The same call may succeed later without anyone touching the files: space was freed, the disk
     /// came back. Everything else needs a person.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, LogError::Io { .. })
+        matches!(self, LogError::Io { .. } | LogError::Full { .. })
+    }
+
+    /// A write found no space.
+    pub fn is_full(&self) -> bool {
+        match self {
+            LogError::Io { source, .. } => ballast::is_full(source),
+            _ => false,
+        }
     }
 
     /// For `map_err`: what was being done, and to which file.

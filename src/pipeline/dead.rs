@@ -1,15 +1,20 @@
 //! The thread behind the dead-letter file: rows that could not be decoded, and rows that came too late.
 
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use crate::config::plan::Plan;
 use crate::decode::{Content, DeadEntry, DeadError, DeadLetters, DeadRow};
+use crate::durable::Ballast;
 use crate::engine::LateRow;
 use crate::pipeline::keeping::Kept;
 use crate::status::Status;
 use crate::types::{Arrival, Message, Position, Reason};
+
+/// Wait before writing is tried again, while the disk is full or gone.
+const RETRY: Duration = Duration::from_millis(500);
 
 /// Something that did not become part of a window.
 pub enum Dead {
@@ -31,12 +36,10 @@ pub fn run(
     keep: &mpsc::Sender<Kept>,
     plan: &Plan,
     status: &Status,
+    ballast: &Ballast,
 ) {
-    // A line that was lost can only come back from the log, so nothing may call that part needless.
-    let mut lost = false;
     while let Some(first) = dead.blocking_recv() {
         let mut next = Some(first);
-        let mut written = Ok(());
         let mut kept = None;
         while let Some(entry) = next {
             let reason = match &entry {
@@ -48,20 +51,28 @@ pub fn run(
                 }
             };
             status.dead_letters[reason as usize].fetch_add(1, Relaxed);
-            written = written.and(write(&mut file, &entry, plan));
+            until_done(ballast, || write(&mut file, &entry, plan));
             next = dead.try_recv().ok();
         }
-        let keeps = kept.is_some();
-        let settled = written.and_then(|()| if keeps { file.sync() } else { file.flush() });
-        match (settled, kept) {
-            (Err(error), _) => {
-                lost = true;
-                tracing::error!(%error, "dead letter not written; the log still holds the message");
+        match kept {
+            Some(Dead::Keep(kept)) => {
+                until_done(ballast, || file.sync());
+                // Only one is under way at a time, so there is room, unless all ends.
+                drop(keep.try_send(kept));
             }
-            // Only one is under way at a time, so there is room, unless all ends.
-            (Ok(()), Some(Dead::Keep(kept))) if !lost => drop(keep.try_send(kept)),
-            (Ok(()), _) => {}
+            _ => until_done(ballast, || file.flush()),
         }
+    }
+}
+
+/// A write that failed goes on where it stopped.
+fn until_done(ballast: &Ballast, mut write: impl FnMut() -> Result<(), DeadError>) {
+    while let Err(error) = write() {
+        tracing::error!(%error, "dead letter not written, trying again; nothing is dropped");
+        if error.is_full() {
+            ballast.give_up();
+        }
+        std::thread::sleep(RETRY);
     }
 }
 

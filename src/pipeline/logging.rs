@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::plan::DurablePlan;
 use crate::decode::DeadRow;
-use crate::durable::{ControlEntry, ControlEvent, ControlLog, Log, LogError};
+use crate::durable::{Ballast, ControlEntry, ControlEvent, ControlLog, Log, LogError};
 use crate::latency::{Clock, Latency, Stage, StageRecorder};
 use crate::pipeline::beat::Answer;
 use crate::pipeline::dead::Dead;
@@ -26,6 +28,9 @@ pub enum Logged {
 const GROUP_MESSAGES: usize = 8192;
 const GROUP_BYTES: usize = 4 << 20;
 
+/// How often a full disk is looked at while nobody sends.
+const LOOK: Duration = Duration::from_millis(100);
+
 type Reply = oneshot::Sender<Result<(), NotSafe>>;
 
 pub struct LogStation {
@@ -35,6 +40,8 @@ pub struct LogStation {
     pub next: mpsc::Sender<Logged>,
     pub dead: mpsc::Sender<Dead>,
     pub status: Arc<Status>,
+    /// `None` where the disk is not the machine's.
+    pub ballast: Option<Arc<Ballast>>,
     pub clock: Clock,
     pub recorders: Recorders,
     pub retention: Retention,
@@ -95,10 +102,36 @@ impl Group {
 impl LogStation {
     /// Runs until every source has hung up.
     pub fn run(mut self) {
-        while let Some(first) = self.intake.blocking_recv() {
+        while let Some(first) = self.receive() {
             if !self.turn(first) {
                 return;
             }
+        }
+    }
+
+    /// While the disk is full it also looks whether there is room again: senders who ask first whether
+    /// Eddy is ready would otherwise never hear that it is.
+    fn receive(&mut self) -> Option<Submission> {
+        while !self.status.log_safe.load(Relaxed) {
+            match self.intake.try_recv() {
+                Ok(submission) => return Some(submission),
+                Err(TryRecvError::Disconnected) => return None,
+                Err(TryRecvError::Empty) => std::thread::sleep(LOOK),
+            }
+            let starved = self.ballast.as_ref().is_some_and(|ballast| !ballast.is_held());
+            if starved && self.room().is_ok() && self.log.commit().is_ok() {
+                tracing::info!("the disk has room again: the log goes on");
+                self.status.log_safe.store(true, Relaxed);
+            }
+        }
+        self.intake.blocking_recv()
+    }
+
+    /// Nothing is taken into the room that the ballast left: it is for what was taken before.
+    fn room(&self) -> Result<(), LogError> {
+        match &self.ballast {
+            Some(ballast) if !ballast.hold() => Err(ballast.lacking()),
+            _ => Ok(()),
         }
     }
 
@@ -125,8 +158,10 @@ impl LogStation {
     fn commit(&mut self, messages: Vec<Message>, replies: Vec<Reply>) -> bool {
         let log_start_ns = self.clock.now_ns();
         let first = self.log.next_position();
-        let messages = self.append(messages);
-        let committed = self.log.commit();
+        let (messages, committed) = match self.room() {
+            Ok(()) => (self.append(messages), self.log.commit()),
+            Err(full) => (messages, Err(full)),
+        };
         let logged_ns = self.clock.now_ns();
         let answer = match committed {
             Ok(stats) => {
@@ -199,6 +234,9 @@ impl LogStation {
     }
 
     fn refuse(&self, error: &LogError) {
+        if let Some(ballast) = self.ballast.as_ref().filter(|_| error.is_full()) {
+            ballast.give_up();
+        }
         self.status.log_commit_failures_total.fetch_add(1, Relaxed);
         tracing::error!(%error, retryable = error.is_retryable(), "not acknowledged: the log cannot be written");
     }

@@ -40,6 +40,7 @@ pub use running::Running;
 use crate::alert::outbox::{Outbox, OutboxHandle};
 use crate::config::plan::Plan;
 use crate::decode::{DeadLetters, Decoder, ROTATE_BYTES};
+use crate::durable::Ballast;
 use crate::engine::Engine;
 use crate::latency::{Clock, Latency};
 use crate::sink::deliver::{self, Delivery};
@@ -77,6 +78,7 @@ struct Common {
     latency: Latency,
     clock: Clock,
     watch: Arc<Watch>,
+    ballast: Arc<Ballast>,
 }
 
 /// The hand-offs a shard sends into.
@@ -95,12 +97,14 @@ pub async fn start(plan: Plan) -> Result<Running> {
     let clock = Clock::start();
     let common = Common {
         status: Arc::new(Status::new(&plan, clock.now_ns())),
+        ballast: Arc::new(Ballast::new(&plan.durable.path)),
         plan: Arc::new(plan),
         latency: Latency::new(),
         clock,
         watch: Arc::new(Watch::new()),
     };
     let mut opened = open::open(&common.plan)?;
+    common.ballast.hold();
     let mut engines: Vec<Engine> = (0..common.plan.shards).map(|_| Engine::new(&common.plan)).collect();
     let restored = opened.restore(&common.plan, &common.watch, &mut engines)?;
     let outbox = open_outbox(&common.plan)?;
@@ -166,6 +170,7 @@ pub async fn start(plan: Plan) -> Result<Running> {
         next: logged_to,
         dead: outward.dead,
         status: common.status.clone(),
+        ballast: Some(common.ballast.clone()),
         clock,
         recorders: Recorders::new(&common.latency),
         retention: Retention::new(&common.plan.durable, floor),
@@ -232,11 +237,11 @@ fn start_stores(
     let path = common.plan.durable.path.join("dead-letters.ndjson");
     let letters = DeadLetters::open(&path, ROTATE_BYTES).context("cannot open the dead-letter file")?;
     let (dead, lost) = mpsc::channel(DEAD_MAX);
-    let (plan, status) = (common.plan.clone(), common.status.clone());
+    let (plan, status, reserve) = (common.plan.clone(), common.status.clone(), common.ballast.clone());
     let (keep, kept) = mpsc::channel(1);
-    let late = dead.clone();
-    threads.spawn("eddy-outbox", move || storing::run(&outbox, stored, &late, clock, &latency))?;
-    threads.spawn("eddy-dead", move || dead::run(letters, lost, &keep, &plan, &status))?;
+    let (late, ballast) = (dead.clone(), common.ballast.clone());
+    threads.spawn("eddy-outbox", move || storing::run(&outbox, stored, &late, clock, &latency, &ballast))?;
+    threads.spawn("eddy-dead", move || dead::run(letters, lost, &keep, &plan, &status, &reserve))?;
     threads.spawn("eddy-keep", move || keeper.run(kept))?;
     Ok(Outward { alerts, dead, points })
 }

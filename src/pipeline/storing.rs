@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::alert::outbox::OutboxHandle;
+use crate::durable::Ballast;
 use crate::latency::{Clock, Latency, ReceiptBuilder, Stage, StageRecorder};
 use crate::pipeline::dead::Dead;
 use crate::pipeline::keeping::Kept;
@@ -30,6 +31,7 @@ pub fn run(
     dead: &mpsc::Sender<Dead>,
     clock: Clock,
     latency: &Latency,
+    ballast: &Ballast,
 ) {
     let mut recorder = latency.recorder(Stage::Outbox);
     while let Some(first) = outgoing.blocking_recv() {
@@ -49,7 +51,7 @@ pub fn run(
             }
         }
         if !group.is_empty() {
-            store(outbox, &mut group, clock, &mut recorder);
+            store(outbox, &mut group, clock, &mut recorder, ballast);
         }
         if let Some(kept) = kept {
             // If there is no room, it is its turn again.
@@ -58,7 +60,13 @@ pub fn run(
     }
 }
 
-fn store(outbox: &OutboxHandle, group: &mut [Alert], clock: Clock, recorder: &mut StageRecorder) {
+fn store(
+    outbox: &OutboxHandle,
+    group: &mut [Alert],
+    clock: Clock,
+    recorder: &mut StageRecorder,
+    ballast: &Ballast,
+) {
     let start_ns = clock.now_ns();
     for alert in &mut *group {
         alert.receipt = ReceiptBuilder::extend(std::mem::take(&mut alert.receipt))
@@ -67,6 +75,9 @@ fn store(outbox: &OutboxHandle, group: &mut [Alert], clock: Clock, recorder: &mu
     }
     while let Err(error) = outbox.store(group, start_ns) {
         tracing::error!(%error, alerts = group.len(), "outbox not written, trying again; nothing is dropped");
+        if error.is_full() {
+            ballast.give_up();
+        }
         std::thread::sleep(RETRY);
     }
     recorder.record(clock.now_ns() - start_ns, group.len() as u64);
