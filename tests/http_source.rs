@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eddy::config::plan::{HttpPlan, SourceKind};
+use eddy::source::http::AnsweredKey;
 use eddy::source::{Ended, SourceError};
 use eddy::stage::{NotSafe, RejectedRow, RowReport, Validate};
 use eddy::types::Reason;
@@ -206,7 +207,8 @@ async fn a_repeated_key_gets_the_first_answer_and_is_logged_once() {
 
     // After a restart the index is refilled from the log.
     let (restarted, mut log) = serve(None).await;
-    restarted.rig.context.answered.remember(&kept[0]);
+    let answered = AnsweredKey::of(&kept[0]).expect("it has a key");
+    restarted.rig.context.answered.remember(&answered);
     assert_eq!(body(send(restarted.keyed("k", "a\nwhen")).await).await, first);
     refused(send(restarted.keyed("k", "b")).await, 422, "another body", "new key").await;
     log.stays_empty(Duration::from_millis(100)).await;

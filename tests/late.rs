@@ -9,7 +9,7 @@ use eddy::config::plan::Plan;
 use eddy::engine::{Counts, Engine, Env, Outputs};
 use eddy::ring::Slot;
 use eddy::types::AlertState::{self, *};
-use eddy::types::{Decision, PartitionId, Point, StreamId};
+use eddy::types::{Decision, PartitionId, Point, Position, StreamId};
 use plant::{Row, SECOND_NS, START_NS, rows};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -45,7 +45,7 @@ fn run(rows: &[Row], batch: usize, shards: usize, disorder_s: i64) -> Outcome {
         engines.iter_mut().zip(&slots).for_each(|(engine, slot)| engine.step(slot, &env, &mut out));
     }
     for engine in &mut engines {
-        engine.end_of_input(StreamId(0), &env, &mut out);
+        engine.end_of_input(StreamId(0), Position(u64::MAX), &env, &mut out);
         engine.changed(|_, partition, counts, _| {
             outcome.counts.insert(partition.0, *counts);
         });

@@ -16,7 +16,7 @@ const BYTES_MAX: u64 = 16 << 20;
 /// The share of a small disk that is held instead.
 const SHARE: u64 = 32;
 
-const ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 
 #[derive(Debug)]
 pub struct Ballast {
