@@ -1,5 +1,6 @@
 //! The validated plan: what `resolve` makes of a config file. Every station is built from this alone.
 
+mod column;
 mod tls;
 
 use std::fmt;
@@ -7,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use column::{Aggregate, ColumnPlan};
 pub use tls::{ClientCertificate, TlsPlan, TlsProblem};
 
 /// A whole deployment, checked. Vectors are in order of name, so ids do not depend on file order.
@@ -146,50 +148,6 @@ pub enum TimeUnit {
     Millis,
     Micros,
     Nanos,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct ColumnPlan {
-    pub name: String,
-    /// Wide: where the number is. Long: `Json([name as it appears in the message])`.
-    pub path: FieldPath,
-    pub unit: Option<String>,
-    pub aggregate: Aggregate,
-}
-
-/// What a grid cell makes of a column's readings in it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Aggregate {
-    #[default]
-    Mean,
-    Last,
-    Sum,
-    Min,
-    Max,
-}
-
-impl Aggregate {
-    pub const ALL: [(&str, Aggregate); 5] = [
-        ("mean", Aggregate::Mean),
-        ("last", Aggregate::Last),
-        ("sum", Aggregate::Sum),
-        ("min", Aggregate::Min),
-        ("max", Aggregate::Max),
-    ];
-
-    pub fn as_str(self) -> &'static str {
-        Self::ALL.iter().find(|(_, aggregate)| *aggregate == self).map_or("mean", |(name, _)| name)
-    }
-}
-
-impl ColumnPlan {
-    /// What a model knows the column by: one of sums is no model of means.
-    pub fn schema_name(&self) -> String {
-        match self.aggregate {
-            Aggregate::Mean => self.name.clone(),
-            other => format!("{} ({})", self.name, other.as_str()),
-        }
-    }
 }
 
 /// `size`, `disorder` and `lateness` are multiples of `grid`, `every` is a multiple of `grid` and divides `size`;

@@ -69,8 +69,8 @@ mod tests {
     #[tokio::test]
     async fn there_is_no_beat_behind_a_full_hand_off_or_a_closed_one() {
         let (to, decode) = mpsc::channel(1);
-        let beater = Beater::new(&to, 0);
-        assert!(beater.beat().await);
+        let beater = Beater::new(&to, 1);
+        assert!(to.try_send(Logged::Beat(mpsc::channel(1).0)).is_ok(), "room for one");
         let full = tokio::time::timeout(Duration::from_millis(200), beater.beat()).await;
         assert!(full.is_err(), "decode takes nothing any more");
         drop(decode);
