@@ -47,14 +47,14 @@ impl Partition {
             if let Some(scoring) = &mut self.scoring {
                 let chosen = (self.keys.hash(key) ^ self.epoch as u64).is_multiple_of(share);
                 if calm && chosen && !surprise.is_nan() {
-                    scoring.calibrator.observe(surprise);
+                    Arc::make_mut(&mut scoring.calibrator).observe(surprise);
                 }
             }
             self.rescale(key, columns);
             warm += u64::from(self.scoring.is_some() && self.is_warm(key, setup));
         }
         if let Some(scoring) = &mut self.scoring {
-            scoring.calibrator.commit();
+            Arc::make_mut(&mut scoring.calibrator).commit();
         }
         self.adopt(setup);
         self.epoch = epoch;

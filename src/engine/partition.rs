@@ -73,12 +73,13 @@ pub(crate) struct Partition {
 #[derive(Clone)]
 pub(crate) struct Scoring {
     pub model: Arc<Model>,
-    pub calibrator: Calibrator,
+    /// Shared with the past epochs that judged by it; copied when the present one learns.
+    pub calibrator: Arc<Calibrator>,
 }
 
 impl Scoring {
     pub fn new(model: Arc<Model>) -> Self {
-        let calibrator = Calibrator::new(&model.reference_surprise);
+        let calibrator = Arc::new(Calibrator::new(&model.reference_surprise));
         Scoring { model, calibrator }
     }
 }

@@ -6,7 +6,7 @@
 use crate::alert::told::{Change, revise};
 use crate::engine::Env;
 use crate::engine::close::{Times, standardise, verdict};
-use crate::engine::partition::{Closing, Partition};
+use crate::engine::partition::{Closing, Partition, Scoring};
 use crate::engine::past::PastVerdict;
 use crate::engine::setup::StreamSetup;
 use crate::types::{AlertState, RecordRef, Verdict};
@@ -102,28 +102,30 @@ impl Partition {
         closing: &mut Closing<'_, '_>,
     ) -> Option<Verdict> {
         let setup = closing.setup;
-        let verdict = self.in_its_epoch(key, last_cell, closing, |partition, verdict, closing| {
-            let surprise = closing.scratch.scores.surprise[0];
-            partition.digest(key, last_cell, surprise, verdict, setup);
-            if partition.followed[key as usize] {
-                let point = partition.point(key, last_cell, verdict, closing);
-                closing.out.points.push(point);
-            }
-            verdict
-        })?;
+        let verdict =
+            self.in_its_epoch(key, last_cell, closing, |partition, verdict, scoring, closing| {
+                let surprise = closing.scratch.scores.surprise[0];
+                partition.digest(key, last_cell, surprise, verdict, setup);
+                if partition.followed[key as usize] {
+                    partition.explain(0, scoring, closing);
+                    let point = partition.point(key, last_cell, verdict, closing);
+                    closing.out.points.push(point);
+                }
+                verdict
+            })?;
         let known = self.past[key as usize].replace(PastVerdict { last_cell, verdict });
         self.counts.windows += u64::from(!known);
         self.counts.windows_again += u64::from(known);
         Some(verdict)
     }
 
-    /// Scores and explains one window of a key by the values of the window's own epoch, and then does `what`.
+    /// Scores one window of a key by the values of the window's own epoch, and then does `what`.
     fn in_its_epoch<T>(
         &mut self,
         key: KeyIndex,
         last_cell: i64,
         closing: &mut Closing<'_, '_>,
-        what: impl FnOnce(&mut Partition, Verdict, &mut Closing<'_, '_>) -> T,
+        what: impl FnOnce(&mut Partition, Verdict, &Scoring, &mut Closing<'_, '_>) -> T,
     ) -> Option<T> {
         let setup = closing.setup;
         let values = self.values_in(setup.epoch_of(last_cell), key, setup)?;
@@ -135,15 +137,12 @@ impl Partition {
         standardise(&mut scratch.z, &values.scales);
         scratch.backend.score(&values.scoring.model, &scratch.z, &mut scratch.scores);
         let verdict = verdict(0, values.warm, &values.scoring, closing);
-        self.explain(0, &values.scoring, closing);
         // Bands are drawn in the scale of the window's own epoch.
         let columns = setup.columns.len();
         let own = key as usize * columns..(key as usize + 1) * columns;
         let present = self.scales[own.clone()].to_vec();
         self.scales[own.clone()].copy_from_slice(&values.scales);
-        let current = self.scoring.replace(values.scoring);
-        let done = what(self, verdict, closing);
-        self.scoring = current;
+        let done = what(self, verdict, &values.scoring, closing);
         self.scales[own].copy_from_slice(&present);
         Some(done)
     }
@@ -161,12 +160,11 @@ impl Partition {
         let opened = |past: &&PastVerdict| closing.setup.end_ns(past.last_cell) == change.opened;
         let raising = judged.iter().find(opened).filter(|_| change.state == AlertState::Raised);
         let Some(&PastVerdict { last_cell, .. }) = raising.or(judged.first()) else { return };
-        self.in_its_epoch(key, last_cell, closing, |partition, verdict, closing| {
+        self.in_its_epoch(key, last_cell, closing, |partition, verdict, scoring, closing| {
+            partition.explain(0, scoring, closing);
             let now = (closing.env.now)();
             let times = Times { closing: began, gathered: began, scored: now };
-            let Some(scoring) = partition.scoring.take() else { return };
-            partition.announce(0, last_cell, verdict, change, &scoring, times, closing);
-            partition.scoring = Some(scoring);
+            partition.announce(0, last_cell, verdict, change, scoring, times, closing);
         });
     }
 }

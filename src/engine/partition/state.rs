@@ -176,7 +176,7 @@ pub(in crate::engine) fn decode_scoring(
     };
     let fits = model.check_schema(setup.cells, &setup.schema).is_ok();
     expect(fits, "its model is for other columns or another window")?;
-    Ok(Some(Scoring { model, calibrator: Calibrator::decode(from)? }))
+    Ok(Some(Scoring { model, calibrator: Arc::new(Calibrator::decode(from)?) }))
 }
 
 fn encode_counts(counts: &Counts, to: &mut StateWriter<'_>) {
