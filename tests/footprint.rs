@@ -103,6 +103,7 @@ fn stream(shape: &Shape, model: ModelPlan) -> Plan {
     };
     stream.columns = (0..shape.columns).map(column).collect();
     stream.window = WindowPlan {
+        shape: Shape::Grid,
         size: Duration::from_secs(shape.size),
         every: Duration::from_secs(shape.every),
         grid: Duration::from_secs(shape.grid),

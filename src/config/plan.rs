@@ -2,6 +2,7 @@
 
 mod column;
 mod tls;
+mod window;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 pub use column::{Aggregate, ColumnPlan};
 pub use tls::{ClientCertificate, TlsPlan, TlsProblem};
+pub use window::{Shape, WindowPlan};
 
 /// A whole deployment, checked. Vectors are in order of name, so ids do not depend on file order.
 #[derive(Clone, Debug)]
@@ -148,27 +150,6 @@ pub enum TimeUnit {
     Millis,
     Micros,
     Nanos,
-}
-
-/// `size`, `disorder` and `lateness` are multiples of `grid`, `every` is a multiple of `grid` and divides `size`;
-/// tumbling is `every == size`. Windows are aligned to the Unix epoch: they end at multiples of `every`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WindowPlan {
-    pub size: Duration,
-    pub every: Duration,
-    pub grid: Duration,
-    /// How far the watermark stays behind the newest event of its partition: a window is judged once
-    /// the watermark has passed its end. At most `lateness`.
-    pub disorder: Duration,
-    /// How far behind the newest event of its partition an event may be. One behind the watermark opens
-    /// the windows that hold it again: their verdicts, and the alerts they led to, are revised.
-    pub lateness: Duration,
-}
-
-impl WindowPlan {
-    pub fn cells(&self) -> usize {
-        (self.size.as_nanos() / self.grid.as_nanos()) as usize
-    }
 }
 
 #[derive(Clone, Debug, PartialEq)]

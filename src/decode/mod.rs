@@ -11,6 +11,7 @@
 //!   alone instead of the whole document.
 //! - Rows are numbered as they come in the message, from 0, refused and ignored ones included.
 mod capture;
+mod category;
 mod dead;
 mod json;
 mod locate;

@@ -29,13 +29,13 @@ pub(super) enum Refusal {
     Dead(Reason, String),
 }
 
-fn dead<T>(reason: Reason, detail: String) -> Result<T, Refusal> {
+pub(super) fn dead<T>(reason: Reason, detail: String) -> Result<T, Refusal> {
     Err(Refusal::Dead(reason, detail))
 }
 
 /// A field's value.
 #[derive(Clone, Copy)]
-enum Found<'a> {
+pub(super) enum Found<'a> {
     Absent,
     Null,
     Bool(bool),
@@ -58,8 +58,8 @@ impl<'a> Row<'a> {
         let time = self.time()?;
         match &self.schema.shape {
             Shape::Wide { columns } => {
-                for column in columns {
-                    values.push(self.number(column)?);
+                for (index, column) in columns.iter().enumerate() {
+                    values.push(self.value(index, column)?);
                 }
             }
             Shape::Long { column, value, names } => {
@@ -67,7 +67,7 @@ impl<'a> Row<'a> {
                 if let Found::Text(name) = self.find(column)
                     && let Some(&index) = names.get(name)
                 {
-                    values[index as usize] = self.number(value)?;
+                    values[index as usize] = self.value(index as usize, value)?;
                 }
             }
         }
@@ -198,6 +198,11 @@ impl<'a> Row<'a> {
         )
     }
 
+    #[inline]
+    fn value(&self, column: usize, field: &Field) -> Result<f32, Refusal> {
+        if self.schema.categories[column] { self.category(field) } else { self.number(field) }
+    }
+
     /// A column: missing and null are NaN, booleans 1 and 0.
     #[inline]
     fn number(&self, field: &Field) -> Result<f32, Refusal> {
@@ -249,7 +254,7 @@ impl<'a> Row<'a> {
     }
 
     #[inline]
-    fn find(&self, field: &'a Field) -> Found<'a> {
+    pub(super) fn find(&self, field: &'a Field) -> Found<'a> {
         let captured = match &field.origin {
             Origin::Document(slot) => self.document[*slot as usize],
             Origin::Point(slot) => self.point[*slot as usize],
@@ -277,7 +282,7 @@ pub(super) fn topic_level(topic: &str, level: usize) -> Option<&str> {
 }
 
 impl Found<'_> {
-    fn describe(self) -> &'static str {
+    pub(super) fn describe(self) -> &'static str {
         match self {
             Found::Absent => "missing",
             Found::Null => "null",
@@ -290,7 +295,7 @@ impl Found<'_> {
     }
 
     /// The value for a message, cut to a readable length.
-    fn shown(self) -> String {
+    pub(super) fn shown(self) -> String {
         match self {
             Found::Int(value) => value.to_string(),
             Found::Float(value, "") => value.to_string(),

@@ -3,7 +3,7 @@
 use hashbrown::HashMap;
 
 use super::trie::{Trie, TrieBuilder};
-use crate::config::plan::{FieldPath, Layout, StreamPlan, TimePlan, TimeUnit};
+use crate::config::plan::{Aggregate, ColumnPlan, FieldPath, Layout, StreamPlan, TimePlan, TimeUnit};
 use crate::types::StreamId;
 
 /// Where a field's value is found while a row is put together.
@@ -46,6 +46,8 @@ pub(super) struct Schema {
     pub time: Time,
     pub shape: Shape,
     pub columns: usize,
+    /// Which columns hold categories.
+    pub categories: Box<[bool]>,
     /// Names of the columns as a message has them, for messages.
     pub column_labels: Box<str>,
     pub document: Trie,
@@ -72,11 +74,11 @@ impl Schema {
         };
         let mut shape = match &plan.layout {
             Layout::Wide { .. } => Shape::Wide {
-                columns: plan.columns.iter().map(|column| compiler.field(&column.path, false)).collect(),
+                columns: plan.columns.iter().map(|c| compiler.field(&c.path, is_category(c))).collect(),
             },
             Layout::Long { column, value, .. } => Shape::Long {
                 column: compiler.field(column, true),
-                value: compiler.field(value, false),
+                value: compiler.field(value, plan.columns.iter().any(is_category)),
                 names: names(plan),
             },
         };
@@ -98,6 +100,7 @@ impl Schema {
             time,
             shape,
             columns: plan.columns.len(),
+            categories: plan.columns.iter().map(is_category).collect(),
             column_labels: labels(plan),
             document,
             point,
@@ -106,6 +109,10 @@ impl Schema {
                 .map_or(i64::MAX, |limit| i64::try_from(limit.as_nanos()).unwrap_or(i64::MAX)),
         }
     }
+}
+
+fn is_category(column: &ColumnPlan) -> bool {
+    column.aggregate == Aggregate::Rarity
 }
 
 /// The long layout's metric names and the columns they fill.

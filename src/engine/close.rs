@@ -1,6 +1,8 @@
 //! Closing a window: gather every active key's cells, score them as one batch, judge each.
 
 use crate::alert::told::{Change, tell};
+use crate::config::plan::Shape;
+use crate::engine::batch::{Batch, Span};
 use crate::engine::output::Raised;
 use crate::engine::partition::{Closing, Partition, Scale, Scoring};
 use crate::engine::past::PastVerdict;
@@ -20,27 +22,31 @@ pub(super) struct Times {
 }
 
 impl Partition {
-    /// Closes the windows that end with `cell`.
+    /// Closes the windows on the grid that end with `cell`.
     pub(super) fn close(&mut self, cell: i64, closing: &mut Closing<'_, '_>) {
         let began = (closing.env.now)();
         self.keys.sort();
         self.settle(cell, closing);
-        if self.scoring.is_none() {
-            return self.collect(cell, closing.setup);
-        }
         self.gather(cell, closing);
-        if closing.scratch.keys.is_empty() {
-            return;
+        if !closing.scratch.batch.is_empty() {
+            self.judge_batch(began, closing);
         }
+    }
+
+    /// Judges the final windows in the scratch, or keeps them for a fit.
+    pub(super) fn judge_batch(&mut self, began: i64, closing: &mut Closing<'_, '_>) {
+        let Some(scoring) = self.scoring.take() else {
+            return self.collect(&closing.scratch.batch, closing.setup);
+        };
+        self.standardise_batch(closing);
         let gathered = (closing.env.now)();
-        let Some(scoring) = self.scoring.take() else { return };
         let scratch = &mut *closing.scratch;
-        scratch.backend.score(&scoring.model, &scratch.z, &mut scratch.scores);
+        scratch.backend.score(&scoring.model, &scratch.batch.z, &mut scratch.scores);
         let scored = (closing.env.now)();
         self.follow(closing);
         let times = Times { closing: began, gathered, scored };
-        for row in 0..closing.scratch.keys.len() {
-            self.judge(row, cell, &scoring, times, closing);
+        for row in 0..closing.scratch.batch.len() {
+            self.judge(row, &scoring, times, closing);
         }
         self.scoring = Some(scoring);
         self.account(times, closing);
@@ -48,7 +54,7 @@ impl Partition {
 
     fn account(&mut self, times: Times, closing: &mut Closing<'_, '_>) {
         let judged = (closing.env.now)();
-        let windows = closing.scratch.keys.len() as u64;
+        let windows = closing.scratch.batch.len() as u64;
         let out = &mut *closing.out;
         out.gather_ns += times.gathered - times.closing;
         out.score_ns += times.scored - times.gathered;
@@ -58,36 +64,31 @@ impl Partition {
     }
 
     /// While warming up: keeps what a fit will learn from.
-    fn collect(&mut self, cell: i64, setup: &StreamSetup) {
-        let end_ns = (cell + 1) * setup.grid_ns;
-        for &key in self.keys.ordered() {
-            if self.grid.active(key, cell) {
-                self.counts.windows_unscored += 1;
-                let hash = self.keys.hash(key);
-                self.warmup.offer(key, hash, end_ns, |out| self.grid.gather(key, cell, out));
-            }
+    fn collect(&mut self, batch: &Batch, setup: &StreamSetup) {
+        let width = setup.cells * setup.columns.len();
+        let rows = batch.z.chunks_exact(width).zip(&batch.keys).zip(&batch.spans);
+        for ((window, &key), span) in rows {
+            self.counts.windows_unscored += 1;
+            let hash = self.keys.hash(key);
+            self.warmup.offer(key, hash, span.end, |out| out.extend_from_slice(window));
+            self.counts.warm_milli = self.warmup.progress_milli(span.end, setup.warmup_ns);
         }
-        self.counts.warm_milli = self.warmup.progress_milli(end_ns, setup.warmup_ns);
     }
 
-    /// Fills the scratch with the standardised windows of all active keys, in canonical order.
+    /// Fills the scratch with the windows of all active keys, in canonical order.
     fn gather(&mut self, cell: i64, closing: &mut Closing<'_, '_>) {
-        let columns = closing.setup.columns.len();
-        let scratch = &mut *closing.scratch;
-        scratch.keys.clear();
-        scratch.z.clear();
+        let setup = closing.setup;
+        let columns = setup.columns.len();
+        let batch = &mut closing.scratch.batch;
+        batch.clear();
         // Once for all of them: growing by and by would take twice the room.
-        let width = closing.setup.cells * columns;
-        scratch.z.reserve_exact(self.keys.len() * width);
+        batch.z.reserve_exact(self.keys.len() * setup.cells * columns);
+        let span = setup.span(cell);
         for &key in self.keys.ordered() {
-            if !self.grid.active(key, cell) {
-                continue;
+            if self.grid.active(key, cell) {
+                let arrival = self.grid.newest_arrival(key);
+                batch.push(key, span, arrival, columns, |out| self.grid.gather(key, cell, out));
             }
-            let start = scratch.z.len();
-            self.grid.gather(key, cell, &mut scratch.z);
-            let scales = &self.scales[key as usize * columns..][..columns];
-            standardise(&mut scratch.z[start..], scales);
-            scratch.keys.push(key);
         }
     }
 
@@ -102,62 +103,63 @@ impl Partition {
         }
     }
 
-    fn judge(
-        &mut self,
-        row: usize,
-        cell: i64,
-        scoring: &Scoring,
-        times: Times,
-        closing: &mut Closing<'_, '_>,
-    ) {
+    fn judge(&mut self, row: usize, scoring: &Scoring, times: Times, closing: &mut Closing<'_, '_>) {
         let setup = closing.setup;
-        let key = closing.scratch.keys[row];
+        let (key, span) = (closing.scratch.batch.keys[row], closing.scratch.batch.spans[row]);
         let warm = self.is_warm(key, setup);
         let verdict = verdict(row, warm, scoring, closing);
         let surprise = closing.scratch.scores.surprise[row];
         self.count(verdict);
-        self.digest(key, cell, surprise, verdict, setup);
+        self.digest(key, span, surprise, verdict);
         if verdict.confident {
             self.last_surprise[key as usize] = surprise;
         }
-        let end_ns = setup.end_ns(cell);
-        let floor = self.released - setup.kept_cells();
-        if let Some(past) = self.past.get_mut(key as usize) {
-            past.push(PastVerdict { last_cell: cell, verdict }, floor, setup);
-        }
-        let turn = self.episodes[key as usize].step(verdict, end_ns - setup.size_ns(), end_ns, setup.rule);
-        if turn.is_none() && !self.followed[key as usize] {
+        let changes = match setup.shape {
+            Shape::Sliding => self.replace_finally(key, span, verdict, setup),
+            Shape::Grid | Shape::Session { .. } | Shape::Count { .. } => {
+                self.turn(key, span, verdict, setup).into_iter().collect()
+            }
+        };
+        if changes.is_empty() && !self.followed[key as usize] {
             return;
         }
         self.explain(row, scoring, closing);
-        if let Some(turn) = turn {
-            self.counts.alerts_open -= self.firing(key);
-            let change = tell(&mut self.told[key as usize], turn, floor * setup.grid_ns);
-            self.counts.alerts_open += self.firing(key);
-            self.announce(row, cell, verdict, change, scoring, times, closing);
+        for change in changes {
+            self.announce(row, verdict, change, scoring, times, closing);
         }
         if self.followed[key as usize] {
-            let point = self.point(key, cell, verdict, closing);
+            let point = self.point(row, verdict, closing);
             closing.out.points.push(point);
         }
     }
 
+    /// What a final verdict does to the key's episode.
+    fn turn(&mut self, key: KeyIndex, span: Span, verdict: Verdict, setup: &StreamSetup) -> Option<Change> {
+        let floor = self.released - setup.kept_cells();
+        if let Some(past) = self.past.get_mut(key as usize) {
+            past.push(PastVerdict { last_cell: span.end / setup.unit_ns - 1, verdict }, floor, setup);
+        }
+        let turn = self.episodes[key as usize].step(verdict, span.start, span.end, setup.rule)?;
+        self.counts.alerts_open -= self.firing(key);
+        let change = tell(&mut self.told[key as usize], turn, floor * setup.grid_ns);
+        self.counts.alerts_open += self.firing(key);
+        Some(change)
+    }
+
     /// Tells a change of the scored and explained window in `row`.
-    #[expect(clippy::too_many_arguments, reason = "what a decision is made of")]
     pub(super) fn announce(
         &mut self,
         row: usize,
-        cell: i64,
         verdict: Verdict,
         change: Change,
         scoring: &Scoring,
         times: Times,
         closing: &mut Closing<'_, '_>,
     ) {
-        let decision = self.decision(row, cell, verdict, change, scoring, closing);
+        let decision = self.decision(row, verdict, change, scoring, closing);
         closing.out.raised.push(Raised {
             decision,
-            last_row: Arrival(self.grid.newest_arrival(closing.scratch.keys[row])),
+            last_row: Arrival(closing.scratch.batch.arrivals[row]),
             trigger: Arrival(closing.trigger),
             closing_ns: times.closing,
             gathered_ns: times.gathered,
@@ -173,19 +175,12 @@ impl Partition {
         counts.windows_anomalous += u64::from(verdict.anomalous && verdict.confident);
     }
 
-    pub(super) fn digest(
-        &mut self,
-        key: KeyIndex,
-        cell: i64,
-        surprise: f32,
-        verdict: Verdict,
-        setup: &StreamSetup,
-    ) {
+    pub(super) fn digest(&mut self, key: KeyIndex, span: Span, surprise: f32, verdict: Verdict) {
         let counts = &mut self.counts;
         let mut bytes = [0u8; 41];
         bytes[..8].copy_from_slice(&counts.digest.to_le_bytes());
         bytes[8..16].copy_from_slice(&self.keys.hash(key).to_le_bytes());
-        bytes[16..24].copy_from_slice(&setup.end_ns(cell).to_le_bytes());
+        bytes[16..24].copy_from_slice(&span.end.to_le_bytes());
         bytes[24..32].copy_from_slice(&verdict.p_value.to_bits().to_le_bytes());
         bytes[32..36].copy_from_slice(&surprise.to_bits().to_le_bytes());
         bytes[40] = u8::from(verdict.confident) * 2 + u8::from(verdict.anomalous);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::config::plan::Shape;
 use crate::engine::partition::{Partition, Scoring};
 use crate::engine::setup::StreamSetup;
 use crate::engine::warmup::scale;
@@ -50,12 +51,15 @@ impl Partition {
                     Arc::make_mut(&mut scoring.calibrator).observe(surprise);
                 }
             }
+            self.events.commit_amounts(key, calm);
             self.rescale(key, columns);
             warm += u64::from(self.scoring.is_some() && self.is_warm(key, setup));
         }
         if let Some(scoring) = &mut self.scoring {
             Arc::make_mut(&mut scoring.calibrator).commit();
         }
+        let episodes = &self.episodes;
+        self.events.commit(|key| episodes[key as usize].is_calm());
         self.adopt(setup);
         self.epoch = epoch;
         self.counts.keys_warm = warm;
@@ -88,9 +92,13 @@ impl Partition {
     }
 }
 
+/// A window of events may be a single cell, of which one says nothing.
+const WARM_WINDOWS: usize = 8;
+
 /// A level and spread rest on at least one window's worth of cells.
 pub(crate) fn is_warm(own: &[Moments], setup: &StreamSetup) -> bool {
-    own.iter().all(|moments| moments.count >= setup.cells as f64)
+    let least = if setup.shape == Shape::Grid { setup.cells } else { setup.cells.max(WARM_WINDOWS) };
+    own.iter().all(|moments| moments.count >= least as f64)
 }
 
 /// What a model knows of a key's columns before anything of it was seen.

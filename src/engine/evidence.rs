@@ -2,6 +2,7 @@
 
 use crate::alert::lifecycle::alert_id;
 use crate::alert::told::Change;
+use crate::config::plan::Shape;
 use crate::engine::partition::{Closing, Partition, Scale, Scoring};
 use crate::types::{ColumnEvidence, Decision, EventTime, Point, Verdict};
 use crate::window::keys::KeyIndex;
@@ -19,14 +20,13 @@ impl Partition {
     pub(super) fn explain(&self, row: usize, scoring: &Scoring, closing: &mut Closing<'_, '_>) {
         let width = closing.setup.cells * closing.setup.columns.len();
         let scratch = &mut *closing.scratch;
-        let z = &scratch.z[row * width..][..width];
+        let z = &scratch.batch.z[row * width..][..width];
         scratch.backend.explain(&scoring.model, z, &mut scratch.explanation);
     }
 
     pub(super) fn decision(
         &self,
         row: usize,
-        cell: i64,
         verdict: Verdict,
         change: Change,
         scoring: &Scoring,
@@ -34,8 +34,7 @@ impl Partition {
     ) -> Decision {
         let setup = closing.setup;
         let scores = &closing.scratch.scores;
-        let key = closing.scratch.keys[row];
-        let end_ns = (cell + 1) * setup.grid_ns;
+        let (key, span) = (closing.scratch.batch.keys[row], closing.scratch.batch.spans[row]);
         let cells = setup.cells * setup.columns.len();
         Decision {
             id: alert_id(&setup.deployment, &setup.name, self.keys.bytes(key), RULE_NAME, change.onset),
@@ -45,23 +44,27 @@ impl Partition {
             key: String::from_utf8_lossy(self.keys.bytes(key)).into_owned(),
             rule: RULE_NAME.to_owned(),
             onset: change.onset,
-            window_start: EventTime(end_ns - setup.cells as i64 * setup.grid_ns),
-            window_end: EventTime(end_ns),
-            epoch: setup.epoch_of(cell),
+            window_start: EventTime(span.start),
+            window_end: EventTime(span.end),
+            epoch: match setup.shape {
+                Shape::Grid => setup.epoch_of(span.end / setup.unit_ns - 1),
+                Shape::Sliding | Shape::Session { .. } | Shape::Count { .. } => self.epoch,
+            },
             model: scoring.model.checksum_short().to_owned(),
             log_likelihood: scores.log_likelihood[row],
             p_value: verdict.p_value,
             threshold: setup.rule.threshold,
             p_value_min: change.p_value_min,
             coverage: f64::from(scores.observed[row]) / cells as f64,
-            columns: (0..setup.columns.len()).map(|c| self.evidence(key, cell, c, closing)).collect(),
+            columns: (0..setup.columns.len()).map(|c| self.evidence(row, c, closing)).collect(),
         }
     }
 
-    fn evidence(&self, key: KeyIndex, cell: i64, column: usize, closing: &Closing<'_, '_>) -> ColumnEvidence {
+    fn evidence(&self, row: usize, column: usize, closing: &Closing<'_, '_>) -> ColumnEvidence {
         let setup = closing.setup;
-        let band = self.band(key, column, closing);
-        let value = self.grid.cell(key, cell).map(|values| values[column]).filter(|v| !v.is_nan());
+        let batch = &closing.scratch.batch;
+        let band = self.band(batch.keys[row], column, closing);
+        let value = Some(batch.newest(row, setup.columns.len())[column]).filter(|v| !v.is_nan());
         ColumnEvidence {
             column: setup.columns[column].clone(),
             unit: setup.units[column].clone(),
@@ -73,22 +76,17 @@ impl Partition {
         }
     }
 
-    pub(super) fn point(
-        &self,
-        key: KeyIndex,
-        cell: i64,
-        verdict: Verdict,
-        closing: &Closing<'_, '_>,
-    ) -> Point {
+    pub(super) fn point(&self, row: usize, verdict: Verdict, closing: &Closing<'_, '_>) -> Point {
         let setup = closing.setup;
+        let batch = &closing.scratch.batch;
+        let key = batch.keys[row];
         let columns = setup.columns.len();
         let bands: Vec<Band> = (0..columns).map(|c| self.band(key, c, closing)).collect();
-        let values = self.grid.cell(key, cell).map_or_else(|| vec![f32::NAN; columns], <[f32]>::to_vec);
         Point {
             stream: setup.id,
             key: self.keys.bytes(key).into(),
-            time: EventTime((cell + 1) * setup.grid_ns),
-            values,
+            time: EventTime(batch.spans[row].end),
+            values: batch.newest(row, columns).to_vec(),
             expected: bands.iter().map(|b| b.expected).collect(),
             low: bands.iter().map(|b| b.low).collect(),
             high: bands.iter().map(|b| b.high).collect(),

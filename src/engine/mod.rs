@@ -5,8 +5,10 @@
 //! shuffled. Clocks enter only through [`Env::now`], whose readings go into receipts and never into a
 //! decision.
 
+mod batch;
 mod close;
 mod epoch;
+mod events;
 mod evidence;
 pub mod footprint;
 pub mod output;
@@ -17,6 +19,7 @@ mod revise;
 mod setup;
 mod state;
 pub mod train;
+mod usual;
 mod warmup;
 
 use std::sync::Arc;
@@ -28,7 +31,8 @@ use crate::config::plan::Plan;
 use crate::model::{Model, ModelError};
 use crate::ring::Slot;
 use crate::types::{PARTITIONS, PartitionId, Position, StreamId};
-use partition::{Models, Partition};
+use batch::Batch;
+use partition::{Closing, Models, Partition};
 use setup::StreamSetup;
 
 /// What the engine may ask of the world outside; nothing of it reaches a decision.
@@ -66,9 +70,7 @@ pub(crate) struct Scratch {
     pub backend: CpuBackend,
     pub scores: Scores,
     pub explanation: Explanation,
-    pub keys: Vec<u32>,
-    /// rows x cells x columns, raw then standardised.
-    pub z: Vec<f32>,
+    pub batch: Batch,
 }
 
 impl Engine {
@@ -104,6 +106,19 @@ impl Engine {
                 self.touched.push((record.stream, partition_id));
             }
             partition.push(setup, &record, &mut self.scratch, env, out);
+        }
+        self.judge_early(env, out);
+    }
+
+    /// Windows are gathered as of their event; that they are scored together at the end of a step is for speed.
+    fn judge_early(&mut self, env: &Env<'_>, out: &mut Outputs) {
+        for (stream, id) in &self.touched {
+            let index = stream.0 as usize * PARTITIONS + id.0 as usize;
+            if let Some(partition) = self.partitions[index].as_mut().filter(|partition| partition.has_early()) {
+                let setup = &self.streams[stream.0 as usize];
+                let scratch = &mut self.scratch;
+                partition.judge_early(&mut Closing { setup, scratch, env, out, trigger: 0 });
+            }
         }
     }
 

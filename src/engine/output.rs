@@ -72,6 +72,8 @@ pub struct Counts {
     pub windows_unscored: u64,
     pub windows_unsure: u64,
     pub windows_anomalous: u64,
+    /// Verdicts on arrival, before the final one.
+    pub windows_provisional: u64,
     pub alerts_open: u64,
     pub keys: u64,
     pub keys_warm: u64,

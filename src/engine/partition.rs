@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use crate::alert::lifecycle::Episode;
 use crate::alert::told::Told;
+use crate::config::plan::Shape;
+use crate::engine::events::Events;
 use crate::engine::output::{Counts, LateRow, Outputs};
 use crate::engine::past::{Past, PastEpochs};
 use crate::engine::setup::StreamSetup;
@@ -60,6 +62,8 @@ pub(crate) struct Partition {
     pub touched: bool,
     pub pending: Pending,
     pub cell_fold: CellFold,
+    /// What windows of events are made of.
+    pub events: Events,
     started: bool,
     newest_time: i64,
     /// Cells below are behind the watermark.
@@ -91,7 +95,7 @@ impl Partition {
         let warm_milli = if scoring.is_some() { 1000 } else { 0 };
         Partition {
             keys: Keys::default(),
-            grid: Grid::new(setup.cells, setup.kept_cells() as usize, columns),
+            grid: Grid::new(setup.cells, setup.ring_cells(), columns),
             moments: Vec::new(),
             scales: Vec::new(),
             episodes: Vec::new(),
@@ -110,6 +114,7 @@ impl Partition {
             touched: false,
             pending: Pending::new(setup.pending_cells(), setup.late_cells()),
             cell_fold: CellFold::new(setup.aggregates.clone()),
+            events: Events::new(setup),
             started: false,
             newest_time: i64::MIN,
             released: i64::MIN,
@@ -148,6 +153,10 @@ impl Partition {
             self.advance(until, &mut closing);
         }
         let key = self.intern(record, setup, env);
+        if setup.shape == Shape::Sliding && !self.take_early(key, record, setup) {
+            self.counts.duplicates += 1;
+            return;
+        }
         self.pending.push(cell, key, record);
         self.counts.events += 1;
     }
@@ -155,7 +164,11 @@ impl Partition {
     /// Everything held back becomes final.
     pub fn flush(&mut self, setup: &StreamSetup, scratch: &mut Scratch, env: &Env<'_>, out: &mut Outputs) {
         if self.started {
-            let until = cell_of(self.newest_time, setup.grid_ns) + 1;
+            let pause_ns = match setup.shape {
+                Shape::Session { gap } => gap.as_nanos() as i64,
+                Shape::Grid | Shape::Sliding | Shape::Count { .. } => 0,
+            };
+            let until = cell_of(self.newest_time + pause_ns, setup.grid_ns) + 1;
             self.counts.watermark = until * setup.grid_ns;
             let mut closing = Closing { setup, scratch, env, out, trigger: (env.now)() };
             self.advance(until, &mut closing);
@@ -195,7 +208,8 @@ impl Partition {
         self.grid.add_key();
         grow(&mut self.told, 1);
         self.told.push(Vec::new());
-        if setup.late_cells() > 0 {
+        self.events.add_key();
+        if setup.keeps_past() {
             grow(&mut self.past, 1);
             self.past.push(Past::default());
         }
@@ -218,26 +232,44 @@ impl Partition {
     /// Makes all cells below `until` final, closing windows on the way.
     fn advance(&mut self, until: i64, closing: &mut Closing<'_, '_>) {
         let setup = closing.setup;
+        if self.released < until {
+            self.judge_early(closing);
+        }
         while self.released < until {
-            let nothing_left = self.newest_cell == i64::MIN
-                || self.released > self.newest_cell.saturating_add(setup.cells as i64 + setup.every_cells);
-            if self.pending.rows() == 0 && nothing_left {
+            let next = self.next_cell(until, setup);
+            if next > self.released {
                 self.settle(self.released, closing);
-                self.pending.skip_to(self.released, until);
-                self.released = until;
-                return;
+                self.pending.skip_to(self.released, next);
+                self.released = next;
+                continue;
             }
             let cell = self.released;
             let epoch = (cell * setup.grid_ns).div_euclid(EPOCH_NS);
             if epoch > self.epoch {
                 self.roll_epoch(epoch, setup);
             }
-            self.fold(cell, setup.columns.len());
             self.released += 1;
+            if setup.shape != Shape::Grid {
+                self.close_events(cell, closing);
+                continue;
+            }
+            self.fold(cell, setup.columns.len());
             if (cell + 1).rem_euclid(setup.every_cells) == 0 {
                 self.close(cell, closing);
             }
         }
+    }
+
+    /// The next cell, up to `until`, in which anything may happen.
+    fn next_cell(&self, until: i64, setup: &StreamSetup) -> i64 {
+        if self.pending.rows() > 0 {
+            return self.released;
+        }
+        if setup.shape != Shape::Grid {
+            return self.events.next_end_bucket(setup).clamp(self.released, until);
+        }
+        let last = self.newest_cell.saturating_add(setup.cells as i64 + setup.every_cells);
+        if self.newest_cell == i64::MIN || self.released > last { until } else { self.released }
     }
 
     /// Turns the pending rows of a cell into the keys' values of that cell.

@@ -5,6 +5,7 @@ mod state;
 use std::collections::VecDeque;
 
 use crate::alert::lifecycle::{Episode, Rule, Spell, Turn};
+use crate::engine::batch::Span;
 use crate::engine::epoch::{is_warm, known_moments};
 use crate::engine::partition::{Partition, Scale, Scoring};
 use crate::engine::setup::StreamSetup;
@@ -57,6 +58,20 @@ impl Past {
         }
     }
 
+    /// Nothing odd in sight: no spell, and nothing that could become one.
+    pub fn is_quiet(&self) -> bool {
+        self.before.is_calm() && self.verdicts.iter().all(|past| !past.verdict.anomalous)
+    }
+
+    /// Lets go of windows that end at or before `end`: they are final. Gives the episode as they leave it.
+    pub fn pass(&mut self, end: i64, setup: &StreamSetup) -> Episode {
+        while let Some(oldest) = self.verdicts.front().filter(|oldest| setup.end_ns(oldest.last_cell) <= end) {
+            step(&mut self.before, oldest, setup);
+            self.verdicts.pop_front();
+        }
+        self.before
+    }
+
     /// Every spell the verdicts show, and the episode they end in.
     pub fn spells(&self, setup: &StreamSetup) -> (Vec<Spell>, Episode) {
         let mut episode = self.before;
@@ -82,7 +97,7 @@ impl Past {
 fn step(episode: &mut Episode, past: &PastVerdict, setup: &StreamSetup) -> Option<Turn> {
     let end = setup.end_ns(past.last_cell);
     let rule: Rule = setup.rule;
-    episode.step(past.verdict, end - setup.size_ns(), end, rule)
+    episode.step(past.verdict, end - setup.size_ns, end, rule)
 }
 
 /// What scored and judged in an epoch that is over.
@@ -109,7 +124,7 @@ pub(crate) struct KeyValues {
 impl Partition {
     /// Keeps the ending epoch's values if late rows may still need them.
     pub(super) fn keep_epoch(&mut self, setup: &StreamSetup) {
-        if setup.late_cells() == 0 || self.epoch == i64::MIN {
+        if setup.kept_cells() == 0 || self.epoch == i64::MIN {
             return;
         }
         let floor_epoch = setup.epoch_of(self.released - setup.kept_cells());
@@ -154,14 +169,16 @@ impl Partition {
 
 impl StreamSetup {
     pub(super) fn end_ns(&self, last_cell: i64) -> i64 {
-        (last_cell + 1) * self.grid_ns
+        (last_cell + 1) * self.unit_ns
     }
 
-    pub(super) fn size_ns(&self) -> i64 {
-        self.cells as i64 * self.grid_ns
+    /// The window on the grid that ends with `last_cell`.
+    pub(super) fn span(&self, last_cell: i64) -> Span {
+        let end = self.end_ns(last_cell);
+        Span { start: end - self.size_ns, end }
     }
 
-    pub(super) fn epoch_of(&self, cell: i64) -> i64 {
-        (cell * self.grid_ns).div_euclid(EPOCH_NS)
+    pub(super) fn epoch_of(&self, last_cell: i64) -> i64 {
+        (last_cell * self.unit_ns).div_euclid(EPOCH_NS)
     }
 }

@@ -105,10 +105,10 @@ impl Partition {
         let verdict =
             self.in_its_epoch(key, last_cell, closing, |partition, verdict, scoring, closing| {
                 let surprise = closing.scratch.scores.surprise[0];
-                partition.digest(key, last_cell, surprise, verdict, setup);
+                partition.digest(key, setup.span(last_cell), surprise, verdict);
                 if partition.followed[key as usize] {
                     partition.explain(0, scoring, closing);
-                    let point = partition.point(key, last_cell, verdict, closing);
+                    let point = partition.point(0, verdict, closing);
                     closing.out.points.push(point);
                 }
                 verdict
@@ -130,15 +130,14 @@ impl Partition {
         let setup = closing.setup;
         let values = self.values_in(setup.epoch_of(last_cell), key, setup)?;
         let scratch = &mut *closing.scratch;
-        scratch.keys.clear();
-        scratch.keys.push(key);
-        scratch.z.clear();
-        self.grid.gather(key, last_cell, &mut scratch.z);
-        standardise(&mut scratch.z, &values.scales);
-        scratch.backend.score(&values.scoring.model, &scratch.z, &mut scratch.scores);
+        let arrival = self.grid.newest_arrival(key);
+        let (span, columns) = (setup.span(last_cell), setup.columns.len());
+        scratch.batch.clear();
+        scratch.batch.push(key, span, arrival, columns, |out| self.grid.gather(key, last_cell, out));
+        standardise(&mut scratch.batch.z, &values.scales);
+        scratch.backend.score(&values.scoring.model, &scratch.batch.z, &mut scratch.scores);
         let verdict = verdict(0, values.warm, &values.scoring, closing);
         // Bands are drawn in the scale of the window's own epoch.
-        let columns = setup.columns.len();
         let own = key as usize * columns..(key as usize + 1) * columns;
         let present = self.scales[own.clone()].to_vec();
         self.scales[own.clone()].copy_from_slice(&values.scales);
@@ -164,7 +163,7 @@ impl Partition {
             partition.explain(0, scoring, closing);
             let now = (closing.env.now)();
             let times = Times { closing: began, gathered: began, scored: now };
-            partition.announce(0, last_cell, verdict, change, scoring, times, closing);
+            partition.announce(0, verdict, change, scoring, times, closing);
         });
     }
 }

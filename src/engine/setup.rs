@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::alert::lifecycle::Rule;
-use crate::config::plan::{Aggregate, ColumnPlan, ModelPlan, StreamPlan};
+use crate::config::plan::{Aggregate, ColumnPlan, ModelPlan, Shape, StreamPlan, WindowPlan};
 use crate::model::{Model, ModelError};
 use crate::types::StreamId;
 
@@ -17,9 +17,17 @@ pub(crate) struct StreamSetup {
     pub schema: Vec<String>,
     pub aggregates: Vec<Aggregate>,
     pub units: Vec<Option<String>>,
+    pub shape: Shape,
+    /// Length of a grid cell; where events make windows, of the buckets in which rows become final.
     pub grid_ns: i64,
-    /// Grid cells a window.
+    /// Verdicts are counted in these: grid cells, or ns where an event may end a window at any time.
+    pub unit_ns: i64,
+    /// Cells a window.
     pub cells: usize,
+    /// Length of a cell of a sliding window.
+    pub cell_ns: i64,
+    /// Length of a window; at most, for a session.
+    pub size_ns: i64,
     /// Grid cells between two windows.
     pub every_cells: i64,
     /// How far the watermark stays behind the newest row.
@@ -32,14 +40,35 @@ pub(crate) struct StreamSetup {
     pub loads_model: bool,
 }
 
+/// Windows of events that a key's level and spread remember, about.
+const MEMORY_WINDOWS: f64 = 10_000.0;
+
 fn ns(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// Rows of windows that events make become final in buckets: enough that waiting for one to fill adds little
+/// to the lateness, few enough that each partition may have them all.
+fn bucket_ns(lateness_ns: i64) -> i64 {
+    (lateness_ns / 64).max(1_000_000)
+}
+
+/// How many windows hold a given cell; how many hold an event cannot be told, where its time is free.
+fn overlap(window: &WindowPlan) -> usize {
+    match window.shape {
+        Shape::Grid => (window.size.as_nanos() / window.every.as_nanos()) as usize,
+        Shape::Sliding => window.cells(),
+        Shape::Session { .. } => 1,
+        Shape::Count { events, every } => (events / every) as usize,
+    }
 }
 
 impl StreamSetup {
     pub fn new(id: StreamId, plan: &StreamPlan, deployment: Arc<str>) -> Self {
         let window = plan.window;
-        let every_cells = ns(window.every) / ns(window.grid);
+        let on_grid = window.shape == Shape::Grid;
+        let grid_ns = if on_grid { ns(window.grid) } else { bucket_ns(ns(window.lateness)) };
+        let every_cells = if on_grid { ns(window.every) / grid_ns } else { 1 };
         StreamSetup {
             id,
             name: plan.name.clone(),
@@ -48,12 +77,16 @@ impl StreamSetup {
             schema: plan.columns.iter().map(ColumnPlan::schema_name).collect(),
             aggregates: plan.columns.iter().map(|c| c.aggregate).collect(),
             units: plan.columns.iter().map(|c| c.unit.clone()).collect(),
-            grid_ns: ns(window.grid),
+            shape: window.shape,
+            grid_ns,
+            unit_ns: if on_grid { grid_ns } else { 1 },
             cells: window.cells(),
+            cell_ns: ns(window.grid),
+            size_ns: ns(window.size),
             every_cells,
             disorder_ns: ns(window.disorder),
             lateness_ns: ns(window.lateness),
-            rule: Rule { threshold: plan.p_value, overlap: window.cells() / every_cells as usize },
+            rule: Rule { threshold: plan.p_value, overlap: overlap(&window) },
             warmup_ns: match plan.model {
                 ModelPlan::Fit { warmup } => ns(warmup),
                 ModelPlan::Load { .. } => 0,
@@ -86,8 +119,21 @@ impl StreamSetup {
         if self.late_cells() == 0 { 0 } else { self.late_cells() + self.every_cells }
     }
 
-    /// Cells a day: how long a key's own moments remember.
+    /// Cells of each key's ring; windows of events keep the rows instead.
+    pub fn ring_cells(&self) -> usize {
+        if self.shape == Shape::Grid { self.cells + self.kept_cells() as usize } else { 0 }
+    }
+
+    /// Verdicts may be replaced: by late rows, or by the final one on a sliding window.
+    pub fn keeps_past(&self) -> bool {
+        self.kept_cells() > 0 || self.shape == Shape::Sliding
+    }
+
+    /// Cells a day, or many windows: how long a key's own moments remember.
     pub fn memory_cells(&self) -> f64 {
+        if self.shape != Shape::Grid {
+            return MEMORY_WINDOWS;
+        }
         (86_400_000_000_000 / self.grid_ns).max(self.cells as i64) as f64
     }
 }

@@ -3,4 +3,5 @@
 //! [`moments`]: the level and spread of a key's columns. [`calibrate`]: from surprise to p-value.
 
 pub mod calibrate;
+pub mod habits;
 pub mod moments;

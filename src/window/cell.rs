@@ -34,7 +34,13 @@ impl CellFold {
             let chosen = match aggregate {
                 Aggregate::Min => first || value < folded.chosen,
                 Aggregate::Max => first || value > folded.chosen,
-                Aggregate::Last | Aggregate::Mean | Aggregate::Sum => true,
+                Aggregate::Last
+                | Aggregate::Mean
+                | Aggregate::Sum
+                | Aggregate::Count
+                | Aggregate::Ratio
+                | Aggregate::SinceLast
+                | Aggregate::Rarity => true,
             };
             if chosen {
                 folded.chosen = value;
@@ -57,11 +63,15 @@ impl CellFold {
 impl Folded {
     fn value(&self, aggregate: Aggregate) -> f32 {
         match aggregate {
+            // A cell with rows, none of which has the column: that many there were.
+            Aggregate::Count => self.count as f32,
             _ if self.count == 0 => f32::NAN,
             Aggregate::Mean => (self.sum / f64::from(self.count)) as f32,
             // Many large values may add up to more than f32 holds; an infinity would be as good as missing.
             Aggregate::Sum => self.sum.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32,
             Aggregate::Last | Aggregate::Min | Aggregate::Max => self.chosen,
+            // What these look back on is not in the cell: whoever knows it goes on from the last reading.
+            Aggregate::Ratio | Aggregate::SinceLast | Aggregate::Rarity => self.chosen,
         }
     }
 }
@@ -72,11 +82,12 @@ mod tests {
     use Aggregate::*;
     use proptest::prelude::*;
 
-    const ALL: [Aggregate; 5] = [Mean, Last, Sum, Min, Max];
+    const ALL: [Aggregate; 6] = [Mean, Last, Sum, Min, Max, Count];
 
     fn naive(aggregate: Aggregate, present: &[f32]) -> f32 {
         let sum: f64 = present.iter().map(|&v| f64::from(v)).sum();
         match (aggregate, present) {
+            (Count, _) => present.len() as f32,
             (_, []) => f32::NAN,
             (Mean, _) => (sum / present.len() as f64) as f32,
             (Sum, _) => sum as f32,
@@ -94,7 +105,7 @@ mod tests {
             let mut fold = CellFold::new(ALL.to_vec());
             for cell in cells {
                 for value in &cell {
-                    fold.add(&[value.unwrap_or(f32::NAN); 5]);
+                    fold.add(&[value.unwrap_or(f32::NAN); 6]);
                 }
                 let present: Vec<f32> = cell.iter().copied().flatten().collect();
                 let expected = ALL.map(|aggregate| naive(aggregate, &present).to_bits());

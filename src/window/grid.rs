@@ -32,9 +32,9 @@ pub struct Grid {
 }
 
 impl Grid {
-    /// Rings for windows of `cells`, the newest of which ends up to `late_cells` before the newest cell.
-    pub fn new(cells: usize, late_cells: usize, columns: usize) -> Self {
-        Grid { cells, ring: cells + late_cells, columns, values: Vec::new(), newest: Vec::new() }
+    /// Rings of `ring` cells for windows of `cells`: windows end up to the difference before the newest cell.
+    pub fn new(cells: usize, ring: usize, columns: usize) -> Self {
+        Grid { cells, ring, columns, values: Vec::new(), newest: Vec::new() }
     }
 
     /// Heap of `keys` keys with `ring` cells each, bytes.
@@ -72,6 +72,13 @@ impl Grid {
         }
         let at = self.at(key, cell);
         self.values[at..at + self.columns].copy_from_slice(values);
+    }
+
+    /// Notes a row of a key whose values are not kept here.
+    pub fn mark(&mut self, key: KeyIndex, cell: i64, arrival: i64) {
+        let newest = &mut self.newest[key as usize];
+        newest.cell = cell;
+        newest.arrival = newest.arrival.max(arrival);
     }
 
     /// Writes a key's values of a cell that late rows changed: at most `late_cells` before the newest one of
@@ -132,7 +139,7 @@ mod tests {
 
     #[test]
     fn missing_cells_stay_missing() {
-        let mut grid = Grid::new(4, 0, 1);
+        let mut grid = Grid::new(4, 4, 1);
         grid.add_key();
         grid.write(0, 10, &[1.0], 5);
         grid.write(0, 12, &[3.0], 6);
@@ -149,7 +156,7 @@ mod tests {
         fn windows_of_the_past_show_what_late_rows_changed(
             steps in proptest::collection::vec((1i64..4, 0i64..7), 1..60), back in 0i64..=6,
         ) {
-            let mut grid = Grid::new(5, 6, 1);
+            let mut grid = Grid::new(5, 11, 1);
             grid.add_key();
             let mut oracle = std::collections::BTreeMap::new();
             let mut newest = 100;
@@ -172,7 +179,7 @@ mod tests {
 
         #[test]
         fn gather_equals_a_map_of_cells(steps in proptest::collection::vec(1i64..9, 1..40), ahead in 0i64..6) {
-            let mut grid = Grid::new(5, 0, 2);
+            let mut grid = Grid::new(5, 5, 2);
             grid.add_key();
             let mut oracle = std::collections::BTreeMap::new();
             let mut cell = -7;

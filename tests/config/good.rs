@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use eddy::config::parse;
 use eddy::config::plan::{
-    FieldPath, Layout, ModelPlan, Protocol, SinkKind, SourceKind, StreamPlan, WindowPlan,
+    FieldPath, Layout, ModelPlan, Protocol, SinkKind, SourceKind, StreamPlan, Shape, WindowPlan,
 };
 use insta::assert_snapshot;
 
@@ -32,6 +32,7 @@ fn a_good_config_becomes_this_plan() {
     assert_eq!(names, [("temperature", None), ("vibration", Some("mm/s"))]);
     let seconds = Duration::from_secs;
     let window = WindowPlan {
+        shape: Shape::Grid,
         size: seconds(64),
         every: seconds(1),
         grid: seconds(1),

@@ -85,6 +85,7 @@ pub fn plan() -> Plan {
             layout: Layout::Wide { points: None },
             columns: COLUMNS.iter().map(column).collect(),
             window: WindowPlan {
+                shape: Shape::Grid,
                 size: Duration::from_secs(64),
                 every: Duration::from_secs(1),
                 grid: Duration::from_secs(1),

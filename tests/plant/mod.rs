@@ -48,6 +48,7 @@ pub fn plan(shards: usize) -> Plan {
             layout: Layout::Wide { points: None },
             columns: COLUMNS.iter().map(column).collect(),
             window: WindowPlan {
+                shape: Shape::Grid,
                 size: Duration::from_secs(16),
                 every: Duration::from_secs(2),
                 grid: Duration::from_secs(1),

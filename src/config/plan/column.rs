@@ -11,7 +11,7 @@ pub struct ColumnPlan {
     pub aggregate: Aggregate,
 }
 
-/// What a grid cell makes of a column's readings in it.
+/// What a cell makes of a column's readings in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Aggregate {
     #[default]
@@ -20,16 +20,33 @@ pub enum Aggregate {
     Sum,
     Min,
     Max,
+    /// How many readings there were.
+    Count,
+    /// The last reading over what is usual for the key.
+    Ratio,
+    /// Seconds from the key's event before to the last one.
+    SinceLast,
+    /// How rare the last category is for the key: `-ln` of its share.
+    Rarity,
 }
 
 impl Aggregate {
-    pub const ALL: [(&str, Aggregate); 5] = [
+    pub const ALL: [(&str, Aggregate); 9] = [
         ("mean", Aggregate::Mean),
         ("last", Aggregate::Last),
         ("sum", Aggregate::Sum),
         ("min", Aggregate::Min),
         ("max", Aggregate::Max),
+        ("count", Aggregate::Count),
+        ("ratio", Aggregate::Ratio),
+        ("since_last", Aggregate::SinceLast),
+        ("rarity", Aggregate::Rarity),
     ];
+
+    /// Takes more than the readings of a cell: what the key did before.
+    pub fn needs_events(self) -> bool {
+        matches!(self, Aggregate::Ratio | Aggregate::SinceLast | Aggregate::Rarity)
+    }
 
     pub fn as_str(self) -> &'static str {
         Self::ALL.iter().find(|(_, aggregate)| *aggregate == self).map_or("mean", |(name, _)| name)

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::field::Field;
 use super::path::{self, Allowed};
-use super::plan::{FieldPath, Layout, ModelPlan, StreamPlan, WindowPlan};
+use super::plan::{ColumnPlan, FieldPath, Layout, ModelPlan, Shape, StreamPlan, WindowPlan};
 use super::section::Section;
 use super::source::Source;
 use super::suggest;
@@ -41,7 +41,7 @@ pub fn parse(name: &str, field: &Field<'_>, sources: &[Source<'_>]) -> Option<St
     let max_future = section.or("max_future", Some(MAX_FUTURE_DEFAULT), |field| max_future(&field));
 
     check_levels(&section, from.as_deref(), &topics, key.as_ref(), layout.as_ref(), sources);
-    let fits = check_window(&section, window, model.as_ref(), columns.as_ref().map(Vec::len));
+    let fits = check_window(&section, window, model.as_ref(), columns.as_deref());
     section.finish();
     if !fits {
         return None;
@@ -114,11 +114,11 @@ fn check_window(
     section: &Section<'_>,
     window: Option<WindowPlan>,
     model: Option<&ModelPlan>,
-    columns: Option<usize>,
+    columns: Option<&[ColumnPlan]>,
 ) -> bool {
     let Some(window) = window else { return true };
-    let mut fits = true;
-    if let Some(columns) = columns
+    let mut fits = check_aggregates(section, window.shape, columns.unwrap_or_default());
+    if let Some(columns) = columns.map(<[ColumnPlan]>::len)
         && window.cells() * columns > WINDOW_VALUES_MAX
     {
         let cells = window.cells();
@@ -139,6 +139,21 @@ fn check_window(
             format!("Give it at least {size}; many windows are better."),
         );
         fits = false;
+    }
+    fits
+}
+
+/// Aggregates that look back on a key's events need windows of events.
+fn check_aggregates(section: &Section<'_>, shape: Shape, columns: &[ColumnPlan]) -> bool {
+    let mut fits = true;
+    for column in columns.iter().filter(|column| column.aggregate.needs_events()) {
+        if shape == Shape::Grid {
+            section.here().locate("columns").locate(&column.name).locate("aggregate").problem(
+                format!("{:?} needs windows of events", column.aggregate.as_str()),
+                "Use window type \"sliding\", \"session\" or \"count\", or another aggregate.",
+            );
+            fits = false;
+        }
     }
     fits
 }

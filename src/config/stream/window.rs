@@ -1,28 +1,54 @@
 //! `window`: how event time is cut up.
 
+mod events;
+
 use std::time::Duration;
 
 use super::super::field::Field;
 use super::super::kind::{Kind, choose};
-use super::super::plan::WindowPlan;
+use super::super::plan::{Shape, WindowPlan};
 use super::super::section::Section;
 use super::super::units::show_duration;
 
-/// Gives `size` and `every`.
-pub type Parse = fn(&mut Section<'_>) -> Option<(Duration, Duration)>;
+/// Reads the keys of one `type`.
+pub type Parse = fn(&mut Section<'_>) -> Option<WindowPlan>;
 
 pub const KINDS: &[Kind<Parse>] = &[
     Kind {
         name: "tumbling",
         summary: "one after the other: each event is in one window",
         example: r#"window = { type = "tumbling", size = "1m" }"#,
-        parse: |section| size(section).map(|size| (size, size)),
+        parse: |section| {
+            let size = size(section);
+            grid(section, size.map(|size| (size, size)))
+        },
     },
     Kind {
         name: "hopping",
         summary: "a window of `size` every `every`: verdicts come sooner",
         example: r#"window = { type = "hopping", size = "64s", every = "1s", grid = "1s", lateness = "10s" }"#,
-        parse: hopping,
+        parse: |section| {
+            let lengths = hopping(section);
+            grid(section, lengths)
+        },
+    },
+    Kind {
+        name: "sliding",
+        summary: "a window of `size` behind every event: a verdict on each, at once",
+        example: r#"window = { type = "sliding", size = "24h", lateness = "1m" }"#,
+        parse: events::sliding,
+    },
+    Kind {
+        name: "session",
+        summary: "what a key does without a pause of `gap`: a verdict when it ends",
+        example: r#"window = { type = "session", gap = "5m", max = "2h", lateness = "10s" }"#,
+        parse: events::session,
+    },
+    Kind {
+        name: "count",
+        summary: "the last `size` events of a key, after each `every` of them",
+        example: r#"window = { type = "count", size = 16, every = 4, lateness = "10s" }"#,
+        parse: events::count,
     },
 ];
 
@@ -45,19 +71,24 @@ const STEPS_MS: [u64; 23] = [
 pub fn parse(field: &Field<'_>) -> Option<WindowPlan> {
     let mut section = field.section()?;
     let kind = choose(&mut section, KINDS)?;
-    let lengths = (kind.parse)(&mut section);
+    let plan = (kind.parse)(&mut section);
+    section.finish();
+    plan
+}
+
+/// The rest of a window on a grid, given its `size` and `every`.
+fn grid(section: &mut Section<'_>, lengths: Option<(Duration, Duration)>) -> Option<WindowPlan> {
     let grid = section.maybe("grid", |field| field.duration(SHORTEST..=SIZE_MAX));
     let lateness = section.maybe("lateness", |field| field.duration(Duration::ZERO..=LATENESS_MAX));
     let disorder = section.maybe("disorder", |field| field.duration(Duration::ZERO..=LATENESS_MAX));
-    let here = section.here().clone();
-    section.finish();
     let (size, every) = lengths?;
     let grid = grid?.unwrap_or_else(|| grid_default(size, every));
     let (disorder, lateness) = (disorder?, lateness?);
     let lateness =
         lateness.unwrap_or_else(|| round_up(LATENESS_DEFAULT.max(disorder.unwrap_or_default()), grid));
-    let plan = WindowPlan { size, every, grid, disorder: disorder.unwrap_or(lateness), lateness };
-    check(&here, &plan).then_some(plan)
+    let disorder = disorder.unwrap_or(lateness);
+    let plan = WindowPlan { shape: Shape::Grid, size, every, grid, disorder, lateness };
+    check(section.here(), &plan).then_some(plan)
 }
 
 fn size(section: &mut Section<'_>) -> Option<Duration> {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::{Partition, Scale, Scoring};
 use crate::alert::lifecycle::Episode;
 use crate::alert::told::Told;
+use crate::engine::events::Events;
 use crate::engine::output::Counts;
 use crate::engine::past::{Past, PastEpochs};
 use crate::engine::setup::StreamSetup;
@@ -53,6 +54,7 @@ impl Partition {
             touched: _,
             pending,
             cell_fold: _,
+            events,
             started,
             newest_time,
             released,
@@ -84,6 +86,7 @@ impl Partition {
         to.number(*epoch);
         encode_counts(counts, to);
         pending.encode(to);
+        events.encode(to);
         to.flag(*started);
         to.number(*newest_time);
         to.number(*released);
@@ -103,14 +106,14 @@ impl Partition {
         let mut partition = Partition::new(setup);
         partition.keys = Keys::decode(from)?;
         let keys = partition.keys.len();
-        partition.grid = Grid::decode(setup.cells, setup.kept_cells() as usize, columns, from)?;
+        partition.grid = Grid::decode(setup.cells, setup.ring_cells(), columns, from)?;
         expect(partition.grid.keys() == keys, "rings of other keys")?;
         partition.moments = (0..keys * columns).map(|_| Moments::decode(from)).collect::<Result<_, _>>()?;
         let scale = |_| Ok(Scale { mean: from.number()?, sd: from.number()? });
         partition.scales = (0..keys * columns).map(scale).collect::<Result<_, _>>()?;
         partition.episodes = (0..keys).map(|_| Episode::decode(from)).collect::<Result<_, _>>()?;
         partition.told = (0..keys).map(|_| decode_told(from)).collect::<Result<_, _>>()?;
-        let with_past = if setup.kept_cells() > 0 { keys } else { 0 };
+        let with_past = if setup.keeps_past() { keys } else { 0 };
         partition.past = (0..with_past).map(|_| Past::decode(from)).collect::<Result<_, _>>()?;
         partition.past_epochs = PastEpochs::decode(keys, setup, models, from)?;
         partition.unsettled = decode_unsettled(keys, from)?;
@@ -122,6 +125,7 @@ impl Partition {
         partition.epoch = from.number()?;
         partition.counts = decode_counts(from)?;
         partition.pending = Pending::decode(setup.pending_cells(), setup.late_cells(), columns, keys, from)?;
+        partition.events = Events::decode(setup, keys, from)?;
         partition.started = from.flag()?;
         partition.newest_time = from.number()?;
         partition.released = from.number()?;
@@ -190,6 +194,7 @@ fn encode_counts(counts: &Counts, to: &mut StateWriter<'_>) {
         windows_unscored,
         windows_unsure,
         windows_anomalous,
+        windows_provisional,
         alerts_open,
         keys,
         keys_warm,
@@ -199,7 +204,7 @@ fn encode_counts(counts: &Counts, to: &mut StateWriter<'_>) {
     } = *counts;
     to.number(watermark);
     to.numbers(&[events, duplicates, late, windows, windows_unscored, windows_unsure, windows_anomalous]);
-    to.numbers(&[alerts_open, keys, keys_warm, warm_milli, digest, reopening, windows_again]);
+    to.numbers(&[alerts_open, keys, keys_warm, warm_milli, digest, reopening, windows_again, windows_provisional]);
 }
 
 fn decode_counts(from: &mut StateReader<'_>) -> Result<Counts, NotUnderstood> {
@@ -209,7 +214,8 @@ fn decode_counts(from: &mut StateReader<'_>) -> Result<Counts, NotUnderstood> {
     else {
         return Err(NotUnderstood("other counts"));
     };
-    let [alerts_open, keys, keys_warm, warm_milli, digest, reopening, windows_again] = then[..] else {
+    let [alerts_open, keys, keys_warm, warm_milli, digest, reopening, windows_again, windows_provisional] =
+        then[..] else {
         return Err(NotUnderstood("other counts"));
     };
     Ok(Counts {
@@ -222,6 +228,7 @@ fn decode_counts(from: &mut StateReader<'_>) -> Result<Counts, NotUnderstood> {
         windows_unscored,
         windows_unsure,
         windows_anomalous,
+        windows_provisional,
         alerts_open,
         keys,
         keys_warm,

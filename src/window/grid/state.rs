@@ -21,11 +21,10 @@ impl Grid {
     /// If the bytes are those of another grid.
     pub fn decode(
         cells: usize,
-        kept_cells: usize,
+        ring: usize,
         columns: usize,
         from: &mut StateReader<'_>,
     ) -> Result<Self, NotUnderstood> {
-        let ring = cells + kept_cells;
         let shape: [u64; 3] = [from.number()?, from.number()?, from.number()?];
         expect(shape == [cells as u64, ring as u64, columns as u64], "its windows have another shape")?;
         let values = from.numbers()?;

@@ -1,0 +1,64 @@
+//! Windows that are scored together.
+
+use crate::window::keys::KeyIndex;
+
+/// What a window spans: `[start, end)`, ns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub start: i64,
+    pub end: i64,
+}
+
+/// Buffers reused from batch to batch; a row a window.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    pub keys: Vec<KeyIndex>,
+    pub spans: Vec<Span>,
+    /// Arrival of the newest row in the window, ns.
+    pub arrivals: Vec<i64>,
+    /// rows x cells x columns, raw until standardised.
+    pub z: Vec<f32>,
+    /// rows x columns: the raw values of the last cell.
+    pub newest: Vec<f32>,
+}
+
+impl Batch {
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    pub fn clear(&mut self) {
+        let Batch { keys, spans, arrivals, z, newest } = self;
+        keys.clear();
+        spans.clear();
+        arrivals.clear();
+        z.clear();
+        newest.clear();
+    }
+
+    /// Adds a window whose raw values `gather` appends, cell by cell.
+    pub fn push(
+        &mut self,
+        key: KeyIndex,
+        span: Span,
+        arrival: i64,
+        columns: usize,
+        gather: impl FnOnce(&mut Vec<f32>),
+    ) {
+        self.keys.push(key);
+        self.spans.push(span);
+        self.arrivals.push(arrival);
+        gather(&mut self.z);
+        let last = self.z.len() - columns;
+        self.newest.extend_from_slice(&self.z[last..]);
+    }
+
+    /// The raw values of the last cell of a window.
+    pub fn newest(&self, row: usize, columns: usize) -> &[f32] {
+        &self.newest[row * columns..][..columns]
+    }
+}

@@ -1,0 +1,236 @@
+//! Windows that events make. Rows become final in order of time behind the watermark, as on a grid; each
+//! then ends a window (sliding), may end one (count), or is part of one that a pause ends (session).
+//!
+//! A window holds what its key did up to its last event and nothing later, whatever else was in the batch.
+
+pub(super) mod early;
+mod state;
+
+use crate::config::plan::{Aggregate, Shape};
+use crate::engine::batch::{Batch, Span};
+use crate::engine::partition::{Closing, Partition};
+use crate::engine::setup::StreamSetup;
+use crate::engine::usual::Usual;
+use crate::window::cell::CellFold;
+use crate::window::grow::grow;
+use crate::window::keys::KeyIndex;
+use crate::window::pending::Entry;
+use crate::window::rows::{KeyRows, ROWS_MAX, RowTime};
+
+/// What a partition keeps for windows of events; empty on a grid.
+#[derive(Default)]
+pub(crate) struct Events {
+    rows: Vec<KeyRows>,
+    usual: Usual,
+    /// No session ends before this, ns.
+    next_end: i64,
+    /// Windows gathered on arrival and not scored yet.
+    early: Batch,
+    /// The values of one row.
+    row: Vec<f32>,
+}
+
+impl Events {
+    pub fn new(setup: &StreamSetup) -> Self {
+        Events {
+            usual: Usual::new(&setup.aggregates),
+            next_end: i64::MAX,
+            row: vec![0.0; setup.columns.len()],
+            ..Events::default()
+        }
+    }
+
+    pub fn add_key(&mut self) {
+        grow(&mut self.rows, 1);
+        self.rows.push(KeyRows::default());
+        self.usual.add_key();
+    }
+
+    /// The first bucket of the watermark in which a session may end.
+    pub fn next_end_bucket(&self, setup: &StreamSetup) -> i64 {
+        if self.next_end == i64::MAX { i64::MAX } else { (self.next_end - 1).div_euclid(setup.grid_ns) }
+    }
+
+    /// Ends a key's epoch; in canonical order.
+    pub fn commit_amounts(&mut self, key: KeyIndex, calm: bool) {
+        self.usual.commit_amounts(key, calm);
+    }
+
+    pub fn commit(&mut self, calm: impl Fn(KeyIndex) -> bool) {
+        self.usual.commit(calm);
+    }
+}
+
+/// When an open session ends if nothing more comes, ns.
+fn session_end(rows: &KeyRows, gap_ns: i64, setup: &StreamSetup) -> Option<i64> {
+    let (first, last) = (rows.first()?, rows.last()?);
+    Some((last.time + gap_ns).min(first.time + setup.size_ns))
+}
+
+/// Gathers windows out of a partition that is taken apart.
+struct Gather<'a> {
+    setup: &'a StreamSetup,
+    usual: &'a mut Usual,
+    fold: &'a mut CellFold,
+    row: &'a mut [f32],
+}
+
+impl Gather<'_> {
+    /// Adds the window of `rows` that ends with the row at `last`.
+    fn window(&mut self, key: KeyIndex, rows: &KeyRows, last: usize, span: Span, batch: &mut Batch) {
+        let arrival = rows.row(last).arrival;
+        let columns = self.setup.columns.len();
+        batch.push(key, span, arrival, columns, |out| match self.setup.shape {
+            Shape::Count { .. } => (0..=last).for_each(|at| self.cell(key, rows, at..at + 1, out)),
+            Shape::Session { .. } => self.cell(key, rows, 0..last + 1, out),
+            Shape::Sliding | Shape::Grid => {
+                let until = rows.row(last).time;
+                for back in (0..self.setup.cells as i64).rev() {
+                    let end = until - back * self.setup.cell_ns;
+                    self.cell(key, rows, rows.between(end - self.setup.cell_ns, end), out);
+                }
+            }
+        });
+    }
+
+    /// Appends what the rows of a cell come to; missing if there are none.
+    fn cell(&mut self, key: KeyIndex, rows: &KeyRows, of: std::ops::Range<usize>, out: &mut Vec<f32>) {
+        let start = out.len();
+        if of.is_empty() {
+            out.resize(start + self.row.len(), f32::NAN);
+            return;
+        }
+        for at in of {
+            rows.read(at, self.row);
+            for (value, aggregate) in self.row.iter_mut().zip(&self.setup.aggregates) {
+                if *aggregate == Aggregate::SinceLast && !value.is_nan() {
+                    *value = rows.since_last_s(at);
+                }
+            }
+            self.fold.add(self.row);
+        }
+        out.extend_from_slice(self.fold.take());
+        self.usual.apply(key, &mut out[start..]);
+    }
+
+    /// A window that ends with an event: half open, so it ends just behind it.
+    fn sliding(&mut self, key: KeyIndex, rows: &KeyRows, time: i64, batch: &mut Batch) {
+        // Nothing is left of a key that sent more rows at once than are kept.
+        let Some(last) = rows.between(i64::MIN, time).end.checked_sub(1) else { return };
+        let span = Span { start: time + 1 - self.setup.size_ns, end: time + 1 };
+        self.window(key, rows, last, span, batch);
+    }
+
+    fn session(&mut self, key: KeyIndex, rows: &KeyRows, end: i64, batch: &mut Batch) {
+        if let Some(first) = rows.first() {
+            let span = Span { start: first.time, end: end.max(first.time + 1) };
+            self.window(key, rows, rows.len() - 1, span, batch);
+        }
+    }
+
+    fn count(&mut self, key: KeyIndex, rows: &KeyRows, batch: &mut Batch) {
+        if let (Some(first), Some(last)) = (rows.first(), rows.last()) {
+            let span = Span { start: first.time, end: last.time + 1 };
+            self.window(key, rows, rows.len() - 1, span, batch);
+        }
+    }
+
+    /// Takes a final row; leaves the window it ends, if it ends one.
+    fn take(&mut self, entry: &Entry, values: &[f32], rows: &mut KeyRows, batch: &mut Batch) {
+        let (key, time, columns) = (entry.key, entry.time, values.len());
+        let row = RowTime { time, content_hash: entry.content_hash, arrival: entry.arrival };
+        rows.finals += 1;
+        match self.setup.shape {
+            Shape::Sliding | Shape::Grid => {
+                let span_end = batch.spans.last().map(|span| span.end);
+                let twin = batch.keys.last() == Some(&key) && span_end == Some(time + 1);
+                if !twin {
+                    self.sliding(key, rows, time, batch);
+                }
+                rows.drop_until(time - self.setup.size_ns, columns);
+            }
+            Shape::Count { events, every } => {
+                rows.insert(row, values);
+                rows.keep(events as usize, columns);
+                if rows.len() == events as usize && rows.finals.is_multiple_of(u64::from(every)) {
+                    self.count(key, rows, batch);
+                }
+            }
+            Shape::Session { gap } => {
+                let end = session_end(rows, gap.as_nanos() as i64, self.setup);
+                if let Some(end) = end.filter(|end| time >= *end || rows.len() == ROWS_MAX) {
+                    self.session(key, rows, end.min(time), batch);
+                    rows.keep(0, columns);
+                }
+                rows.insert(row, values);
+            }
+        }
+        self.usual.observe(key, values);
+    }
+}
+
+impl Partition {
+    /// Makes the rows of a bucket final, and judges the windows that end in it.
+    pub(super) fn close_events(&mut self, bucket: i64, closing: &mut Closing<'_, '_>) {
+        let began = (closing.env.now)();
+        let setup = closing.setup;
+        let batch = &mut closing.scratch.batch;
+        batch.clear();
+        self.keys.sort();
+        self.release_events(bucket, setup, batch);
+        let until = (bucket + 1) * setup.grid_ns;
+        if let Shape::Session { gap } = setup.shape
+            && self.events.next_end <= until
+        {
+            self.end_sessions(until, gap.as_nanos() as i64, setup, batch);
+        }
+        let columns = setup.columns.len();
+        for (row, &key) in batch.keys.iter().enumerate() {
+            let moments = &mut self.moments[key as usize * columns..][..columns];
+            for (moments, &value) in moments.iter_mut().zip(batch.newest(row, columns)) {
+                if !value.is_nan() {
+                    moments.observe(f64::from(value));
+                }
+            }
+        }
+        if !batch.is_empty() {
+            self.judge_batch(began, closing);
+        }
+    }
+
+    fn release_events(&mut self, bucket: i64, setup: &StreamSetup, batch: &mut Batch) {
+        let Partition { pending, keys, events, cell_fold, counts, grid, seen_keys, newest_cell, .. } = self;
+        let Events { rows, usual, next_end, row, .. } = events;
+        let mut gather = Gather { setup, usual, fold: cell_fold, row };
+        let duplicates = pending.release(bucket, keys, |entry, values| {
+            let rows = &mut rows[entry.key as usize];
+            gather.take(entry, values, rows, batch);
+            if let Shape::Session { gap } = setup.shape {
+                let end = session_end(rows, gap.as_nanos() as i64, setup);
+                *next_end = end.map_or(*next_end, |end| end.min(*next_end));
+            }
+            *seen_keys += u64::from(!grid.seen(entry.key));
+            grid.mark(entry.key, bucket, entry.arrival);
+            *newest_cell = bucket;
+        });
+        counts.duplicates += duplicates;
+        counts.events -= duplicates;
+    }
+
+    /// Ends the sessions that are over by `until`, in order of their end and then of their key.
+    fn end_sessions(&mut self, until: i64, gap_ns: i64, setup: &StreamSetup, batch: &mut Batch) {
+        let Partition { keys, events, cell_fold, .. } = self;
+        let Events { rows, usual, next_end, row, .. } = events;
+        let end_of = |key: KeyIndex| session_end(&rows[key as usize], gap_ns, setup).map(|end| (end, key));
+        let open: Vec<(i64, KeyIndex)> = keys.ordered().iter().filter_map(|&key| end_of(key)).collect();
+        let mut over: Vec<(i64, KeyIndex)> = open.iter().filter(|(end, _)| *end <= until).copied().collect();
+        over.sort_by_key(|(end, _)| *end);
+        *next_end = open.iter().map(|(end, _)| *end).filter(|end| *end > until).min().unwrap_or(i64::MAX);
+        let mut gather = Gather { setup, usual, fold: cell_fold, row };
+        for (end, key) in over {
+            let rows = &mut rows[key as usize];
+            gather.session(key, rows, end, batch);
+            rows.keep(0, setup.columns.len());
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Sliding windows on arrival: a provisional verdict on every event, by what has come until then. The final
+//! one, when the watermark has passed it, takes its place; where the two differ, what was told is put right.
+//!
+//! Nothing is learnt from a provisional verdict.
+
+use super::{Gather, Span};
+use crate::alert::told::{Change, revise};
+use crate::config::plan::Shape;
+use crate::engine::close::{Times, standardise, verdict};
+use crate::engine::partition::{Closing, Partition, Scoring};
+use crate::engine::past::PastVerdict;
+use crate::engine::setup::StreamSetup;
+use crate::types::{Arrival, RecordRef, Verdict};
+use crate::window::keys::KeyIndex;
+use crate::window::rows::{ROWS_MAX, RowTime};
+
+impl Partition {
+    /// Takes a row of a sliding window as it comes; `false` if it is there already.
+    pub(in crate::engine) fn take_early(
+        &mut self,
+        key: KeyIndex,
+        record: &RecordRef<'_>,
+        setup: &StreamSetup,
+    ) -> bool {
+        let Partition { events, cell_fold, scoring, .. } = self;
+        let rows = &mut events.rows[key as usize];
+        let row = RowTime {
+            time: record.time.0,
+            content_hash: record.content_hash,
+            arrival: record.arrival.0,
+        };
+        if !rows.insert(row, record.values) {
+            return false;
+        }
+        rows.keep(ROWS_MAX, record.values.len());
+        if scoring.is_some() {
+            let mut gather = Gather { setup, usual: &mut events.usual, fold: cell_fold, row: &mut events.row };
+            gather.sliding(key, &events.rows[key as usize], row.time, &mut events.early);
+        }
+        true
+    }
+
+    pub(in crate::engine) fn has_early(&self) -> bool {
+        !self.events.early.is_empty()
+    }
+
+    /// Judges what was gathered on arrival: before anything behind the watermark changes, so that batches
+    /// do not matter.
+    pub(in crate::engine) fn judge_early(&mut self, closing: &mut Closing<'_, '_>) {
+        if !self.has_early() {
+            return;
+        }
+        std::mem::swap(&mut self.events.early, &mut closing.scratch.batch);
+        if let Some(scoring) = self.scoring.take() {
+            let began = (closing.env.now)();
+            self.standardise_batch(closing);
+            let gathered = (closing.env.now)();
+            let scratch = &mut *closing.scratch;
+            scratch.backend.score(&scoring.model, &scratch.batch.z, &mut scratch.scores);
+            let scored = (closing.env.now)();
+            let times = Times { closing: began, gathered, scored };
+            for row in 0..closing.scratch.batch.len() {
+                self.judge_provisionally(row, &scoring, times, closing);
+            }
+            closing.out.score_ns += scored - gathered;
+            self.scoring = Some(scoring);
+        }
+        std::mem::swap(&mut self.events.early, &mut closing.scratch.batch);
+        self.events.early.clear();
+    }
+
+    fn judge_provisionally(
+        &mut self,
+        row: usize,
+        scoring: &Scoring,
+        times: Times,
+        closing: &mut Closing<'_, '_>,
+    ) {
+        let setup = closing.setup;
+        let batch = &closing.scratch.batch;
+        let (key, span, arrival) = (batch.keys[row], batch.spans[row], batch.arrivals[row]);
+        let verdict = verdict(row, self.is_warm(key, setup), scoring, closing);
+        self.counts.windows_provisional += 1;
+        let changes = self.replace_verdict(key, span, verdict, setup);
+        closing.out.verdicts.push((Arrival(arrival), (closing.env.now)(), 1));
+        if !changes.is_empty() {
+            self.explain(row, scoring, closing);
+        }
+        let trigger = std::mem::replace(&mut closing.trigger, arrival);
+        for change in changes {
+            self.announce(row, verdict, change, scoring, times, closing);
+        }
+        closing.trigger = trigger;
+    }
+
+    /// The verdict on a window that came or became final; what is to be told of it.
+    fn replace_verdict(
+        &mut self,
+        key: KeyIndex,
+        span: Span,
+        verdict: Verdict,
+        setup: &StreamSetup,
+    ) -> Vec<Change> {
+        let past = &mut self.past[key as usize];
+        let new = PastVerdict { last_cell: span.end - 1, verdict };
+        if past.is_quiet() && !verdict.anomalous {
+            past.replace(new);
+            return Vec::new();
+        }
+        let (before, _) = past.spells(setup);
+        past.replace(new);
+        let (after, _) = past.spells(setup);
+        let horizon_ns = self.released * setup.grid_ns - setup.size_ns;
+        self.counts.alerts_open -= self.firing(key);
+        let changes = revise(&mut self.told[key as usize], &before, &after, horizon_ns);
+        self.counts.alerts_open += self.firing(key);
+        changes
+    }
+
+    /// The same for the final verdict on a sliding window, from which the key's episode goes on.
+    pub(in crate::engine) fn replace_finally(
+        &mut self,
+        key: KeyIndex,
+        span: Span,
+        verdict: Verdict,
+        setup: &StreamSetup,
+    ) -> Vec<Change> {
+        debug_assert_eq!(setup.shape, Shape::Sliding);
+        let changes = self.replace_verdict(key, span, verdict, setup);
+        self.episodes[key as usize] = self.past[key as usize].pass(span.end, setup);
+        changes
+    }
+
+    /// Standardises the windows in the scratch, each by its key's scales.
+    pub(in crate::engine) fn standardise_batch(&self, closing: &mut Closing<'_, '_>) {
+        let columns = closing.setup.columns.len();
+        let width = closing.setup.cells * columns;
+        let batch = &mut closing.scratch.batch;
+        for (z, &key) in batch.z.chunks_exact_mut(width).zip(&batch.keys) {
+            standardise(z, &self.scales[key as usize * columns..][..columns]);
+        }
+    }
+}

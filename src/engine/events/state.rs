@@ -1,0 +1,32 @@
+//! Rows and habits as bytes.
+
+use super::Events;
+use crate::engine::setup::StreamSetup;
+use crate::engine::usual::Usual;
+use crate::state::{NotUnderstood, StateReader, StateWriter};
+use crate::window::rows::KeyRows;
+
+impl Events {
+    pub fn encode(&self, to: &mut StateWriter<'_>) {
+        // Whatever came early was scored before the step ended.
+        let Events { rows, usual, next_end, early: _, row: _ } = self;
+        rows.iter().for_each(|rows| rows.encode(to));
+        usual.encode(to);
+        to.number(*next_end);
+    }
+
+    /// # Errors
+    /// If the bytes are those of other keys or columns.
+    pub fn decode(
+        setup: &StreamSetup,
+        keys: usize,
+        from: &mut StateReader<'_>,
+    ) -> Result<Self, NotUnderstood> {
+        let mut events = Events::new(setup);
+        let columns = setup.columns.len();
+        events.rows = (0..keys).map(|_| KeyRows::decode(columns, from)).collect::<Result<_, _>>()?;
+        events.usual = Usual::decode(&setup.aggregates, keys, from)?;
+        events.next_end = from.number()?;
+        Ok(events)
+    }
+}
