@@ -3,7 +3,7 @@
 use crate::alert::lifecycle::alert_id;
 use crate::alert::told::Change;
 use crate::engine::partition::{Closing, Partition, Scale, Scoring};
-use crate::types::{ColumnEvidence, Decision, EventTime, Point, Verdict};
+use crate::types::{About, ColumnEvidence, Decision, EventTime, Point, Verdict, WindowEvidence};
 use crate::window::keys::KeyIndex;
 
 /// Half-width of the central 95 % of a normal distribution, in standard deviations.
@@ -45,16 +45,18 @@ impl Partition {
             key: String::from_utf8_lossy(self.keys.bytes(key)).into_owned(),
             rule: RULE_NAME.to_owned(),
             onset: change.onset,
-            window_start: EventTime(end_ns - setup.cells as i64 * setup.grid_ns),
-            window_end: EventTime(end_ns),
-            epoch: setup.epoch_of(cell),
-            model: scoring.model.checksum_short().to_owned(),
-            log_likelihood: scores.log_likelihood[row],
-            p_value: verdict.p_value,
-            threshold: setup.rule.threshold,
-            p_value_min: change.p_value_min,
-            coverage: f64::from(scores.observed[row]) / cells as f64,
-            columns: (0..setup.columns.len()).map(|c| self.evidence(key, cell, c, closing)).collect(),
+            about: About::Window(WindowEvidence {
+                window_start: EventTime(end_ns - setup.cells as i64 * setup.grid_ns),
+                window_end: EventTime(end_ns),
+                epoch: setup.epoch_of(cell),
+                model: scoring.model.checksum_short().to_owned(),
+                log_likelihood: scores.log_likelihood[row],
+                p_value: verdict.p_value,
+                threshold: setup.rule.threshold,
+                p_value_min: change.p_value_min,
+                coverage: f64::from(scores.observed[row]) / cells as f64,
+                columns: (0..setup.columns.len()).map(|c| self.evidence(key, cell, c, closing)).collect(),
+            }),
         }
     }
 

@@ -3,9 +3,10 @@
 
 use crate::alert::lifecycle::Episode;
 use crate::alert::told::Told;
-use crate::config::plan::{ModelPlan, StreamPlan};
+use crate::config::plan::{ModelPlan, NoDataPlan, StreamPlan};
 use crate::engine::partition::{Partition, Scale};
 use crate::engine::past::Past;
+use crate::engine::silence::Silence;
 use crate::engine::warmup;
 use crate::judge::calibrate::REFERENCE_MAX;
 use crate::judge::moments::Moments;
@@ -35,7 +36,7 @@ pub struct Footprint {
     pub rings: f64,
     /// Means, spreads and scales, a column of a key each.
     pub moments: f64,
-    /// Names, look-up, order and episodes of the keys.
+    /// Names, look-up, order, episodes and rhythms of the keys.
     pub keys: f64,
     /// Verdicts that late rows may still change, and the scales they were given by.
     pub late: f64,
@@ -62,8 +63,9 @@ impl Footprint {
         let rows_a_cell = demand.rows_per_s * grid_s / partitions;
         let pending_cells = (stream.window.lateness.as_secs_f64() / grid_s) as usize + 2;
         let of_column = (size_of::<Moments>() + size_of::<Scale>()) as f64;
-        let of_key =
-            (size_of::<Episode>() + size_of::<Vec<Told>>() + size_of::<f32>() + size_of::<bool>()) as f64;
+        let of_key = (size_of::<Episode>() + size_of::<Vec<Told>>() + size_of::<f32>() + size_of::<bool>())
+            as f64
+            + if stream.no_data == NoDataPlan::Off { 0.0 } else { Silence::KEY_BYTES as f64 };
         let late_s = (stream.window.lateness - stream.window.disorder).as_secs_f64();
         let kept_s = if late_s > 0.0 { late_s + stream.window.every.as_secs_f64() } else { 0.0 };
         let kept_cells = (kept_s / grid_s) as usize;

@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use crate::alert::lifecycle::Episode;
 use crate::alert::told::Told;
+use crate::engine::idle::Hearing;
 use crate::engine::output::{Counts, LateRow, Outputs};
 use crate::engine::past::{Past, PastEpochs};
 use crate::engine::setup::StreamSetup;
+use crate::engine::silence::Silence;
 use crate::engine::warmup::Warmup;
 use crate::engine::{Env, Scratch};
 use crate::judge::calibrate::Calibrator;
@@ -60,8 +62,10 @@ pub(crate) struct Partition {
     pub touched: bool,
     pub pending: Pending,
     pub cell_fold: CellFold,
-    started: bool,
-    newest_time: i64,
+    pub silence: Silence,
+    pub hearing: Hearing,
+    pub started: bool,
+    pub newest_time: i64,
     /// Cells below are behind the watermark.
     pub released: i64,
     /// Newest cell with data among those.
@@ -110,6 +114,8 @@ impl Partition {
             touched: false,
             pending: Pending::new(setup.pending_cells(), setup.late_cells()),
             cell_fold: CellFold::new(setup.aggregates.clone()),
+            silence: Silence::new(setup.patience),
+            hearing: Hearing::default(),
             started: false,
             newest_time: i64::MIN,
             released: i64::MIN,
@@ -128,6 +134,7 @@ impl Partition {
     ) {
         let time = record.time.0;
         let cell = cell_of(time, setup.grid_ns);
+        self.hearing.row(record, self.newest_time);
         if !self.started {
             self.started = true;
             self.newest_time = time;
@@ -150,17 +157,6 @@ impl Partition {
         let key = self.intern(record, setup, env);
         self.pending.push(cell, key, record);
         self.counts.events += 1;
-    }
-
-    /// Everything held back becomes final.
-    pub fn flush(&mut self, setup: &StreamSetup, scratch: &mut Scratch, env: &Env<'_>, out: &mut Outputs) {
-        if self.started {
-            let until = cell_of(self.newest_time, setup.grid_ns) + 1;
-            self.counts.watermark = until * setup.grid_ns;
-            let mut closing = Closing { setup, scratch, env, out, trigger: (env.now)() };
-            self.advance(until, &mut closing);
-            self.settle(self.released, &mut closing);
-        }
     }
 
     fn refuse(&mut self, setup: &StreamSetup, cell: i64, record: &RecordRef<'_>, out: &mut Outputs) {
@@ -193,6 +189,7 @@ impl Partition {
     fn add_key(&mut self, setup: &StreamSetup, env: &Env<'_>) {
         let key = self.keys.len() - 1;
         self.grid.add_key();
+        self.silence.add_key();
         grow(&mut self.told, 1);
         self.told.push(Vec::new());
         if setup.late_cells() > 0 {
@@ -216,7 +213,7 @@ impl Partition {
     }
 
     /// Makes all cells below `until` final, closing windows on the way.
-    fn advance(&mut self, until: i64, closing: &mut Closing<'_, '_>) {
+    pub(super) fn advance(&mut self, until: i64, closing: &mut Closing<'_, '_>) {
         let setup = closing.setup;
         while self.released < until {
             let nothing_left = self.newest_cell == i64::MIN
@@ -225,7 +222,7 @@ impl Partition {
                 self.settle(self.released, closing);
                 self.pending.skip_to(self.released, until);
                 self.released = until;
-                return;
+                return self.mind_silence(closing);
             }
             let cell = self.released;
             let epoch = (cell * setup.grid_ns).div_euclid(EPOCH_NS);
@@ -234,6 +231,7 @@ impl Partition {
             }
             self.fold(cell, setup.columns.len());
             self.released += 1;
+            self.mind_silence(closing);
             if (cell + 1).rem_euclid(setup.every_cells) == 0 {
                 self.close(cell, closing);
             }
@@ -242,7 +240,18 @@ impl Partition {
 
     /// Turns the pending rows of a cell into the keys' values of that cell.
     fn fold(&mut self, cell: i64, columns: usize) {
-        let Partition { pending, keys, grid, moments, cell_fold, newest_cell, seen_keys, counts, .. } = self;
+        let Partition {
+            pending,
+            keys,
+            grid,
+            moments,
+            cell_fold,
+            silence,
+            newest_cell,
+            seen_keys,
+            counts,
+            ..
+        } = self;
         let mut current: Option<(KeyIndex, i64)> = None;
         let mut write = |key: KeyIndex, arrival: i64, folded: &mut CellFold| {
             let values = folded.take();
@@ -256,6 +265,7 @@ impl Partition {
             *newest_cell = cell;
         };
         let duplicates = pending.release(cell, keys, |entry, values| {
+            silence.row(entry.key, cell, entry.time);
             match &mut current {
                 Some((key, arrival)) if *key == entry.key => *arrival = (*arrival).max(entry.arrival),
                 _ => {

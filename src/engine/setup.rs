@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::alert::lifecycle::Rule;
-use crate::config::plan::{Aggregate, ColumnPlan, ModelPlan, StreamPlan};
+use crate::config::plan::{Aggregate, ColumnPlan, ModelPlan, NoDataPlan, StreamPlan};
+use crate::engine::silence::Patience;
 use crate::model::{Model, ModelError};
 use crate::types::StreamId;
 
@@ -30,6 +31,7 @@ pub(crate) struct StreamSetup {
     /// The loaded model, if the stream has one; else every partition fits its own.
     pub model: Option<Arc<Model>>,
     pub loads_model: bool,
+    pub patience: Patience,
 }
 
 fn ns(duration: Duration) -> i64 {
@@ -60,6 +62,11 @@ impl StreamSetup {
             },
             model: None,
             loads_model: matches!(plan.model, ModelPlan::Load { .. }),
+            patience: match plan.no_data {
+                NoDataPlan::Off => Patience::Endless,
+                NoDataPlan::After(wait) => Patience::Fixed(ns(wait)),
+                NoDataPlan::Learn => Patience::Learnt,
+            },
         }
     }
 

@@ -20,7 +20,7 @@ pub struct Entry {
     pub key: KeyIndex,
     values_start: u32,
     key_hash: u64,
-    time: i64,
+    pub time: i64,
     content_hash: u64,
     /// Arrival of the row, ns; with duplicates that of the first one in log order.
     pub arrival: i64,

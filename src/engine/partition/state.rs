@@ -8,9 +8,11 @@ use std::sync::Arc;
 use super::{Partition, Scale, Scoring};
 use crate::alert::lifecycle::Episode;
 use crate::alert::told::Told;
+use crate::engine::idle::Hearing;
 use crate::engine::output::Counts;
 use crate::engine::past::{Past, PastEpochs};
 use crate::engine::setup::StreamSetup;
+use crate::engine::silence::Silence;
 use crate::engine::warmup::Warmup;
 use crate::judge::calibrate::Calibrator;
 use crate::judge::moments::Moments;
@@ -27,7 +29,7 @@ impl Partition {
     /// About as many bytes as [`Partition::encode`] writes, so that the buffer grows once.
     pub fn state_bytes(&self, setup: &StreamSetup) -> usize {
         let (keys, columns) = (self.keys.len(), setup.columns.len());
-        let of_key = setup.cells * columns * 4 + columns * (Moments::BYTES + 8) + Episode::BYTES + 96;
+        let of_key = setup.cells * columns * 4 + columns * (Moments::BYTES + 8) + Episode::BYTES + 128;
         keys * of_key + self.pending.rows() * (48 + columns * 4) + (64 << 10)
     }
 
@@ -53,6 +55,8 @@ impl Partition {
             touched: _,
             pending,
             cell_fold: _,
+            silence,
+            hearing,
             started,
             newest_time,
             released,
@@ -73,17 +77,15 @@ impl Partition {
         }
         past.iter().for_each(|past| past.encode(to));
         past_epochs.encode(setup, to);
-        to.len(unsettled.len());
-        for (key, cell) in unsettled {
-            to.number(*key);
-            to.number(*cell);
-        }
+        encode_unsettled(unsettled, to);
         to.numbers(last_surprise);
         encode_scoring(scoring.as_ref(), setup, to);
         warmup.encode(to);
         to.number(*epoch);
         encode_counts(counts, to);
         pending.encode(to);
+        silence.encode(to);
+        hearing.encode(to);
         to.flag(*started);
         to.number(*newest_time);
         to.number(*released);
@@ -122,6 +124,8 @@ impl Partition {
         partition.epoch = from.number()?;
         partition.counts = decode_counts(from)?;
         partition.pending = Pending::decode(setup.pending_cells(), setup.late_cells(), columns, keys, from)?;
+        partition.silence = Silence::decode(keys, setup, from)?;
+        partition.hearing = Hearing::decode(from)?;
         partition.started = from.flag()?;
         partition.newest_time = from.number()?;
         partition.released = from.number()?;
@@ -134,6 +138,14 @@ impl Partition {
 
 fn decode_told(from: &mut StateReader<'_>) -> Result<Vec<Told>, NotUnderstood> {
     (0..from.len(Told::BYTES)?).map(|_| Told::decode(from)).collect()
+}
+
+fn encode_unsettled(unsettled: &[(KeyIndex, i64)], to: &mut StateWriter<'_>) {
+    to.len(unsettled.len());
+    for (key, cell) in unsettled {
+        to.number(*key);
+        to.number(*cell);
+    }
 }
 
 fn decode_unsettled(keys: usize, from: &mut StateReader<'_>) -> Result<Vec<(KeyIndex, i64)>, NotUnderstood> {
@@ -191,15 +203,19 @@ fn encode_counts(counts: &Counts, to: &mut StateWriter<'_>) {
         windows_unsure,
         windows_anomalous,
         alerts_open,
+        keys_silent,
         keys,
         keys_warm,
         watermark,
         warm_milli,
+        // Taken from the rest whenever counts are told.
+        heard: _,
+        idle_acts: _,
         digest,
     } = *counts;
     to.number(watermark);
     to.numbers(&[events, duplicates, late, windows, windows_unscored, windows_unsure, windows_anomalous]);
-    to.numbers(&[alerts_open, keys, keys_warm, warm_milli, digest, reopening, windows_again]);
+    to.numbers(&[alerts_open, keys, keys_warm, warm_milli, digest, reopening, windows_again, keys_silent]);
 }
 
 fn decode_counts(from: &mut StateReader<'_>) -> Result<Counts, NotUnderstood> {
@@ -209,7 +225,8 @@ fn decode_counts(from: &mut StateReader<'_>) -> Result<Counts, NotUnderstood> {
     else {
         return Err(NotUnderstood("other counts"));
     };
-    let [alerts_open, keys, keys_warm, warm_milli, digest, reopening, windows_again] = then[..] else {
+    let [alerts_open, keys, keys_warm, warm_milli, digest, reopening, windows_again, keys_silent] = then[..]
+    else {
         return Err(NotUnderstood("other counts"));
     };
     Ok(Counts {
@@ -223,10 +240,13 @@ fn decode_counts(from: &mut StateReader<'_>) -> Result<Counts, NotUnderstood> {
         windows_unsure,
         windows_anomalous,
         alerts_open,
+        keys_silent,
         keys,
         keys_warm,
         watermark,
         warm_milli,
+        heard: 0,
+        idle_acts: i64::MAX,
         digest,
     })
 }

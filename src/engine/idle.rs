@@ -1,0 +1,147 @@
+//! Partitions that nothing comes to any more, or not now: time passes for them by entries of the control log.
+//!
+//! An entry names a reading of the wall clock. What it means for a partition follows from arrivals, and those
+//! stand in the log: one that had a row shortly before is let alone, however far its event time is behind,
+//! and the others go on as their own devices' clocks would have. So one device whose clock is wrong, or
+//! that sends what it had stored, moves nobody else's watermark, and a replay needs no clock.
+
+use super::{Engine, Env, Outputs, Scratch};
+use crate::engine::partition::{Closing, Partition};
+use crate::engine::setup::StreamSetup;
+use crate::state::{NotUnderstood, StateReader, StateWriter};
+use crate::types::{Idle, PARTITIONS, PartitionId, Position, RecordRef, StreamId};
+use crate::window::grid::cell_of;
+
+/// When a partition last heard of its devices, wall clock ns.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Hearing {
+    /// Arrival of the newest row, by event time; or what it was said to be by an entry.
+    newest: i64,
+    /// Arrival of any row.
+    last: i64,
+    /// Its source came to an end after that: nothing is waited for.
+    pub ended: bool,
+}
+
+impl Hearing {
+    pub fn row(&mut self, record: &RecordRef<'_>, newest_time: i64) {
+        self.last = self.last.max(record.arrival.0);
+        self.ended = false;
+        if record.time.0 > newest_time {
+            self.newest = record.arrival.0;
+        }
+    }
+
+    pub fn encode(&self, to: &mut StateWriter<'_>) {
+        let Hearing { newest, last, ended } = *self;
+        to.number(newest);
+        to.number(last);
+        to.flag(ended);
+    }
+
+    /// # Errors
+    /// If the bytes end early.
+    pub fn decode(from: &mut StateReader<'_>) -> Result<Self, NotUnderstood> {
+        Ok(Hearing { newest: from.number()?, last: from.number()?, ended: from.flag()? })
+    }
+}
+
+impl Engine {
+    /// So much wall-clock time had passed before the message at `before`: partitions of `stream` that had no
+    /// row for long go on. (Doing so twice at the same place changes nothing.)
+    pub fn idle(&mut self, stream: StreamId, before: Position, idle: Idle, env: &Env<'_>, out: &mut Outputs) {
+        self.each(stream, before, |partition, setup, scratch| partition.idle(idle, setup, scratch, env, out));
+    }
+
+    /// Does something that is no row, and precedes the message at `before`, to the stream's partitions.
+    pub(super) fn each(
+        &mut self,
+        stream: StreamId,
+        before: Position,
+        mut act: impl FnMut(&mut Partition, &StreamSetup, &mut Scratch),
+    ) {
+        let setup = &self.streams[stream.0 as usize];
+        for id in 0..PARTITIONS {
+            let index = stream.0 as usize * PARTITIONS + id;
+            if before < self.applied[index] {
+                continue;
+            }
+            if let Some(partition) = &mut self.partitions[index] {
+                act(partition, setup, &mut self.scratch);
+                if !partition.touched {
+                    partition.touched = true;
+                    self.touched.push((stream, PartitionId(id as u8)));
+                }
+            }
+        }
+    }
+}
+
+impl Partition {
+    /// Everything held back becomes final.
+    pub(super) fn flush(
+        &mut self,
+        setup: &StreamSetup,
+        scratch: &mut Scratch,
+        env: &Env<'_>,
+        out: &mut Outputs,
+    ) {
+        if self.started {
+            let until = cell_of(self.newest_time, setup.grid_ns) + 1;
+            self.counts.watermark = until * setup.grid_ns;
+            let mut closing = Closing { setup, scratch, env, out, trigger: (env.now)() };
+            self.advance(until, &mut closing);
+            self.settle(self.released, &mut closing);
+            self.hearing.ended = true;
+        }
+    }
+
+    fn idle(
+        &mut self,
+        idle: Idle,
+        setup: &StreamSetup,
+        scratch: &mut Scratch,
+        env: &Env<'_>,
+        out: &mut Outputs,
+    ) {
+        let Hearing { newest, last, ended } = self.hearing;
+        if !self.started || ended || idle.at.0 - last < idle.after_ns {
+            return;
+        }
+        // Never ahead of the wall clock: where that was set forward, the time it skipped has not passed.
+        let time = self.newest_time.saturating_add(idle.at.0 - newest).min(idle.at.0);
+        if time <= self.newest_time {
+            return;
+        }
+        self.newest_time = time;
+        self.hearing.newest = idle.at.0;
+        self.counts.watermark = time - setup.disorder_ns;
+        let until = cell_of(self.counts.watermark, setup.grid_ns);
+        let mut closing = Closing { setup, scratch, env, out, trigger: (env.now)() };
+        self.advance(until, &mut closing);
+        self.settle(self.released, &mut closing);
+    }
+
+    /// Says from when on, by the wall clock, an entry would change something: so that none is written that
+    /// would not.
+    pub(super) fn note_idle(&mut self, setup: &StreamSetup) {
+        let acts_at = if self.started && !self.hearing.ended { self.acts_at(setup) } else { i64::MAX };
+        let ahead = acts_at.saturating_add(setup.disorder_ns);
+        self.counts.heard = self.hearing.last;
+        self.counts.idle_acts = if acts_at == i64::MAX {
+            i64::MAX
+        } else {
+            ahead.max(ahead.saturating_sub(self.newest_time).saturating_add(self.hearing.newest))
+        };
+    }
+
+    /// The watermark at which the next window closes or the next key may be silent; `i64::MAX` if neither.
+    fn acts_at(&self, setup: &StreamSetup) -> i64 {
+        let reach = setup.cells as i64 + setup.every_cells;
+        let held_back = self.pending.rows() > 0
+            || !self.unsettled.is_empty()
+            || (self.newest_cell > i64::MIN && self.released <= self.newest_cell.saturating_add(reach));
+        let next_end = (self.released.div_euclid(setup.every_cells) + 1) * setup.every_cells * setup.grid_ns;
+        if held_back { self.silence.next().min(next_end) } else { self.silence.next() }
+    }
+}
