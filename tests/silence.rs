@@ -325,8 +325,9 @@ fn an_entry_closes_the_windows_of_an_idle_partition_and_lets_its_keys_be_silent(
     let before = run.counts();
     let idle_partition = PartitionId::of(key_hash(b"key-0")).0;
     let idle_acts = before[&idle_partition].idle_acts;
-    // The window that ends at 32 s waits for the watermark, 8 s behind.
-    assert_eq!(idle_acts, at(40), "{before:?}");
+    // The window that ends at 32 s waits for the watermark, 8 s behind; and rows come each second, so that two
+    // without are nothing yet.
+    assert_eq!(idle_acts, at(41), "{before:?}");
     run.idle(idle_acts - 1, 1);
     assert_eq!(run.counts()[&idle_partition].windows, before[&idle_partition].windows, "it says when");
     run.idle(at(100), 60);
@@ -347,6 +348,37 @@ fn an_entry_closes_the_windows_of_an_idle_partition_and_lets_its_keys_be_silent(
     run.step(&steady(0, 101, 1), 1);
     run.end();
     assert_eq!(silences(&run.told())[0].3, Some(at(101)));
+}
+
+/// Devices that send what they gathered: after the second break of a kind it is known.
+#[test]
+fn a_usual_break_between_arrivals_is_waited_for_and_one_outage_is_not_usual() {
+    let idle_acts = |arrivals: &[i64]| {
+        let mut run = Run::new(&plan(1, NoDataPlan::Learn));
+        let mut slot = Slot::default();
+        for (i, arrival) in arrivals.iter().enumerate() {
+            for row in steady(0, arrival - 9, 10) {
+                let mut record = row.record(i as u64);
+                record.arrival = Arrival(at(*arrival));
+                slot.push(record);
+            }
+        }
+        run.engines[0].step(&slot, &Env::SIMULATED, &mut run.out);
+        run.position = arrivals.len() as u64;
+        let last = *arrivals.last().expect("one");
+        let watermark = |run: &mut Run| run.counts().values().map(|c| c.watermark).max();
+        let before = watermark(&mut run);
+        let moves = |after: &i64| {
+            run.idle(at(last + after), 60);
+            watermark(&mut run) > before
+        };
+        (60..3_000).step_by(20).find(moves)
+    };
+    assert_eq!(idle_acts(&[100]), Some(60));
+    assert_eq!(idle_acts(&[100, 400]), Some(60), "once may be an outage");
+    assert_eq!(idle_acts(&[100, 400, 700, 995, 1_300]), Some(600));
+    let calm: Vec<i64> = [100, 400, 700].into_iter().chain((710..2_500).step_by(10)).collect();
+    assert_eq!(idle_acts(&calm), Some(60), "long ago");
 }
 
 #[test]

@@ -12,9 +12,25 @@ use crate::state::{NotUnderstood, StateReader, StateWriter};
 use crate::types::{Idle, PARTITIONS, PartitionId, Position, RecordRef, StreamId};
 use crate::window::grid::cell_of;
 
+/// A break that came twice is how the devices are: so many of it are waited for ...
+const USUAL_BREAKS: i64 = 2;
+/// ... while it has been seen within so many of it.
+const REMEMBERED: i64 = 4;
+
+/// A time without arrivals, ns.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Break {
+    ns: i64,
+    /// Forgotten after that.
+    until: i64,
+}
+
 /// When a partition last heard of its devices, wall clock ns.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Hearing {
+    /// The two longest breaks of late, longest first. Devices that send what they gathered every few minutes
+    /// must not find their windows closed; one outage changes nothing.
+    breaks: [Break; 2],
     /// Arrival of the newest row, by event time; or what it was said to be by an entry.
     newest: i64,
     /// Arrival of any row.
@@ -25,6 +41,9 @@ pub(crate) struct Hearing {
 
 impl Hearing {
     pub fn row(&mut self, record: &RecordRef<'_>, newest_time: i64) {
+        if self.last > 0 && record.arrival.0 > self.last {
+            self.note_break(record.arrival.0 - self.last, record.arrival.0);
+        }
         self.last = self.last.max(record.arrival.0);
         self.ended = false;
         if record.time.0 > newest_time {
@@ -32,8 +51,34 @@ impl Hearing {
         }
     }
 
+    fn note_break(&mut self, ns: i64, now: i64) {
+        for known in &mut self.breaks {
+            if ns >= known.ns / 4 * 3 {
+                known.until = now.saturating_add(known.ns.saturating_mul(REMEMBERED));
+            } else if now > known.until {
+                *known = Break::default();
+            }
+        }
+        let [longest, second] = &mut self.breaks;
+        if ns > second.ns {
+            *second = Break { ns, until: now.saturating_add(ns.saturating_mul(REMEMBERED)) };
+        }
+        if second.ns > longest.ns {
+            std::mem::swap(longest, second);
+        }
+    }
+
+    /// Since when it is idle if it has to be for `after_ns`, by the wall clock.
+    fn idle_from(&self, after_ns: i64) -> i64 {
+        self.last.saturating_add(after_ns.max(self.breaks[1].ns.saturating_mul(USUAL_BREAKS)))
+    }
+
     pub fn encode(&self, to: &mut StateWriter<'_>) {
-        let Hearing { newest, last, ended } = *self;
+        let Hearing { breaks, newest, last, ended } = *self;
+        for Break { ns, until } in breaks {
+            to.number(ns);
+            to.number(until);
+        }
         to.number(newest);
         to.number(last);
         to.flag(ended);
@@ -42,7 +87,11 @@ impl Hearing {
     /// # Errors
     /// If the bytes end early.
     pub fn decode(from: &mut StateReader<'_>) -> Result<Self, NotUnderstood> {
-        Ok(Hearing { newest: from.number()?, last: from.number()?, ended: from.flag()? })
+        let mut breaks = [Break::default(); 2];
+        for known in &mut breaks {
+            *known = Break { ns: from.number()?, until: from.number()? };
+        }
+        Ok(Hearing { breaks, newest: from.number()?, last: from.number()?, ended: from.flag()? })
     }
 }
 
@@ -104,8 +153,8 @@ impl Partition {
         env: &Env<'_>,
         out: &mut Outputs,
     ) {
-        let Hearing { newest, last, ended } = self.hearing;
-        if !self.started || ended || idle.at.0 - last < idle.after_ns {
+        let Hearing { newest, ended, .. } = self.hearing;
+        if !self.started || ended || idle.at.0 < self.hearing.idle_from(idle.after_ns) {
             return;
         }
         // Never ahead of the wall clock: where that was set forward, the time it skipped has not passed.
@@ -131,7 +180,8 @@ impl Partition {
         self.counts.idle_acts = if acts_at == i64::MAX {
             i64::MAX
         } else {
-            ahead.max(ahead.saturating_sub(self.newest_time).saturating_add(self.hearing.newest))
+            let caught_up = ahead.saturating_sub(self.newest_time).saturating_add(self.hearing.newest);
+            ahead.max(caught_up).max(self.hearing.idle_from(0))
         };
     }
 

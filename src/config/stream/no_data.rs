@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::super::field::Field;
 use super::super::plan::NoDataPlan;
+use super::super::units::parse_duration;
 
 const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(31 * 86_400);
@@ -19,6 +20,13 @@ pub fn parse(field: &Field<'_>) -> Option<NoDataPlan> {
     match field.is_text().then(|| field.text()).flatten() {
         Some("off") => Some(NoDataPlan::Off),
         Some("learn") => Some(NoDataPlan::Learn),
+        Some(text) if parse_duration(text).is_none() => {
+            field.problem(
+                format!("{text:?} is neither \"learn\", \"off\" nor a duration"),
+                "Write \"learn\", \"off\", or how long a key may be silent, such as \"5m\".",
+            );
+            None
+        }
         _ => field.duration(SHORTEST..=LONGEST).map(NoDataPlan::After),
     }
 }
