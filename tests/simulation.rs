@@ -316,7 +316,8 @@ fn power_cut_at_every_write_loses_nothing_acknowledged_and_changes_no_decision()
 }
 
 /// One pump is silent for a while, and nothing else comes to its partition: the entries that say so, and what
-/// follows from them, outlive a cut at every write, their own among them.
+/// follows from them, outlive a cut at every write, their own among them. What it had stored is too late then:
+/// a replay without the entry would take it.
 #[test]
 fn power_cut_around_entries_on_idleness_changes_no_decision() {
     let (plan, all) = plant::small(7);
@@ -325,7 +326,12 @@ fn power_cut_around_entries_on_idleness_changes_no_decision() {
         let last = message.payload.windows(6).any(|text| text == b"pump-2");
         last && (60..150).contains(&second(message))
     };
-    let messages: Vec<Message> = all.iter().filter(|message| !silent(message)).cloned().collect();
+    let mut messages: Vec<Message> = all.iter().filter(|message| !silent(message)).cloned().collect();
+    let stored =
+        all.iter().filter(|message| silent(message) && (100..110).contains(&second(message))).cloned();
+    let arrival = Arrival(plant::START_NS + 122 * plant::SECOND_NS);
+    let there = messages.iter().position(|message| message.arrival >= arrival).expect("within the run");
+    messages.splice(there..there, stored.map(|message| Message { arrival, ..message }));
     let idle = |at: i64| {
         let before = messages.iter().position(|message| second(message) >= at).expect("within the run");
         (
@@ -337,6 +343,8 @@ fn power_cut_around_entries_on_idleness_changes_no_decision() {
     let told = |outcome: &Outcome| outcome.decisions.iter().filter(|d| d.silence().is_some()).count();
     let (undisturbed, _) = run_with(&plan, &messages, &idles, 0, None);
     assert_eq!(told(&undisturbed), 2, "raised and resolved");
+    let (without, _) = run_with(&plan, &messages, &[], 0, None);
+    assert_ne!(without.digests, undisturbed.digests, "the entries make no difference");
     for seed in plant::seeds(1) {
         let (_, writes) = run_with(&plan, &messages, &idles, seed, None);
         for cut in 1..=writes {
