@@ -312,6 +312,8 @@ fn stream(key: &str, time: &str, points: Option<&str>, columns: &[&str]) -> Stre
         model: ModelPlan::Fit { warmup: second },
         p_value: 0.001,
         max_future: None,
+        no_data: eddy::config::plan::NoDataPlan::Learn,
+        idle_after: None,
     }
 }
 

@@ -271,6 +271,9 @@ fn streams(plan: &Plan, status: &Status) -> Vec<Family> {
             p.windows_anomalous_total.load(Relaxed)
         }),
         family("stream_alerts_open", "Alerts firing", Gauge, |p| p.alerts_open.load(Relaxed)),
+        family("stream_keys_silent", "Keys that sent regularly and are silent", Gauge, |p| {
+            p.keys_silent.load(Relaxed)
+        }),
         family("stream_keys", "Keys seen", Gauge, |p| p.keys.load(Relaxed)),
         family("stream_keys_warm", "Keys scored", Gauge, |p| p.keys_warm.load(Relaxed)),
     ];

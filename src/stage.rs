@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::latency::Clock;
-use crate::types::{Message, Reason};
+use crate::types::{Idle, Message, Reason};
 
 /// The log could not make a submission safe. It holds nothing of it: do not acknowledge, send it again later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,9 +18,18 @@ pub struct NotSafe;
 #[derive(Debug)]
 pub struct Submission {
     pub messages: Vec<Message>,
-    /// The source that has come to its end with these messages (a file that was read through).
-    pub end_of_input: Option<Arc<str>>,
+    /// What holds after these messages.
+    pub notice: Option<Notice>,
     pub logged: oneshot::Sender<Result<(), NotSafe>>,
+}
+
+/// What is to be written down beside messages, because it changes decisions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// A source has come to its end (a file that was read through): what its streams hold back becomes final.
+    EndOfInput { source: Arc<str> },
+    /// Partitions of a stream have had no row for long.
+    Idle { stream: Arc<str>, idle: Idle },
 }
 
 /// A source's end of the hand-off to the log. Bounded: a full log makes sources wait.
@@ -40,18 +49,18 @@ impl Intake {
         self.send(messages, None).await
     }
 
-    /// Says that `source` will send no more: what its streams hold back becomes final.
-    pub async fn end(&self, source: Arc<str>) -> Result<oneshot::Receiver<Result<(), NotSafe>>, NotSafe> {
-        self.send(Vec::new(), Some(source)).await
+    /// Hands on what is no message; the receiver resolves as for messages.
+    pub async fn notice(&self, notice: Notice) -> Result<oneshot::Receiver<Result<(), NotSafe>>, NotSafe> {
+        self.send(Vec::new(), Some(notice)).await
     }
 
     async fn send(
         &self,
         messages: Vec<Message>,
-        end_of_input: Option<Arc<str>>,
+        notice: Option<Notice>,
     ) -> Result<oneshot::Receiver<Result<(), NotSafe>>, NotSafe> {
         let (logged, receiver) = oneshot::channel();
-        self.sender.send(Submission { messages, end_of_input, logged }).await.map_err(|_| NotSafe)?;
+        self.sender.send(Submission { messages, notice, logged }).await.map_err(|_| NotSafe)?;
         Ok(receiver)
     }
 }

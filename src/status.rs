@@ -40,12 +40,18 @@ pub struct PartitionStatus {
     pub windows_unsure_total: AtomicU64,
     pub windows_anomalous_total: AtomicU64,
     pub alerts_open: AtomicU64,
+    /// Keys that sent regularly and are silent.
+    pub keys_silent: AtomicU64,
     pub keys: AtomicU64,
     pub keys_warm: AtomicU64,
     /// Event time ns; `i64::MIN` before the first event.
     pub watermark: AtomicI64,
     /// Warm-up in thousandths; 1000 = scoring.
     pub warm_milli: AtomicU64,
+    /// Arrival of the last row, ns.
+    pub heard: AtomicI64,
+    /// From when on, by the wall clock, an entry on idleness would change something; `i64::MAX`: never.
+    pub idle_acts: AtomicI64,
     /// Running hash over every verdict of this partition: equal digests, equal decisions.
     pub digest: AtomicU64,
 }
@@ -116,7 +122,11 @@ impl Status {
                 .map(|s| SinkStatus { name: s.name.clone(), ..Default::default() })
                 .collect(),
             partitions: (0..plan.streams.len() * PARTITIONS)
-                .map(|_| PartitionStatus { watermark: AtomicI64::new(i64::MIN), ..Default::default() })
+                .map(|_| PartitionStatus {
+                    watermark: AtomicI64::new(i64::MIN),
+                    idle_acts: AtomicI64::new(i64::MAX),
+                    ..Default::default()
+                })
                 .collect(),
         }
     }

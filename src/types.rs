@@ -3,10 +3,14 @@
 //! `Message → Slot of rows → WindowBatch → Scores → Verdict → Decision + Receipt`.
 //! Times are nanoseconds since the Unix epoch unless a name says otherwise.
 
+mod decision;
+
 use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+
+pub use decision::{About, AlertState, ColumnEvidence, Decision, NoDataEvidence, WindowEvidence};
 
 /// Number of virtual partitions for sources that bring none of their own (MQTT, HTTP, files).
 pub const PARTITIONS: usize = 64;
@@ -60,6 +64,14 @@ impl PartitionId {
 /// The stable hash of a key: xxh3, 64 bits, seed 0.
 pub fn key_hash(key: &[u8]) -> u64 {
     xxhash_rust::xxh3::xxh3_64(key)
+}
+
+/// A reading of the wall clock that stands in the control log, so that a replay needs no clock: partitions
+/// that had no row for `after_ns` before `at` go on without one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Idle {
+    pub at: Arrival,
+    pub after_ns: i64,
 }
 
 /// A raw message as received, before anything is understood of it.
@@ -159,88 +171,6 @@ pub struct Verdict {
     pub anomalous: bool,
     /// Enough of every column was observed to act on this verdict.
     pub confident: bool,
-}
-
-/// State an alert's revision announces.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AlertState {
-    Raised,
-    /// Late data changed what was told; the episode goes on.
-    Revised,
-    Resolved,
-    /// Late data shows that there was nothing out of the ordinary.
-    Retracted,
-}
-
-impl AlertState {
-    /// The episode goes on as of this revision.
-    pub fn is_firing(self) -> bool {
-        matches!(self, AlertState::Raised | AlertState::Revised)
-    }
-
-    /// The Standard Webhooks `type` of this revision.
-    pub fn event_type(self) -> &'static str {
-        match self {
-            AlertState::Raised => "anomaly.raised",
-            AlertState::Revised => "anomaly.revised",
-            AlertState::Resolved => "anomaly.resolved",
-            AlertState::Retracted => "anomaly.retracted",
-        }
-    }
-}
-
-/// One column's part in a decision, in the stream's own units.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ColumnEvidence {
-    pub column: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub unit: Option<String>,
-    /// Mean of the window's last grid cell; `None` when missing.
-    pub value: Option<f64>,
-    /// What the model expected there, given every other column.
-    pub expected: f64,
-    /// Central 95 % of that expectation.
-    pub expected_low: f64,
-    pub expected_high: f64,
-    /// Share of the surprise this column carries; the shares of a decision add up to 1.
-    pub share: f64,
-}
-
-/// What was decided. A pure function of the partition's log and the control log: no clock in here.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Decision {
-    /// hash(deployment, stream, key, rule, first window of the episode); constant over revisions.
-    pub id: String,
-    pub revision: u32,
-    pub state: AlertState,
-    pub stream: String,
-    pub key: String,
-    pub rule: String,
-    /// Start of the window that opened the episode, ns.
-    pub onset: EventTime,
-    /// The window this revision is about: `[start, end)`, ns.
-    pub window_start: EventTime,
-    pub window_end: EventTime,
-    pub epoch: i64,
-    /// Checksum of the model that scored the window.
-    pub model: String,
-    /// Exact log-likelihood of the observed cells, nats.
-    pub log_likelihood: f64,
-    pub p_value: f64,
-    pub threshold: f64,
-    /// The smallest p-value of the episode so far.
-    pub p_value_min: f64,
-    /// Share of the window's cells that were observed.
-    pub coverage: f64,
-    pub columns: Vec<ColumnEvidence>,
-}
-
-impl Decision {
-    /// `webhook-id`: the same over retries, restarts and replays.
-    pub fn message_id(&self) -> String {
-        format!("{}_{}", self.id, self.revision)
-    }
 }
 
 /// One named stretch of an alert's way, ns. Stretches are contiguous: they add up to the total.

@@ -304,6 +304,9 @@ proptest! {
     ) {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut rows = shuffled(&rows(6, 500, seed % 5, 300..380), 7 * SECOND_NS, seed);
+        // One falls silent and comes back, so that a place may lie in the silence and at its ends.
+        let silent = START_NS + 150 * SECOND_NS..START_NS + 250 * SECOND_NS;
+        rows.retain(|row| row.key != "pump-1" || !silent.contains(&row.time_ns));
         for at in (20..rows.len()).rev().step_by(9) {
             rows.insert(at, rows[at - rng.random_range(1..20)].clone());
         }
@@ -321,6 +324,8 @@ proptest! {
         }
         let resumed = run_on(engine, &rows, from, &mut decisions);
         prop_assert!(whole.digests.values().any(|d| d.0 > 50), "nothing was judged: {:?}", whole.digests);
+        let silences = whole.decisions.iter().filter(|d| d.contains("\"rule\":\"no_data\"")).count();
+        prop_assert_eq!(silences, 2, "raised and resolved");
         prop_assert_eq!(resumed, whole);
     }
 }

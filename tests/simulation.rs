@@ -22,9 +22,9 @@ use eddy::pipeline::logging::{LogStation, Logged, Recorders, Retention};
 use eddy::pipeline::restore::Found;
 use eddy::pipeline::rounds::{Due, Rounds};
 use eddy::ring::Slot;
-use eddy::stage::{NotSafe, Submission};
+use eddy::stage::{NotSafe, Notice, Submission};
 use eddy::status::Status;
-use eddy::types::{Decision, Message, PARTITIONS, PartitionId, Position, StreamId};
+use eddy::types::{Arrival, Decision, Idle, Message, PARTITIONS, PartitionId, Position, StreamId};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio::sync::{mpsc, oneshot};
@@ -59,7 +59,7 @@ impl Process {
     fn start(plan: &Plan, disk: &FaultyDisk, latency: &Latency, outbox: &Outbox) -> Option<Process> {
         let dir = Path::new("/data");
         let log = Log::open(Box::new(disk.clone()), dir, 8 << 10).ok()?;
-        let (control, _) = ControlLog::open(Box::new(disk.clone()), dir).ok()?;
+        let (control, written) = ControlLog::open(Box::new(disk.clone()), dir).ok()?;
         let mut snapshots = Snapshots::open(Box::new(disk.clone()), dir).ok()?;
         let mut engine = plant::engine(plan);
         let (models, entries) = ([(plant::model().checksum().to_owned(), plant::model())], [known_from_0()]);
@@ -107,9 +107,14 @@ impl Process {
             outbox: outbox.clone(),
             from: restored.start,
         };
+        let mut written = written.into_iter().peekable();
         for (position, message) in recovered {
+            while let Some(entry) = written.next_if(|entry| entry.precedes <= position) {
+                process.idle(entry);
+            }
             process.score(position, &message);
         }
+        written.for_each(|entry| process.idle(entry));
         Some(process)
     }
 
@@ -153,17 +158,37 @@ impl Process {
         self.decisions.extend(self.out.raised.drain(..).map(|r| r.decision));
     }
 
+    fn idle(&mut self, entry: ControlEntry) {
+        let ControlEvent::Idle { idle, .. } = entry.event else { panic!("{entry:?}") };
+        (0..PARTITIONS).for_each(|partition| self.rounds.touch(partition));
+        self.out.clear();
+        self.engine.idle(StreamId(0), entry.precedes, idle, &Env::SIMULATED, &mut self.out);
+        self.decisions.extend(self.out.raised.drain(..).map(|r| r.decision));
+    }
+
     /// Submits messages and waits for the answer, as a source does.
     fn submit(&mut self, messages: &[Message]) -> Result<(), NotSafe> {
+        self.hand_in(messages, None)
+    }
+
+    fn hand_in(&mut self, messages: &[Message], notice: Option<Notice>) -> Result<(), NotSafe> {
         let (logged, mut answer) = oneshot::channel();
-        let alive = self.station.turn(Submission { messages: messages.to_vec(), end_of_input: None, logged });
+        let alive = self.station.turn(Submission { messages: messages.to_vec(), notice, logged });
         assert!(alive);
         let answer = answer.try_recv().expect("the log station answers every submission");
-        while let Ok(Logged::Messages { first, messages, .. }) = self.logged.try_recv() {
-            for (i, message) in messages.iter().enumerate() {
-                self.score(Position(first.0 + i as u64), message);
+        while let Ok(logged) = self.logged.try_recv() {
+            match logged {
+                Logged::Messages { first, messages, .. } => {
+                    for (i, message) in messages.iter().enumerate() {
+                        self.score(Position(first.0 + i as u64), message);
+                    }
+                }
+                Logged::Control(event) => {
+                    self.idle(ControlEntry { precedes: self.station.log.next_position(), event });
+                }
+                Logged::Beat(_) => panic!("nobody sends one"),
             }
-            self.save(Position(first.0 + messages.len() as u64));
+            self.save(self.station.log.next_position());
         }
         answer
     }
@@ -200,6 +225,17 @@ struct Outcome {
 /// Sends all messages in groups chosen by the seed, again and again until acknowledged; restarts
 /// whenever the power went. Returns what was decided and the writes done.
 fn run(plan: &Plan, messages: &[Message], seed: u64, cut: Option<u64>) -> (Outcome, u64) {
+    run_with(plan, messages, &[], seed, cut)
+}
+
+/// As [`run`]; each of `idles` is handed in before the message of its number.
+fn run_with(
+    plan: &Plan,
+    messages: &[Message],
+    idles: &[(usize, Idle)],
+    seed: u64,
+    cut: Option<u64>,
+) -> (Outcome, u64) {
     let outbox = Outbox::default();
     let disk = FaultyDisk::new();
     let latency = Latency::new();
@@ -207,12 +243,19 @@ fn run(plan: &Plan, messages: &[Message], seed: u64, cut: Option<u64>) -> (Outco
         disk.cut_power_at_write(cut);
     }
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut acked = 0;
+    let (mut acked, mut noted) = (0, 0);
     let mut process = Process::start(plan, &disk, &latency, &outbox);
     while acked < messages.len() {
-        let group = rng.random_range(1..40).min(messages.len() - acked);
-        let answer = process.as_mut().map(|p| p.submit(&messages[acked..acked + group]));
+        let next = idles.get(noted);
+        let notice = next.filter(|(before, _)| *before == acked).map(|(_, idle)| *idle);
+        let until = next.map_or(messages.len(), |(before, _)| *before);
+        let group = rng.random_range(1..40).min(until - acked);
+        let answer = process.as_mut().map(|p| match notice {
+            Some(idle) => p.hand_in(&[], Some(Notice::Idle { stream: "pumps".into(), idle })),
+            None => p.submit(&messages[acked..acked + group]),
+        });
         match answer {
+            Some(Ok(())) if notice.is_some() => noted += 1,
             Some(Ok(())) => acked += group,
             _ => {
                 disk.crash(rng.random());
@@ -267,6 +310,45 @@ fn power_cut_at_every_write_loses_nothing_acknowledged_and_changes_no_decision()
         assert!(writes > 50, "{writes} writes are too few to prove anything");
         for cut in 1..=writes {
             let (outcome, _) = run(&plan, &messages, seed, Some(cut));
+            assert_eq!(outcome, undisturbed, "EDDY_SEED={seed}, power cut at write {cut} of {writes}");
+        }
+    }
+}
+
+/// One pump is silent for a while, and nothing else comes to its partition: the entries that say so, and what
+/// follows from them, outlive a cut at every write, their own among them. What it had stored is too late then:
+/// a replay without the entry would take it.
+#[test]
+fn power_cut_around_entries_on_idleness_changes_no_decision() {
+    let (plan, all) = plant::small(7);
+    let second = |message: &Message| (message.arrival.0 - plant::START_NS) / plant::SECOND_NS;
+    let silent = |message: &&Message| {
+        let last = message.payload.windows(6).any(|text| text == b"pump-2");
+        last && (60..150).contains(&second(message))
+    };
+    let mut messages: Vec<Message> = all.iter().filter(|message| !silent(message)).cloned().collect();
+    let stored =
+        all.iter().filter(|message| silent(message) && (100..110).contains(&second(message))).cloned();
+    let arrival = Arrival(plant::START_NS + 122 * plant::SECOND_NS);
+    let there = messages.iter().position(|message| message.arrival >= arrival).expect("within the run");
+    messages.splice(there..there, stored.map(|message| Message { arrival, ..message }));
+    let idle = |at: i64| {
+        let before = messages.iter().position(|message| second(message) >= at).expect("within the run");
+        (
+            before,
+            Idle { at: Arrival(plant::START_NS + at * plant::SECOND_NS), after_ns: 20 * plant::SECOND_NS },
+        )
+    };
+    let idles = [idle(85), idle(120), idle(145)];
+    let told = |outcome: &Outcome| outcome.decisions.iter().filter(|d| d.silence().is_some()).count();
+    let (undisturbed, _) = run_with(&plan, &messages, &idles, 0, None);
+    assert_eq!(told(&undisturbed), 2, "raised and resolved");
+    let (without, _) = run_with(&plan, &messages, &[], 0, None);
+    assert_ne!(without.digests, undisturbed.digests, "the entries make no difference");
+    for seed in plant::seeds(1) {
+        let (_, writes) = run_with(&plan, &messages, &idles, seed, None);
+        for cut in 1..=writes {
+            let (outcome, _) = run_with(&plan, &messages, &idles, seed, Some(cut));
             assert_eq!(outcome, undisturbed, "EDDY_SEED={seed}, power cut at write {cut} of {writes}");
         }
     }

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::types::{Alert, ColumnEvidence, Decision, Receipt};
+use crate::types::{About, Alert, ColumnEvidence, Decision, Receipt};
 
 /// The specification asks for bodies below 20 kB.
 pub const BODY_BYTES_MAX: usize = 20_000;
@@ -41,11 +41,18 @@ pub fn encode(alert: &Alert) -> Result<String, serde_json::Error> {
     if whole.len() < BODY_BYTES_MAX {
         return Ok(whole);
     }
-    let mut decision = alert.decision.clone();
-    let columns = std::mem::take(&mut decision.columns);
-    let bare_bytes = render(&decision, 0, &alert.receipt)?.len() + OMITTED_BYTES;
-    decision.columns = largest_shares(&columns, BODY_BYTES_MAX.saturating_sub(bare_bytes))?;
-    render(&decision, columns.len() - decision.columns.len(), &alert.receipt)
+    let with = |columns: Vec<ColumnEvidence>| {
+        let mut decision = alert.decision.clone();
+        if let About::Window(window) = &mut decision.about {
+            window.columns = columns;
+        }
+        decision
+    };
+    let columns = alert.decision.columns();
+    let bare_bytes = render(&with(Vec::new()), 0, &alert.receipt)?.len() + OMITTED_BYTES;
+    let kept = largest_shares(columns, BODY_BYTES_MAX.saturating_sub(bare_bytes))?;
+    let omitted = columns.len() - kept.len();
+    render(&with(kept), omitted, &alert.receipt)
 }
 
 fn render(
@@ -54,8 +61,8 @@ fn render(
     receipt: &Receipt,
 ) -> Result<String, serde_json::Error> {
     serde_json::to_string(&Body {
-        r#type: decision.state.event_type(),
-        timestamp: rfc3339(decision.window_end.0),
+        r#type: decision.event_type(),
+        timestamp: rfc3339(decision.happened().0),
         data: Data { decision, columns_omitted, receipt },
     })
 }
@@ -89,7 +96,7 @@ fn rfc3339(ns: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{AlertState, EventTime};
+    use crate::types::{AlertState, EventTime, NoDataEvidence, WindowEvidence};
     use serde_json::Value;
 
     fn alert(columns: usize) -> Alert {
@@ -112,16 +119,18 @@ mod tests {
                 key: "pump-17".into(),
                 rule: "window".into(),
                 onset: EventTime(1_700_000_000_000_000_000),
-                window_start: EventTime(1_700_000_000_000_000_000),
-                window_end: EventTime(1_700_000_064_500_000_000),
-                epoch: 28_333_334,
-                model: "m".into(),
-                log_likelihood: -91.5,
-                p_value: 1e-5,
-                threshold: 1e-4,
-                p_value_min: 1e-5,
-                coverage: 1.0,
-                columns: (0..columns).map(column).collect(),
+                about: About::Window(WindowEvidence {
+                    window_start: EventTime(1_700_000_000_000_000_000),
+                    window_end: EventTime(1_700_000_064_500_000_000),
+                    epoch: 28_333_334,
+                    model: "m".into(),
+                    log_likelihood: -91.5,
+                    p_value: 1e-5,
+                    threshold: 1e-4,
+                    p_value_min: 1e-5,
+                    coverage: 1.0,
+                    columns: (0..columns).map(column).collect(),
+                }),
             },
             receipt: Receipt::default(),
         }
@@ -139,6 +148,38 @@ mod tests {
         let decision: Decision = serde_json::from_value(body["data"].clone()).unwrap();
         assert_eq!(decision, alert.decision);
         assert_eq!(body["data"]["receipt"]["total_ns"], 0);
+    }
+
+    #[test]
+    fn a_silence_is_told_without_a_number_that_was_not_there() {
+        let mut alert = alert(2);
+        alert.decision.rule = "no_data".into();
+        let silence = NoDataEvidence {
+            last_seen: EventTime(1_700_000_000_000_000_000),
+            expected_every_ns: 1_000_000_000,
+            due: EventTime(1_700_000_030_000_000_000),
+            resumed: None,
+        };
+        alert.decision.about = About::NoData(silence.clone());
+        let body: Value = serde_json::from_str(&encode(&alert).unwrap()).unwrap();
+        assert_eq!(
+            (&body["type"], &body["timestamp"]),
+            (&"no_data.raised".into(), &"2023-11-14T22:13:50Z".into())
+        );
+        let fields: Vec<&String> = body["data"].as_object().unwrap().keys().collect();
+        let of_rule = ["last_seen", "expected_every_ns", "due"];
+        let common = ["id", "revision", "state", "stream", "key", "rule", "onset", "receipt"];
+        assert_eq!(fields.len(), of_rule.len() + common.len(), "{fields:?}");
+        assert!(of_rule.iter().chain(&common).all(|name| body["data"].get(name).is_some()), "{fields:?}");
+        alert.decision.state = AlertState::Resolved;
+        let resumed = Some(EventTime(1_700_000_090_000_000_000));
+        alert.decision.about = About::NoData(NoDataEvidence { resumed, ..silence });
+        let body: Value = serde_json::from_str(&encode(&alert).unwrap()).unwrap();
+        assert_eq!(
+            (&body["type"], &body["timestamp"]),
+            (&"no_data.resolved".into(), &"2023-11-14T22:14:50Z".into())
+        );
+        assert_eq!(serde_json::from_value::<Decision>(body["data"].clone()).unwrap(), alert.decision);
     }
 
     #[test]

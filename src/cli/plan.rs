@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::cli::{PlanArgs, load};
-use crate::config::plan::{ModelPlan, Plan, SourceKind, StreamPlan};
+use crate::config::plan::{ModelPlan, Plan, Shape, SourceKind, StreamPlan};
 use crate::engine::footprint::{Demand, Footprint};
 use crate::engine::rehearsal::{Rehearsal, rehearse};
 use crate::latency::Clock;
@@ -76,7 +76,13 @@ fn describe(
     rehearsal: &Rehearsal,
 ) -> Result<f64, std::fmt::Error> {
     let (cells, columns) = (stream.window.cells(), stream.columns.len());
-    let windows_per_s = demand.keys as f64 / stream.window.every.as_secs_f64();
+    let windows_per_s = match stream.window.shape {
+        Shape::Grid => demand.keys as f64 / stream.window.every.as_secs_f64(),
+        Shape::Sliding => demand.rows_per_s,
+        Shape::Count { every, .. } => demand.rows_per_s / f64::from(every),
+        // As many as there can be: each is followed by a pause.
+        Shape::Session { gap } => demand.rows_per_s.min(demand.keys as f64 / gap.as_secs_f64()),
+    };
     writeln!(
         text,
         "stream {}: {} keys, {} rows/s, {windows_per_s:.0} windows/s of {cells} cells x {columns} column(s)",

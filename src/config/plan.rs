@@ -1,6 +1,7 @@
 //! The validated plan: what `resolve` makes of a config file. Every station is built from this alone.
 
 mod column;
+mod time;
 mod tls;
 mod window;
 
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use column::{Aggregate, ColumnPlan};
+pub use time::{NoDataPlan, TimePlan, TimeUnit};
 pub use tls::{ClientCertificate, TlsPlan, TlsProblem};
 pub use window::{Shape, WindowPlan};
 
@@ -109,6 +111,9 @@ pub struct StreamPlan {
     /// Event time further ahead of its arrival than this is dead-lettered, so that one broken clock
     /// cannot make everybody else late. `None`: no limit.
     pub max_future: Option<Duration>,
+    pub no_data: NoDataPlan,
+    /// Wall-clock time without a row after which a partition goes on without; `None`: never.
+    pub idle_after: Option<Duration>,
 }
 
 /// Where a field is found.
@@ -131,25 +136,6 @@ pub enum Layout {
     /// One metric a message (or element): `column` names the column, `value` holds the number.
     /// `value = Json([])` means the element itself is the number (bare payload).
     Long { column: FieldPath, value: FieldPath, points: Option<FieldPath> },
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TimePlan {
-    /// The log's arrival stamp is the event time.
-    Arrival,
-    Field {
-        path: FieldPath,
-        unit: TimeUnit,
-    },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TimeUnit {
-    Iso8601,
-    Seconds,
-    Millis,
-    Micros,
-    Nanos,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -96,7 +96,7 @@ pub struct Resolution {
     pub revision: u32,
     /// Resolved, or retracted: late data showed that there had been nothing.
     pub state: AlertState,
-    /// End of the window that was normal, event time ns.
+    /// End of the window that was normal, or the row that ended a silence; event time ns.
     pub window_end: i64,
     /// Wall time, ns.
     pub stored_at_ns: i64,
@@ -108,7 +108,7 @@ impl From<&AlertRow> for Resolution {
         Resolution {
             revision: decision.revision,
             state: decision.state,
-            window_end: decision.window_end.0,
+            window_end: decision.happened().0,
             stored_at_ns: row.stored_at_ns,
         }
     }

@@ -9,7 +9,7 @@ use super::reduce::Sample;
 use super::series::{Series, SeriesPoint};
 use super::snapshot::ColumnView;
 use crate::config::plan::{Plan, StreamPlan};
-use crate::types::StreamId;
+use crate::types::{NoDataEvidence, StreamId};
 
 /// Time ranges offered, seconds; 0 = all there is.
 pub const RANGES: [(&str, i64); 4] = [("5m", 300), ("1h", 3_600), ("6h", 21_600), ("all", 0)];
@@ -116,6 +116,8 @@ pub struct Choice {
     /// Columns in the order of their charts: the key's open alert's culprits first, else as configured.
     /// It stays the same as long as the alert does, so charts do not jump about.
     pub order: Vec<usize>,
+    /// The key's open alert that nothing comes from it.
+    pub silence: Option<NoDataEvidence>,
 }
 
 /// Every column once, those that carry most of `shares` (column name, share) first.

@@ -36,6 +36,8 @@ pub struct KeyPart<'a> {
     times: Vec<Tick>,
     rows: Vec<Row>,
     anomalous: bool,
+    /// Since when nothing comes, and how often something did.
+    silent: Option<(String, String)>,
     /// What makes `/fragment/key` give this again.
     query: String,
 }
@@ -128,6 +130,10 @@ impl KeyData {
             times: chart::time_ticks(view.from, view.to, zone),
             rows: series.points.iter().enumerate().rev().map(row).collect(),
             anomalous: series.latest.as_ref().is_some_and(|point| point.anomalous),
+            silent: self.choice.silence.as_ref().map(|silence| {
+                let every = Format::Duration.write(silence.expected_every_ns as f64);
+                (clock(silence.last_seen.0, now_ns, zone), every)
+            }),
             stream: series.stream,
         }
     }

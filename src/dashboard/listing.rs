@@ -41,6 +41,8 @@ pub struct Card {
     ended: Option<String>,
     retracted: bool,
     recovered: bool,
+    /// Not about values: since when nothing came.
+    silent_since: Option<String>,
     first: Option<Evidence>,
     evidence: Vec<Evidence>,
     /// The receipt: what a bar shows, and its segments.
@@ -116,6 +118,7 @@ impl Card {
             ended: entry.resolved.as_ref().map(|end| clock(end.window_end, now_ns, zone)),
             retracted: entry.resolved.as_ref().is_some_and(|end| end.state == AlertState::Retracted),
             recovered: entry.row.alert.receipt.recovered,
+            silent_since: decision.silence().map(|silence| clock(silence.last_seen.0, now_ns, zone)),
             first: self::evidence(&at, entry).into_iter().max_by(|a, b| a.width.total_cmp(&b.width)),
             evidence,
             bars: [("To scale", whole), ("Eddy's part, enlarged", own)],
@@ -127,7 +130,7 @@ impl Card {
 }
 
 fn evidence(at: &str, entry: &AlertEntry) -> Vec<Evidence> {
-    let columns = entry.row.alert.decision.columns.iter().enumerate();
+    let columns = entry.row.alert.decision.columns().iter().enumerate();
     columns
         .map(|(c, column)| Evidence {
             at: format!("{at}.alert.decision.columns[{c}]"),

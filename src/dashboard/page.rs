@@ -21,7 +21,7 @@ use super::problems::Problem;
 use super::sampler::Frame;
 use super::snapshot::{SinkState, Snapshot, State as BoxState};
 use super::tiles::Level;
-use crate::types::StreamId;
+use crate::types::{Decision, StreamId};
 
 /// The whole page.
 #[derive(Template)]
@@ -183,11 +183,13 @@ fn choose(state: &AppState, frame: &Frame, query: &PageQuery) -> Option<Choice> 
     let (stream, key) = chosen_key(state, frame, query)?;
     let plan = state.parts.plan.streams.get(stream.0 as usize)?;
     let open = frame.snapshot.alerts.rows.iter().take(frame.snapshot.alerts.open);
-    let mut decisions = open.map(|entry| &entry.row.alert.decision);
-    let own = decisions.find(|decision| decision.stream == plan.name && decision.key == key);
-    let columns = own.map_or(&[][..], |decision| &decision.columns);
+    let decisions = open.map(|entry| &entry.row.alert.decision);
+    let mut own = decisions.filter(|decision| decision.stream == plan.name && decision.key == key);
+    let columns = own.clone().find_map(Decision::window).map_or(&[][..], |window| &window.columns);
     let shares: Vec<(&str, f64)> = columns.iter().map(|c| (c.column.as_str(), c.share)).collect();
-    Some(Choice { stream, key, range: range(query.range.as_deref()), order: worst_first(plan, &shares) })
+    let silence = own.find_map(Decision::silence).cloned();
+    let (range, order) = (range(query.range.as_deref()), worst_first(plan, &shares));
+    Some(Choice { stream, range, order, silence, key })
 }
 
 fn chosen_key(state: &AppState, frame: &Frame, query: &PageQuery) -> Option<(StreamId, String)> {

@@ -117,6 +117,8 @@ pub struct StreamView {
     pub windows_unsure_total: u64,
     pub windows_anomalous_total: u64,
     pub alerts_open: u64,
+    /// Keys that sent regularly and are silent.
+    pub keys_silent: u64,
     pub keys: u64,
     pub keys_warm: u64,
     /// Mean over the partitions that have a key, thousandths; 1000 = scoring.
@@ -192,6 +194,8 @@ pub struct PartitionView {
     pub windows_unsure_total: u64,
     pub windows_anomalous_total: u64,
     pub alerts_open: u64,
+    /// Keys that sent regularly and are silent.
+    pub keys_silent: u64,
     pub keys: u64,
     pub keys_warm: u64,
     pub warm_milli: u64,

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::alerts::{AlertEntry, DeliveryState};
 use super::format::{Format, NONE, odds};
 use super::snapshot::{Snapshot, State, StreamView};
+use crate::types::About;
 
 /// How a tile is coloured. Normal has no colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -115,7 +116,7 @@ fn first(snapshot: &Snapshot, open: Option<&AlertEntry>) -> Tile {
         return Tile { lines: [last.unwrap_or_default(), String::new()], ..quiet(nothing) };
     };
     let decision = &entry.row.alert.decision;
-    let column = decision.columns.iter().max_by(|a, b| a.share.total_cmp(&b.share));
+    let column = decision.columns().iter().max_by(|a, b| a.share.total_cmp(&b.share));
     let others = snapshot.totals.alerts_open.max(snapshot.alerts.open as u64).saturating_sub(1);
     let second = match others {
         0 => format!("stream {}", decision.stream),
@@ -125,20 +126,31 @@ fn first(snapshot: &Snapshot, open: Option<&AlertEntry>) -> Tile {
         level: Level::Firing,
         mark: "▲",
         headline: decision.key.clone(),
-        lines: [column.map_or_else(String::new, |c| c.column.clone()), second],
+        lines: [
+            match decision.silence() {
+                Some(_) => "no data".to_owned(),
+                None => column.map_or_else(String::new, |c| c.column.clone()),
+            },
+            second,
+        ],
     }
 }
 
 /// The odds are of the oddest window: how rarely a normal one looks like it.
 fn real(entry: &AlertEntry) -> Tile {
-    let decision = &entry.row.alert.decision;
-    let observed = Format::Percent.write(decision.coverage);
-    Tile {
-        level: Level::Firing,
-        mark: "",
-        headline: odds(decision.p_value_min),
-        lines: [format!("alarm below {}", odds(decision.threshold)), format!("{observed} of it observed")],
-    }
+    let (headline, lines) = match &entry.row.alert.decision.about {
+        About::Window(window) => {
+            let observed = Format::Percent.write(window.coverage);
+            let alarm = format!("alarm below {}", odds(window.threshold));
+            (odds(window.p_value_min), [alarm, format!("{observed} of it observed")])
+        }
+        About::NoData(silence) => {
+            let every = Format::Duration.write(silence.expected_every_ns as f64);
+            let waited = Format::Duration.write((silence.due.0 - silence.last_seen.0) as f64);
+            ("Silent".to_owned(), [format!("expected every {every}"), format!("waited for {waited}")])
+        }
+    };
+    Tile { level: Level::Firing, mark: "", headline, lines }
 }
 
 fn told(snapshot: &Snapshot, open: Option<&AlertEntry>) -> Tile {

@@ -46,7 +46,7 @@ fn began(fault: &Fault, real_s: f64) -> String {
 
 fn told(alert: &Received, faults: &[Fault]) -> String {
     let decision = &alert.decision;
-    let place = format!("{:6.1} s  {}  {}", alert.at_s, time_of_day(decision.window_end), decision.key);
+    let place = format!("{:6.1} s  {}  {}", alert.at_s, time_of_day(alert.window.window_end), decision.key);
     match decision.state {
         AlertState::Resolved => return format!("{place}  resolved"),
         AlertState::Retracted => return format!("{place}  retracted"),
@@ -54,13 +54,13 @@ fn told(alert: &Received, faults: &[Fault]) -> String {
     }
     let cause = match faults.iter().find(|f| matches(alert, f)) {
         Some(fault) => {
-            let delay_s = (decision.window_end.0 - fault.start.0) as f64 / 1e9;
+            let delay_s = (alert.window.window_end.0 - fault.start.0) as f64 / 1e9;
             format!("{}, {delay_s:.0} s of event time after its start", fault.kind.as_str())
         }
         None => "no fault here: a false alert".to_owned(),
     };
     let column = top_column(alert).unwrap_or("no column");
-    format!("{place}  ALERT     {column} stands out, p = {:.1e} ({cause})", decision.p_value)
+    format!("{place}  ALERT     {column} stands out, p = {:.1e} ({cause})", alert.window.p_value)
 }
 
 #[cfg(test)]

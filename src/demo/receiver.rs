@@ -19,7 +19,7 @@ use sha2::Sha256;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::types::{Decision, Receipt};
+use crate::types::{Decision, Receipt, WindowEvidence};
 
 /// The specification's tolerance against replayed messages.
 const TIMESTAMP_TOLERANCE_S: u64 = 300;
@@ -30,6 +30,8 @@ pub struct Received {
     /// Real seconds since the receiver started.
     pub at_s: f64,
     pub decision: Decision,
+    /// What it is about.
+    pub window: WindowEvidence,
     pub receipt: Receipt,
 }
 
@@ -129,7 +131,10 @@ async fn take(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> 
         return StatusCode::BAD_REQUEST;
     };
     if inbox.ids.insert(id.to_owned()) {
-        inbox.received.push(Received { at_s, decision, receipt });
+        // Faults are in the values: that a pump is silent is true or not by itself.
+        if let Some(window) = decision.window().cloned() {
+            inbox.received.push(Received { at_s, decision, window, receipt });
+        }
     } else {
         inbox.duplicates += 1;
     }
@@ -138,7 +143,7 @@ async fn take(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> 
 
 fn read(body: &[u8]) -> Option<Data> {
     let body: Body = serde_json::from_slice(body).ok()?;
-    (body.r#type == body.data.decision.state.event_type()).then_some(body.data)
+    (body.r#type == body.data.decision.event_type()).then_some(body.data)
 }
 
 /// The `webhook-id` of a message signed with `key` (Standard Webhooks, section "Verifying signatures"):

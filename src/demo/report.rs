@@ -121,8 +121,8 @@ pub struct Report {
 pub fn matches(alert: &Received, fault: &Fault) -> bool {
     let decision = &alert.decision;
     decision.key == pump_name(fault.pump)
-        && decision.window_start < fault.end
-        && decision.window_end > fault.start
+        && alert.window.window_start < fault.end
+        && alert.window.window_end > fault.start
 }
 
 /// The first raising revision of every alert, in order of receipt.
@@ -175,8 +175,8 @@ impl Report {
 }
 
 fn outcome(fault: &Fault, raised: &[&Received]) -> Outcome {
-    let first = raised.iter().filter(|a| matches(a, fault)).min_by_key(|a| a.decision.window_end);
-    let delay_s = first.map(|a| (a.decision.window_end.0 - fault.start.0) as f64 / SECOND_NS as f64);
+    let first = raised.iter().filter(|a| matches(a, fault)).min_by_key(|a| a.window.window_end);
+    let delay_s = first.map(|a| (a.window.window_end.0 - fault.start.0) as f64 / SECOND_NS as f64);
     let top_column = first.and_then(|a| top_column(a)).map(str::to_owned);
     let top_column_right =
         top_column.as_ref().map(|top| fault.columns.iter().any(|column| column.as_str() == top));
@@ -185,7 +185,7 @@ fn outcome(fault: &Fault, raised: &[&Received]) -> Outcome {
 
 /// The column with the largest share of the surprise.
 pub fn top_column(alert: &Received) -> Option<&str> {
-    let columns = alert.decision.columns.iter();
+    let columns = alert.window.columns.iter();
     columns.max_by(|a, b| a.share.total_cmp(&b.share)).map(|c| c.column.as_str())
 }
 
@@ -194,9 +194,9 @@ fn unmatched(alert: &Received) -> FalseAlert {
     FalseAlert {
         id: decision.id.clone(),
         pump: decision.key.clone(),
-        window_start: decision.window_start,
-        window_end: decision.window_end,
-        p_value: decision.p_value,
+        window_start: alert.window.window_start,
+        window_end: alert.window.window_end,
+        p_value: alert.window.p_value,
     }
 }
 

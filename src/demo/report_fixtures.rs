@@ -2,7 +2,9 @@
 
 use super::super::plant::SECOND_NS;
 use super::super::receiver::Received;
-use crate::types::{AlertState, ColumnEvidence, Decision, EventTime, Receipt, Segment};
+use crate::types::{
+    About, AlertState, ColumnEvidence, Decision, EventTime, Receipt, Segment, WindowEvidence,
+};
 
 pub fn at(second: i64) -> EventTime {
     EventTime(second * SECOND_NS)
@@ -30,22 +32,25 @@ pub fn alert(pump: &str, id: &str, window_start_s: i64, window_end_s: i64) -> Re
         key: pump.into(),
         rule: "likelihood".into(),
         onset: at(window_start_s),
-        window_start: at(window_start_s),
-        window_end: at(window_end_s),
-        epoch: 0,
-        model: "m".into(),
-        log_likelihood: -300.0,
-        p_value: 1e-6,
-        threshold: 1e-4,
-        p_value_min: 1e-6,
-        coverage: 1.0,
-        columns: vec![evidence("flow", 0.25), evidence("vibration", 0.75)],
+        about: About::Window(WindowEvidence {
+            window_start: at(window_start_s),
+            window_end: at(window_end_s),
+            epoch: 0,
+            model: "m".into(),
+            log_likelihood: -300.0,
+            p_value: 1e-6,
+            threshold: 1e-4,
+            p_value_min: 1e-6,
+            coverage: 1.0,
+            columns: vec![evidence("flow", 0.25), evidence("vibration", 0.75)],
+        }),
     };
+    let window = decision.window().expect("about a window").clone();
     let segment = |stage: &str, ns| Segment { stage: stage.into(), ns };
     let receipt = Receipt {
         segments: vec![segment("log", 300), segment("score", 100)],
         total_ns: 400,
         ..Default::default()
     };
-    Received { at_s: 10.0, decision, receipt }
+    Received { at_s: 10.0, window, decision, receipt }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::record_log::RecordLog;
 use super::{Disk, LogError};
-use crate::types::Position;
+use crate::types::{Idle, Position};
 
 const MAGIC: [u8; 8] = *b"EDDYCTL\0";
 
@@ -28,6 +28,8 @@ pub enum ControlEvent {
     ModelActivated { stream: String, name: String, checksum: String },
     /// A source that ends (a replayed file) has given everything.
     EndOfInput { source: String },
+    /// Wall-clock time had passed: partitions of a stream without rows go on.
+    Idle { stream: String, idle: Idle },
 }
 
 /// Entries in the order they were made, in the folder `control` of the data folder.
@@ -73,16 +75,21 @@ mod tests {
     use super::super::RealDisk;
     use super::super::faulty::FaultyDisk;
     use super::*;
+    use crate::types::Arrival;
 
     fn entry(n: u64) -> ControlEntry {
-        let event = match n % 3 {
+        let event = match n % 4 {
             0 => ControlEvent::Config { stream: "pumps".into(), fingerprint: format!("{n:x}") },
             1 => ControlEvent::ModelActivated {
                 stream: "pumps".into(),
                 name: "ä \"quoted\"".into(),
                 checksum: format!("{n:064x}"),
             },
-            _ => ControlEvent::EndOfInput { source: "file".into() },
+            2 => ControlEvent::EndOfInput { source: "file".into() },
+            _ => ControlEvent::Idle {
+                stream: "pumps".into(),
+                idle: Idle { at: Arrival(n as i64), after_ns: -1 },
+            },
         };
         ControlEntry { precedes: Position(n * 7), event }
     }

@@ -11,7 +11,7 @@ use crate::types::Position;
 
 const MAGIC: [u8; 8] = *b"EDDYSNAP";
 /// Of header and bodies alike: bodies are another build's once this differs.
-const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 2;
 const KEPT: usize = 2;
 const ENDING: &str = ".snapshot";
 

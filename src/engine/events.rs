@@ -199,7 +199,8 @@ impl Partition {
     }
 
     fn release_events(&mut self, bucket: i64, setup: &StreamSetup, batch: &mut Batch) {
-        let Partition { pending, keys, events, cell_fold, counts, grid, seen_keys, newest_cell, .. } = self;
+        let Partition { pending, keys, events, cell_fold, counts, grid, silence, seen_keys, newest_cell, .. } =
+            self;
         let Events { rows, usual, next_end, row, .. } = events;
         let mut gather = Gather { setup, usual, fold: cell_fold, row };
         let duplicates = pending.release(bucket, keys, |entry, values| {
@@ -209,6 +210,7 @@ impl Partition {
                 let end = session_end(rows, gap.as_nanos() as i64, setup);
                 *next_end = end.map_or(*next_end, |end| end.min(*next_end));
             }
+            silence.row(entry.key, bucket, entry.time);
             *seen_keys += u64::from(!grid.seen(entry.key));
             grid.mark(entry.key, bucket, entry.arrival);
             *newest_cell = bucket;

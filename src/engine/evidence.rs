@@ -4,7 +4,7 @@ use crate::alert::lifecycle::alert_id;
 use crate::alert::told::Change;
 use crate::config::plan::Shape;
 use crate::engine::partition::{Closing, Partition, Scale, Scoring};
-use crate::types::{ColumnEvidence, Decision, EventTime, Point, Verdict};
+use crate::types::{About, ColumnEvidence, Decision, EventTime, Point, Verdict, WindowEvidence};
 use crate::window::keys::KeyIndex;
 
 /// Half-width of the central 95 % of a normal distribution, in standard deviations.
@@ -44,19 +44,21 @@ impl Partition {
             key: String::from_utf8_lossy(self.keys.bytes(key)).into_owned(),
             rule: RULE_NAME.to_owned(),
             onset: change.onset,
-            window_start: EventTime(span.start),
-            window_end: EventTime(span.end),
-            epoch: match setup.shape {
-                Shape::Grid => setup.epoch_of(span.end / setup.unit_ns - 1),
-                Shape::Sliding | Shape::Session { .. } | Shape::Count { .. } => self.epoch,
-            },
-            model: scoring.model.checksum_short().to_owned(),
-            log_likelihood: scores.log_likelihood[row],
-            p_value: verdict.p_value,
-            threshold: setup.rule.threshold,
-            p_value_min: change.p_value_min,
-            coverage: f64::from(scores.observed[row]) / cells as f64,
-            columns: (0..setup.columns.len()).map(|c| self.evidence(row, c, closing)).collect(),
+            about: About::Window(WindowEvidence {
+                window_start: EventTime(span.start),
+                window_end: EventTime(span.end),
+                epoch: match setup.shape {
+                    Shape::Grid => setup.epoch_of(span.end / setup.unit_ns - 1),
+                    Shape::Sliding | Shape::Session { .. } | Shape::Count { .. } => self.epoch,
+                },
+                model: scoring.model.checksum_short().to_owned(),
+                log_likelihood: scores.log_likelihood[row],
+                p_value: verdict.p_value,
+                threshold: setup.rule.threshold,
+                p_value_min: change.p_value_min,
+                coverage: f64::from(scores.observed[row]) / cells as f64,
+                columns: (0..setup.columns.len()).map(|c| self.evidence(row, c, closing)).collect(),
+            }),
         }
     }
 

@@ -3,9 +3,12 @@
 
 use crate::alert::lifecycle::Episode;
 use crate::alert::told::Told;
-use crate::config::plan::{ModelPlan, StreamPlan};
+use crate::config::plan::{Aggregate, ModelPlan, NoDataPlan, Shape, StreamPlan};
 use crate::engine::partition::{Partition, Scale};
 use crate::engine::past::Past;
+use crate::engine::setup::bucket;
+use crate::engine::silence::Silence;
+use crate::engine::usual::Usual;
 use crate::engine::warmup;
 use crate::judge::calibrate::REFERENCE_MAX;
 use crate::judge::moments::Moments;
@@ -14,6 +17,7 @@ use crate::window::grid::Grid;
 use crate::window::grow::grown;
 use crate::window::keys::Keys;
 use crate::window::pending::Pending;
+use crate::window::rows::{KeyRows, ROWS_MAX};
 
 /// Largest rank a fit may choose.
 const RANK_MAX: usize = 16;
@@ -35,7 +39,7 @@ pub struct Footprint {
     pub rings: f64,
     /// Means, spreads and scales, a column of a key each.
     pub moments: f64,
-    /// Names, look-up, order and episodes of the keys.
+    /// Names, look-up, order, episodes and rhythms of the keys.
     pub keys: f64,
     /// Verdicts that late rows may still change, and the scales they were given by.
     pub late: f64,
@@ -58,14 +62,16 @@ impl Footprint {
         let keys = demand.keys as f64 / partitions;
         let (cells, columns) = (stream.window.cells(), stream.columns.len());
         let width = (cells * columns) as f64;
-        let grid_s = stream.window.grid.as_secs_f64();
+        let on_grid = stream.window.shape == Shape::Grid;
+        let grid_s = if on_grid { stream.window.grid } else { bucket(stream.window.lateness) }.as_secs_f64();
         let rows_a_cell = demand.rows_per_s * grid_s / partitions;
         let pending_cells = (stream.window.lateness.as_secs_f64() / grid_s) as usize + 2;
         let of_column = (size_of::<Moments>() + size_of::<Scale>()) as f64;
-        let of_key =
-            (size_of::<Episode>() + size_of::<Vec<Told>>() + size_of::<f32>() + size_of::<bool>()) as f64;
+        let of_key = (size_of::<Episode>() + size_of::<Vec<Told>>() + size_of::<f32>() + size_of::<bool>())
+            as f64
+            + if stream.no_data == NoDataPlan::Off { 0.0 } else { Silence::KEY_BYTES as f64 };
         let late_s = (stream.window.lateness - stream.window.disorder).as_secs_f64();
-        let kept_s = if late_s > 0.0 { late_s + stream.window.every.as_secs_f64() } else { 0.0 };
+        let kept_s = if on_grid && late_s > 0.0 { late_s + stream.window.every.as_secs_f64() } else { 0.0 };
         let kept_cells = (kept_s / grid_s) as usize;
         // Each of: in order of replacement, sorted, and an epoch's.
         let calibration = (3 * REFERENCE_MAX * size_of::<f32>()) as f64;
@@ -73,7 +79,12 @@ impl Footprint {
         let scores = keys * (size_of::<f32>() + size_of::<f64>() + size_of::<u16>() * (1 + columns)) as f64;
         let scored = keys * (width * size_of::<f32>() as f64 + size_of::<u32>() as f64);
         Footprint {
-            rings: partitions * Grid::heap_bytes(keys, cells + kept_cells, columns),
+            rings: partitions
+                * if on_grid {
+                    Grid::heap_bytes(keys, cells + kept_cells, columns)
+                } else {
+                    Grid::heap_bytes(keys, 0, columns) + keys * rows_bytes(stream, demand)
+                },
             moments: partitions * grown(keys * columns as f64) * of_column,
             keys: partitions * (Keys::heap_bytes(keys, demand.key_bytes) + grown(keys) * of_key),
             late: partitions * keys * late_bytes(stream, kept_s),
@@ -101,6 +112,28 @@ impl Footprint {
     pub fn peak_bytes(&self) -> f64 {
         self.steady_bytes().max(self.warming_bytes())
     }
+}
+
+/// The rows a key keeps for windows of events, what it usually does, and the verdicts that are not final.
+fn rows_bytes(stream: &StreamPlan, demand: &Demand) -> f64 {
+    let window = stream.window;
+    let rate = demand.rows_per_s / demand.keys.max(1) as f64;
+    let rows = match window.shape {
+        Shape::Count { events, .. } => f64::from(events),
+        Shape::Sliding => (rate * (window.size + window.lateness).as_secs_f64()).min(ROWS_MAX as f64),
+        // As long as one may be.
+        Shape::Session { .. } | Shape::Grid => (rate * window.size.as_secs_f64()).min(ROWS_MAX as f64),
+    };
+    let past = match window.shape {
+        Shape::Sliding => {
+            size_of::<Past>() as f64 + Past::heap_bytes(rate * window.lateness.as_secs_f64() + 1.0)
+        }
+        Shape::Grid | Shape::Session { .. } | Shape::Count { .. } => 0.0,
+    };
+    let aggregates: Vec<Aggregate> = stream.columns.iter().map(|column| column.aggregate).collect();
+    let columns = stream.columns.len();
+    let known = size_of::<KeyRows>() + Usual::bytes_a_key(&aggregates);
+    known as f64 + KeyRows::heap_bytes(rows, columns) + past
 }
 
 /// What lateness beyond the disorder costs a key.

@@ -11,12 +11,14 @@ mod epoch;
 mod events;
 mod evidence;
 pub mod footprint;
+mod idle;
 pub mod output;
 mod partition;
 mod past;
 pub mod rehearsal;
 mod revise;
 mod setup;
+mod silence;
 mod state;
 pub mod train;
 mod usual;
@@ -125,20 +127,7 @@ impl Engine {
     /// A bounded source has ended before the message at `before`: what its stream still holds back
     /// becomes final. (Doing so twice at the same place changes nothing.)
     pub fn end_of_input(&mut self, stream: StreamId, before: Position, env: &Env<'_>, out: &mut Outputs) {
-        let setup = &self.streams[stream.0 as usize];
-        for id in 0..PARTITIONS {
-            let index = stream.0 as usize * PARTITIONS + id;
-            if before < self.applied[index] {
-                continue;
-            }
-            if let Some(partition) = &mut self.partitions[index] {
-                partition.flush(setup, &mut self.scratch, env, out);
-                if !partition.touched {
-                    partition.touched = true;
-                    self.touched.push((stream, PartitionId(id as u8)));
-                }
-            }
-        }
+        self.each(stream, before, |partition, setup, scratch| partition.flush(setup, scratch, env, out));
     }
 
     /// Counts of the partitions that changed since the last call, and why a fit of theirs failed.
@@ -147,6 +136,7 @@ impl Engine {
             let index = stream.0 as usize * PARTITIONS + id.0 as usize;
             if let Some(partition) = &mut self.partitions[index] {
                 partition.touched = false;
+                partition.note_idle(&self.streams[stream.0 as usize]);
                 tell(stream, id, &partition.counts, partition.fit_error.take());
             }
         }

@@ -75,10 +75,16 @@ pub struct Counts {
     /// Verdicts on arrival, before the final one.
     pub windows_provisional: u64,
     pub alerts_open: u64,
+    /// Keys that sent regularly and are silent.
+    pub keys_silent: u64,
     pub keys: u64,
     pub keys_warm: u64,
     pub watermark: i64,
     pub warm_milli: u64,
+    /// Arrival of the last row.
+    pub heard: i64,
+    /// From when on, by the wall clock, an entry on idleness would change something; `i64::MAX`: never.
+    pub idle_acts: i64,
     /// Running hash over every verdict: equal digests mean equal decisions, window by window.
     pub digest: u64,
 }

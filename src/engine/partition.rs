@@ -8,9 +8,11 @@ use crate::alert::lifecycle::Episode;
 use crate::alert::told::Told;
 use crate::config::plan::Shape;
 use crate::engine::events::Events;
+use crate::engine::idle::Hearing;
 use crate::engine::output::{Counts, LateRow, Outputs};
 use crate::engine::past::{Past, PastEpochs};
 use crate::engine::setup::StreamSetup;
+use crate::engine::silence::Silence;
 use crate::engine::warmup::Warmup;
 use crate::engine::{Env, Scratch};
 use crate::judge::calibrate::Calibrator;
@@ -64,8 +66,10 @@ pub(crate) struct Partition {
     pub cell_fold: CellFold,
     /// What windows of events are made of.
     pub events: Events,
-    started: bool,
-    newest_time: i64,
+    pub silence: Silence,
+    pub hearing: Hearing,
+    pub started: bool,
+    pub newest_time: i64,
     /// Cells below are behind the watermark.
     pub released: i64,
     /// Newest cell with data among those.
@@ -115,6 +119,8 @@ impl Partition {
             pending: Pending::new(setup.pending_cells(), setup.late_cells()),
             cell_fold: CellFold::new(setup.aggregates.clone()),
             events: Events::new(setup),
+            silence: Silence::new(setup.patience),
+            hearing: Hearing::default(),
             started: false,
             newest_time: i64::MIN,
             released: i64::MIN,
@@ -133,6 +139,7 @@ impl Partition {
     ) {
         let time = record.time.0;
         let cell = cell_of(time, setup.grid_ns);
+        self.hearing.row(record, self.newest_time);
         if !self.started {
             self.started = true;
             self.newest_time = time;
@@ -159,21 +166,6 @@ impl Partition {
         }
         self.pending.push(cell, key, record);
         self.counts.events += 1;
-    }
-
-    /// Everything held back becomes final.
-    pub fn flush(&mut self, setup: &StreamSetup, scratch: &mut Scratch, env: &Env<'_>, out: &mut Outputs) {
-        if self.started {
-            let pause_ns = match setup.shape {
-                Shape::Session { gap } => gap.as_nanos() as i64,
-                Shape::Grid | Shape::Sliding | Shape::Count { .. } => 0,
-            };
-            let until = cell_of(self.newest_time + pause_ns, setup.grid_ns) + 1;
-            self.counts.watermark = until * setup.grid_ns;
-            let mut closing = Closing { setup, scratch, env, out, trigger: (env.now)() };
-            self.advance(until, &mut closing);
-            self.settle(self.released, &mut closing);
-        }
     }
 
     fn refuse(&mut self, setup: &StreamSetup, cell: i64, record: &RecordRef<'_>, out: &mut Outputs) {
@@ -206,6 +198,7 @@ impl Partition {
     fn add_key(&mut self, setup: &StreamSetup, env: &Env<'_>) {
         let key = self.keys.len() - 1;
         self.grid.add_key();
+        self.silence.add_key();
         grow(&mut self.told, 1);
         self.told.push(Vec::new());
         self.events.add_key();
@@ -230,7 +223,7 @@ impl Partition {
     }
 
     /// Makes all cells below `until` final, closing windows on the way.
-    fn advance(&mut self, until: i64, closing: &mut Closing<'_, '_>) {
+    pub(super) fn advance(&mut self, until: i64, closing: &mut Closing<'_, '_>) {
         let setup = closing.setup;
         if self.released < until {
             self.judge_early(closing);
@@ -241,6 +234,7 @@ impl Partition {
                 self.settle(self.released, closing);
                 self.pending.skip_to(self.released, next);
                 self.released = next;
+                self.mind_silence(closing);
                 continue;
             }
             let cell = self.released;
@@ -251,9 +245,11 @@ impl Partition {
             self.released += 1;
             if setup.shape != Shape::Grid {
                 self.close_events(cell, closing);
+                self.mind_silence(closing);
                 continue;
             }
             self.fold(cell, setup.columns.len());
+            self.mind_silence(closing);
             if (cell + 1).rem_euclid(setup.every_cells) == 0 {
                 self.close(cell, closing);
             }
@@ -274,7 +270,18 @@ impl Partition {
 
     /// Turns the pending rows of a cell into the keys' values of that cell.
     fn fold(&mut self, cell: i64, columns: usize) {
-        let Partition { pending, keys, grid, moments, cell_fold, newest_cell, seen_keys, counts, .. } = self;
+        let Partition {
+            pending,
+            keys,
+            grid,
+            moments,
+            cell_fold,
+            silence,
+            newest_cell,
+            seen_keys,
+            counts,
+            ..
+        } = self;
         let mut current: Option<(KeyIndex, i64)> = None;
         let mut write = |key: KeyIndex, arrival: i64, folded: &mut CellFold| {
             let values = folded.take();
@@ -288,6 +295,7 @@ impl Partition {
             *newest_cell = cell;
         };
         let duplicates = pending.release(cell, keys, |entry, values| {
+            silence.row(entry.key, cell, entry.time);
             match &mut current {
                 Some((key, arrival)) if *key == entry.key => *arrival = (*arrival).max(entry.arrival),
                 _ => {

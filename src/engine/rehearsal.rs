@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::config::plan::{Plan, StreamPlan};
+use crate::config::plan::{Plan, Shape, StreamPlan};
 use crate::engine::footprint::Demand;
 use crate::engine::train::Trainer;
 use crate::engine::{Engine, Env, Outputs};
@@ -55,7 +55,10 @@ pub fn rehearse(
     };
     let window = stream.window;
     let warm_ns = (window.size + window.lateness).as_nanos() as i64;
-    let every_ns = window.every.as_nanos() as i64;
+    let every_ns = match window.shape {
+        Shape::Grid => window.every.as_nanos() as i64,
+        Shape::Sliding | Shape::Session { .. } | Shape::Count { .. } => interval_ns,
+    };
     let warm_steps = (warm_ns / interval_ns + 1) as u64;
     // A key that speaks less than once a window is scored more often than it speaks.
     let work_a_step = (interval_ns / every_ns).max(1) as u64;
@@ -82,11 +85,21 @@ struct Rows {
 impl Rows {
     fn model(&mut self, stream: &StreamPlan) -> Result<Model, FitError> {
         let mut trainer = Trainer::new(stream);
-        let span = stream.window.size + stream.window.every * TRAINING_WINDOWS as u32;
-        let grid_ns = stream.window.grid.as_nanos() as i64;
-        // A row a cell: a slower stream could not fill the windows a fit needs.
-        let spaced = std::mem::replace(&mut self.interval_ns, grid_ns);
-        for step in 0..(span.as_nanos() as i64 / grid_ns) as u64 {
+        let window = stream.window;
+        // A row a cell, or a session: a slower stream could not fill the windows a fit needs.
+        let (step_ns, steps) = match window.shape {
+            Shape::Grid => {
+                let span = window.size + window.every * TRAINING_WINDOWS as u32;
+                (window.grid.as_nanos() as i64, span.as_nanos() as u64 / window.grid.as_nanos() as u64)
+            }
+            Shape::Sliding => (window.grid.as_nanos() as i64, window.cells() as u64 + TRAINING_WINDOWS),
+            Shape::Session { gap } => (gap.as_nanos() as i64 + 1, TRAINING_WINDOWS),
+            Shape::Count { events, every } => {
+                (self.interval_ns, u64::from(events) + TRAINING_WINDOWS * u64::from(every))
+            }
+        };
+        let spaced = std::mem::replace(&mut self.interval_ns, step_ns);
+        for step in 0..steps {
             self.each(step, 0..2, |row| trainer.push(row));
         }
         self.interval_ns = spaced;

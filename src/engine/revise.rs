@@ -28,6 +28,7 @@ impl Partition {
         }
         self.counts.events += 1;
         self.counts.reopening += 1;
+        self.silence.late_row(key, record.time.0);
         self.fold_again(cell, key);
         if self.unsettled.last() != Some(&(key, cell)) {
             self.unsettled.push((key, cell));

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::alert::lifecycle::Rule;
-use crate::config::plan::{Aggregate, ColumnPlan, ModelPlan, Shape, StreamPlan, WindowPlan};
+use crate::config::plan::{Aggregate, ColumnPlan, ModelPlan, NoDataPlan, Shape, StreamPlan, WindowPlan};
+use crate::engine::silence::Patience;
 use crate::model::{Model, ModelError};
 use crate::types::StreamId;
 
@@ -38,6 +39,7 @@ pub(crate) struct StreamSetup {
     /// The loaded model, if the stream has one; else every partition fits its own.
     pub model: Option<Arc<Model>>,
     pub loads_model: bool,
+    pub patience: Patience,
 }
 
 /// Windows of events that a key's level and spread remember, about.
@@ -49,8 +51,8 @@ fn ns(duration: Duration) -> i64 {
 
 /// Rows of windows that events make become final in buckets: enough that waiting for one to fill adds little
 /// to the lateness, few enough that each partition may have them all.
-fn bucket_ns(lateness_ns: i64) -> i64 {
-    (lateness_ns / 64).max(1_000_000)
+pub(crate) fn bucket(lateness: Duration) -> Duration {
+    (lateness / 64).max(Duration::from_millis(1))
 }
 
 /// How many windows hold a given cell; how many hold an event cannot be told, where its time is free.
@@ -67,7 +69,7 @@ impl StreamSetup {
     pub fn new(id: StreamId, plan: &StreamPlan, deployment: Arc<str>) -> Self {
         let window = plan.window;
         let on_grid = window.shape == Shape::Grid;
-        let grid_ns = if on_grid { ns(window.grid) } else { bucket_ns(ns(window.lateness)) };
+        let grid_ns = if on_grid { ns(window.grid) } else { ns(bucket(window.lateness)) };
         let every_cells = if on_grid { ns(window.every) / grid_ns } else { 1 };
         StreamSetup {
             id,
@@ -93,6 +95,11 @@ impl StreamSetup {
             },
             model: None,
             loads_model: matches!(plan.model, ModelPlan::Load { .. }),
+            patience: match plan.no_data {
+                NoDataPlan::Off => Patience::Endless,
+                NoDataPlan::After(wait) => Patience::Fixed(ns(wait)),
+                NoDataPlan::Learn => Patience::Learnt,
+            },
         }
     }
 
@@ -117,6 +124,14 @@ impl StreamSetup {
     /// Cells behind the watermark that are kept for them: they act when the next window closes.
     pub fn kept_cells(&self) -> i64 {
         if self.late_cells() == 0 { 0 } else { self.late_cells() + self.every_cells }
+    }
+
+    /// How long after its last row a window may still be open.
+    pub fn pause_ns(&self) -> i64 {
+        match self.shape {
+            Shape::Session { gap } => ns(gap),
+            Shape::Grid | Shape::Sliding | Shape::Count { .. } => 0,
+        }
     }
 
     /// Cells of each key's ring; windows of events keep the rows instead.

@@ -16,7 +16,7 @@ use crate::pipeline::dead::Dead;
 use crate::pipeline::keeping::Kept;
 use crate::pipeline::ledger::Ledger;
 use crate::pipeline::logging::Logged;
-use crate::pipeline::recovery::{Action, Recovery};
+use crate::pipeline::recovery::Recovery;
 use crate::pipeline::rounds::{Due, Rounds};
 use crate::pipeline::running::Counted;
 use crate::pipeline::shard::{Stamps, Work};
@@ -126,7 +126,7 @@ impl DecodeStation {
                 }
             }
             for action in batch.then {
-                if let Action::EndOfInput { stream, .. } = action {
+                if let Some(stream) = action.touches() {
                     self.touch(stream);
                 }
                 if !self.broadcast(|| action.work()) {
@@ -198,6 +198,14 @@ impl DecodeStation {
                 let before = self.next;
                 streams.iter().for_each(|stream| self.touch(*stream));
                 streams.into_iter().all(|stream| self.broadcast(|| Work::EndOfInput { stream, before }))
+            }
+            ControlEvent::Idle { stream, idle } => {
+                let Some(id) = self.plan.streams.iter().position(|plan| plan.name == *stream) else {
+                    return true;
+                };
+                let (stream, before, idle) = (StreamId(id as u16), self.next, *idle);
+                self.touch(stream);
+                self.broadcast(|| Work::Idle { stream, before, idle })
             }
             // Written at the start only, and replayed by recovery.
             ControlEvent::Config { .. } | ControlEvent::ModelActivated { .. } => true,

@@ -13,7 +13,7 @@ use crate::durable::{Ballast, ControlEntry, ControlEvent, ControlLog, Log, LogEr
 use crate::latency::{Clock, Latency, Stage, StageRecorder};
 use crate::pipeline::beat::Answer;
 use crate::pipeline::dead::Dead;
-use crate::stage::{NotSafe, Submission};
+use crate::stage::{NotSafe, Notice, Submission};
 use crate::status::Status;
 use crate::types::{Arrival, Message, Position, Reason};
 
@@ -81,21 +81,21 @@ struct Group {
     messages: Vec<Message>,
     replies: Vec<Reply>,
     bytes: usize,
-    end: Option<(Arc<str>, Reply)>,
+    notice: Option<(Notice, Reply)>,
 }
 
 impl Group {
     fn add(&mut self, submission: Submission) {
         self.bytes += submission.messages.iter().map(|m| m.payload.len()).sum::<usize>();
         self.messages.extend(submission.messages);
-        match submission.end_of_input {
-            Some(source) => self.end = Some((source, submission.logged)),
+        match submission.notice {
+            Some(notice) => self.notice = Some((notice, submission.logged)),
             None => self.replies.push(submission.logged),
         }
     }
 
     fn has_room(&self) -> bool {
-        self.end.is_none() && self.messages.len() < GROUP_MESSAGES && self.bytes < GROUP_BYTES
+        self.notice.is_none() && self.messages.len() < GROUP_MESSAGES && self.bytes < GROUP_BYTES
     }
 }
 
@@ -145,12 +145,12 @@ impl LogStation {
                 Err(_) => break,
             }
         }
-        let Group { messages, replies, end, .. } = group;
+        let Group { messages, replies, notice, .. } = group;
         if (!messages.is_empty() || !replies.is_empty()) && !self.commit(messages, replies) {
             return false;
         }
-        match end {
-            Some((source, reply)) => self.commit_end(source, reply),
+        match notice {
+            Some((notice, reply)) => self.commit_notice(notice, reply),
             None => true,
         }
     }
@@ -241,8 +241,11 @@ impl LogStation {
         tracing::error!(%error, retryable = error.is_retryable(), "not acknowledged: the log cannot be written");
     }
 
-    fn commit_end(&mut self, source: Arc<str>, reply: Reply) -> bool {
-        let event = ControlEvent::EndOfInput { source: source.to_string() };
+    fn commit_notice(&mut self, notice: Notice, reply: Reply) -> bool {
+        let event = match notice {
+            Notice::EndOfInput { source } => ControlEvent::EndOfInput { source: source.to_string() },
+            Notice::Idle { stream, idle } => ControlEvent::Idle { stream: stream.to_string(), idle },
+        };
         let entry = ControlEntry { precedes: self.log.next_position(), event: event.clone() };
         if let Err(error) = self.control.append(&entry) {
             self.refuse(&error);

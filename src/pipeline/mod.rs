@@ -12,6 +12,7 @@
 pub mod beat;
 mod dead;
 mod decoding;
+mod idle;
 pub mod keeping;
 pub mod ledger;
 pub mod logging;

@@ -19,8 +19,8 @@ use crate::watch::Watch;
 #[derive(Debug, thiserror::Error)]
 pub enum Mismatch {
     #[error(
-        "{} holds events of stream {stream} under another deployment name, key, time, columns, window or \
-         threshold: restore that config, or start with an empty folder (`[durable] path`)",
+        "{} holds events of stream {stream} under another deployment name, key, time, columns, window, \
+         threshold or `no_data`: restore that config, or start with an empty folder (`[durable] path`)",
         dir.display()
     )]
     Folder { dir: PathBuf, stream: String },
@@ -213,7 +213,7 @@ pub(super) fn fingerprint(deployment: &str, stream: &StreamPlan) -> [u8; 32] {
         ModelPlan::Load { .. } => "load".to_owned(),
     };
     let text = format!(
-        "1|{deployment}|{:?}|{:?}|{:?}|{:?}|{:?}|{:?}|{:?}|{model}|{:?}|{:?}",
+        "2|{deployment}|{:?}|{:?}|{:?}|{:?}|{:?}|{:?}|{:?}|{model}|{:?}|{:?}|{:?}",
         stream.from,
         stream.topics,
         stream.key,
@@ -223,6 +223,7 @@ pub(super) fn fingerprint(deployment: &str, stream: &StreamPlan) -> [u8; 32] {
         stream.window,
         stream.p_value,
         stream.max_future,
+        stream.no_data,
     );
     Sha256::digest(text).into()
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::durable::{ControlEntry, ControlEvent, Log, LogError, LogReader};
 use crate::model::Model;
 use crate::pipeline::shard::Work;
-use crate::types::{Message, Position, StreamId};
+use crate::types::{Idle, Message, Position, StreamId};
 
 /// A batch ends once its payloads reach this, so that a log of large messages is read back in no more
 /// memory than it was taken in.
@@ -35,6 +35,7 @@ pub struct Replay {
 pub enum Action {
     Activate { stream: StreamId, model: Arc<Model> },
     EndOfInput { stream: StreamId, before: Position },
+    Idle { stream: StreamId, before: Position, idle: Idle },
 }
 
 impl Action {
@@ -42,6 +43,17 @@ impl Action {
         match self {
             Action::Activate { stream, model } => Work::Activate { stream: *stream, model: model.clone() },
             Action::EndOfInput { stream, before } => Work::EndOfInput { stream: *stream, before: *before },
+            Action::Idle { stream, before, idle } => {
+                Work::Idle { stream: *stream, before: *before, idle: *idle }
+            }
+        }
+    }
+
+    /// The stream whose partitions it changes though no row of theirs is read.
+    pub fn touches(&self) -> Option<StreamId> {
+        match self {
+            Action::Activate { .. } => None,
+            Action::EndOfInput { stream, .. } | Action::Idle { stream, .. } => Some(*stream),
         }
     }
 }
@@ -105,6 +117,12 @@ impl Replay {
                     batch
                         .then
                         .extend(streams.into_iter().map(|stream| Action::EndOfInput { stream, before }));
+                }
+                ControlEvent::Idle { stream, idle } => {
+                    let id = self.stream_ids.iter().position(|name| *name == stream);
+                    let action =
+                        |id| Action::Idle { stream: StreamId(id as u16), before: entry.precedes, idle };
+                    batch.then.extend(id.map(action));
                 }
             }
         }

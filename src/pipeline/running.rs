@@ -17,9 +17,10 @@ use crate::durable::DirLock;
 use crate::latency::{Clock, Latency};
 use crate::pipeline::Common;
 use crate::pipeline::beat::Beater;
+use crate::pipeline::idle;
 use crate::source::http::IdempotencyIndex;
 use crate::source::{self, Context, Ended, SourceError};
-use crate::stage::{Intake, NotSafe, Validate};
+use crate::stage::{Intake, NotSafe, Notice, Validate};
 use crate::status::Status;
 
 /// How often readiness is looked at until it is reached.
@@ -156,8 +157,10 @@ impl Sources {
                     Ok::<(), SourceError>(())
                 });
             }
-            drop(intake);
-            watch_over(running, &common.status, &shutdown).await
+            tokio::select! {
+                ended = watch_over(running, &common.status, &shutdown) => ended,
+                never = idle::watch(&common.plan, &common.status, &intake) => never,
+            }
         });
         Sources { task, stop, result: None }
     }
@@ -190,7 +193,7 @@ pub(super) async fn follow_the_clock(clock: Clock, stop: CancellationToken) {
 
 /// Notes a source's end in the control log, again and again while that cannot be written.
 async fn say_end(intake: &Intake, source: &str) {
-    while let Ok(logged) = intake.end(source.into()).await {
+    while let Ok(logged) = intake.notice(Notice::EndOfInput { source: source.into() }).await {
         match logged.await {
             Ok(Err(NotSafe)) => tokio::time::sleep(END_RETRY).await,
             Ok(Ok(())) | Err(_) => return,

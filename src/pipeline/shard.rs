@@ -16,7 +16,7 @@ use crate::pipeline::rounds::Turn;
 use crate::pipeline::storing::Outgoing;
 use crate::ring::Slot;
 use crate::status::{PartitionStatus, Status};
-use crate::types::{Alert, PARTITIONS, PartitionId, Point, Position, Receipt, StreamId};
+use crate::types::{Alert, Idle, PARTITIONS, PartitionId, Point, Position, Receipt, StreamId};
 use crate::watch::Watch;
 
 /// When the messages of a slot passed the stations before the shard, ns of [`Clock`].
@@ -28,6 +28,19 @@ pub struct Stamps {
     pub decoded_ns: i64,
     /// Read back from the log after a restart.
     pub recovered: bool,
+}
+
+impl Stamps {
+    /// Of what no message brought.
+    fn begun_here(now_ns: i64) -> Self {
+        Stamps {
+            log_start_ns: now_ns,
+            logged_ns: now_ns,
+            decode_start_ns: now_ns,
+            decoded_ns: now_ns,
+            recovered: false,
+        }
+    }
 }
 
 pub enum Work {
@@ -42,6 +55,11 @@ pub enum Work {
     EndOfInput {
         stream: StreamId,
         before: Position,
+    },
+    Idle {
+        stream: StreamId,
+        before: Position,
+        idle: Idle,
     },
     /// Copy a partition's state: every message before `position` has been handed on.
     Save {
@@ -127,15 +145,11 @@ impl Shard {
             }
             Work::EndOfInput { stream, before } => {
                 self.engine.end_of_input(stream, before, &env, out);
-                let now = self.clock.now_ns();
-                let stamps = Stamps {
-                    log_start_ns: now,
-                    logged_ns: now,
-                    decode_start_ns: now,
-                    decoded_ns: now,
-                    recovered: false,
-                };
-                (0, stamps)
+                (0, Stamps::begun_here(self.clock.now_ns()))
+            }
+            Work::Idle { stream, before, idle } => {
+                self.engine.idle(stream, before, idle, &env, out);
+                (0, Stamps::begun_here(self.clock.now_ns()))
             }
             Work::Save { stream, partition, position, turn } => {
                 self.save(stream, partition, position, turn);
@@ -203,6 +217,9 @@ fn publish(to: &PartitionStatus, counts: &Counts) {
     to.windows_unsure_total.store(counts.windows_unsure, Relaxed);
     to.windows_anomalous_total.store(counts.windows_anomalous, Relaxed);
     to.alerts_open.store(counts.alerts_open, Relaxed);
+    to.keys_silent.store(counts.keys_silent, Relaxed);
+    to.heard.store(counts.heard, Relaxed);
+    to.idle_acts.store(counts.idle_acts, Relaxed);
     to.keys.store(counts.keys, Relaxed);
     to.keys_warm.store(counts.keys_warm, Relaxed);
     to.watermark.store(counts.watermark, Relaxed);

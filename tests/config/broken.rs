@@ -315,6 +315,8 @@ window = { type = "hoping", size = "64s" }
 model = "lod"
 p_value = 2
 max_future = "never"
+no_data = "lern"
+idle_after = "10ms"
 columns = {}
 
 [sink.on_call]
@@ -340,12 +342,14 @@ segment = "1kB"
     eddy.toml:20: stream.pumps.model: "lod" is not a model by itself. Write { type = "load", path = "models/…" }.
     eddy.toml:21: stream.pumps.p_value: 2 is out of bounds. Choose from 0.000000001 to 0.1.
     eddy.toml:22: stream.pumps.max_future: "never" is not a duration. Write a whole number and one of ms, s, m, h, d, such as "64s" or "10m".
-    eddy.toml:23: stream.pumps.columns: has 0 columns. Name 1 to 64, such as `columns.temperature = "temp"`.
-    eddy.toml:27: sink.on_call.url: is not a URL (relative URL without a base). Write it like "https://alerts.example.com/hooks/eddy".
-    eddy.toml:28: sink.on_call.secret: is empty. Write "env:NAME" and set that variable.
-    eddy.toml:29: sink.on_call.timeout: 5m is out of bounds. Choose from 1s to 1m.
-    eddy.toml:32: durable.segment: 1kB is out of bounds. Choose from 1MB to 1GB.
-    18 problems in eddy.toml
+    eddy.toml:23: stream.pumps.no_data: "lern" is neither "learn", "off" nor a duration. Write "learn", "off", or how long a key may be silent, such as "5m".
+    eddy.toml:24: stream.pumps.idle_after: 10ms is out of bounds. Choose from 1s to 31d.
+    eddy.toml:25: stream.pumps.columns: has 0 columns. Name 1 to 64, such as `columns.temperature = "temp"`.
+    eddy.toml:29: sink.on_call.url: is not a URL (relative URL without a base). Write it like "https://alerts.example.com/hooks/eddy".
+    eddy.toml:30: sink.on_call.secret: is empty. Write "env:NAME" and set that variable.
+    eddy.toml:31: sink.on_call.timeout: 5m is out of bounds. Choose from 1s to 1m.
+    eddy.toml:34: durable.segment: 1kB is out of bounds. Choose from 1MB to 1GB.
+    20 problems in eddy.toml
     "#);
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use eddy::config::parse;
 use eddy::config::plan::{
-    FieldPath, Layout, ModelPlan, Protocol, SinkKind, SourceKind, StreamPlan, Shape, WindowPlan,
+    FieldPath, Layout, ModelPlan, NoDataPlan, Protocol, Shape, SinkKind, SourceKind, StreamPlan, WindowPlan,
 };
 use insta::assert_snapshot;
 
@@ -41,9 +41,25 @@ fn a_good_config_becomes_this_plan() {
     };
     assert_eq!(stream.window, window);
     assert_eq!((stream.p_value, stream.max_future), (1e-4, Some(seconds(600))));
+    assert_eq!((stream.no_data, stream.idle_after), (NoDataPlan::Learn, Some(seconds(60))));
     assert_eq!(stream.model, ModelPlan::Fit { warmup: seconds(600) });
     assert_eq!((plan.deployment.as_str(), plan.durable.segment_bytes), ("eddy", 64_000_000));
     assert!(plan.dashboard.enabled && (1..=64).contains(&plan.shards));
+}
+
+#[test]
+fn silence_is_learnt_waited_for_or_ignored() {
+    let set = |keys: &str| {
+        let plan = plan_with(&good_but("key = \"topic.4\"", &format!("key = \"topic.4\"\n{keys}")), &[]);
+        (plan.streams[0].no_data, plan.streams[0].idle_after)
+    };
+    let minutes = |n: u64| Duration::from_secs(60 * n);
+    assert_eq!(set("no_data = \"off\"\nidle_after = \"off\""), (NoDataPlan::Off, None));
+    assert_eq!(
+        set("no_data = \"5m\"\nidle_after = \"2m\""),
+        (NoDataPlan::After(minutes(5)), Some(minutes(2)))
+    );
+    assert_eq!(set("no_data = \"learn\"").0, NoDataPlan::Learn);
 }
 
 #[test]

@@ -95,6 +95,8 @@ pub fn plan() -> Plan {
             model: ModelPlan::Fit { warmup: Duration::from_secs(600) },
             p_value: 1e-4,
             max_future: None,
+            no_data: NoDataPlan::Learn,
+            idle_after: None,
         }],
         sinks: vec![
             SinkPlan { name: "on_call".to_owned(), kind: webhook("https://alerts.example.com/hooks/eddy") },
@@ -280,16 +282,18 @@ fn decision(plan: &Plan, key: &str, id: u64, onset: i64, oddest: usize) -> Decis
         key: key.to_owned(),
         rule: "likelihood".to_owned(),
         onset: EventTime(onset),
-        window_start: EventTime(onset),
-        window_end: EventTime(onset + 64 * S),
-        epoch: EventTime(onset).epoch(),
-        model: "c0ffee12".to_owned(),
-        log_likelihood: -412.7,
-        p_value: 3.1e-5,
-        threshold: 1e-4,
-        p_value_min: 2.5e-5,
-        coverage: 0.98,
-        columns: plan.streams[0].columns.iter().enumerate().map(evidence).collect(),
+        about: About::Window(WindowEvidence {
+            window_start: EventTime(onset),
+            window_end: EventTime(onset + 64 * S),
+            epoch: EventTime(onset).epoch(),
+            model: "c0ffee12".to_owned(),
+            log_likelihood: -412.7,
+            p_value: 3.1e-5,
+            threshold: 1e-4,
+            p_value_min: 2.5e-5,
+            coverage: 0.98,
+            columns: plan.streams[0].columns.iter().enumerate().map(evidence).collect(),
+        }),
     }
 }
 
@@ -360,7 +364,9 @@ fn ended(plan: &Plan, key: &str, onset: i64) -> [AlertRow; 2] {
     let raised = decision(plan, key, 0xc3, onset, 2);
     let mut resolved = raised.clone();
     (resolved.state, resolved.revision) = (AlertState::Resolved, 2);
-    resolved.window_end = EventTime(onset + 364 * S);
+    if let About::Window(window) = &mut resolved.about {
+        window.window_end = EventTime(onset + 364 * S);
+    }
     let told = |ms| vec![delivered("on_call", ms), delivered(&plan.sinks[1].name, 15 * ms)];
     [row(1, onset + 12 * S, raised, false, told(61)), row(2, onset + 365 * S, resolved, false, told(44))]
 }

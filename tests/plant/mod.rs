@@ -58,6 +58,8 @@ pub fn plan(shards: usize) -> Plan {
             model: ModelPlan::Load { path: "unused".into() },
             p_value: 1e-4,
             max_future: None,
+            no_data: NoDataPlan::Learn,
+            idle_after: None,
         }],
         sinks: Vec::new(),
         dashboard: DashboardPlan { enabled: false, listen: ([127, 0, 0, 1], 0).into() },

@@ -12,7 +12,7 @@ use eddy::sink::Receiver;
 use eddy::sink::deliver::{self, Delivery};
 use eddy::sink::stdout::Stdout;
 use eddy::status::Status;
-use eddy::types::{Alert, AlertState, ColumnEvidence, Decision, EventTime, Receipt};
+use eddy::types::{About, Alert, AlertState, ColumnEvidence, Decision, EventTime, Receipt, WindowEvidence};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -35,24 +35,26 @@ pub fn alert(id: &str, revision: u32) -> Alert {
             key: "pump-17".into(),
             rule: "window".into(),
             onset: EventTime(1_700_000_000_000_000_000),
-            window_start: EventTime(1_700_000_000_000_000_000),
-            window_end: EventTime(1_700_000_064_000_000_000),
-            epoch: 28_333_334,
-            model: "m".into(),
-            log_likelihood: -91.5,
-            p_value: 1e-5,
-            threshold: 1e-4,
-            p_value_min: 1e-5,
-            coverage: 1.0,
-            columns: vec![ColumnEvidence {
-                column: "vibration".into(),
-                unit: Some("mm/s".into()),
-                value: Some(7.9),
-                expected: 2.75,
-                expected_low: 2.1,
-                expected_high: 3.4,
-                share: 1.0,
-            }],
+            about: About::Window(WindowEvidence {
+                window_start: EventTime(1_700_000_000_000_000_000),
+                window_end: EventTime(1_700_000_064_000_000_000),
+                epoch: 28_333_334,
+                model: "m".into(),
+                log_likelihood: -91.5,
+                p_value: 1e-5,
+                threshold: 1e-4,
+                p_value_min: 1e-5,
+                coverage: 1.0,
+                columns: vec![ColumnEvidence {
+                    column: "vibration".into(),
+                    unit: Some("mm/s".into()),
+                    value: Some(7.9),
+                    expected: 2.75,
+                    expected_low: 2.1,
+                    expected_high: 3.4,
+                    share: 1.0,
+                }],
+            }),
         },
         receipt: Receipt::default(),
     }

@@ -7,7 +7,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::OutboxError;
 
 /// Kept in `user_version`. Raise it with every change of [`TABLES`].
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 
 /// `decision` and `body` are the exact bytes: the first to see whether a recovery decides the same
 /// again, the second so that every attempt sends the same.
@@ -21,7 +21,6 @@ CREATE TABLE alerts (
     stream     TEXT NOT NULL,
     key        TEXT NOT NULL,
     onset      INTEGER NOT NULL,
-    p_value    REAL NOT NULL,
     decision   TEXT NOT NULL,
     receipt    TEXT NOT NULL,
     body       TEXT NOT NULL,
@@ -55,7 +54,11 @@ CREATE TABLE disabled (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// Creates the tables in an empty file, accepts its own, refuses anything else unchanged.
+/// Version 1 kept a p-value beside the decision that holds it, which not every decision has.
+const FROM_1: &str = "ALTER TABLE alerts DROP COLUMN p_value;";
+
+/// Creates the tables in an empty file, brings those of version 1 up to date, accepts its own,
+/// refuses anything else unchanged.
 pub(super) fn ensure(connection: &mut Connection, path: &Path) -> Result<(), OutboxError> {
     let failed = |source| OutboxError::Open { path: path.to_owned(), source };
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
@@ -64,8 +67,8 @@ pub(super) fn ensure(connection: &mut Connection, path: &Path) -> Result<(), Out
         transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
     match (found, tables) {
         (VERSION, _) => Ok(()),
-        (0, 0) => {
-            transaction.execute_batch(TABLES).map_err(failed)?;
+        (0, 0) | (1, _) => {
+            transaction.execute_batch(if found == 0 { TABLES } else { FROM_1 }).map_err(failed)?;
             transaction.pragma_update(None, "user_version", VERSION).map_err(failed)?;
             transaction.commit().map_err(failed)
         }

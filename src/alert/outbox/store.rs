@@ -69,8 +69,8 @@ fn insert_alert(
 ) -> rusqlite::Result<bool> {
     let decision = &alert.decision;
     let mut statement = transaction.prepare_cached(
-        "INSERT INTO alerts (id, revision, message_id, state, stream, key, onset, p_value, decision, receipt, body, stored_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT (id, revision) DO NOTHING",
+        "INSERT INTO alerts (id, revision, message_id, state, stream, key, onset, decision, receipt, body, stored_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (id, revision) DO NOTHING",
     )?;
     let rows = statement.execute(params![
         decision.id,
@@ -80,7 +80,6 @@ fn insert_alert(
         decision.stream,
         decision.key,
         decision.onset.0,
-        decision.p_value,
         texts.decision,
         texts.receipt,
         texts.body,

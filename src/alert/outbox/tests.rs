@@ -3,7 +3,9 @@ use std::path::PathBuf;
 use rusqlite::Connection;
 
 use super::*;
-use crate::types::{Alert, AlertState, Decision, EventTime, Receipt, Segment};
+use crate::types::{
+    About, Alert, AlertState, Decision, EventTime, NoDataEvidence, Receipt, Segment, WindowEvidence,
+};
 
 const RECEIVERS: [&str; 2] = ["console", "on_call"];
 
@@ -17,22 +19,31 @@ fn alert(id: &str, revision: u32, key: &str) -> Alert {
             key: key.into(),
             rule: "window".into(),
             onset: EventTime(1_000),
-            window_start: EventTime(1_000),
-            window_end: EventTime(2_000),
-            epoch: 0,
-            model: "m".into(),
-            log_likelihood: -0.1,
-            p_value: 1e-5,
-            threshold: 1e-4,
-            p_value_min: 1e-5,
-            coverage: 1.0,
-            columns: vec![],
+            about: About::Window(WindowEvidence {
+                window_start: EventTime(1_000),
+                window_end: EventTime(2_000),
+                epoch: 0,
+                model: "m".into(),
+                log_likelihood: -0.1,
+                p_value: 1e-5,
+                threshold: 1e-4,
+                p_value_min: 1e-5,
+                coverage: 1.0,
+                columns: vec![],
+            }),
         },
         receipt: Receipt {
             segments: vec![Segment { stage: "log".into(), ns: 5 }],
             total_ns: 5,
             ..Default::default()
         },
+    }
+}
+
+fn window(alert: &mut Alert) -> &mut WindowEvidence {
+    match &mut alert.decision.about {
+        About::Window(window) => window,
+        About::NoData(_) => panic!("it is about a window"),
     }
 }
 
@@ -83,7 +94,7 @@ fn files_of_another_format_or_program_are_refused_unchanged() {
     let error = Outbox::open(&fixture.path, &[]).err().expect("format 99");
     assert!(matches!(error, OutboxError::Version { found: 99, .. }));
     assert!(
-        error.to_string().contains("format 99, this Eddy reads format 1; run the Eddy that wrote it"),
+        error.to_string().contains("format 99, this Eddy reads format 2; run the Eddy that wrote it"),
         "{error}"
     );
     assert!(!error.is_retryable());
@@ -111,7 +122,7 @@ fn a_revision_is_stored_once_and_a_different_decision_is_counted() {
     let mut again = first.clone();
     again.receipt = Receipt { recovered: true, ..Receipt::default() };
     let mut differing = first.clone();
-    differing.decision.log_likelihood = -0.2;
+    window(&mut differing).log_likelihood = -0.2;
     let stored = outbox.store(&[again, differing, alert("a1", 2, "pump-1")], 99).unwrap();
     assert_eq!(stored, Stored { new: 1, known: 2, differing: 1 });
 
@@ -131,7 +142,7 @@ fn a_decision_is_read_back_to_the_last_bit() {
         .enumerate()
         .map(|(i, number)| {
             let mut alert = alert("a1", i as u32 + 1, "pump-1");
-            (alert.decision.p_value, alert.decision.log_likelihood) = (number, -number);
+            (window(&mut alert).p_value, window(&mut alert).log_likelihood) = (number, -number);
             alert
         })
         .collect();
@@ -142,12 +153,33 @@ fn a_decision_is_read_back_to_the_last_bit() {
 }
 
 #[test]
+fn a_silence_is_stored_and_read_back_beside_what_version_1_left() {
+    let fixture = Fixture::new();
+    fixture.open().store(&[alert("a1", 1, "pump-1")], 10).unwrap();
+    let connection = Connection::open(&fixture.path).unwrap();
+    connection
+        .execute_batch(
+            "ALTER TABLE alerts ADD COLUMN p_value REAL NOT NULL DEFAULT 0.5; PRAGMA user_version = 1",
+        )
+        .unwrap();
+    let mut silent = alert("b1", 1, "pump-2");
+    let (last_seen, due) = (EventTime(1_000), EventTime(31_000));
+    silent.decision.about =
+        About::NoData(NoDataEvidence { last_seen, expected_every_ns: 7, due, resumed: None });
+    let mut outbox = fixture.open();
+    outbox.store(std::slice::from_ref(&silent), 20).unwrap();
+    let open: Vec<Alert> =
+        outbox.reader().unwrap().open_alerts().unwrap().into_iter().map(|s| s.alert).collect();
+    assert_eq!(open, [alert("a1", 1, "pump-1"), silent]);
+}
+
+#[test]
 fn a_batch_is_stored_whole_or_not_at_all() {
     let fixture = Fixture::new();
     let mut outbox = fixture.open();
     let mut broken = alert("a2", 1, "pump-1");
-    // SQLite keeps NaN as NULL, which the column refuses: it must fail aloud, not be passed over.
-    broken.decision.p_value = f64::NAN;
+    // JSON has no NaN: it must fail aloud, not be passed over.
+    window(&mut broken).p_value = f64::NAN;
     assert!(outbox.store(&[alert("a1", 1, "pump-1"), broken], 10).is_err());
     assert!(outbox.reader().unwrap().alert("a1").unwrap().is_empty());
     assert_eq!(outbox.counts("on_call").unwrap(), Counts::default());

@@ -2,6 +2,7 @@
 
 mod layout;
 pub mod model;
+mod no_data;
 mod origin;
 mod time;
 pub mod window;
@@ -40,6 +41,9 @@ pub fn parse(name: &str, field: &Field<'_>, sources: &[Source<'_>]) -> Option<St
     let p_value = section.or("p_value", P_VALUE_DEFAULT, |field| field.number(1e-9..=0.1));
     let max_future = section.or("max_future", Some(MAX_FUTURE_DEFAULT), |field| max_future(&field));
 
+    let no_data = section.or("no_data", no_data::DEFAULT, |field| no_data::parse(&field));
+    let idle_after = section.or("idle_after", no_data::IDLE_DEFAULT, |field| no_data::idle_after(&field));
+
     check_levels(&section, from.as_deref(), &topics, key.as_ref(), layout.as_ref(), sources);
     let fits = check_window(&section, window, model.as_ref(), columns.as_deref());
     section.finish();
@@ -58,6 +62,8 @@ pub fn parse(name: &str, field: &Field<'_>, sources: &[Source<'_>]) -> Option<St
         model: model?,
         p_value: p_value?,
         max_future: max_future?,
+        no_data: no_data?,
+        idle_after: idle_after?,
     })
 }
 

@@ -1,5 +1,8 @@
 use super::*;
 use crate::dashboard::testing::{self, HOSTILE, S, Scene};
+use crate::dashboard::{AlertRow, AlertsView};
+
+use crate::types::{About, Alert, AlertState, EventTime, NoDataEvidence, Receipt};
 
 const NOW: i64 = 1_700_000_000 * S;
 
@@ -115,4 +118,40 @@ fn the_longest_range_shows_the_start_and_the_shortest_only_the_end() {
     };
     assert!(shown("all").contains("from 22:58:20 to 23:13:19"));
     assert!(shown("5m").contains("from 23:08:19 to 23:13:19"));
+}
+
+#[test]
+fn a_silent_key_is_shown_without_numbers_that_were_not_there() {
+    let decision = Decision {
+        id: "d4".to_owned(),
+        revision: 1,
+        state: AlertState::Raised,
+        stream: "pumps".to_owned(),
+        key: "pump-05".to_owned(),
+        rule: "no_data".to_owned(),
+        onset: EventTime(NOW - 90 * S),
+        about: About::NoData(NoDataEvidence {
+            last_seen: EventTime(NOW - 90 * S),
+            expected_every_ns: S,
+            due: EventTime(NOW - 60 * S),
+            resumed: None,
+        }),
+    };
+    let alert = Alert { decision, receipt: Receipt::default() };
+    let row = AlertRow { seq: 1, stored_at_ns: NOW, alert, deliveries: Vec::new() };
+    let mut parts = testing::parts(Scene::Calm, NOW);
+    parts.alerts = AlertsView { page: Box::new(move |_| Ok(vec![row.clone()])) };
+    let page = render(&AppState::at(parts, NOW), &PageQuery::default()).unwrap();
+    let alerts = between(&page, "<h2 id=\"alerts-title\"", "</details>");
+    for text in ["pump-05", "no data since", "expected every", "1 s", "firing"] {
+        assert!(alerts.contains(text), "{text}: {alerts}");
+    }
+    for text in ["1 in", "observed", "Contributions", "p_value", "–"] {
+        assert!(!alerts.contains(text), "{text}: {alerts}");
+    }
+    let tiles = between(&page, "<section class=\"tiles\"", "<div class=\"pair\">");
+    assert!(tiles.contains("no data") && tiles.contains("Silent"), "{tiles}");
+    let key = between(&page, "<h2 id=\"key-title\"", "</form>");
+    assert!(page.contains(r#"data-topic="key:pumps/pump-05""#), "the silent key is the one that is shown");
+    assert!(page[page.find(key).unwrap()..].contains("No data since"), "and says so");
 }

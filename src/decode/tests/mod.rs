@@ -64,6 +64,8 @@ fn pumps() -> StreamPlan {
         model: ModelPlan::Fit { warmup: second },
         p_value: 0.001,
         max_future: Some(Duration::from_secs(3600)),
+        no_data: crate::config::plan::NoDataPlan::Learn,
+        idle_after: None,
     }
 }
 

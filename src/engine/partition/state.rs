@@ -9,9 +9,11 @@ use super::{Partition, Scale, Scoring};
 use crate::alert::lifecycle::Episode;
 use crate::alert::told::Told;
 use crate::engine::events::Events;
+use crate::engine::idle::Hearing;
 use crate::engine::output::Counts;
 use crate::engine::past::{Past, PastEpochs};
 use crate::engine::setup::StreamSetup;
+use crate::engine::silence::Silence;
 use crate::engine::warmup::Warmup;
 use crate::judge::calibrate::Calibrator;
 use crate::judge::moments::Moments;
@@ -28,7 +30,7 @@ impl Partition {
     /// About as many bytes as [`Partition::encode`] writes, so that the buffer grows once.
     pub fn state_bytes(&self, setup: &StreamSetup) -> usize {
         let (keys, columns) = (self.keys.len(), setup.columns.len());
-        let of_key = setup.cells * columns * 4 + columns * (Moments::BYTES + 8) + Episode::BYTES + 96;
+        let of_key = setup.cells * columns * 4 + columns * (Moments::BYTES + 8) + Episode::BYTES + 128;
         keys * of_key + self.pending.rows() * (48 + columns * 4) + (64 << 10)
     }
 
@@ -55,6 +57,8 @@ impl Partition {
             pending,
             cell_fold: _,
             events,
+            silence,
+            hearing,
             started,
             newest_time,
             released,
@@ -75,11 +79,7 @@ impl Partition {
         }
         past.iter().for_each(|past| past.encode(to));
         past_epochs.encode(setup, to);
-        to.len(unsettled.len());
-        for (key, cell) in unsettled {
-            to.number(*key);
-            to.number(*cell);
-        }
+        encode_unsettled(unsettled, to);
         to.numbers(last_surprise);
         encode_scoring(scoring.as_ref(), setup, to);
         warmup.encode(to);
@@ -87,6 +87,8 @@ impl Partition {
         encode_counts(counts, to);
         pending.encode(to);
         events.encode(to);
+        silence.encode(to);
+        hearing.encode(to);
         to.flag(*started);
         to.number(*newest_time);
         to.number(*released);
@@ -126,6 +128,8 @@ impl Partition {
         partition.counts = decode_counts(from)?;
         partition.pending = Pending::decode(setup.pending_cells(), setup.late_cells(), columns, keys, from)?;
         partition.events = Events::decode(setup, keys, from)?;
+        partition.silence = Silence::decode(keys, setup, from)?;
+        partition.hearing = Hearing::decode(from)?;
         partition.started = from.flag()?;
         partition.newest_time = from.number()?;
         partition.released = from.number()?;
@@ -138,6 +142,14 @@ impl Partition {
 
 fn decode_told(from: &mut StateReader<'_>) -> Result<Vec<Told>, NotUnderstood> {
     (0..from.len(Told::BYTES)?).map(|_| Told::decode(from)).collect()
+}
+
+fn encode_unsettled(unsettled: &[(KeyIndex, i64)], to: &mut StateWriter<'_>) {
+    to.len(unsettled.len());
+    for (key, cell) in unsettled {
+        to.number(*key);
+        to.number(*cell);
+    }
 }
 
 fn decode_unsettled(keys: usize, from: &mut StateReader<'_>) -> Result<Vec<(KeyIndex, i64)>, NotUnderstood> {
@@ -196,15 +208,20 @@ fn encode_counts(counts: &Counts, to: &mut StateWriter<'_>) {
         windows_anomalous,
         windows_provisional,
         alerts_open,
+        keys_silent,
         keys,
         keys_warm,
         watermark,
         warm_milli,
+        // Taken from the rest whenever counts are told.
+        heard: _,
+        idle_acts: _,
         digest,
     } = *counts;
     to.number(watermark);
     to.numbers(&[events, duplicates, late, windows, windows_unscored, windows_unsure, windows_anomalous]);
-    to.numbers(&[alerts_open, keys, keys_warm, warm_milli, digest, reopening, windows_again, windows_provisional]);
+    to.numbers(&[alerts_open, keys, keys_warm, warm_milli, digest, reopening, windows_again]);
+    to.numbers(&[keys_silent, windows_provisional]);
 }
 
 fn decode_counts(from: &mut StateReader<'_>) -> Result<Counts, NotUnderstood> {
@@ -214,8 +231,10 @@ fn decode_counts(from: &mut StateReader<'_>) -> Result<Counts, NotUnderstood> {
     else {
         return Err(NotUnderstood("other counts"));
     };
-    let [alerts_open, keys, keys_warm, warm_milli, digest, reopening, windows_again, windows_provisional] =
-        then[..] else {
+    let [alerts_open, keys, keys_warm, warm_milli, digest, reopening, windows_again] = then[..] else {
+        return Err(NotUnderstood("other counts"));
+    };
+    let [keys_silent, windows_provisional] = from.numbers::<u64>()?[..] else {
         return Err(NotUnderstood("other counts"));
     };
     Ok(Counts {
@@ -230,10 +249,13 @@ fn decode_counts(from: &mut StateReader<'_>) -> Result<Counts, NotUnderstood> {
         windows_anomalous,
         windows_provisional,
         alerts_open,
+        keys_silent,
         keys,
         keys_warm,
         watermark,
         warm_milli,
+        heard: 0,
+        idle_acts: i64::MAX,
         digest,
     })
 }

@@ -1,0 +1,175 @@
+//! What was decided of a key, and why.
+
+use serde::ser::Error;
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::EventTime;
+
+/// State an alert's revision announces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AlertState {
+    Raised,
+    /// Late data changed what was told; the episode goes on.
+    Revised,
+    Resolved,
+    /// Late data shows that there was nothing out of the ordinary.
+    Retracted,
+}
+
+impl AlertState {
+    /// The episode goes on as of this revision.
+    pub fn is_firing(self) -> bool {
+        matches!(self, AlertState::Raised | AlertState::Revised)
+    }
+}
+
+/// One column's part in a decision, in the stream's own units.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ColumnEvidence {
+    pub column: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// Mean of the window's last grid cell; `None` when missing.
+    pub value: Option<f64>,
+    /// What the model expected there, given every other column.
+    pub expected: f64,
+    /// Central 95 % of that expectation.
+    pub expected_low: f64,
+    pub expected_high: f64,
+    /// Share of the surprise this column carries; the shares of a decision add up to 1.
+    pub share: f64,
+}
+
+/// What was decided. A pure function of the partition's log and the control log: no clock in here.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Decision {
+    /// hash(deployment, stream, key, rule, onset); constant over revisions.
+    pub id: String,
+    pub revision: u32,
+    pub state: AlertState,
+    pub stream: String,
+    pub key: String,
+    pub rule: String,
+    /// Start of the window that opened the episode, or the last row before a silence, ns.
+    pub onset: EventTime,
+    #[serde(flatten)]
+    pub about: About,
+}
+
+/// What a decision is about. Each rule has evidence of its own and a body holds no field of another's: a
+/// zero would read like a measurement.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum About {
+    Window(WindowEvidence),
+    NoData(NoDataEvidence),
+}
+
+/// A window out of the ordinary.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WindowEvidence {
+    /// The window this revision is about: `[start, end)`, ns.
+    pub window_start: EventTime,
+    pub window_end: EventTime,
+    pub epoch: i64,
+    /// Checksum of the model that scored the window.
+    pub model: String,
+    /// Exact log-likelihood of the observed cells, nats.
+    pub log_likelihood: f64,
+    #[serde(serialize_with = "number")]
+    pub p_value: f64,
+    pub threshold: f64,
+    /// The smallest p-value of the episode so far.
+    pub p_value_min: f64,
+    /// Share of the window's cells that were observed.
+    pub coverage: f64,
+    pub columns: Vec<ColumnEvidence>,
+}
+
+/// JSON has no NaN, and `null` in its place could not be read back: better no decision than one that is lost.
+fn number<S: Serializer>(value: &f64, to: S) -> Result<S::Ok, S::Error> {
+    if value.is_nan() {
+        return Err(S::Error::custom("it is not a number"));
+    }
+    to.serialize_f64(*value)
+}
+
+/// A key that had sent regularly and is silent. Times are event times.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoDataEvidence {
+    /// Its newest row before the silence, ns.
+    pub last_seen: EventTime,
+    /// From one row to the next, as it used to be or as configured.
+    pub expected_every_ns: i64,
+    /// Until when a row was waited for, ns.
+    pub due: EventTime,
+    /// The row that ended the silence, ns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed: Option<EventTime>,
+}
+
+impl Decision {
+    /// `webhook-id`: the same over retries, restarts and replays.
+    pub fn message_id(&self) -> String {
+        format!("{}_{}", self.id, self.revision)
+    }
+
+    /// The Standard Webhooks `type` of this revision.
+    pub fn event_type(&self) -> &'static str {
+        match (&self.about, self.state) {
+            (About::Window(_), AlertState::Raised) => "anomaly.raised",
+            (About::Window(_), AlertState::Revised) => "anomaly.revised",
+            (About::Window(_), AlertState::Resolved) => "anomaly.resolved",
+            (About::Window(_), AlertState::Retracted) => "anomaly.retracted",
+            (About::NoData(_), AlertState::Raised | AlertState::Revised) => "no_data.raised",
+            (About::NoData(_), AlertState::Resolved | AlertState::Retracted) => "no_data.resolved",
+        }
+    }
+
+    /// When it was so, event time: the end of the window, or when the silence was noticed or ended.
+    pub fn happened(&self) -> EventTime {
+        match &self.about {
+            About::Window(window) => window.window_end,
+            About::NoData(silence) => silence.resumed.unwrap_or(silence.due),
+        }
+    }
+
+    pub fn window(&self) -> Option<&WindowEvidence> {
+        match &self.about {
+            About::Window(window) => Some(window),
+            About::NoData(_) => None,
+        }
+    }
+
+    pub fn silence(&self) -> Option<&NoDataEvidence> {
+        match &self.about {
+            About::Window(_) => None,
+            About::NoData(silence) => Some(silence),
+        }
+    }
+
+    /// What each column has to do with it; none where a rule is not about columns.
+    pub fn columns(&self) -> &[ColumnEvidence] {
+        self.window().map_or(&[], |window| &window.columns)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Receivers have parsers for this: a new rule must not change what the others send.
+    #[test]
+    fn a_window_s_decision_is_written_as_it_always_was() {
+        let text = concat!(
+            r#"{"id":"a1","revision":1,"state":"raised","stream":"pumps","key":"p","rule":"window","onset":10,"#,
+            r#""window_start":10,"window_end":20,"epoch":3,"model":"m","log_likelihood":-1.5,"p_value":0.00001,"#,
+            r#""threshold":0.0001,"p_value_min":0.00001,"coverage":1.0,"columns":[{"column":"c","value":null,"#,
+            r#""expected":2.5,"expected_low":2.0,"expected_high":3.0,"share":1.0}]}"#
+        );
+        let decision: Decision = serde_json::from_str(text).unwrap();
+        assert_eq!(decision.window().unwrap().window_end, EventTime(20));
+        assert_eq!(serde_json::to_string(&decision).unwrap(), text);
+    }
+}
