@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use eddy::config::plan::{
-    ColumnPlan, DashboardPlan, DurablePlan, FieldPath, Layout, ModelPlan, Plan, ReplayPlan, SourceKind,
-    SourcePlan, StreamPlan, TimePlan, TimeUnit, Shape, WindowPlan,
+    ColumnPlan, DashboardPlan, DurablePlan, FieldPath, Layout, ModelPlan, Plan, ReplayPlan, Shape,
+    SourceKind, SourcePlan, StreamPlan, TimePlan, TimeUnit, WindowPlan,
 };
 use eddy::decode::Decoder;
 use eddy::types::{Arrival, Message, Position};
@@ -308,7 +308,14 @@ fn stream(key: &str, time: &str, points: Option<&str>, columns: &[&str]) -> Stre
                 aggregate: Default::default(),
             })
             .collect(),
-        window: WindowPlan { shape: Shape::Grid, size: second, every: second, grid: second, disorder: second, lateness: second },
+        window: WindowPlan {
+            shape: Shape::Grid,
+            size: second,
+            every: second,
+            grid: second,
+            disorder: second,
+            lateness: second,
+        },
         model: ModelPlan::Fit { warmup: second },
         p_value: 0.001,
         max_future: None,

@@ -45,7 +45,7 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 /// A stream's shape; times in s. Every key speaks once in `interval`.
-struct Shape {
+struct Load {
     columns: usize,
     size: u64,
     every: u64,
@@ -56,10 +56,10 @@ struct Shape {
     key_bytes: usize,
 }
 
-const SHAPES: [Shape; 6] = [
-    Shape { columns: 1, size: 64, every: 4, grid: 1, disorder: 2, lateness: 2, interval: 1, key_bytes: 12 },
-    Shape { columns: 8, size: 128, every: 16, grid: 2, disorder: 8, lateness: 8, interval: 2, key_bytes: 16 },
-    Shape {
+const SHAPES: [Load; 6] = [
+    Load { columns: 1, size: 64, every: 4, grid: 1, disorder: 2, lateness: 2, interval: 1, key_bytes: 12 },
+    Load { columns: 8, size: 128, every: 16, grid: 2, disorder: 8, lateness: 8, interval: 2, key_bytes: 16 },
+    Load {
         columns: 3,
         size: 600,
         every: 600,
@@ -69,17 +69,8 @@ const SHAPES: [Shape; 6] = [
         interval: 30,
         key_bytes: 40,
     },
-    Shape {
-        columns: 2,
-        size: 40,
-        every: 10,
-        grid: 5,
-        disorder: 60,
-        lateness: 60,
-        interval: 5,
-        key_bytes: 24,
-    },
-    Shape {
+    Load { columns: 2, size: 40, every: 10, grid: 5, disorder: 60, lateness: 60, interval: 5, key_bytes: 24 },
+    Load {
         columns: 25,
         size: 160,
         every: 40,
@@ -89,10 +80,10 @@ const SHAPES: [Shape; 6] = [
         interval: 10,
         key_bytes: 10,
     },
-    Shape { columns: 2, size: 64, every: 2, grid: 2, disorder: 4, lateness: 32, interval: 2, key_bytes: 20 },
+    Load { columns: 2, size: 64, every: 2, grid: 2, disorder: 4, lateness: 32, interval: 2, key_bytes: 20 },
 ];
 
-fn stream(shape: &Shape, model: ModelPlan) -> Plan {
+fn stream(shape: &Load, model: ModelPlan) -> Plan {
     let mut plan = plant::plan(1);
     let stream = &mut plan.streams[0];
     let column = |i| ColumnPlan {
@@ -146,7 +137,7 @@ impl Rows {
     }
 }
 
-fn model(shape: &Shape, plan: &Plan) -> Arc<Model> {
+fn model(shape: &Load, plan: &Plan) -> Arc<Model> {
     let mut trainer = Trainer::new(&plan.streams[0]);
     let mut rows = Rows { keys: 4, columns: shape.columns, key_bytes: shape.key_bytes, seed: 3 };
     for step in 0..(shape.size * 4 + shape.every * 80) / shape.interval {
@@ -156,7 +147,7 @@ fn model(shape: &Shape, plan: &Plan) -> Arc<Model> {
 }
 
 /// Live heap after enough rows of every key that all of it has been asked for once.
-fn measured(shape: &Shape, plan: &Plan, keys: u64, model: Option<Arc<Model>>) -> i64 {
+fn measured(shape: &Load, plan: &Plan, keys: u64, model: Option<Arc<Model>>) -> i64 {
     let before = LIVE.load(Relaxed);
     let mut engine = Engine::new(plan);
     if let Some(model) = model {
@@ -179,7 +170,7 @@ fn measured(shape: &Shape, plan: &Plan, keys: u64, model: Option<Arc<Model>>) ->
     LIVE.load(Relaxed) - before
 }
 
-fn held_to_15_percent(name: &str, shape: &Shape, keys: u64, said: f64, measured: i64) -> bool {
+fn held_to_15_percent(name: &str, shape: &Load, keys: u64, said: f64, measured: i64) -> bool {
     let off = (said / measured as f64 - 1.0) * 100.0;
     println!(
         "{name}: {} column(s) x {} cells, {keys} keys: said {:.0} B a key, allocated {:.0}: {off:+.1} %",

@@ -199,8 +199,9 @@ impl Partition {
     }
 
     fn release_events(&mut self, bucket: i64, setup: &StreamSetup, batch: &mut Batch) {
-        let Partition { pending, keys, events, cell_fold, counts, grid, silence, seen_keys, newest_cell, .. } =
-            self;
+        let Partition {
+            pending, keys, events, cell_fold, counts, grid, silence, seen_keys, newest_cell, ..
+        } = self;
         let Events { rows, usual, next_end, row, .. } = events;
         let mut gather = Gather { setup, usual, fold: cell_fold, row };
         let duplicates = pending.release(bucket, keys, |entry, values| {

@@ -189,7 +189,8 @@ impl Partition {
     /// The watermark at which the next window closes or the next key may be silent; `i64::MAX` if neither.
     fn acts_at(&self, setup: &StreamSetup) -> i64 {
         if setup.shape != Shape::Grid {
-            let bucket = if self.pending.rows() > 0 { self.released } else { self.events.next_end_bucket(setup) };
+            let bucket =
+                if self.pending.rows() > 0 { self.released } else { self.events.next_end_bucket(setup) };
             return self.silence.next().min(bucket.saturating_add(1).saturating_mul(setup.grid_ns));
         }
         let reach = setup.cells as i64 + setup.every_cells;

@@ -116,7 +116,8 @@ impl Engine {
     fn judge_early(&mut self, env: &Env<'_>, out: &mut Outputs) {
         for (stream, id) in &self.touched {
             let index = stream.0 as usize * PARTITIONS + id.0 as usize;
-            if let Some(partition) = self.partitions[index].as_mut().filter(|partition| partition.has_early()) {
+            if let Some(partition) = self.partitions[index].as_mut().filter(|partition| partition.has_early())
+            {
                 let setup = &self.streams[stream.0 as usize];
                 let scratch = &mut self.scratch;
                 partition.judge_early(&mut Closing { setup, scratch, env, out, trigger: 0 });

@@ -65,7 +65,8 @@ impl Past {
 
     /// Lets go of windows that end at or before `end`: they are final. Gives the episode as they leave it.
     pub fn pass(&mut self, end: i64, setup: &StreamSetup) -> Episode {
-        while let Some(oldest) = self.verdicts.front().filter(|oldest| setup.end_ns(oldest.last_cell) <= end) {
+        while let Some(oldest) = self.verdicts.front().filter(|oldest| setup.end_ns(oldest.last_cell) <= end)
+        {
             step(&mut self.before, oldest, setup);
             self.verdicts.pop_front();
         }

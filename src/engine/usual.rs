@@ -78,7 +78,11 @@ impl Usual {
         let own = &mut self.amounts[key as usize * ratios..][..ratios];
         for (moments, everyone) in own.iter_mut().zip(&mut self.everyone) {
             let before = moments.count;
-            if calm { moments.commit(MEMORY_ROWS) } else { moments.discard() }
+            if calm {
+                moments.commit(MEMORY_ROWS)
+            } else {
+                moments.discard()
+            }
             if calm && moments.count > before {
                 everyone.observe(moments.mean);
             }
@@ -138,7 +142,8 @@ impl Usual {
         for _ in 0..from.len(6)? {
             usual.pending.push((from.number()?, from.number()?, from.number()?));
         }
-        let fits = |&(key, which, _): &(KeyIndex, u8, u8)| (key as usize) < keys && usize::from(which) < rarities;
+        let fits =
+            |&(key, which, _): &(KeyIndex, u8, u8)| (key as usize) < keys && usize::from(which) < rarities;
         expect(usual.pending.iter().all(fits), "a category of no key")?;
         Ok(usual)
     }
@@ -175,7 +180,10 @@ mod tests {
         (0..3).for_each(|_| usual.observe(1, &[100.0, 0.0]));
         usual.commit_amounts(1, true);
         usual.commit(|_| true);
-        assert!((ratio(&usual, 1) - 0.75).abs() < 0.01, "3 own rows weigh as much as everyone's, now 60 itself");
+        assert!(
+            (ratio(&usual, 1) - 0.75).abs() < 0.01,
+            "3 own rows weigh as much as everyone's, now 60 itself"
+        );
     }
 
     #[test]

@@ -94,6 +94,7 @@ mod tests {
             (Last, _) => present[present.len() - 1],
             (Min, _) => present.iter().copied().fold(f32::INFINITY, f32::min),
             (Max, _) => present.iter().copied().fold(f32::NEG_INFINITY, f32::max),
+            (Ratio | SinceLast | Rarity, _) => unreachable!("what looks back on other cells"),
         }
     }
 

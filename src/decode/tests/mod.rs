@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::{DeadRow, Decoder};
 use crate::config::plan::{
     ColumnPlan, DashboardPlan, DurablePlan, FieldPath, HttpPlan, Layout, ModelPlan, MqttPlan, Plan, Protocol,
-    SourceKind, SourcePlan, StreamPlan, TimePlan, TimeUnit, Shape, WindowPlan,
+    Shape, SourceKind, SourcePlan, StreamPlan, TimePlan, TimeUnit, WindowPlan,
 };
 use crate::types::{Arrival, Message, Position};
 
@@ -60,7 +60,14 @@ fn pumps() -> StreamPlan {
         time: TimePlan::Field { path: json_path("ts"), unit: TimeUnit::Millis },
         layout: Layout::Wide { points: None },
         columns: vec![column("temperature", "temp"), column("vibration", "vib.rms")],
-        window: WindowPlan { shape: Shape::Grid, size: second, every: second, grid: second, disorder: second, lateness: second },
+        window: WindowPlan {
+            shape: Shape::Grid,
+            size: second,
+            every: second,
+            grid: second,
+            disorder: second,
+            lateness: second,
+        },
         model: ModelPlan::Fit { warmup: second },
         p_value: 0.001,
         max_future: Some(Duration::from_secs(3600)),

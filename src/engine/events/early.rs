@@ -24,17 +24,15 @@ impl Partition {
     ) -> bool {
         let Partition { events, cell_fold, scoring, .. } = self;
         let rows = &mut events.rows[key as usize];
-        let row = RowTime {
-            time: record.time.0,
-            content_hash: record.content_hash,
-            arrival: record.arrival.0,
-        };
+        let row =
+            RowTime { time: record.time.0, content_hash: record.content_hash, arrival: record.arrival.0 };
         if !rows.insert(row, record.values) {
             return false;
         }
         rows.keep(ROWS_MAX, record.values.len());
         if scoring.is_some() {
-            let mut gather = Gather { setup, usual: &mut events.usual, fold: cell_fold, row: &mut events.row };
+            let mut gather =
+                Gather { setup, usual: &mut events.usual, fold: cell_fold, row: &mut events.row };
             gather.sliding(key, &events.rows[key as usize], row.time, &mut events.early);
         }
         true
