@@ -2,205 +2,33 @@
 //! power goes at every write of a run. Rerun one seed with `EDDY_SEED=n cargo test --release --test simulation`.
 
 mod plant;
+#[path = "simulation/process.rs"]
+mod process;
+#[path = "simulation/world.rs"]
+mod world;
 
-use std::cell::RefCell;
 use std::path::Path;
-use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::time::Duration;
 
 use eddy::config::plan::Plan;
-use eddy::decode::Decoder;
 use eddy::durable::faulty::FaultyDisk;
-use eddy::durable::{ControlEntry, ControlEvent, ControlLog, Log, Snapshots};
-use eddy::engine::{Counts, Engine, Env, Outputs};
-use eddy::latency::{Clock, Latency};
-use eddy::pipeline::keeping::Keeper;
-use eddy::pipeline::ledger::Ledger;
-use eddy::pipeline::logging::{LogStation, Logged, Recorders, Retention};
-use eddy::pipeline::restore::Found;
-use eddy::pipeline::rounds::{Due, Rounds};
-use eddy::ring::Slot;
-use eddy::stage::{NotSafe, Submission};
-use eddy::status::Status;
-use eddy::types::{Decision, Message, PARTITIONS, PartitionId, Position, StreamId};
+use eddy::durable::{Log, Snapshots};
+use eddy::latency::Latency;
+use eddy::stage::NotSafe;
+use eddy::types::{Message, Position};
+use process::{Outcome, Process};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tokio::sync::{mpsc, oneshot};
+use world::{Faults, World};
 
-/// A round of snapshots, in a time that goes on by [`TICK`] with each submission.
-const EVERY: Duration = Duration::from_nanos(PARTITIONS as u64 + 1);
-const TICK: i64 = 20;
-
-/// What the outbox has made durable; it outlives every process.
-type Outbox = Rc<RefCell<Vec<Decision>>>;
-
-/// Everything that is lost when the power goes, but for the outbox.
-struct Process {
-    station: LogStation,
-    logged: mpsc::Receiver<Logged>,
-    decoder: Decoder,
-    engine: Engine,
-    out: Outputs,
-    decisions: Vec<Decision>,
-    verdicts: Vec<(StreamId, PartitionId, Counts)>,
-    keeper: Keeper,
-    rounds: Rounds,
-    ledger: Ledger,
-    now: i64,
-    outbox: Outbox,
-    /// Where the log was read from at the start.
-    from: Position,
-}
-
-impl Process {
-    /// Starts on what the disk holds, as the binary does: open, restore, read the rest back, go on.
-    fn start(plan: &Plan, disk: &FaultyDisk, latency: &Latency, outbox: &Outbox) -> Option<Process> {
-        let dir = Path::new("/data");
-        let log = Log::open(Box::new(disk.clone()), dir, 8 << 10).ok()?;
-        let (control, _) = ControlLog::open(Box::new(disk.clone()), dir).ok()?;
-        let mut snapshots = Snapshots::open(Box::new(disk.clone()), dir).ok()?;
-        let mut engine = plant::engine(plan);
-        let (models, entries) = ([(plant::model().checksum().to_owned(), plant::model())], [known_from_0()]);
-        let found = Found { plan, log: &log, entries: &entries, models: &models, snapshots: &mut snapshots };
-        let restored = match found.restore(std::slice::from_mut(&mut engine), &Env::SIMULATED) {
-            Ok(restored) => restored,
-            Err(error) => {
-                assert!(disk.is_off(), "a start is refused though the disk works: {error}");
-                return None;
-            }
-        };
-        let (next, logged) = mpsc::channel(64);
-        let (_, intake) = mpsc::channel(1);
-        let recovered: Vec<(Position, Message)> =
-            log.read_from(restored.start).collect::<Result<_, _>>().ok()?;
-        let clock = Clock::start();
-        let status = Arc::new(Status::new(plan, 0));
-        let recorders = Recorders::new(latency);
-        let floor = Arc::new(AtomicU64::new(0));
-        let retention = Retention { floor: floor.clone(), retain_ns: 0, bytes_max: u64::MAX };
-        let station = LogStation {
-            log,
-            control,
-            intake,
-            next,
-            status,
-            ballast: None,
-            clock,
-            recorders,
-            dead: mpsc::channel(1).0,
-            retention,
-        };
-        let mut process = Process {
-            station,
-            logged,
-            decoder: Decoder::new(plan),
-            engine,
-            out: Outputs::default(),
-            decisions: Vec::new(),
-            verdicts: Vec::new(),
-            keeper: Keeper::new(snapshots, Arc::new(plan.clone()), floor),
-            rounds: Rounds::new(EVERY, 0, &restored.partitions),
-            ledger: restored.ledger,
-            now: 0,
-            outbox: outbox.clone(),
-            from: restored.start,
-        };
-        for (position, message) in recovered {
-            process.score(position, &message);
-        }
-        Some(process)
-    }
-
-    /// Saves what is due, as decode, shard and keeper do: decisions are in the outbox before a state that
-    /// holds them is on the disk.
-    fn save(&mut self, next: Position) {
-        self.now += TICK;
-        while let Some((due, turn)) = self.rounds.due(self.now, next) {
-            let mut file = vec![0; Snapshots::HEADER_BYTES];
-            let index = match due {
-                Due::Partition(index) => {
-                    assert!(self.engine.save(StreamId(0), PartitionId(index as u8), &mut file));
-                    Some(index)
-                }
-                Due::Ledger => {
-                    assert_eq!(self.ledger.position, next);
-                    let standings = self.rounds.standings();
-                    self.ledger.encode([("pumps", &standings[..])].into_iter(), &mut file);
-                    None
-                }
-            };
-            self.outbox.borrow_mut().append(&mut self.decisions);
-            if self.keeper.keep(index, next, &mut file).is_ok() {
-                turn.done();
-            }
-        }
-    }
-
-    fn score(&mut self, position: Position, message: &Message) {
-        let mut slot = Slot::default();
-        let mut dead = Vec::new();
-        self.ledger.observe(position, message);
-        let mut emit = |record: eddy::types::RecordRef<'_>| {
-            self.rounds.row(PartitionId::of(record.key_hash).0 as usize, position);
-            slot.push(record);
-        };
-        self.decoder.decode(position, message, &mut emit, &mut dead);
-        assert!(dead.is_empty(), "{dead:?}");
-        self.out.clear();
-        self.engine.step(&slot, &Env::SIMULATED, &mut self.out);
-        self.decisions.extend(self.out.raised.drain(..).map(|r| r.decision));
-    }
-
-    /// Submits messages and waits for the answer, as a source does.
-    fn submit(&mut self, messages: &[Message]) -> Result<(), NotSafe> {
-        let (logged, mut answer) = oneshot::channel();
-        let alive = self.station.turn(Submission { messages: messages.to_vec(), end_of_input: None, logged });
-        assert!(alive);
-        let answer = answer.try_recv().expect("the log station answers every submission");
-        while let Ok(Logged::Messages { first, messages, .. }) = self.logged.try_recv() {
-            for (i, message) in messages.iter().enumerate() {
-                self.score(Position(first.0 + i as u64), message);
-            }
-            self.save(Position(first.0 + messages.len() as u64));
-        }
-        answer
-    }
-
-    fn finish(mut self) -> Outcome {
-        self.out.clear();
-        self.engine.end_of_input(StreamId(0), Position(u64::MAX), &Env::SIMULATED, &mut self.out);
-        self.decisions.extend(self.out.raised.drain(..).map(|r| r.decision));
-        self.engine.changed(|stream, partition, counts, _| self.verdicts.push((stream, partition, *counts)));
-        let mut digests: Vec<(u8, u64, u64)> =
-            self.verdicts.iter().map(|(_, p, c)| (p.0, c.windows, c.digest)).collect();
-        digests.sort_unstable();
-        assert_eq!(self.ledger.counted["plant"], self.ledger.position.0, "each message is counted once");
-        self.decisions.extend(self.outbox.borrow().iter().cloned());
-        self.decisions.sort_by(|a, b| (&a.id, a.revision).cmp(&(&b.id, b.revision)));
-        self.decisions.dedup();
-        Outcome { decisions: self.decisions, digests }
-    }
-}
-
-/// The stream is as old as the log: what it needs of it and does not find was lost.
-fn known_from_0() -> ControlEntry {
-    let event = ControlEvent::Config { stream: "pumps".into(), fingerprint: String::new() };
-    ControlEntry { precedes: Position(0), event }
-}
-
-#[derive(Debug, PartialEq)]
-struct Outcome {
-    decisions: Vec<Decision>,
-    /// (partition, windows, digest over every verdict)
-    digests: Vec<(u8, u64, u64)>,
-}
+/// Seeds whose every write is a power cut once; of later ones a few writes each, or ten thousand seeds
+/// would take hours.
+const WHOLE_SEEDS: usize = 20;
+const CUTS_A_SEED: u64 = 5;
 
 /// Sends all messages in groups chosen by the seed, again and again until acknowledged; restarts
 /// whenever the power went. Returns what was decided and the writes done.
 fn run(plan: &Plan, messages: &[Message], seed: u64, cut: Option<u64>) -> (Outcome, u64) {
-    let outbox = Outbox::default();
+    let outbox = process::outbox();
     let disk = FaultyDisk::new();
     let latency = Latency::new();
     if let Some(cut) = cut {
@@ -261,11 +89,16 @@ fn power_cut_at_every_write_loses_nothing_acknowledged_and_changes_no_decision()
     let (plan, messages) = plant::small(7);
     let undisturbed = run(&plan, &messages, 0, None).0;
     assert!(undisturbed.decisions.len() >= 2, "the run must have something to decide");
-    for seed in plant::seeds(2) {
+    for (n, seed) in plant::seeds(2).into_iter().enumerate() {
         let (calm, writes) = run(&plan, &messages, seed, None);
         assert_eq!(calm, undisturbed, "grouping changed decisions; EDDY_SEED={seed}");
         assert!(writes > 50, "{writes} writes are too few to prove anything");
-        for cut in 1..=writes {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let cuts: Vec<u64> = match n {
+            0..WHOLE_SEEDS => (1..=writes).collect(),
+            _ => (0..CUTS_A_SEED).map(|_| rng.random_range(1..=writes)).collect(),
+        };
+        for cut in cuts {
             let (outcome, _) = run(&plan, &messages, seed, Some(cut));
             assert_eq!(outcome, undisturbed, "EDDY_SEED={seed}, power cut at write {cut} of {writes}");
         }
@@ -280,7 +113,7 @@ fn failing_syncs_and_a_full_disk_are_answered_and_outlived() {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let disk = FaultyDisk::new();
         let latency = Latency::new();
-        let outbox = Outbox::default();
+        let outbox = process::outbox();
         let mut process = Process::start(&plan, &disk, &latency, &outbox).expect("an empty disk works");
         let (mut acked, mut refused) = (0, 0);
         while acked < messages.len() {
@@ -315,7 +148,7 @@ fn the_newest_snapshot_of_everything_may_be_damaged() {
     let undisturbed = run(&plan, &messages, 0, None).0;
     for seed in plant::seeds(20) {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let (disk, latency, outbox) = (FaultyDisk::new(), Latency::new(), Outbox::default());
+        let (disk, latency, outbox) = (FaultyDisk::new(), Latency::new(), process::outbox());
         let mut process = Process::start(&plan, &disk, &latency, &outbox).expect("an empty disk works");
         let end = rng.random_range(messages.len() / 2..messages.len());
         for group in messages[..end].chunks(rng.random_range(5..40)) {
@@ -338,4 +171,44 @@ fn the_newest_snapshot_of_everything_may_be_damaged() {
         }
         assert_eq!(process.finish(), undisturbed, "EDDY_SEED={seed}");
     }
+}
+
+/// Runs the messages through a world with these faults, once a seed, and holds the end to a run without.
+fn changes_nothing(faults: Faults, met: impl Fn(&World) -> bool) {
+    let (plan, messages) = plant::small(7);
+    let undisturbed = run(&plan, &messages, 0, None).0;
+    let mut seen = false;
+    let seeds = plant::seeds(12);
+    for &seed in &seeds {
+        let mut world = World::new(&plan, &messages, faults, seed);
+        let outcome = world.run();
+        assert_eq!(outcome, undisturbed, "EDDY_SEED={seed}");
+        world.told_everything(&outcome);
+        seen |= met(&world);
+    }
+    assert!(seen || seeds.len() == 1, "no seed had the fault it was to outlive");
+}
+
+#[test]
+fn a_wall_clock_that_steps_by_hours_changes_no_decision() {
+    let faults = Faults { clock: true, kills: true, ..Faults::NONE };
+    changes_nothing(faults, |world| world.arrivals_went_back);
+}
+
+#[test]
+fn a_lost_broker_sends_again_and_changes_no_decision() {
+    let faults = Faults { broker: true, kills: true, ..Faults::NONE };
+    changes_nothing(faults, |world| world.redelivered > 0);
+}
+
+#[test]
+fn an_outbox_that_refuses_and_a_receiver_that_refuses_lose_no_alert() {
+    let faults = Faults { outbox: true, receiver: true, kills: true, ..Faults::NONE };
+    changes_nothing(faults, |world| world.stores_refused > 0 && world.attempts_refused > 0);
+}
+
+#[test]
+fn everything_at_once_changes_no_decision() {
+    let faults = Faults { clock: true, broker: true, outbox: true, receiver: true, kills: true };
+    changes_nothing(faults, |world| world.redelivered > 0 && world.stores_refused > 0);
 }
