@@ -195,6 +195,18 @@ fn a_wall_clock_that_steps_by_hours_changes_no_decision() {
     changes_nothing(faults, |world| world.arrivals_went_back);
 }
 
+/// Restarts would begin a new interval.
+#[test]
+fn a_wall_clock_set_back_holds_up_no_snapshot() {
+    let (plan, messages) = plant::small(7);
+    for seed in plant::seeds(12) {
+        let mut world = World::new(&plan, &messages, Faults { clock: true, ..Faults::NONE }, seed);
+        world.run();
+        let from = world.read_back_from;
+        assert!(from.0 + 200 > messages.len() as u64, "EDDY_SEED={seed}: read back from {from:?}");
+    }
+}
+
 #[test]
 fn a_lost_broker_sends_again_and_changes_no_decision() {
     let faults = Faults { broker: true, kills: true, ..Faults::NONE };

@@ -12,7 +12,7 @@ use eddy::durable::Log;
 use eddy::durable::faulty::FaultyDisk;
 use eddy::latency::Latency;
 use eddy::sink::schedule::{SCHEDULE, wait_before_next};
-use eddy::types::{Alert, Arrival, Decision, Message, Receipt};
+use eddy::types::{Alert, Arrival, Decision, Message, Position, Receipt};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tempfile::TempDir;
@@ -103,6 +103,8 @@ pub struct World<'a> {
     pub redelivered: u64,
     pub stores_refused: u64,
     pub attempts_refused: u64,
+    /// Where the last start began in the log.
+    pub read_back_from: Position,
 }
 
 impl<'a> World<'a> {
@@ -130,6 +132,7 @@ impl<'a> World<'a> {
             redelivered: 0,
             stores_refused: 0,
             attempts_refused: 0,
+            read_back_from: Position(0),
         };
         world.start();
         world
@@ -154,6 +157,7 @@ impl<'a> World<'a> {
         self.crash();
         self.log_holds_what_was_acknowledged();
         let process = self.process.take().expect("a restarted disk works");
+        self.read_back_from = process.from;
         let outcome = process.finish();
         self.stores_refused = self.outbox.borrow().refused;
         self.deliver_the_rest();
