@@ -109,7 +109,9 @@ fn power_cut_at_every_write_loses_nothing_acknowledged_and_changes_no_decision()
 fn failing_syncs_and_a_full_disk_are_answered_and_outlived() {
     let (plan, messages) = plant::small(7);
     let undisturbed = run(&plan, &messages, 0, None).0;
-    for seed in plant::seeds(20) {
+    let seeds = plant::seeds(20);
+    let mut failed = 0;
+    for &seed in &seeds {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let disk = FaultyDisk::new();
         let latency = Latency::new();
@@ -132,12 +134,13 @@ fn failing_syncs_and_a_full_disk_are_answered_and_outlived() {
                 }
             }
         }
-        assert!(refused > 0, "EDDY_SEED={seed}: nothing failed");
+        failed += usize::from(refused > 0);
         let live = process.finish();
         let replayed = Process::start(&plan, &disk, &latency, &outbox).expect("opens").finish();
         assert_eq!(live, replayed, "a replay decides otherwise; EDDY_SEED={seed}");
         assert_eq!(live, undisturbed, "EDDY_SEED={seed}");
     }
+    hit_most(failed, &seeds);
 }
 
 /// Half-way the newest snapshot of every partition and of the ledger is damaged: the log was cut no further
@@ -146,7 +149,9 @@ fn failing_syncs_and_a_full_disk_are_answered_and_outlived() {
 fn the_newest_snapshot_of_everything_may_be_damaged() {
     let (plan, messages) = plant::small(7);
     let undisturbed = run(&plan, &messages, 0, None).0;
-    for seed in plant::seeds(20) {
+    let seeds = plant::seeds(20);
+    let mut cut = 0;
+    for &seed in &seeds {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let (disk, latency, outbox) = (FaultyDisk::new(), Latency::new(), process::outbox());
         let mut process = Process::start(&plan, &disk, &latency, &outbox).expect("an empty disk works");
@@ -154,7 +159,7 @@ fn the_newest_snapshot_of_everything_may_be_damaged() {
         for group in messages[..end].chunks(rng.random_range(5..40)) {
             process.submit(group).expect("the disk works");
         }
-        assert!(process.station.log.first_position().0 > 0, "EDDY_SEED={seed}: nothing was cut");
+        cut += usize::from(process.station.log.first_position().0 > 0);
         drop(process);
         let snapshots = Snapshots::open(Box::new(disk.clone()), Path::new("/data")).expect("it opens");
         let mut damaged = String::new();
@@ -171,22 +176,28 @@ fn the_newest_snapshot_of_everything_may_be_damaged() {
         }
         assert_eq!(process.finish(), undisturbed, "EDDY_SEED={seed}");
     }
+    hit_most(cut, &seeds);
+}
+
+/// A test that met what it is about in a few seeds only would show little. One seed alone is a rerun.
+fn hit_most(hits: usize, seeds: &[u64]) {
+    assert!(seeds.len() == 1 || hits * 2 >= seeds.len(), "{hits} of {} seeds", seeds.len());
 }
 
 /// Runs the messages through a world with these faults, once a seed, and holds the end to a run without.
 fn changes_nothing(faults: Faults, met: impl Fn(&World) -> bool) {
     let (plan, messages) = plant::small(7);
     let undisturbed = run(&plan, &messages, 0, None).0;
-    let mut seen = false;
-    let seeds = plant::seeds(12);
+    let mut hits = 0;
+    let seeds = plant::seeds(20);
     for &seed in &seeds {
         let mut world = World::new(&plan, &messages, faults, seed);
         let outcome = world.run();
         assert_eq!(outcome, undisturbed, "EDDY_SEED={seed}");
         world.told_everything(&outcome);
-        seen |= met(&world);
+        hits += usize::from(met(&world));
     }
-    assert!(seen || seeds.len() == 1, "no seed had the fault it was to outlive");
+    hit_most(hits, &seeds);
 }
 
 #[test]
