@@ -13,6 +13,9 @@ use crate::e2e::receiver::{Behaviour, Receiver};
 use crate::run::{Run, Trouble, configuration};
 use crate::small_disk::SmallDisk;
 
+/// Events the process still takes before it is killed, once a full disk was freed.
+const IN_THE_MIDST: u64 = 400;
+
 /// Nothing but kills.
 pub struct Kills;
 
@@ -52,7 +55,8 @@ impl Trouble for Broker {
     }
 }
 
-/// The data folder's disk fills up and is freed, and the process is killed after that or in between.
+/// The data folder's disk fills up and is freed; the process is killed soon after that, at times in between
+/// as well, and then started before or after there is room again.
 pub struct Disk(SmallDisk);
 
 impl Disk {
@@ -66,12 +70,12 @@ impl Disk {
 
 impl Trouble for Disk {
     fn strike(&mut self, run: &mut Run) {
-        let kills = run.kills;
         self.0.fill();
         let end = run.scale.events as u64;
         run.flows_until("the disk is found full", end, |eddy| eddy.metric("eddy_log_safe") == 0);
         std::thread::sleep(A_WHILE.mul_f64(run.rng.random()));
         match run.rng.random_range(0..3) {
+            _ if run.kills + 1 >= run.scale.kills => self.0.make_room(),
             0 => {
                 run.kill();
                 run.start_again();
@@ -85,11 +89,11 @@ impl Trouble for Disk {
             _ => self.0.make_room(),
         }
         run.flows_until("it goes on by itself", end, |eddy| eddy.metric("eddy_log_safe") == 1);
-        if run.kills == kills {
-            std::thread::sleep(A_WHILE.mul_f64(run.rng.random()));
-            run.kill();
-            run.start_again();
-        }
+        // In the midst of what had to wait.
+        let moment = run.eddy().events() + run.rng.random_range(1..IN_THE_MIDST);
+        run.flows_until("what waited is taken", end, |eddy| eddy.events() >= moment);
+        run.kill();
+        run.start_again();
     }
 }
 
