@@ -4,6 +4,8 @@
 mod plant;
 #[path = "simulation/process.rs"]
 mod process;
+#[path = "simulation/real_outbox.rs"]
+mod real_outbox;
 #[path = "simulation/world.rs"]
 mod world;
 

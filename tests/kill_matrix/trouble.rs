@@ -145,7 +145,7 @@ impl Gone {
         let (keep, count) = (accepted.clone(), refused.clone());
         let first = Receiver::choosing(move |request| {
             let mut accepted = keep.lock().unwrap();
-            if accepted.len() < alerts / 4 {
+            if accepted.len() < alerts / 8 {
                 accepted.insert(request.id().to_owned());
                 return Behaviour::Accept;
             }
@@ -202,9 +202,13 @@ impl Gone {
 
 impl Trouble for Gone {
     fn strike(&mut self, run: &mut Run) {
+        let moves = !self.moved && (run.kills + 1) * 2 > run.scale.kills;
+        if moves {
+            let gone = "eddy_sink_disabled{sink=\"on_call\"}";
+            run.flows_until("the receiver is gone", run.scale.events as u64, |eddy| eddy.metric(gone) == 1);
+        }
         run.kill();
-        let disabled = self.refused() > 0;
-        if disabled && !self.moved && run.kills * 2 > run.scale.kills {
+        if moves {
             let config = configuration(run.broker.port, &self.second, &self.steady_sink());
             run.deployment.configure(&config);
             self.moved = true;

@@ -10,6 +10,9 @@ use crate::e2e::expect::{self, Outcome};
 use crate::e2e::receiver::Receiver;
 use crate::run::Run;
 
+/// Attempts one sink has under way.
+const SENDING_MAX: usize = 8;
+
 /// One line of `benches/kill-matrix.json`.
 #[derive(Serialize, Deserialize)]
 pub struct Figures {
@@ -78,6 +81,9 @@ pub fn hold(
         seed: run.scale.seed,
         commit: std::env::var("EDDY_COMMIT").unwrap_or_default(),
     };
+    // What a kill may have sent and not written down, and what was refused: nothing else is sent twice.
+    let most = SENDING_MAX * run.kills as usize + refused;
+    assert!(figures.duplicate_deliveries <= most, "{} alerts sent again", figures.duplicate_deliveries);
     println!("{}", serde_json::to_string(&figures).expect("figures are JSON"));
     assert_eq!((lost, unknown), (0, 0), "messages lost, and unknown ones in the log");
     write_down(figures);

@@ -6,21 +6,20 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
 
-use eddy::alert::outbox::{AlertFilter, Attempt, Next, Outbox as Sqlite};
+use eddy::alert::outbox::{Attempt, Next};
 use eddy::config::plan::Plan;
 use eddy::durable::Log;
 use eddy::durable::faulty::FaultyDisk;
 use eddy::latency::Latency;
 use eddy::sink::schedule::{SCHEDULE, wait_before_next};
-use eddy::types::{Alert, Arrival, Decision, Message, Position, Receipt};
+use eddy::types::{Arrival, Decision, Message, Position};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tempfile::TempDir;
 
 use crate::plant::{SECOND_NS, START_NS};
-use crate::process::{Outbox, Outcome, Process, Store, TICK};
+use crate::process::{Outbox, Outcome, Process, TICK};
+use crate::real_outbox::{RealOutbox, SINK};
 
-const SINK: &str = "on_call";
 const HOUR_NS: i64 = 3600 * SECOND_NS;
 /// Steps of the clock a run: with more, a refusing receiver would use the schedule up.
 const STEPS_MAX: u32 = 4;
@@ -42,43 +41,6 @@ impl Faults {
         Faults { clock: false, broker: false, outbox: false, receiver: false, kills: false };
 }
 
-/// The product's own outbox, in memory as far as this machine has such a folder; it can be shut.
-struct RealOutbox {
-    sqlite: Sqlite,
-    shut: Rc<Cell<bool>>,
-    refused: u64,
-    now: i64,
-    _folder: TempDir,
-}
-
-impl RealOutbox {
-    fn new(shut: Rc<Cell<bool>>) -> Self {
-        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder");
-        let sqlite = Sqlite::open(&folder.path().join("outbox.sqlite"), &[SINK.into()]).expect("it opens");
-        RealOutbox { sqlite, shut, refused: 0, now: 0, _folder: folder }
-    }
-}
-
-impl Store for RealOutbox {
-    fn store(&mut self, decisions: &mut Vec<Decision>) -> bool {
-        if self.shut.get() {
-            self.refused += 1;
-            return false;
-        }
-        let alert = |decision| Alert { decision, receipt: Receipt::default() };
-        let alerts: Vec<Alert> = decisions.drain(..).map(alert).collect();
-        let stored = self.sqlite.store(&alerts, self.now).expect("it is written");
-        assert_eq!(stored.differing, 0, "decided otherwise after a restart");
-        true
-    }
-
-    fn stored(&self) -> Vec<Decision> {
-        let reader = self.sqlite.reader().expect("it opens");
-        let page = reader.alerts_page(None, 10_000, &AlertFilter::default()).expect("it is read");
-        page.into_iter().map(|stored| stored.alert.decision).collect()
-    }
-}
-
 pub struct World<'a> {
     plan: &'a Plan,
     messages: &'a [Message],
@@ -98,6 +60,8 @@ pub struct World<'a> {
     sent_max: usize,
     /// In order: `webhook-id` and body.
     told: Vec<(String, Vec<u8>)>,
+    /// Of them, those whose delivery was not written down.
+    forgotten: usize,
     last_arrival: i64,
     pub arrivals_went_back: bool,
     pub redelivered: u64,
@@ -127,6 +91,7 @@ impl<'a> World<'a> {
             acked: 0,
             sent_max: 0,
             told: Vec::new(),
+            forgotten: 0,
             last_arrival: i64::MIN,
             arrivals_went_back: false,
             redelivered: 0,
@@ -268,7 +233,9 @@ impl<'a> World<'a> {
         }
         // Killed between a 2xx and its record: the same bytes are sent again.
         let forgotten = self.faults.kills && self.rng.random_bool(0.1);
-        if !forgotten {
+        if forgotten {
+            self.forgotten += attempts.iter().filter(|attempt| attempt.next == Next::Delivered).count();
+        } else {
             outbox.record_attempts(SINK, "target", &attempts).expect("it is written");
         }
     }
@@ -300,6 +267,8 @@ impl<'a> World<'a> {
         }
         let mut expected: Vec<String> = outcome.decisions.iter().map(Decision::message_id).collect();
         expected.sort_unstable();
+        let again = self.told.len() - bodies.len();
+        assert_eq!(again, self.forgotten, "alerts sent again; EDDY_SEED={seed}");
         let told: Vec<&str> = bodies.into_keys().collect();
         assert_eq!(told, expected, "EDDY_SEED={seed}");
     }
