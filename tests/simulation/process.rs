@@ -211,8 +211,8 @@ impl Process {
         self.engine.end_of_input(StreamId(0), Position(u64::MAX), &Env::SIMULATED, &mut self.out);
         self.decisions.extend(self.out.raised.drain(..).map(|r| r.decision));
         self.engine.changed(|stream, partition, counts, _| self.verdicts.push((stream, partition, *counts)));
-        let mut digests: Vec<(u8, u64, u64)> =
-            self.verdicts.iter().map(|(_, p, c)| (p.0, c.windows, c.digest)).collect();
+        let mut digests: Vec<(u8, u64, u64, u64)> =
+            self.verdicts.iter().map(|(_, p, c)| (p.0, c.events, c.windows, c.digest)).collect();
         digests.sort_unstable();
         assert_eq!(self.ledger.counted["plant"], self.ledger.position.0, "each message is counted once");
         assert!(self.store(), "nothing is wrong with the outbox at the end");
@@ -232,6 +232,6 @@ fn known_from_0() -> ControlEntry {
 #[derive(Debug, PartialEq)]
 pub struct Outcome {
     pub decisions: Vec<Decision>,
-    /// (partition, windows, digest over every verdict)
-    pub digests: Vec<(u8, u64, u64)>,
+    /// (partition, events without duplicates, windows, digest over every verdict)
+    pub digests: Vec<(u8, u64, u64, u64)>,
 }
