@@ -1,5 +1,5 @@
 # Each line a user needs; the work is cargo's or a file's in scripts/.
-.PHONY: demo test prove bench quality models lint setup
+.PHONY: demo test prove kill-matrix bench quality models lint setup
 .DEFAULT_GOAL := test
 
 demo:            ## The main job on embedded defaults, for as long as you like (Ctrl-C ends it with a report)
@@ -12,7 +12,10 @@ test: setup      ## Everything CI runs: samples of every property, real broker, 
 	scripts/test
 
 prove: setup     ## The same tests at full counts
-	EDDY_CASES=100000 EDDY_SEEDS=10000 EDDY_KEYS=1000000 scripts/test
+	EDDY_CASES=100000 EDDY_SEEDS=10000 EDDY_KEYS=1000000 EDDY_EVENTS=200000 EDDY_KILLS=50 scripts/test
+
+kill-matrix: setup ## 200,000 events and 50 kills with broker, disk and receivers in trouble; written to benches/
+	scripts/kill-matrix
 
 bench: setup     ## First figures: events/s, socket to verdict; written to benches/
 	scripts/bench

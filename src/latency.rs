@@ -93,7 +93,8 @@ impl Clock {
         self.resync_to(system_ns());
     }
 
-    fn resync_to(&self, system_ns: i64) {
+    /// As [`Clock::resync`], to a time that tests choose.
+    pub fn resync_to(&self, system_ns: i64) {
         let off_ns = system_ns - self.now_ns();
         if off_ns.abs() > STEP_NS {
             self.wall_ns.fetch_add(off_ns, Relaxed);

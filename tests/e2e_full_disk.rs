@@ -4,12 +4,11 @@
 #[path = "support/e2e/mod.rs"]
 mod e2e;
 mod plant;
+#[path = "support/small_disk.rs"]
+mod small_disk;
 
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use e2e::eddy::{Deployment, config, mqtt_source};
 use e2e::expect::{self, by_the_engine};
@@ -18,54 +17,11 @@ use e2e::mosquitto::{Mosquitto, free_port};
 use e2e::publisher::Publisher;
 use e2e::receiver::Receiver;
 use plant::Row;
+use small_disk::SmallDisk;
 
 const KEYS: usize = 24;
 /// Rows are posted and published by this many seconds of all pumps.
 const STEP: usize = 10 * KEYS;
-
-/// A file system of its own in memory.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    /// `None` where this user may not mount.
-    fn mount(at: &Path, options: &str) -> Option<Self> {
-        fs::create_dir_all(at).expect("a folder");
-        let mut mount = Command::new("mount");
-        let status = mount.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(at).status();
-        if status.is_ok_and(|status| status.success()) {
-            return Some(SmallDisk(at.to_owned()));
-        }
-        println!("SKIPPED: no tmpfs may be mounted here, so no disk was filled");
-        None
-    }
-
-    fn filler(&self) -> PathBuf {
-        self.0.join("filler")
-    }
-
-    /// Takes every byte that is left.
-    fn fill(&self) {
-        let mut file = File::create(self.filler()).expect("a file");
-        for size in [1 << 16, 1 << 12, 1] {
-            while file.write_all(&vec![7; size]).is_ok() {}
-        }
-    }
-
-    fn make_room(&self) {
-        fs::remove_file(self.filler()).expect("it was there");
-    }
-
-    fn remount(&self, how: &str) {
-        let status = Command::new("mount").args(["-o", &format!("remount,{how}")]).arg(&self.0).status();
-        assert!(status.is_ok_and(|status| status.success()), "remounted {how}");
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
 
 fn post(http: SocketAddr, rows: &[Row]) -> http::Response {
     let body: Vec<u8> = rows.iter().flat_map(|row| [&row.message().payload[..], b"\n"].concat()).collect();

@@ -95,6 +95,8 @@ impl Rounds {
     /// What to save now, every message before `position` having been handed on.
     pub fn due(&mut self, now_ns: i64, position: Position) -> Option<(Due, Turn)> {
         let places = self.seen.len() as i64 + 1;
+        // The wall clock was set back: without this, nothing would be saved until it has caught up.
+        self.began_ns = self.began_ns.min(now_ns);
         while !self.shared.busy.load(Relaxed)
             && now_ns - self.began_ns >= self.every_ns / places * (self.next as i64 + 1)
         {
@@ -213,6 +215,15 @@ mod tests {
         assert_eq!(rounds.standings(), [Standing::Changed, Standing::Empty]);
         assert_eq!(round(&mut rounds, 300, 6, true)[0], (100, Due::Partition(0)));
         assert_eq!(rounds.standings()[0], Standing::SavedAt(Position(6)));
+    }
+
+    #[test]
+    fn a_clock_set_back_begins_a_new_interval() {
+        let mut rounds = Rounds::new(Duration::from_nanos(300), 1_000, &[None, None]);
+        rounds.row(0, Position(3));
+        assert!(rounds.due(500, Position(4)).is_none());
+        let due = rounds.due(600, Position(4)).map(|(due, _)| due);
+        assert_eq!(due, Some(Due::Partition(0)));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::schedule::wait_before_next;
+use super::step::Watch;
 use super::{Answer, Outgoing, Receiver, SinkError};
 use crate::alert::outbox::{Attempt, Counts, Due, Next, Outbox, OutboxError, OutboxHandle};
 use crate::config::plan::SinkPlan;
@@ -66,6 +67,7 @@ pub async fn run_to(receiver: Receiver, delivery: Delivery) {
         unrecorded: Vec::new(),
         delivered_ns: Vec::new(),
         paused_until_ns: i64::MIN,
+        watch: Watch::default(),
     }
     .work()
     .await;
@@ -85,6 +87,7 @@ struct Worker {
     /// Attempts at once; 1 after the receiver said it is overloaded, until it accepts again.
     width: usize,
     paused_until_ns: i64,
+    watch: Watch,
 }
 
 struct Finished {
@@ -131,6 +134,7 @@ impl Worker {
     /// Records what finished, starts what is due; gives the wait until something else falls due.
     async fn turn(&mut self) -> Result<Duration, OutboxError> {
         let now_ns = self.delivery.clock.now_ns();
+        self.paused_until_ns = self.paused_until_ns.saturating_sub(self.watch.look(now_ns));
         let paused_ns = self.paused_until_ns.saturating_sub(now_ns);
         let room = if paused_ns > 0 { 0 } else { self.width.saturating_sub(self.under_way.len()) };
         let look = self.look(now_ns, room).await?;
@@ -153,7 +157,7 @@ impl Worker {
     async fn look(&mut self, now_ns: i64, room: usize) -> Result<Look, OutboxError> {
         let receiver = self.delivery.sink.name.clone();
         let (target, attach) = (self.target.clone(), !self.attached);
-        let finished = self.unrecorded.clone();
+        let (finished, set_back_ns) = (self.unrecorded.clone(), self.watch.untold_ns);
         let (latency, delivered_ns) = (self.delivery.latency.clone(), self.delivered_ns.clone());
         // What is under way is still due in the outbox and comes first, so ask for that much more.
         let limit = if room == 0 { 0 } else { room + self.under_way.len() };
@@ -162,6 +166,9 @@ impl Worker {
                 outbox.attach(&receiver, &target, now_ns)?;
             }
             outbox.record_attempts(&receiver, &target, &finished)?;
+            if set_back_ns > 0 {
+                outbox.set_back(&receiver, set_back_ns)?;
+            }
             let look = Look {
                 due: outbox.due(&receiver, now_ns, limit)?,
                 next_due_at_ns: outbox.next_due_at(&receiver, now_ns)?,
@@ -172,6 +179,7 @@ impl Worker {
         };
         let look = self.delivery.outbox.run(call).await?;
         self.attached = true;
+        self.watch.untold_ns = 0;
         Ok(look)
     }
 

@@ -7,6 +7,7 @@ pub mod deliver;
 pub mod schedule;
 pub mod signature;
 pub mod stdout;
+mod step;
 pub mod webhook;
 
 use std::time::Duration;

@@ -3,6 +3,7 @@
 
 mod arrows;
 mod documents;
+mod kill_matrix;
 mod reference;
 mod size;
 mod source;

@@ -28,6 +28,15 @@ impl Mosquitto {
 
     /// With further lines of `mosquitto.conf`.
     pub fn start_with(config_lines: &str) -> Self {
+        Self::start_logging("all", config_lines)
+    }
+
+    /// Without a line of log for each packet: for runs of more messages than a log should have.
+    pub fn start_quiet() -> Self {
+        Self::start_logging("information", "")
+    }
+
+    fn start_logging(log_type: &str, config_lines: &str) -> Self {
         let port = free_port();
         let folder = TempDir::new().expect("a temporary folder");
         let data = folder.path().display();
@@ -35,7 +44,7 @@ impl Mosquitto {
         let config = format!(
             "user root\nlistener {port} 127.0.0.1\nallow_anonymous true\npersistence true\n\
              persistence_location {data}/\nmax_queued_messages 0\nset_tcp_nodelay true\n\
-             log_dest file {data}/mosquitto.log\nlog_type all\n{config_lines}\n"
+             log_dest file {data}/mosquitto.log\nlog_type {log_type}\n{config_lines}\n"
         );
         std::fs::write(folder.path().join("mosquitto.conf"), config).expect("the config is written");
         let mut broker = Mosquitto { port, folder, process: None };

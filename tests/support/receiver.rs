@@ -47,6 +47,9 @@ impl Received {
     }
 }
 
+/// What to do with a request that has just been read.
+type Choose = Box<dyn FnMut(&Received) -> Behaviour + Send>;
+
 /// Listens until dropped. Behaviours are used up in order of request; then it accepts everything.
 pub struct Receiver {
     pub url: String,
@@ -54,9 +57,8 @@ pub struct Receiver {
     task: tokio::task::JoinHandle<()>,
 }
 
-#[derive(Default)]
 struct State {
-    script: Mutex<VecDeque<Behaviour>>,
+    choose: Mutex<Choose>,
     received: Mutex<Vec<Received>>,
     answering: AtomicUsize,
     answering_max: AtomicUsize,
@@ -64,10 +66,20 @@ struct State {
 
 impl Receiver {
     pub async fn start(script: impl IntoIterator<Item = Behaviour>) -> Self {
+        let mut script: VecDeque<Behaviour> = script.into_iter().collect();
+        Self::choosing(move |_| script.pop_front().unwrap_or(Behaviour::Accept)).await
+    }
+
+    /// Decides request by request, in the order in which they were read.
+    pub async fn choosing(choose: impl FnMut(&Received) -> Behaviour + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
-        let state =
-            Arc::new(State { script: Mutex::new(script.into_iter().collect()), ..Default::default() });
+        let state = Arc::new(State {
+            choose: Mutex::new(Box::new(choose)),
+            received: Mutex::default(),
+            answering: AtomicUsize::new(0),
+            answering_max: AtomicUsize::new(0),
+        });
         let shared = Arc::clone(&state);
         let task = tokio::spawn(async move {
             loop {
@@ -109,7 +121,7 @@ impl Drop for Receiver {
 
 async fn serve(mut connection: TcpStream, state: Arc<State>) {
     while let Some(request) = read_request(&mut connection).await {
-        let behaviour = state.script.lock().unwrap().pop_front().unwrap_or(Behaviour::Accept);
+        let behaviour = (state.choose.lock().unwrap())(&request);
         state.received.lock().unwrap().push(request);
         let answering = state.answering.fetch_add(1, Ordering::SeqCst) + 1;
         state.answering_max.fetch_max(answering, Ordering::SeqCst);

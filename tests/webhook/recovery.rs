@@ -161,3 +161,25 @@ async fn killed_between_send_and_record_the_same_id_is_sent_again() {
     assert_eq!(receiver.received().len(), 4);
     rig.stop().await;
 }
+
+#[tokio::test]
+async fn a_wall_clock_set_back_puts_no_delivery_off() {
+    const SOON: [Duration; 2] = [Duration::from_secs(1); 2];
+    let folder = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start([Behaviour::Status(500), Behaviour::Accept]).await;
+    let rig = Rig::start(&file(&folder), &receiver.url, &SOON);
+    rig.store(&[alert("retried", 1)]);
+    while rig.delivery("retried", 1).attempts == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // Stored before the step, and the worker looks only after it.
+    let stored_ns = rig.clock.now_ns();
+    rig.clock.resync_to(stored_ns - 3 * 3_600_000_000_000);
+    rig.outbox.store(&[alert("waiting", 1)], stored_ns).unwrap();
+    rig.store(&[alert("later", 1)]);
+    for id in ["waiting", "later", "retried"] {
+        let delivery = rig.wait_for_state(id, 1, DeliveryState::Delivered).await;
+        assert!(delivery.attempts <= 2, "{id}: {} attempts", delivery.attempts);
+    }
+    rig.stop().await;
+}

@@ -80,6 +80,16 @@ impl Outbox {
         Ok(())
     }
 
+    /// The wall clock was set back by `by_ns` since deliveries were put off: what they still wait stays.
+    pub fn set_back(&mut self, receiver: &str, by_ns: i64) -> Result<(), OutboxError> {
+        self.connection.execute(
+            "UPDATE deliveries SET next_attempt_at = next_attempt_at - ?2
+             WHERE receiver = ?1 AND state = 'pending'",
+            params![receiver, by_ns],
+        )?;
+        Ok(())
+    }
+
     /// Deliveries to attempt at `now_ns`, the longest overdue first, at most one revision an alert.
     pub fn due(&mut self, receiver: &str, now_ns: i64, limit: usize) -> Result<Vec<Due>, OutboxError> {
         let mut statement = self.connection.prepare_cached(&due_sql())?;

@@ -35,7 +35,7 @@ pub const KINDS: &[Kind<Parse>] = &[
     Kind {
         name: "sliding",
         summary: "a window of `size` behind every event: a verdict on each, at once",
-        example: r#"window = { type = "sliding", size = "24h", lateness = "1m" }"#,
+        example: r#"window = { type = "sliding", size = "10m", lateness = "1m" }"#,
         parse: events::sliding,
     },
     Kind {

@@ -73,10 +73,7 @@ impl Partition {
             to.number(*sd);
         }
         episodes.iter().for_each(|episode| episode.encode(to));
-        for told in told {
-            to.len(told.len());
-            told.iter().for_each(|told| told.encode(to));
-        }
+        told.iter().for_each(|told| encode_told(told, to));
         past.iter().for_each(|past| past.encode(to));
         past_epochs.encode(setup, to);
         encode_unsettled(unsettled, to);
@@ -138,6 +135,11 @@ impl Partition {
         StateReader(from.0).end()?;
         Ok(partition)
     }
+}
+
+fn encode_told(told: &[Told], to: &mut StateWriter<'_>) {
+    to.len(told.len());
+    told.iter().for_each(|told| told.encode(to));
 }
 
 fn decode_told(from: &mut StateReader<'_>) -> Result<Vec<Told>, NotUnderstood> {
