@@ -259,6 +259,9 @@ fn streams(plan: &Plan, status: &Status) -> Vec<Family> {
         family("stream_windows_again", "Verdicts given anew because of late events", Counter, |p| {
             p.windows_again_total.load(Relaxed)
         }),
+        family("stream_windows_provisional", "Verdicts on arrival, before the final ones", Counter, |p| {
+            p.windows_provisional_total.load(Relaxed)
+        }),
         family("stream_future", "Events from the future", Counter, |p| p.future_total.load(Relaxed)),
         family("stream_windows", "Windows with a verdict", Counter, |p| p.windows_total.load(Relaxed)),
         family("stream_windows_unscored", "Windows while warming up", Counter, |p| {

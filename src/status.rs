@@ -34,6 +34,8 @@ pub struct PartitionStatus {
     pub windows_total: AtomicU64,
     /// Verdicts given anew because of late events.
     pub windows_again_total: AtomicU64,
+    /// Verdicts on arrival, before the final ones; only of sliding windows.
+    pub windows_provisional_total: AtomicU64,
     /// Final windows without one: warming up.
     pub windows_unscored_total: AtomicU64,
     /// Verdicts that could not be acted on: too little of a column was observed.

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 
 const SECOND_NS: i64 = 1_000_000_000;
@@ -83,14 +85,14 @@ async fn the_first_five_minutes_are_as_the_readme_tells() {
 
     let now_s = jiff::Timestamp::now().as_second();
     let body: String = (0..1_080).map(|i| reading(now_s - 10_800 + i * 10, i >= 990, i)).collect();
-    let answer = post(&listen, body).await;
+    let answer = post(&listen, "pumps", body).await;
     assert_eq!(answer["accepted"], 1_080, "{answer}");
     let alert = wait(folder.path(), || lines(&read(folder.path(), "out")).into_iter().next());
     assert_eq!(alert["type"], "anomaly.raised");
     assert_eq!(alert["data"]["key"], "P-101");
 
     // Later than the lateness of ten seconds: kept in the dead-letter file, and nothing stops.
-    let answer = post(&listen, reading(now_s - 9_000, false, 0)).await;
+    let answer = post(&listen, "pumps", reading(now_s - 9_000, false, 0)).await;
     assert_eq!(answer["accepted"], 1);
     let letter = wait(folder.path(), || lines(&read(folder.path(), "eddy-data/dead-letters.ndjson")).pop());
     assert_eq!((&letter["reason"], &letter["key"]), (&"late".into(), &"P-101".into()));
@@ -107,9 +109,9 @@ fn reading(second: i64, hot: bool, noise: i64) -> String {
     format!("{row}\n")
 }
 
-async fn post(listen: &str, body: String) -> Value {
+async fn post(listen: &str, stream: &str, body: String) -> Value {
     let request = reqwest::Client::new()
-        .post(format!("http://{listen}/v1/events/pumps"))
+        .post(format!("http://{listen}/v1/events/{stream}"))
         .header("content-type", "application/x-ndjson")
         .body(body);
     let text = request.send().await.expect("an answer").text().await.expect("a body");
@@ -119,4 +121,59 @@ async fn post(listen: &str, body: String) -> Value {
 fn free_address() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("its address").to_string()
+}
+
+/// Ten days of sixty cards, then one of them is tested with small payments and emptied at a new kind of merchant.
+#[tokio::test]
+async fn a_card_that_is_emptied_is_told_of_at_once() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let listen = free_address();
+    let overrides = [
+        ("EDDY__SOURCE__SHOP__LISTEN", format!("{listen:?}")),
+        ("EDDY__DASHBOARD__ENABLED", "false".to_owned()),
+    ];
+    let mut eddy = run("cards.toml", folder.path(), &overrides);
+    wait(folder.path(), || std::net::TcpStream::connect(&listen).ok());
+    let end_s = jiff::Timestamp::now().as_second() - 600;
+    let mut payments: Vec<(i64, Value)> = (0..60).flat_map(|card| usual_payments(card, end_s)).collect();
+    payments.sort_by_key(|(second, _)| *second);
+    for chunk in payments.chunks(2_000) {
+        let body: String = chunk.iter().map(|(_, payment)| format!("{payment}\n")).collect();
+        assert_eq!(post(&listen, "cards", body).await["accepted"], chunk.len());
+    }
+    let before = |alert: &Value| alert["data"]["window_end"].as_i64() < Some(end_s * SECOND_NS);
+    for step in 0..12 {
+        let (amount, kind) = if step < 8 { (1.0, "4829") } else { (900.0, "5944") };
+        let odd = payment(7, end_s + step * 40, amount + step as f64 / 100.0, kind);
+        post(&listen, "cards", format!("{odd}\n")).await;
+    }
+    // Nothing comes after the last payment, so no watermark has passed the ones before it.
+    let raised = wait(folder.path(), || {
+        lines(&read(folder.path(), "out"))
+            .into_iter()
+            .find(|alert| !before(alert) && alert["data"]["key"] == "c-7")
+    });
+    assert_eq!(raised["type"], "anomaly.raised");
+    let others = lines(&read(folder.path(), "out")).into_iter().filter(|alert| !before(alert));
+    assert!(others.clone().all(|alert| alert["data"]["key"] == "c-7"), "{:?}", others.collect::<Vec<_>>());
+    eddy.kill().expect("it runs still");
+    eddy.wait().expect("it ends");
+}
+
+fn usual_payments(card: i64, end_s: i64) -> Vec<(i64, Value)> {
+    let mut rng = ChaCha8Rng::seed_from_u64(card as u64);
+    let mut second = end_s - 10 * 86_400 + rng.random_range(0..20_000);
+    let mut all = Vec::new();
+    while second < end_s {
+        let amount = (15.0 + 5.0 * (card % 9) as f64) * rng.random_range(0.6..1.4);
+        let kind = ["5411", "5812", "5541"][usize::from(rng.random_range(0..10u8) / 4)];
+        all.push((second, payment(card, second, amount, kind)));
+        second += rng.random_range(6_000..22_000);
+    }
+    all
+}
+
+fn payment(card: i64, second: i64, amount: f64, kind: &str) -> Value {
+    let time = jiff::Timestamp::from_second(second).expect("a time").to_string();
+    serde_json::json!({ "time": time, "card": format!("c-{card}"), "amount": amount, "kind": kind })
 }

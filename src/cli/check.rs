@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::{CheckArgs, EXIT_CONFIG, environment};
-use crate::config::plan::{Layout, ModelPlan, Plan, SinkKind, SourceKind, StreamPlan};
+use crate::config::plan::{Layout, ModelPlan, Plan, Shape, SinkKind, SourceKind, StreamPlan, WindowPlan};
 use crate::config::{load, show_duration, show_size};
 use crate::pipeline;
 
@@ -112,14 +112,25 @@ fn describe_stream(stream: &StreamPlan) -> String {
         false => format!("lateness {lateness}"),
     };
     format!(
-        "from {}, {} column(s) ({layout}), window {} every {} on a grid of {}, {waits}, {model}, p < {}",
+        "from {}, {} column(s) ({layout}), {}, {waits}, {model}, p < {}",
         stream.from.join(", "),
         stream.columns.len(),
-        show_duration(window.size),
-        show_duration(window.every),
-        show_duration(window.grid),
+        describe_window(window),
         stream.p_value,
     )
+}
+
+fn describe_window(window: &WindowPlan) -> String {
+    let [size, every, grid] = [window.size, window.every, window.grid].map(show_duration);
+    match window.shape {
+        Shape::Grid => format!("window {size} every {every} on a grid of {grid}"),
+        Shape::Sliding if window.cells() == 1 => format!("the {size} up to each event"),
+        Shape::Sliding => format!("the {size} up to each event in cells of {grid}"),
+        Shape::Session { gap } => {
+            format!("sessions with pauses under {}, at most {size}", show_duration(gap))
+        }
+        Shape::Count { events, every } => format!("the last {events} events after every {every}"),
+    }
 }
 
 fn align(rows: &[[String; 3]]) -> String {

@@ -1,12 +1,17 @@
 //! Takes a [`Snapshot`]: reads every atomic once, adds up partitions, computes rates.
 
+mod partitions;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+pub use partitions::partitions;
+use partitions::watermark;
 
 use super::problems;
 use super::snapshot::{
-    Alerts, ColumnView, PartitionView, SinkState, SinkView, Snapshot, SourceView, StageView, State,
-    StreamView, Totals,
+    Alerts, ColumnView, SinkState, SinkView, Snapshot, SourceView, StageView, State, StreamView, Totals,
 };
 use super::tiles::Tiles;
 use crate::config::plan::{Plan, SinkKind, SourceKind};
@@ -160,8 +165,9 @@ fn streams(plan: &Plan, status: &Status, rates: &Rates<'_>) -> Vec<StreamView> {
                 .iter()
                 .map(|c| ColumnView { name: c.name.clone(), unit: c.unit.clone() })
                 .collect(),
-            window_size_ns: stream.window.size.as_nanos() as u64,
-            window_every_ns: stream.window.every.as_nanos() as u64,
+            window_type: stream.window.type_name(),
+            window_size_ns: length_ns(stream.window.size),
+            window_every_ns: length_ns(stream.window.every),
             p_value: stream.p_value,
             events_total,
             events_per_s: rates.per_s(events_total, |s| s.streams[i].events_total),
@@ -169,6 +175,7 @@ fn streams(plan: &Plan, status: &Status, rates: &Rates<'_>) -> Vec<StreamView> {
             late_total: sum(|p| p.late_total.load(Relaxed)),
             reopening_total: sum(|p| p.reopening_total.load(Relaxed)),
             windows_again_total: sum(|p| p.windows_again_total.load(Relaxed)),
+            windows_provisional_total: sum(|p| p.windows_provisional_total.load(Relaxed)),
             future_total: sum(|p| p.future_total.load(Relaxed)),
             windows_total: sum(|p| p.windows_total.load(Relaxed)),
             windows_unscored_total: sum(|p| p.windows_unscored_total.load(Relaxed)),
@@ -244,47 +251,9 @@ fn stage_view(stage: Stage, summary: StageSummary) -> StageView {
     }
 }
 
-/// Partitions that ever saw anything.
-pub fn partitions(plan: &Plan, status: &Status) -> Vec<PartitionView> {
-    let mut views = Vec::new();
-    for (i, stream) in plan.streams.iter().enumerate() {
-        for (partition, p) in status.stream(StreamId(i as u16)).iter().enumerate() {
-            let seen = watermark(p).is_some()
-                || [&p.events_total, &p.future_total, &p.late_total].iter().any(|n| n.load(Relaxed) > 0);
-            if seen {
-                views.push(partition_view(&stream.name, partition, p));
-            }
-        }
-    }
-    views
-}
-
-fn partition_view(stream: &str, partition: usize, p: &PartitionStatus) -> PartitionView {
-    PartitionView {
-        stream: stream.to_owned(),
-        partition,
-        events_total: p.events_total.load(Relaxed),
-        duplicates_total: p.duplicates_total.load(Relaxed),
-        late_total: p.late_total.load(Relaxed),
-        reopening_total: p.reopening_total.load(Relaxed),
-        windows_again_total: p.windows_again_total.load(Relaxed),
-        future_total: p.future_total.load(Relaxed),
-        windows_total: p.windows_total.load(Relaxed),
-        windows_unscored_total: p.windows_unscored_total.load(Relaxed),
-        windows_unsure_total: p.windows_unsure_total.load(Relaxed),
-        windows_anomalous_total: p.windows_anomalous_total.load(Relaxed),
-        alerts_open: p.alerts_open.load(Relaxed),
-        keys_silent: p.keys_silent.load(Relaxed),
-        keys: p.keys.load(Relaxed),
-        keys_warm: p.keys_warm.load(Relaxed),
-        warm_milli: p.warm_milli.load(Relaxed),
-        watermark_ns: watermark(p),
-        digest: hex(p.digest.load(Relaxed)),
-    }
-}
-
-fn watermark(partition: &PartitionStatus) -> Option<i64> {
-    Some(partition.watermark.load(Relaxed)).filter(|&ns| ns != i64::MIN)
+/// `None` for what the shape does not have.
+fn length_ns(length: Duration) -> Option<u64> {
+    (!length.is_zero()).then_some(length.as_nanos() as u64)
 }
 
 fn some_time(ns: i64) -> Option<i64> {

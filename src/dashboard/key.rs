@@ -8,7 +8,7 @@ use super::history::Window;
 use super::reduce::Sample;
 use super::series::{Series, SeriesPoint};
 use super::snapshot::ColumnView;
-use crate::config::plan::{Plan, StreamPlan};
+use crate::config::plan::{Plan, Shape, StreamPlan};
 use crate::types::{NoDataEvidence, StreamId};
 
 /// Time ranges offered, seconds; 0 = all there is.
@@ -47,8 +47,10 @@ impl KeyView {
         &self.plan.streams[self.stream.0 as usize]
     }
 
-    fn every_ns(&self) -> i64 {
-        self.plan().window.every.as_nanos() as i64
+    /// `None` where events make the windows.
+    fn every_ns(&self) -> Option<i64> {
+        let window = &self.plan().window;
+        (window.shape == Shape::Grid).then_some(window.every.as_nanos() as i64)
     }
 
     pub fn columns(&self) -> Vec<ColumnView> {
@@ -102,7 +104,9 @@ impl KeyView {
     }
 
     fn draw(&self, samples: &[Sample], scale: Scale) -> Result<Chart, ChartError> {
-        chart::draw(&Panel { samples, every_ns: self.every_ns(), from: self.from, to: self.to, scale })
+        // Between two events nothing is missing, however long it was.
+        let every_ns = self.every_ns().unwrap_or(i64::MAX / 4);
+        chart::draw(&Panel { samples, every_ns, from: self.from, to: self.to, scale })
     }
 }
 

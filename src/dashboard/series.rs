@@ -11,7 +11,8 @@ pub struct Series {
     pub stream: String,
     pub key: String,
     pub columns: Vec<ColumnView>,
-    pub every_ns: i64,
+    /// Time between two windows; `null` where events make them.
+    pub every_ns: Option<i64>,
     /// The stream's threshold on the p-value.
     pub threshold: f64,
     /// Windows in `points`, and how many of them are anomalous.

@@ -99,8 +99,11 @@ pub struct SourceView {
 pub struct StreamView {
     pub name: String,
     pub columns: Vec<ColumnView>,
-    pub window_size_ns: u64,
-    pub window_every_ns: u64,
+    pub window_type: &'static str,
+    /// `null` where events are counted.
+    pub window_size_ns: Option<u64>,
+    /// `null` where events make the windows.
+    pub window_every_ns: Option<u64>,
     /// p-value below which a window is anomalous.
     pub p_value: f64,
     pub events_total: u64,
@@ -111,6 +114,8 @@ pub struct StreamView {
     pub reopening_total: u64,
     /// Verdicts given anew because of them.
     pub windows_again_total: u64,
+    /// Verdicts on arrival, before the final ones; only of sliding windows.
+    pub windows_provisional_total: u64,
     pub future_total: u64,
     pub windows_total: u64,
     pub windows_unscored_total: u64,
@@ -188,6 +193,7 @@ pub struct PartitionView {
     pub reopening_total: u64,
     /// Verdicts given anew because of them.
     pub windows_again_total: u64,
+    pub windows_provisional_total: u64,
     pub future_total: u64,
     pub windows_total: u64,
     pub windows_unscored_total: u64,

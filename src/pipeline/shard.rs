@@ -212,6 +212,7 @@ fn publish(to: &PartitionStatus, counts: &Counts) {
     to.late_total.store(counts.late, Relaxed);
     to.reopening_total.store(counts.reopening, Relaxed);
     to.windows_again_total.store(counts.windows_again, Relaxed);
+    to.windows_provisional_total.store(counts.windows_provisional, Relaxed);
     to.windows_total.store(counts.windows, Relaxed);
     to.windows_unscored_total.store(counts.windows_unscored, Relaxed);
     to.windows_unsure_total.store(counts.windows_unsure, Relaxed);

@@ -154,7 +154,7 @@ fn grid_and_lateness_do_not_fit() {
 fn unknown_aggregate() {
     let text = good_but("temperature = \"temp\"", "temperature = { path = \"temp\", aggregate = \"avg\" }");
     assert_snapshot!(problems(&text), @r#"
-    eddy.toml:13: stream.pumps.columns.temperature.aggregate: there is no aggregate "avg". Use mean, last, sum, min or max.
+    eddy.toml:13: stream.pumps.columns.temperature.aggregate: there is no aggregate "avg". Use mean, last, sum, min, max, count, ratio, since_last or rarity.
     1 problem in eddy.toml
     "#);
 }
@@ -262,7 +262,7 @@ fn columns() {
         "columns.\"a b\" = \"x\"\ncolumns.twin = \"vib.rms\"\ncolumns.c = \"topic.1\"",
     );
     assert_snapshot!(problems(&text), @r#"
-    eddy.toml:12: stream.pumps.columns.vibration: reads the same as column "twin". Point it elsewhere, or remove one of the two.
+    eddy.toml:12: stream.pumps.columns.vibration: reads the same as column "twin". Point it elsewhere, give it another aggregate, or remove one of the two.
     eddy.toml:13: stream.pumps.columns.a b: is not a usable name. Use 1 to 64 characters of A-Z, a-z, 0-9, _ and -.
     eddy.toml:15: stream.pumps.columns.c: "topic.1" cannot be used here. Name a field of the document such as "vib.rms".
     3 problems in eddy.toml
@@ -422,4 +422,43 @@ fn exit_codes() {
     };
     assert_eq!(code("good.toml", GOOD), format!("{:?}", ExitCode::SUCCESS));
     assert_eq!(code("bad.toml", &good_but("qos = 1", "qos = 2")), format!("{:?}", ExitCode::from(78)));
+}
+
+#[test]
+fn windows_of_events_that_do_not_fit() {
+    let window = "type = \"hopping\", size = \"64s\", every = \"1s\"";
+    let session = "type = \"session\", gap = \"5m\", max = \"1m\"";
+    assert_snapshot!(problems(&good_but(window, session)), @r#"
+    eddy.toml:11: stream.pumps.window.max: "1m" is less than gap 5m. Use at least "5m".
+    1 problem in eddy.toml
+    "#);
+    let count = "type = \"count\", size = 4, every = 8";
+    assert_snapshot!(problems(&good_but(window, count)), @r#"
+    eddy.toml:11: stream.pumps.window.every: 8 is more than size 4: events between two windows would be in none. Use at most 4.
+    1 problem in eddy.toml
+    "#);
+    let sliding = "type = \"sliding\", size = \"64s\", grid = \"10s\"";
+    assert_snapshot!(problems(&good_but(window, sliding)), @r#"
+    eddy.toml:11: stream.pumps.window.grid: "10s" does not divide size 64s. Use "8s" or "16s", or make size a multiple.
+    1 problem in eddy.toml
+    "#);
+    let disorder = "type = \"sliding\", size = \"64s\", disorder = \"1s\"";
+    assert_snapshot!(problems(&good_but(window, disorder)), @r#"
+    eddy.toml:11: stream.pumps.window.disorder: unknown key. Remove it; known here: type, size, grid, lateness.
+    1 problem in eddy.toml
+    "#);
+    let slides = "type = \"slidng\", size = \"64s\"";
+    assert_snapshot!(problems(&good_but(window, slides)), @r#"
+    eddy.toml:11: stream.pumps.window.type: there is no type "slidng". Did you mean "sliding"?
+    1 problem in eddy.toml
+    "#);
+}
+
+#[test]
+fn an_aggregate_that_looks_back_needs_windows_of_events() {
+    let text = good_but("temperature = \"temp\"", "temperature = { path = \"temp\", aggregate = \"ratio\" }");
+    assert_snapshot!(problems(&text), @r#"
+    eddy.toml:13: stream.pumps.columns.temperature.aggregate: "ratio" needs windows of events. Use window type "sliding", "session" or "count", or another aggregate.
+    1 problem in eddy.toml
+    "#);
 }

@@ -47,6 +47,13 @@ fn places() -> Vec<Place> {
             window,
             "window = { type = \"hopping\", size = \"1m\", every = \"1s\"@ }",
         ),
+        value("`window`, `type = \"sliding\"`", window, "window = { type = \"sliding\", size = \"1m\"@ }"),
+        value(
+            "`window`, `type = \"session\"`",
+            window,
+            "window = { type = \"session\", gap = \"10s\", max = \"1m\"@ }",
+        ),
+        value("`window`, `type = \"count\"`", window, "window = { type = \"count\", size = 4@ }"),
         value("`model`, `type = \"fit\"`", window, &format!("{window}\nmodel = {{ type = \"fit\"@ }}")),
         value(
             "`model`, `type = \"load\"`",

@@ -36,6 +36,17 @@ pub struct WindowPlan {
 }
 
 impl WindowPlan {
+    /// As the config has it.
+    pub fn type_name(&self) -> &'static str {
+        match self.shape {
+            Shape::Grid if self.every == self.size => "tumbling",
+            Shape::Grid => "hopping",
+            Shape::Sliding => "sliding",
+            Shape::Session { .. } => "session",
+            Shape::Count { .. } => "count",
+        }
+    }
+
     pub fn cells(&self) -> usize {
         match self.shape {
             Shape::Grid | Shape::Sliding => (self.size.as_nanos() / self.grid.as_nanos()) as usize,

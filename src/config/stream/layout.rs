@@ -61,10 +61,15 @@ fn columns(field: &Field<'_>, long: bool) -> Option<Vec<ColumnPlan>> {
     let columns: Vec<_> = entries.iter().map(|(name, field)| column(name, field, long)).collect();
     for (index, column) in columns.iter().enumerate() {
         let Some(column) = column else { continue };
-        let twin = columns[..index].iter().flatten().find(|earlier| earlier.path == column.path);
-        if let Some(twin) = twin {
+        // A message that names its column fills one; a field of a document may be looked at in several ways.
+        let same = |earlier: &&ColumnPlan| {
+            earlier.path == column.path && (long || earlier.aggregate == column.aggregate)
+        };
+        if let Some(twin) = columns[..index].iter().flatten().find(same) {
             let fault = format!("reads the same as column {:?}", twin.name);
-            entries[index].1.problem(fault, "Point it elsewhere, or remove one of the two.");
+            let remedy = "Point it elsewhere, give it another aggregate, or remove one of the two.";
+            let remedy_long = "Point it elsewhere, or remove one of the two.";
+            entries[index].1.problem(fault, if long { remedy_long } else { remedy });
         }
     }
     columns.into_iter().collect()

@@ -136,7 +136,9 @@ fn check_window(
         );
         fits = false;
     }
+    // A session may last as long as `max`, but few do.
     if let Some(ModelPlan::Fit { warmup }) = model
+        && !matches!(window.shape, Shape::Session { .. })
         && *warmup < window.size
     {
         let size = show_duration(window.size);

@@ -207,3 +207,26 @@ fn the_future_ends_at_max_future_exactly() {
     let unlimited = StreamPlan { max_future: None, ..pumps() };
     assert_eq!(decode(unlimited, format!(r#"{{"ts":{},"temp":1}}"#, limit_ms * 2)).0.len(), 1);
 }
+
+#[test]
+fn a_field_may_be_an_amount_and_a_category_at_once() {
+    let with = |name: &str, aggregate| ColumnPlan { aggregate, ..column(name, "mcc") };
+    let cards =
+        StreamPlan { columns: vec![with("kind", Aggregate::Rarity), with("sum", Aggregate::Sum)], ..pumps() };
+    let of = |mcc: &str| {
+        let (events, dead) = decode(cards.clone(), format!(r#"{{"ts":1740830400000,"mcc":{mcc}}}"#));
+        assert_eq!(dead, []);
+        events[0].values()
+    };
+    let (number, other) = (of("5411"), of("5412"));
+    assert_eq!(number[1], Some(5411.0));
+    assert!(number[0] != other[0] && number[0] < Some((1 << 24) as f32));
+    let texts = StreamPlan { columns: vec![with("kind", Aggregate::Rarity)], ..pumps() };
+    let payload =
+        r#"[{"ts":1740830400000,"mcc":"5411"},{"ts":1740830400000,"mcc":null},{"ts":1740830400000}]"#;
+    let (events, dead) = decode(texts.clone(), payload);
+    assert_eq!(values(&events), [[number[0]]]);
+    assert_eq!(dead.iter().map(|row| row.reason).collect::<Vec<_>>(), [Reason::NoColumns; 2]);
+    let (events, dead) = decode(texts, r#"{"ts":1740830400000,"mcc":{"a":1}}"#);
+    assert_eq!((events.len(), dead[0].reason), (0, Reason::BadValue));
+}

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use super::{DeadRow, Decoder};
 use crate::config::plan::{
-    ColumnPlan, DashboardPlan, DurablePlan, FieldPath, HttpPlan, Layout, ModelPlan, MqttPlan, Plan, Protocol,
-    Shape, SourceKind, SourcePlan, StreamPlan, TimePlan, TimeUnit, WindowPlan,
+    Aggregate, ColumnPlan, DashboardPlan, DurablePlan, FieldPath, HttpPlan, Layout, ModelPlan, MqttPlan,
+    Plan, Protocol, Shape, SourceKind, SourcePlan, StreamPlan, TimePlan, TimeUnit, WindowPlan,
 };
 use crate::types::{Arrival, Message, Position};
 
