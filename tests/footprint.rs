@@ -44,8 +44,9 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// A stream's shape; times in s. Every key speaks once in `interval`.
+/// A stream's windows; times in s. Every key speaks once in `interval`.
 struct Load {
+    shape: Shape,
     columns: usize,
     size: u64,
     every: u64,
@@ -56,10 +57,31 @@ struct Load {
     key_bytes: usize,
 }
 
-const SHAPES: [Load; 6] = [
-    Load { columns: 1, size: 64, every: 4, grid: 1, disorder: 2, lateness: 2, interval: 1, key_bytes: 12 },
-    Load { columns: 8, size: 128, every: 16, grid: 2, disorder: 8, lateness: 8, interval: 2, key_bytes: 16 },
+const GRIDS: [Load; 6] = [
     Load {
+        shape: Shape::Grid,
+        columns: 1,
+        size: 64,
+        every: 4,
+        grid: 1,
+        disorder: 2,
+        lateness: 2,
+        interval: 1,
+        key_bytes: 12,
+    },
+    Load {
+        shape: Shape::Grid,
+        columns: 8,
+        size: 128,
+        every: 16,
+        grid: 2,
+        disorder: 8,
+        lateness: 8,
+        interval: 2,
+        key_bytes: 16,
+    },
+    Load {
+        shape: Shape::Grid,
         columns: 3,
         size: 600,
         every: 600,
@@ -69,8 +91,19 @@ const SHAPES: [Load; 6] = [
         interval: 30,
         key_bytes: 40,
     },
-    Load { columns: 2, size: 40, every: 10, grid: 5, disorder: 60, lateness: 60, interval: 5, key_bytes: 24 },
     Load {
+        shape: Shape::Grid,
+        columns: 2,
+        size: 40,
+        every: 10,
+        grid: 5,
+        disorder: 60,
+        lateness: 60,
+        interval: 5,
+        key_bytes: 24,
+    },
+    Load {
+        shape: Shape::Grid,
         columns: 25,
         size: 160,
         every: 40,
@@ -80,8 +113,61 @@ const SHAPES: [Load; 6] = [
         interval: 10,
         key_bytes: 10,
     },
-    Load { columns: 2, size: 64, every: 2, grid: 2, disorder: 4, lateness: 32, interval: 2, key_bytes: 20 },
+    Load {
+        shape: Shape::Grid,
+        columns: 2,
+        size: 64,
+        every: 2,
+        grid: 2,
+        disorder: 4,
+        lateness: 32,
+        interval: 2,
+        key_bytes: 20,
+    },
 ];
+
+/// A window of 120 s that each event ends, sessions of at most 90 s, the last 12 events.
+const EVENTS: [Load; 3] = [
+    Load {
+        shape: Shape::Sliding,
+        columns: 4,
+        size: 120,
+        every: 0,
+        grid: 120,
+        disorder: 20,
+        lateness: 20,
+        interval: 10,
+        key_bytes: 16,
+    },
+    Load {
+        shape: Shape::Session { gap: Duration::from_secs(9) },
+        columns: 2,
+        size: 90,
+        every: 0,
+        grid: 90,
+        disorder: 4,
+        lateness: 4,
+        interval: 2,
+        key_bytes: 12,
+    },
+    Load {
+        shape: Shape::Count { events: 12, every: 3 },
+        columns: 3,
+        size: 0,
+        every: 0,
+        grid: 0,
+        disorder: 10,
+        lateness: 10,
+        interval: 5,
+        key_bytes: 24,
+    },
+];
+
+impl Load {
+    fn on_grid(&self) -> bool {
+        self.shape == Shape::Grid
+    }
+}
 
 fn stream(shape: &Load, model: ModelPlan) -> Plan {
     let mut plan = plant::plan(1);
@@ -90,11 +176,14 @@ fn stream(shape: &Load, model: ModelPlan) -> Plan {
         name: format!("c{i:02}"),
         path: FieldPath::Json(vec![format!("c{i:02}")]),
         unit: None,
-        aggregate: Default::default(),
+        aggregate: match shape.shape {
+            Shape::Grid => Aggregate::Mean,
+            _ => [Aggregate::Count, Aggregate::Ratio, Aggregate::SinceLast, Aggregate::Rarity][i % 4],
+        },
     };
     stream.columns = (0..shape.columns).map(column).collect();
     stream.window = WindowPlan {
-        shape: Shape::Grid,
+        shape: shape.shape,
         size: Duration::from_secs(shape.size),
         every: Duration::from_secs(shape.every),
         grid: Duration::from_secs(shape.grid),
@@ -110,11 +199,13 @@ struct Rows {
     keys: u64,
     columns: usize,
     key_bytes: usize,
+    /// From the first key's row to the last one's.
+    spread_ms: u64,
     seed: u64,
 }
 
 impl Rows {
-    fn each(&mut self, time_s: u64, only: std::ops::Range<u64>, mut to: impl FnMut(&RecordRef<'_>)) {
+    fn each(&mut self, time_ms: u64, only: std::ops::Range<u64>, mut to: impl FnMut(&RecordRef<'_>)) {
         let mut values = vec![0.0; self.columns];
         for key in only {
             let name = format!("{key:0width$}", width = self.key_bytes);
@@ -126,9 +217,11 @@ impl Rows {
                 stream: StreamId(0),
                 key: name.as_bytes(),
                 key_hash: key_hash(name.as_bytes()),
-                time: EventTime(plant::START_NS + time_s as i64 * plant::SECOND_NS),
+                time: EventTime(
+                    plant::START_NS + (time_ms + key * self.spread_ms / self.keys) as i64 * 1_000_000,
+                ),
                 arrival: Arrival(0),
-                position: Position(time_s * self.keys + key),
+                position: Position(time_ms * self.keys + key),
                 row: 0,
                 values: &values,
                 content_hash: self.seed,
@@ -139,9 +232,12 @@ impl Rows {
 
 fn model(shape: &Load, plan: &Plan) -> Arc<Model> {
     let mut trainer = Trainer::new(&plan.streams[0]);
-    let mut rows = Rows { keys: 4, columns: shape.columns, key_bytes: shape.key_bytes, seed: 3 };
-    for step in 0..(shape.size * 4 + shape.every * 80) / shape.interval {
-        rows.each(step * shape.interval, 0..4, |row| trainer.push(row));
+    let mut rows =
+        Rows { keys: 4, columns: shape.columns, key_bytes: shape.key_bytes, spread_ms: 0, seed: 3 };
+    for step in
+        0..(shape.size * 4 + shape.every * 80) / shape.interval + if shape.on_grid() { 0 } else { 4_000 }
+    {
+        rows.each(step * shape.interval * 1000, 0..4, |row| trainer.push(row));
     }
     Arc::new(trainer.finish().expect("enough windows"))
 }
@@ -153,15 +249,21 @@ fn measured(shape: &Load, plan: &Plan, keys: u64, model: Option<Arc<Model>>) -> 
     if let Some(model) = model {
         engine.activate(StreamId(0), model).expect("its own model");
     }
-    let mut rows = Rows { keys, columns: shape.columns, key_bytes: shape.key_bytes, seed: 9 };
-    let until = 3 * shape.lateness + 2 * shape.every + 6 * shape.grid;
+    // Rows that wait are counted as if they came evenly; a grid holds them by the cell.
+    let spread_ms = if shape.on_grid() { 0 } else { shape.interval * 1000 };
+    let mut rows = Rows { keys, columns: shape.columns, key_bytes: shape.key_bytes, spread_ms, seed: 9 };
+    let until = match shape.on_grid() {
+        true => 3 * shape.lateness + 2 * shape.every + 6 * shape.grid,
+        // Longer than a window, and than a session may be.
+        false => 3 * shape.lateness + 2 * shape.size + 20 * shape.interval,
+    };
     let mut out = Outputs::default();
     for step in 0..=until.div_ceil(shape.interval) {
         let mut from = 0;
         while from < keys {
             let mut slot = Slot::default();
             let to = (from + 4096).min(keys);
-            rows.each(step * shape.interval, from..to, |row| slot.push(*row));
+            rows.each(step * shape.interval * 1000, from..to, |row| slot.push(*row));
             engine.step(&slot, &Env::SIMULATED, &mut out);
             out = Outputs::default();
             from = to;
@@ -173,9 +275,9 @@ fn measured(shape: &Load, plan: &Plan, keys: u64, model: Option<Arc<Model>>) -> 
 fn held_to_15_percent(name: &str, shape: &Load, keys: u64, said: f64, measured: i64) -> bool {
     let off = (said / measured as f64 - 1.0) * 100.0;
     println!(
-        "{name}: {} column(s) x {} cells, {keys} keys: said {:.0} B a key, allocated {:.0}: {off:+.1} %",
+        "{name}: {:?}, {} column(s), {keys} keys: said {:.0} B a key, allocated {:.0}: {off:+.1} %",
+        shape.shape,
         shape.columns,
-        shape.size / shape.grid,
         said / keys as f64,
         measured as f64 / keys as f64
     );
@@ -192,7 +294,7 @@ fn memory_is_what_was_said_for_configs_of_many_shapes() {
     let _alone = ALONE.lock();
     let mut good = true;
     for keys in counts() {
-        for shape in &SHAPES {
+        for shape in GRIDS.iter().chain(&EVENTS) {
             let plan = stream(shape, ModelPlan::Load { path: "unused".into() });
             let rows_per_s = keys as f64 / shape.interval as f64;
             let demand = Demand { keys, rows_per_s, key_bytes: shape.key_bytes };
@@ -234,7 +336,7 @@ fn the_command_says_what_the_structures_take() {
 fn memory_of_a_warm_up_is_what_was_said() {
     let _alone = ALONE.lock();
     let mut good = true;
-    for shape in &SHAPES[..3] {
+    for shape in &GRIDS[..3] {
         let keys = 200_000;
         let plan = stream(shape, ModelPlan::Fit { warmup: Duration::from_secs(1 << 30) });
         let demand =
