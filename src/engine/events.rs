@@ -6,12 +6,14 @@
 pub(super) mod early;
 mod state;
 
+use std::ops::Range;
+
 use crate::config::plan::{Aggregate, Shape};
 use crate::engine::batch::{Batch, Span};
 use crate::engine::partition::{Closing, Partition};
 use crate::engine::setup::StreamSetup;
 use crate::engine::usual::Usual;
-use crate::window::cell::CellFold;
+use crate::window::cell::fold_column;
 use crate::window::grow::grow;
 use crate::window::keys::KeyIndex;
 use crate::window::pending::Entry;
@@ -26,18 +28,11 @@ pub(crate) struct Events {
     next_end: i64,
     /// Windows gathered on arrival and not scored yet.
     early: Batch,
-    /// The values of one row.
-    row: Vec<f32>,
 }
 
 impl Events {
     pub fn new(setup: &StreamSetup) -> Self {
-        Events {
-            usual: Usual::new(&setup.aggregates),
-            next_end: i64::MAX,
-            row: vec![0.0; setup.columns.len()],
-            ..Events::default()
-        }
+        Events { usual: Usual::new(&setup.aggregates), next_end: i64::MAX, ..Events::default() }
     }
 
     pub fn add_key(&mut self) {
@@ -71,8 +66,6 @@ fn session_end(rows: &KeyRows, gap_ns: i64, setup: &StreamSetup) -> Option<i64> 
 struct Gather<'a> {
     setup: &'a StreamSetup,
     usual: &'a mut Usual,
-    fold: &'a mut CellFold,
-    row: &'a mut [f32],
 }
 
 impl Gather<'_> {
@@ -94,22 +87,23 @@ impl Gather<'_> {
     }
 
     /// Appends what the rows of a cell come to; missing if there are none.
-    fn cell(&mut self, key: KeyIndex, rows: &KeyRows, of: std::ops::Range<usize>, out: &mut Vec<f32>) {
-        let start = out.len();
+    fn cell(&self, key: KeyIndex, rows: &KeyRows, of: Range<usize>, out: &mut Vec<f32>) {
+        let (start, columns) = (out.len(), self.setup.columns.len());
         if of.is_empty() {
-            out.resize(start + self.row.len(), f32::NAN);
+            out.resize(start + columns, f32::NAN);
             return;
         }
-        for at in of {
-            rows.read(at, self.row);
-            for (value, aggregate) in self.row.iter_mut().zip(&self.setup.aggregates) {
-                if *aggregate == Aggregate::SinceLast && !value.is_nan() {
-                    *value = rows.since_last_s(at);
+        let values = rows.values(of.clone(), columns);
+        for (column, &aggregate) in self.setup.aggregates.iter().enumerate() {
+            let own = values[column..].iter().step_by(columns).copied();
+            out.push(match aggregate {
+                Aggregate::SinceLast => {
+                    let last = own.clone().rposition(|value| !value.is_nan());
+                    last.map_or(f32::NAN, |last| rows.since_last_s(of.start + last))
                 }
-            }
-            self.fold.add(self.row);
+                _ => fold_column(aggregate, own),
+            });
         }
-        out.extend_from_slice(self.fold.take());
         self.usual.apply(key, &mut out[start..]);
     }
 
@@ -199,11 +193,9 @@ impl Partition {
     }
 
     fn release_events(&mut self, bucket: i64, setup: &StreamSetup, batch: &mut Batch) {
-        let Partition {
-            pending, keys, events, cell_fold, counts, grid, silence, seen_keys, newest_cell, ..
-        } = self;
-        let Events { rows, usual, next_end, row, .. } = events;
-        let mut gather = Gather { setup, usual, fold: cell_fold, row };
+        let Partition { pending, keys, events, counts, grid, silence, seen_keys, newest_cell, .. } = self;
+        let Events { rows, usual, next_end, .. } = events;
+        let mut gather = Gather { setup, usual };
         let duplicates = pending.release(bucket, keys, |entry, values| {
             let rows = &mut rows[entry.key as usize];
             gather.take(entry, values, rows, batch);
@@ -222,14 +214,14 @@ impl Partition {
 
     /// Ends the sessions that are over by `until`, in order of their end and then of their key.
     fn end_sessions(&mut self, until: i64, gap_ns: i64, setup: &StreamSetup, batch: &mut Batch) {
-        let Partition { keys, events, cell_fold, .. } = self;
-        let Events { rows, usual, next_end, row, .. } = events;
+        let Partition { keys, events, .. } = self;
+        let Events { rows, usual, next_end, .. } = events;
         let end_of = |key: KeyIndex| session_end(&rows[key as usize], gap_ns, setup).map(|end| (end, key));
         let open: Vec<(i64, KeyIndex)> = keys.ordered().iter().filter_map(|&key| end_of(key)).collect();
         let mut over: Vec<(i64, KeyIndex)> = open.iter().filter(|(end, _)| *end <= until).copied().collect();
         over.sort_by_key(|(end, _)| *end);
         *next_end = open.iter().map(|(end, _)| *end).filter(|end| *end > until).min().unwrap_or(i64::MAX);
-        let mut gather = Gather { setup, usual, fold: cell_fold, row };
+        let mut gather = Gather { setup, usual };
         for (end, key) in over {
             let rows = &mut rows[key as usize];
             gather.session(key, rows, end, batch);

@@ -2,11 +2,13 @@
 
 mod state;
 
-use std::collections::VecDeque;
 use std::ops::Range;
 
 /// A key keeps no more rows: the oldest go first. Bounds what one wild key takes of memory and of time.
 pub const ROWS_MAX: usize = 4096;
+
+/// So many rows to keep are there to each that is to be forgotten, at least.
+const LIVE_TO_GONE: usize = 4;
 
 /// A row without its values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,9 +23,11 @@ pub struct RowTime {
 /// Rows in order of time; rows of one time in order of their content, so that arrival does not matter.
 #[derive(Clone, Debug, Default)]
 pub struct KeyRows {
-    rows: VecDeque<RowTime>,
+    /// The first `gone` are to be forgotten; they lie in the way no longer than it pays to move the rest.
+    rows: Vec<RowTime>,
     /// rows x columns
-    values: VecDeque<f32>,
+    values: Vec<f32>,
+    gone: usize,
     /// Time of the newest row that was let go.
     before: Option<i64>,
     /// Rows that became final, ever.
@@ -31,26 +35,31 @@ pub struct KeyRows {
 }
 
 impl KeyRows {
-    /// Heap of `rows` rows, bytes; queues grow to powers of two, of four at least.
+    /// Heap of `rows` rows, bytes; vectors grow to powers of two, of four at least.
     pub fn heap_bytes(rows: f64, columns: usize) -> f64 {
         let room = |elements: f64| elements.max(4.0).log2().ceil().exp2();
+        let rows = rows * (1.0 + 1.0 / LIVE_TO_GONE as f64);
         room(rows) * size_of::<RowTime>() as f64 + room(rows * columns as f64) * size_of::<f32>() as f64
     }
 
+    fn live(&self) -> &[RowTime] {
+        &self.rows[self.gone..]
+    }
+
     pub fn len(&self) -> usize {
-        self.rows.len()
+        self.live().len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.live().is_empty()
     }
 
     pub fn first(&self) -> Option<&RowTime> {
-        self.rows.front()
+        self.live().first()
     }
 
     pub fn last(&self) -> Option<&RowTime> {
-        self.rows.back()
+        self.live().last()
     }
 
     /// Puts a row in its place; `false` if it is there already.
@@ -59,60 +68,59 @@ impl KeyRows {
         let wanted = order(&row);
         // Nearly always behind all others.
         let mut at = self.rows.len();
-        while at > 0 && order(&self.rows[at - 1]) > wanted {
+        while at > self.gone && order(&self.rows[at - 1]) > wanted {
             at -= 1;
         }
-        if at > 0 && order(&self.rows[at - 1]) == wanted {
+        if at > self.gone && order(&self.rows[at - 1]) == wanted {
             return false;
         }
         self.rows.insert(at, row);
-        for (column, &value) in values.iter().enumerate() {
-            self.values.insert(at * values.len() + column, value);
-        }
+        let at = at * values.len();
+        self.values.splice(at..at, values.iter().copied());
         true
     }
 
     /// Lets go of rows at or before `until`.
     pub fn drop_until(&mut self, until: i64, columns: usize) {
-        let gone = self.rows.partition_point(|row| row.time <= until);
+        let gone = self.live().partition_point(|row| row.time <= until);
         self.drop_first(gone, columns);
     }
 
     /// Keeps the newest `rows`.
     pub fn keep(&mut self, rows: usize, columns: usize) {
-        self.drop_first(self.rows.len().saturating_sub(rows), columns);
+        self.drop_first(self.len().saturating_sub(rows), columns);
     }
 
     fn drop_first(&mut self, rows: usize, columns: usize) {
-        if let Some(newest) = rows.checked_sub(1).map(|last| self.rows[last].time) {
-            self.before = Some(newest);
-            self.rows.drain(..rows);
-            self.values.drain(..rows * columns);
+        let Some(newest) = rows.checked_sub(1).map(|last| self.live()[last].time) else { return };
+        self.before = Some(newest);
+        self.gone += rows;
+        if self.gone * LIVE_TO_GONE >= self.len() {
+            self.rows.drain(..self.gone);
+            self.values.drain(..self.gone * columns);
+            self.gone = 0;
         }
     }
 
     /// The rows in `(after, until]`.
     pub fn between(&self, after: i64, until: i64) -> Range<usize> {
-        let start = self.rows.partition_point(|row| row.time <= after);
-        start..self.rows.partition_point(|row| row.time <= until)
+        let start = self.live().partition_point(|row| row.time <= after);
+        start..self.live().partition_point(|row| row.time <= until)
     }
 
     pub fn row(&self, at: usize) -> &RowTime {
-        &self.rows[at]
+        &self.live()[at]
     }
 
-    /// Copies the values of a row.
-    pub fn read(&self, at: usize, values: &mut [f32]) {
-        let columns = values.len();
-        for (column, value) in values.iter_mut().enumerate() {
-            *value = self.values[at * columns + column];
-        }
+    /// The values of these rows, rows x columns.
+    pub fn values(&self, rows: Range<usize>, columns: usize) -> &[f32] {
+        &self.values[(self.gone + rows.start) * columns..(self.gone + rows.end) * columns]
     }
 
     /// Time from the row before to this one, s; NaN if there was none.
     pub fn since_last_s(&self, at: usize) -> f32 {
-        let before = if at > 0 { Some(self.rows[at - 1].time) } else { self.before };
-        before.map_or(f32::NAN, |before| ((self.rows[at].time - before) as f64 / 1e9) as f32)
+        let before = if at > 0 { Some(self.row(at - 1).time) } else { self.before };
+        before.map_or(f32::NAN, |before| ((self.row(at).time - before) as f64 / 1e9) as f32)
     }
 }
 
@@ -142,9 +150,7 @@ mod tests {
                     oracle.retain(|row| row.0 > until);
                 }
                 let found: Vec<_> = (0..rows.len()).map(|at| {
-                    let mut values = [0.0; 2];
-                    rows.read(at, &mut values);
-                    assert_eq!(values, [rows.row(at).time as f32, rows.row(at).content_hash as f32]);
+                    assert_eq!(rows.values(at..at + 1, 2), [rows.row(at).time as f32, rows.row(at).content_hash as f32]);
                     (rows.row(at).time, rows.row(at).content_hash)
                 }).collect();
                 prop_assert_eq!(&found, &oracle);

@@ -22,7 +22,7 @@ impl Partition {
         record: &RecordRef<'_>,
         setup: &StreamSetup,
     ) -> bool {
-        let Partition { events, cell_fold, scoring, .. } = self;
+        let Partition { events, scoring, .. } = self;
         let rows = &mut events.rows[key as usize];
         let row =
             RowTime { time: record.time.0, content_hash: record.content_hash, arrival: record.arrival.0 };
@@ -31,8 +31,7 @@ impl Partition {
         }
         rows.keep(ROWS_MAX, record.values.len());
         if scoring.is_some() {
-            let mut gather =
-                Gather { setup, usual: &mut events.usual, fold: cell_fold, row: &mut events.row };
+            let mut gather = Gather { setup, usual: &mut events.usual };
             gather.sliding(key, &events.rows[key as usize], row.time, &mut events.early);
         }
         true

@@ -9,7 +9,7 @@ use crate::window::rows::KeyRows;
 impl Events {
     pub fn encode(&self, to: &mut StateWriter<'_>) {
         // Whatever came early was scored before the step ended.
-        let Events { rows, usual, next_end, early: _, row: _ } = self;
+        let Events { rows, usual, next_end, early: _ } = self;
         rows.iter().for_each(|rows| rows.encode(to));
         usual.encode(to);
         to.number(*next_end);

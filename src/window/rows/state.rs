@@ -5,15 +5,15 @@ use crate::state::{NotUnderstood, StateReader, StateWriter, expect};
 
 impl KeyRows {
     pub fn encode(&self, to: &mut StateWriter<'_>) {
-        let KeyRows { rows, values, before, finals } = self;
-        to.len(rows.len());
-        for RowTime { time, content_hash, arrival } in rows {
+        let KeyRows { rows: _, values: _, gone: _, before, finals } = self;
+        to.len(self.len());
+        for RowTime { time, content_hash, arrival } in self.live() {
             to.number(*time);
             to.number(*content_hash);
             to.number(*arrival);
         }
-        to.len(values.len());
-        values.iter().for_each(|value| to.number(*value));
+        let columns = self.values.len().checked_div(self.rows.len()).unwrap_or_default();
+        to.numbers(self.values(0..self.len(), columns));
         to.flag(before.is_some());
         to.number(before.unwrap_or_default());
         to.number(*finals);
@@ -24,13 +24,13 @@ impl KeyRows {
     pub fn decode(columns: usize, from: &mut StateReader<'_>) -> Result<Self, NotUnderstood> {
         let mut rows = KeyRows::default();
         for _ in 0..from.len(24)? {
-            rows.rows.push_back(RowTime {
+            rows.rows.push(RowTime {
                 time: from.number()?,
                 content_hash: from.number()?,
                 arrival: from.number()?,
             });
         }
-        rows.values = from.numbers::<f32>()?.into();
+        rows.values = from.numbers::<f32>()?;
         expect(rows.values.len() == rows.rows.len() * columns, "rows of other columns")?;
         let known = from.flag()?;
         let before = from.number()?;
