@@ -15,6 +15,7 @@ fn main() -> ExitCode {
         Command::Plan(args) => cli::plan::plan(&args),
         Command::Demo(args) => cli::demo::run(&args),
         Command::Train(args) => cli::train::train(&args),
+        Command::Backtest(args) => cli::backtest::backtest(&args),
         Command::State(args) => cli::state::state(&args),
     };
     match done {

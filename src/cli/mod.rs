@@ -1,7 +1,9 @@
 //! The command line: one file a subcommand, and here what each takes.
 
+pub mod backtest;
 pub mod check;
 pub mod demo;
+mod history;
 pub mod plan;
 pub mod run;
 mod service;
@@ -46,6 +48,8 @@ pub enum Command {
     Demo(demo::DemoArgs),
     /// Fit the model of a stream on recorded data and write it to a file
     Train(TrainArgs),
+    /// Run a config over recorded data and say what it would have told; beside another config, if given
+    Backtest(BacktestArgs),
     /// Look at the snapshots of a deployment that is not running
     State(StateArgs),
 }
@@ -101,9 +105,36 @@ pub struct TrainArgs {
     /// Recorded data, CSV or CSV in gzip
     #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
     pub data: Vec<PathBuf>,
+    /// Field that tells the keys apart, where the config takes the key from a topic
+    #[arg(long, value_name = "FIELD")]
+    pub key: Option<String>,
     /// Where to write the model
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub struct BacktestArgs {
+    /// Config file (TOML) that describes the stream
+    pub config: PathBuf,
+    /// Name of the stream: `[stream.NAME]`
+    #[arg(long, value_name = "NAME")]
+    pub stream: String,
+    /// Recorded data in order of time, CSV or CSV in gzip
+    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    pub data: Vec<PathBuf>,
+    /// Field that tells the keys apart, where the config takes the key from a topic
+    #[arg(long, value_name = "FIELD")]
+    pub key: Option<String>,
+    /// Another config with the same stream: which alerts it gains and loses
+    #[arg(long, value_name = "CONFIG")]
+    pub against: Option<PathBuf>,
+    /// Known events, CSV with the columns key, start and end (ISO 8601, or s since 1970)
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
+    /// Write what is printed, and every alert, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
 }
 
 /// Structured logs to stderr, so that stdout stays free for the stdout sink. `RUST_LOG` chooses the level.

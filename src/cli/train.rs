@@ -4,76 +4,27 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
-use indicatif::{ProgressBar, ProgressStyle};
+use anyhow::{Context, Result};
 
+use crate::cli::history::History;
 use crate::cli::{TrainArgs, environment, load};
-use crate::config::plan::{Plan, StreamPlan};
-use crate::decode::Decoder;
+use crate::config::plan::StreamPlan;
 use crate::engine::train::{Seen, Trainer};
 use crate::model::{Description, Model};
-use crate::source::replay;
-use crate::types::{Position, StreamId};
 
 /// # Errors
 /// If the config has problems, the data cannot be read, or does not determine a model.
 pub fn train(args: &TrainArgs) -> Result<()> {
-    let plan = load(&args.config)?;
-    let Some(id) = plan.streams.iter().position(|s| s.name == args.stream) else {
-        let names: Vec<&str> = plan.streams.iter().map(|s| s.name.as_str()).collect();
-        bail!("{} has no [stream.{}]; it has {}", args.config.display(), args.stream, names.join(", "));
-    };
-    let stream = &plan.streams[id];
+    let history = History::new(&args.config, load(&args.config)?, &args.stream, args.key.as_deref())?;
+    let stream = history.stream();
     let start = Instant::now();
     let mut trainer = Trainer::new(stream);
-    for path in &args.data {
-        feed(&plan, StreamId(id as u16), path, &mut trainer)?;
-    }
+    history.read(&args.data, |record| trainer.push(record), |_| {})?;
     let seen = trainer.seen();
-    if seen.events == 0 {
-        bail!(
-            "no row of the data became an event of stream {}: check key, time and columns against the file's header",
-            stream.name
-        );
-    }
     let mut model = trainer.finish().with_context(|| format!("stream {}", stream.name))?;
     model.describe(description(stream, made_on(&environment())?));
     model.save(&args.out)?;
     report(stream, seen, &model, &args.out, start);
-    Ok(())
-}
-
-/// Decodes a file exactly as a replay of it would be.
-fn feed(plan: &Plan, id: StreamId, path: &Path, trainer: &mut Trainer) -> Result<()> {
-    let source = plan.streams[id.0 as usize].from.first().cloned().unwrap_or_default();
-    let rows = replay::Rows::open(path, &source)?;
-    let bar = ProgressBar::new(rows.len() as u64).with_style(
-        ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} rows {eta}")?.progress_chars("=> "),
-    );
-    bar.set_message(path.display().to_string());
-    let mut decoder = Decoder::new(plan);
-    let mut dead = Vec::new();
-    for (i, message) in rows.enumerate() {
-        let mut push = |record: crate::types::RecordRef<'_>| {
-            if record.stream == id {
-                trainer.push(&record);
-            }
-        };
-        decoder.decode(Position(i as u64), &message, &mut push, &mut dead);
-        if i % 4096 == 0 {
-            bar.set_position(i as u64);
-        }
-    }
-    bar.finish_and_clear();
-    if let Some(first) = dead.first() {
-        eprintln!(
-            "{}: {} rows refused; the first: {}: {}",
-            path.display(),
-            dead.len(),
-            first.reason,
-            first.detail
-        );
-    }
     Ok(())
 }
 

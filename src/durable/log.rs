@@ -176,3 +176,7 @@ fn intern(name: &str, sources: &mut Vec<Arc<str>>) -> Arc<str> {
 #[cfg(test)]
 #[path = "log_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "log_trim_tests.rs"]
+mod trim_tests;

@@ -1,0 +1,178 @@
+//! `eddy backtest CONFIG --stream NAME --data FILE...`: recorded data through the very engine that runs live, and
+//! what it would have told; beside another config and known events, if given.
+
+mod account;
+mod compare;
+mod labels;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use crate::cli::history::History;
+use crate::cli::{BacktestArgs, load};
+use crate::config::plan::ModelPlan;
+use crate::config::show_duration;
+use crate::engine::{Counts, Engine, Env, Outputs};
+use crate::model::Model;
+use crate::ring::Slot;
+use crate::types::{Position, StreamId};
+use account::{Account, Alert};
+use compare::Comparison;
+use labels::{Event, Found};
+
+const STREAM: StreamId = StreamId(0);
+/// Messages a step, as the log's group commits make them; what comes out does not depend on it.
+const MESSAGES_A_STEP: u64 = 256;
+
+/// What a config told of the data.
+#[derive(Debug, Serialize)]
+struct Run {
+    config: String,
+    rows: u64,
+    rows_late: u64,
+    rows_duplicate: u64,
+    keys: u64,
+    from_ns: i64,
+    to_ns: i64,
+    windows: u64,
+    windows_unscored: u64,
+    windows_unsure: u64,
+    alerts_retracted: u64,
+    alerts: Vec<Alert>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    events: Option<Found>,
+}
+
+#[derive(Serialize)]
+struct Report {
+    stream: String,
+    run: Run,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    against: Option<Run>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    comparison: Option<Comparison>,
+}
+
+/// # Errors
+/// If a config has problems, or the data, the labels or a model cannot be read.
+pub fn backtest(args: &BacktestArgs) -> Result<()> {
+    let labels = args.labels.as_deref().map(labels::read).transpose()?;
+    let run = run(args, &args.config, labels.as_deref())?;
+    let against =
+        args.against.as_deref().map(|other| self::run(args, other, labels.as_deref())).transpose()?;
+    let comparison = against.as_ref().map(|other| Comparison::of(&other.alerts, &run.alerts));
+    let report = Report { stream: args.stream.clone(), run, against, comparison };
+    print(&report);
+    if let Some(path) = &args.json {
+        let text = serde_json::to_string_pretty(&report)?;
+        std::fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn run(args: &BacktestArgs, config: &Path, labels: Option<&[Event]>) -> Result<Run> {
+    let history = History::new(config, load(config)?, &args.stream, args.key.as_deref())?;
+    let mut engine = Engine::new(history.plan());
+    if let ModelPlan::Load { path } = &history.stream().model {
+        let model = Arc::new(Model::load(path)?);
+        engine.activate(STREAM, model).with_context(|| path.display().to_string())?;
+    }
+    let (mut slot, mut out, mut account) = (Slot::default(), Outputs::default(), Account::default());
+    let mut rows = 0;
+    let mut span = (i64::MAX, i64::MIN);
+    let step = |engine: &mut Engine, slot: &mut Slot, out: &mut Outputs, account: &mut Account| {
+        engine.step(slot, &Env::SIMULATED, out);
+        slot.clear();
+        account.take(out);
+    };
+    // Both closures fill and empty the one slot.
+    let shared = std::cell::RefCell::new(&mut slot);
+    history.read(
+        &args.data,
+        |record| {
+            rows += 1;
+            span = (span.0.min(record.time.0), span.1.max(record.time.0));
+            shared.borrow_mut().push(*record);
+        },
+        |position| {
+            if position.0.is_multiple_of(MESSAGES_A_STEP) {
+                step(&mut engine, &mut shared.borrow_mut(), &mut out, &mut account);
+            }
+        },
+    )?;
+    step(&mut engine, &mut slot, &mut out, &mut account);
+    engine.end_of_input(STREAM, Position(u64::MAX), &Env::SIMULATED, &mut out);
+    account.take(&mut out);
+    let counts = counted(&mut engine);
+    let alerts = account.alerts();
+    let events = labels.map(|events| Found::of(events, &alerts, span, counts.keys));
+    Ok(Run {
+        config: config.display().to_string(),
+        rows,
+        rows_late: counts.late,
+        rows_duplicate: counts.duplicates,
+        keys: counts.keys,
+        from_ns: span.0,
+        to_ns: span.1,
+        windows: counts.windows,
+        windows_unscored: counts.windows_unscored,
+        windows_unsure: counts.windows_unsure,
+        alerts_retracted: account.retracted,
+        alerts,
+        events,
+    })
+}
+
+/// Over all partitions; says why a fit failed, once each reason.
+fn counted(engine: &mut Engine) -> Counts {
+    let (mut sum, mut reasons) = (Counts::default(), BTreeSet::new());
+    engine.changed(|_, _, counts, why| {
+        sum.late += counts.late;
+        sum.duplicates += counts.duplicates;
+        sum.keys += counts.keys;
+        sum.windows += counts.windows;
+        sum.windows_unscored += counts.windows_unscored;
+        sum.windows_unsure += counts.windows_unsure;
+        reasons.extend(why);
+    });
+    reasons.iter().for_each(|why| eprintln!("a partition has no model: {why}"));
+    sum
+}
+
+fn print(report: &Report) {
+    let runs = [("with", Some(&report.run)), ("against", report.against.as_ref())];
+    for (role, run) in runs.into_iter().filter_map(|(role, run)| Some((role, run?))) {
+        let minutes = ((run.to_ns - run.from_ns) / 60_000_000_000).max(1) as u64;
+        let span = std::time::Duration::from_secs(60 * minutes);
+        println!("{role} {}", run.config);
+        println!(
+            "  {} rows of {} keys over {} ({} late, {} duplicate)",
+            run.rows,
+            run.keys,
+            show_duration(span),
+            run.rows_late,
+            run.rows_duplicate
+        );
+        println!(
+            "  {} windows judged, {} of them on too little data; {} while learning",
+            run.windows, run.windows_unsure, run.windows_unscored
+        );
+        println!("  {} alerts, {} retracted", run.alerts.len(), run.alerts_retracted);
+        if let Some(found) = &run.events {
+            found.print();
+        }
+        if run.windows == 0 {
+            println!(
+                "  no window was judged: the data is shorter than the warm-up, or too sparse for the grid"
+            );
+        }
+    }
+    match &report.comparison {
+        Some(comparison) => comparison.print(),
+        None => account::print(&report.run.alerts, " "),
+    }
+}

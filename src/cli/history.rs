@@ -1,0 +1,119 @@
+//! Recorded data of one stream, decoded as the stream's own messages would be: what `eddy train` and
+//! `eddy backtest` read.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::config::plan::{FieldPath, Plan, ReplayPlan, SourceKind, SourcePlan, StreamPlan, TimePlan};
+use crate::decode::Decoder;
+use crate::source::replay;
+use crate::types::{Position, RecordRef};
+
+const SOURCE: &str = "history";
+
+/// A config with nothing but the stream, which takes every row of every file.
+pub struct History {
+    plan: Plan,
+}
+
+impl History {
+    /// `key` names the field that tells the keys apart, where the config takes it from a topic.
+    ///
+    /// # Errors
+    /// If there is no such stream, or the config needs what a file has not: a topic, an arrival.
+    pub fn new(config: &Path, mut plan: Plan, stream: &str, key: Option<&str>) -> Result<History> {
+        let Some(at) = plan.streams.iter().position(|plan| plan.name == stream) else {
+            let names: Vec<&str> = plan.streams.iter().map(|s| s.name.as_str()).collect();
+            bail!("{} has no [stream.{stream}]; it has {}", config.display(), names.join(", "));
+        };
+        let mut stream = plan.streams.swap_remove(at);
+        if let Some(key) = key {
+            stream.key = FieldPath::Json(key.split('.').map(str::to_owned).collect());
+        }
+        if let FieldPath::Topic(level) = stream.key {
+            bail!(
+                "stream {} has key = \"topic.{level}\", and rows of a file have no topic: name the field with --key FIELD",
+                stream.name
+            );
+        }
+        if stream.time == TimePlan::Arrival {
+            bail!(
+                "stream {} has time = \"arrival\", and rows of a file do not arrive: let `time` name their field, \
+                 in a copy of the config if need be",
+                stream.name
+            );
+        }
+        stream.from = vec![SOURCE.to_owned()];
+        stream.topics = None;
+        // Recorded times need no comparison with the clock.
+        stream.max_future = None;
+        let kind = SourceKind::Replay(ReplayPlan { path: "".into(), speed: None, time_column: None });
+        plan.sources = vec![SourcePlan { name: SOURCE.to_owned(), kind }];
+        plan.streams = vec![stream];
+        plan.shards = 1;
+        Ok(History { plan })
+    }
+
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    pub fn stream(&self) -> &StreamPlan {
+        &self.plan.streams[0]
+    }
+
+    /// Gives every good row of the files in turn, a message each, at positions that go on over the files; `end` is
+    /// told the end of each message.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or no row of them all is good.
+    pub fn read<S: AsRef<Path>>(
+        &self,
+        files: &[S],
+        mut row: impl FnMut(&RecordRef<'_>),
+        mut end: impl FnMut(Position),
+    ) -> Result<()> {
+        let mut decoder = Decoder::new(&self.plan);
+        let (mut position, mut good) = (0, 0u64);
+        for path in files {
+            let path = path.as_ref();
+            let rows = replay::Rows::open(path, SOURCE)?;
+            let bar = progress(path, rows.len())?;
+            let mut dead = Vec::new();
+            for message in rows {
+                let mut each = |record: RecordRef<'_>| {
+                    good += 1;
+                    row(&record);
+                };
+                decoder.decode(Position(position), &message, &mut each, &mut dead);
+                position += 1;
+                end(Position(position));
+                if position % 4096 == 0 {
+                    bar.inc(4096);
+                }
+            }
+            bar.finish_and_clear();
+            if let Some(first) = dead.first() {
+                let (count, reason, detail) = (dead.len(), first.reason, &first.detail);
+                eprintln!("{}: {count} rows refused; the first: {reason}: {detail}", path.display());
+            }
+        }
+        if good == 0 {
+            bail!(
+                "no row of the data became an event of stream {}: check key, time and columns against the file's header",
+                self.stream().name
+            );
+        }
+        Ok(())
+    }
+}
+
+fn progress(path: &Path, rows: usize) -> Result<ProgressBar> {
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} rows {eta}")
+        .context("the progress bar's template")?;
+    let bar = ProgressBar::new(rows as u64).with_style(style.progress_chars("=> "));
+    bar.set_message(path.display().to_string());
+    Ok(bar)
+}

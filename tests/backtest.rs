@@ -1,0 +1,124 @@
+//! `eddy backtest` and `eddy train` on files, by the program itself.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+fn eddy(folder: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_eddy"));
+    command.args(args).current_dir(folder).env("EDDY__DASHBOARD__ENABLED", "false").output().expect("it runs")
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).expect("a report")).expect("JSON")
+}
+
+/// Id, end of the first window told of, end of the last, smallest p-value.
+type Told = Vec<(String, i64, Option<i64>, f64)>;
+
+fn told_by_backtest(run: &Value) -> Told {
+    let alerts = run["alerts"].as_array().expect("alerts").iter();
+    let of = |alert: &Value| {
+        let id = alert["id"].as_str().expect("an id").to_owned();
+        let opened = alert["opened_ns"].as_i64().expect("a time");
+        (id, opened, alert["closed_ns"].as_i64(), alert["p_value_min"].as_f64().expect("a number"))
+    };
+    alerts.map(of).collect()
+}
+
+fn told_live(out: &str) -> Told {
+    let mut told: Told = Vec::new();
+    for line in out.lines() {
+        let data = serde_json::from_str::<Value>(line).expect("a line of JSON")["data"].take();
+        let id = data["id"].as_str().expect("an id").to_owned();
+        let (end, p) =
+            (data["window_end"].as_i64().expect("a time"), data["p_value_min"].as_f64().expect("p"));
+        match told.iter_mut().find(|alert| alert.0 == id) {
+            None => told.push((id, end, None, p)),
+            Some(alert) => (alert.2, alert.3) = ((data["state"] == "resolved").then_some(end), p),
+        }
+    }
+    told
+}
+
+#[test]
+fn a_backtest_tells_what_a_run_of_the_same_data_tells() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (config, data) = (format!("{ROOT}/configs/replay.toml"), format!("{ROOT}/datasets/pumps.csv.gz"));
+    let live = Command::new(env!("CARGO_BIN_EXE_eddy"))
+        .args(["run", &config])
+        .current_dir(folder.path())
+        .env("EDDY__SOURCE__RECORDED__PATH", format!("{data:?}"))
+        .env("EDDY__DASHBOARD__ENABLED", "false")
+        .output()
+        .expect("it runs");
+    let live = told_live(&String::from_utf8(live.stdout).expect("text"));
+    assert_eq!(live.len(), 1, "one fault");
+
+    // The fault, and nothing else, is known; a config that learns for longer than it lasts loses it.
+    let labels = "key,start,end\npump-02,2026-01-07T07:30:00Z,2026-01-07T07:45:00Z\n";
+    std::fs::write(folder.path().join("labels.csv"), labels).expect("labels");
+    let blind = std::fs::read_to_string(&config).expect("the config");
+    std::fs::write(folder.path().join("blind.toml"), blind.replace("warmup = \"1h\"", "warmup = \"170m\""))
+        .expect("a config");
+    let args = ["--stream", "pumps", "--data", &data, "--labels", "labels.csv", "--against", "blind.toml"];
+    let done = eddy(folder.path(), &[&["backtest", &config], &args[..], &["--json", "report.json"]].concat());
+    let said = String::from_utf8(done.stdout).expect("text");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let report = json(&folder.path().join("report.json"));
+    assert_eq!(told_by_backtest(&report["run"]), live);
+    let events = &report["run"]["events"];
+    assert_eq!((&events["opened_in"], &events["false_alerts"]), (&1.into(), &0.into()), "{said}");
+    assert_eq!(events["delay_ns_median"], 112_000_000_000i64, "datasets/README.md: 07:31:52");
+    let comparison = &report["comparison"];
+    assert_eq!((&comparison["kept"], &comparison["lost"]), (&0.into(), &Value::Array(Vec::new())), "{said}");
+    assert_eq!(comparison["gained"][0]["id"], live[0].0, "{said}");
+    assert!(said.contains("of the alerts: 0 kept, 1 gained, 0 lost"), "{said}");
+}
+
+/// Nobody records what a request's path was: a file belongs to the stream that is named.
+#[test]
+fn a_stream_that_comes_by_http_or_mqtt_learns_from_files() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let data = format!("{ROOT}/datasets/pumps.csv.gz");
+    let http = std::fs::read_to_string(format!("{ROOT}/configs/minimal.toml")).expect("the config");
+    let http = http.replace("path = \"ts\", unit = \"ms\"", "path = \"ts\", unit = \"iso8601\"");
+    std::fs::write(folder.path().join("http.toml"), &http).expect("a config");
+    let train = |config: &str, more: &[&str]| {
+        let args = ["train", config, "--stream", "pumps", "--out", "model.safetensors", "--data", &data];
+        eddy(folder.path(), &[&args[..], more].concat())
+    };
+    let done = train("http.toml", &[]);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let mqtt = http
+        .replace("type = \"http\"", "type = \"mqtt\"\nurl = \"mqtt://127.0.0.1\"\ntopics = \"plant/+/+\"");
+    let mqtt = mqtt.lines().filter(|line| !line.starts_with("listen")).collect::<Vec<_>>().join("\n");
+    std::fs::write(folder.path().join("mqtt.toml"), mqtt.replace("key = \"pump\"", "key = \"topic.3\""))
+        .expect("a config");
+    let refused = String::from_utf8(train("mqtt.toml", &[]).stderr).expect("text");
+    assert!(refused.contains("name the field with --key FIELD"), "{refused}");
+    let done = train("mqtt.toml", &["--key", "pump"]);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let said = String::from_utf8(done.stdout).expect("text");
+    assert!(said.contains("keys         2"), "{said}");
+}
+
+#[test]
+fn bad_input_is_named_with_its_remedy() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (config, data) = (format!("{ROOT}/configs/replay.toml"), format!("{ROOT}/datasets/pumps.csv.gz"));
+    std::fs::write(folder.path().join("labels.csv"), "key,start,end\npump-02,noon,3\n").expect("labels");
+    let refused = |more: &[&str]| {
+        let done = eddy(folder.path(), &[&["backtest", &config, "--data", &data], more].concat());
+        assert!(!done.status.success());
+        String::from_utf8(done.stderr).expect("text")
+    };
+    assert!(refused(&["--stream", "pumsp"]).contains("has no [stream.pumsp]; it has pumps"));
+    let said = refused(&["--stream", "pumps", "--labels", "labels.csv"]);
+    assert!(said.contains("labels.csv, row 1") && said.contains("2026-01-07T07:30:00Z"), "{said}");
+    let said = refused(&["--stream", "pumps", "--key", "device"]);
+    assert!(said.contains("check key, time and columns against the file's header"), "{said}");
+}
