@@ -45,14 +45,15 @@ fn main() {
     let engine = filled(&plan, keys);
     let mut states = Vec::new();
     let mut pauses = Vec::new();
+    let mut state = Vec::new();
     for round in 0..5 {
         for id in 0..PARTITIONS as u8 {
             let began = Instant::now();
-            let mut state = Vec::new();
+            state.clear();
             assert!(engine.save(STREAM, PartitionId(id), &mut state));
             pauses.push(began.elapsed());
             if round == 0 {
-                states.push(state);
+                states.push(state.clone());
             }
         }
     }

@@ -3,6 +3,8 @@
 //! Names follow Prometheus' conventions: prefix `eddy_`, base units, `_total` for counters. Streams,
 //! sources, sinks and stages are labels; keys never are, since there can be a million of them.
 
+mod process;
+
 use std::fmt;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -14,7 +16,7 @@ use prometheus_client::registry::Registry;
 use crate::config::plan::Plan;
 use crate::latency::{Latency, Stage, StageBuckets};
 use crate::status::{PartitionStatus, Status};
-use crate::types::{Reason, StreamId};
+use crate::types::StreamId;
 
 /// What a scraper asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,7 +128,8 @@ struct Scrape {
 
 impl Scrape {
     fn take(plan: &Plan, status: &Status, latency: &Latency, now_ns: i64) -> Self {
-        let mut families = process(status, now_ns);
+        let mut families = process::process(status, now_ns);
+        families.extend(process::snapshots(&status.snapshots));
         families.extend(sources(status));
         families.extend(streams(plan, status));
         families.extend(sinks(status));
@@ -171,42 +174,6 @@ fn encode(kind: MetricType, value: f64, sample: &mut MetricEncoder) -> fmt::Resu
 
 fn one(name: &'static str, help: &'static str, kind: MetricType, value: f64) -> Family {
     Family { name, help, kind, samples: vec![(Labels::new(), value)] }
-}
-
-fn process(status: &Status, now_ns: i64) -> Vec<Family> {
-    use MetricType::{Counter, Gauge};
-    let flag = |flag: &std::sync::atomic::AtomicBool| f64::from(u8::from(flag.load(Relaxed)));
-    let count = |count: &std::sync::atomic::AtomicU64| count.load(Relaxed) as f64;
-    let reasons = Reason::ALL.map(|reason| {
-        let labels = vec![("reason", reason.as_str().to_owned())];
-        (labels, count(&status.dead_letters[reason as usize]))
-    });
-    let version = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
-    vec![
-        Family { name: "build", help: "Always 1", kind: Gauge, samples: vec![(version, 1.0)] },
-        one("ready", "1 once recovered and connected", Gauge, flag(&status.ready)),
-        one("recovering", "1 while the log is replayed", Gauge, flag(&status.recovering)),
-        one("log_safe", "1 while the log can be written", Gauge, flag(&status.log_safe)),
-        one("uptime_seconds", "Since start", Gauge, (now_ns - status.started_ns) as f64 / 1e9),
-        one("log_messages", "Messages made durable", Counter, count(&status.log_messages_total)),
-        one("log_bytes", "Bytes made durable", Counter, count(&status.log_bytes_total)),
-        one("log_commits", "Group commits", Counter, count(&status.log_commits_total)),
-        one(
-            "log_commit_failures",
-            "Group commits that failed",
-            Counter,
-            count(&status.log_commit_failures_total),
-        ),
-        one("recovered_messages", "Replayed at start", Counter, count(&status.recovered_messages_total)),
-        one("rows", "Rows decoded", Counter, count(&status.rows_total)),
-        one("points_dropped", "Chart points not shown", Counter, count(&status.points_dropped_total)),
-        Family {
-            name: "dead_letters",
-            help: "Inputs set aside, by reason",
-            kind: Counter,
-            samples: reasons.into(),
-        },
-    ]
 }
 
 fn sources(status: &Status) -> Vec<Family> {

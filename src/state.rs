@@ -12,33 +12,26 @@ pub struct NotUnderstood(pub &'static str);
 pub struct StateWriter<'a>(pub &'a mut Vec<u8>);
 
 /// A number of fixed width.
-pub trait Number: Copy {
-    const BYTES: usize;
-    fn put(self, to: &mut [u8]);
-    fn get(from: &[u8]) -> Self;
+pub trait Number: bytemuck::Pod {
+    /// Little-endian, whatever the processor.
+    fn ordered(self) -> Self;
 }
 
 macro_rules! numbers {
-    ($($number:ty)*) => {$(
+    ($($number:ty, $bits:ty;)*) => {$(
         impl Number for $number {
-            const BYTES: usize = size_of::<$number>();
-            fn put(self, to: &mut [u8]) {
-                to.copy_from_slice(&self.to_le_bytes());
-            }
-            fn get(from: &[u8]) -> Self {
-                let mut bytes = [0; size_of::<$number>()];
-                bytes.copy_from_slice(from);
-                <$number>::from_le_bytes(bytes)
+            fn ordered(self) -> Self {
+                bytemuck::cast(bytemuck::cast::<_, $bits>(self).to_le())
             }
         }
     )*};
 }
 
-numbers!(u8 u16 u32 u64 u128 i64 f32 f64);
+numbers!(u8, u8; u16, u16; u32, u32; u64, u64; u128, u128; i64, u64; f32, u32; f64, u64;);
 
 impl StateWriter<'_> {
     pub fn number(&mut self, number: impl Number) {
-        self.plain(&[number]);
+        self.0.extend_from_slice(bytemuck::bytes_of(&number.ordered()));
     }
 
     pub fn flag(&mut self, flag: bool) {
@@ -57,14 +50,10 @@ impl StateWriter<'_> {
     /// An array with its length.
     pub fn numbers<N: Number>(&mut self, numbers: &[N]) {
         self.len(numbers.len());
-        self.plain(numbers);
-    }
-
-    fn plain<N: Number>(&mut self, numbers: &[N]) {
-        let start = self.0.len();
-        self.0.resize(start + numbers.len() * N::BYTES, 0);
-        for (to, &number) in self.0[start..].chunks_exact_mut(N::BYTES).zip(numbers) {
-            number.put(to);
+        if cfg!(target_endian = "little") {
+            self.0.extend_from_slice(bytemuck::cast_slice(numbers));
+        } else {
+            numbers.iter().for_each(|number| self.number(*number));
         }
     }
 }
@@ -82,7 +71,8 @@ impl<'a> StateReader<'a> {
     /// # Errors
     /// This and the others: if the bytes end early.
     pub fn number<N: Number>(&mut self) -> Result<N, NotUnderstood> {
-        self.take(N::BYTES).map(N::get)
+        let bytes = self.take(size_of::<N>())?;
+        Ok(bytemuck::pod_read_unaligned::<N>(bytes).ordered())
     }
 
     pub fn flag(&mut self) -> Result<bool, NotUnderstood> {
@@ -102,8 +92,13 @@ impl<'a> StateReader<'a> {
     }
 
     pub fn numbers<N: Number>(&mut self) -> Result<Vec<N>, NotUnderstood> {
-        let len = self.len(N::BYTES)?;
-        Ok(self.take(len * N::BYTES)?.chunks_exact(N::BYTES).map(N::get).collect())
+        let len = self.len(size_of::<N>())?;
+        let bytes = self.take(len * size_of::<N>())?;
+        let mut numbers: Vec<N> = bytemuck::pod_collect_to_vec(bytes);
+        if cfg!(target_endian = "big") {
+            numbers.iter_mut().for_each(|number| *number = number.ordered());
+        }
+        Ok(numbers)
     }
 
     /// # Errors

@@ -74,6 +74,19 @@ pub struct SinkStatus {
     pub last_error: std::sync::Mutex<Option<String>>,
 }
 
+/// Of the snapshots, over all streams.
+#[derive(Debug, Default)]
+pub struct SnapshotStatus {
+    pub written_total: AtomicU64,
+    pub bytes_total: AtomicU64,
+    pub failures_total: AtomicU64,
+    /// How long a shard was held up by copying a state.
+    pub pause_ns_last: AtomicU64,
+    pub pause_ns_max: AtomicU64,
+    /// Wall time ns at which everything that had changed was last saved; 0 = not yet since the start.
+    pub round: AtomicI64,
+}
+
 #[derive(Debug)]
 pub struct Status {
     pub started_ns: i64,
@@ -92,6 +105,7 @@ pub struct Status {
     /// By `Reason as usize`.
     pub dead_letters: [AtomicU64; 9],
     pub points_dropped_total: AtomicU64,
+    pub snapshots: SnapshotStatus,
     pub sources: Vec<SourceStatus>,
     pub sinks: Vec<SinkStatus>,
     /// `stream * PARTITIONS + partition`
@@ -113,6 +127,7 @@ impl Status {
             rows_total: AtomicU64::new(0),
             dead_letters: Default::default(),
             points_dropped_total: AtomicU64::new(0),
+            snapshots: SnapshotStatus::default(),
             sources: plan
                 .sources
                 .iter()

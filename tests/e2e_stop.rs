@@ -98,5 +98,9 @@ async fn a_stop_under_load_loses_nothing_and_drains_the_outbox() {
         "everything logged was scored; {said}"
     );
     assert_eq!(expect::received(&receiver), decided, "the outbox was drained; {said}");
+    let mut eddy = deployment.start();
+    eddy.until("ready again", |eddy| (eddy.metric("eddy_ready") == 1).then_some(()));
+    assert_eq!(eddy.metric("eddy_recovered_messages_total"), 0, "the stop saved everything: {said}");
+    assert_eq!(eddy.events() as usize, rows.len(), "and the start has it");
     println!("{} requests accepted, {} logged, {} alerts", accepted.len(), logged.len(), decided.len());
 }

@@ -69,6 +69,13 @@ pub struct Totals {
     pub log_commits_total: u64,
     pub log_commit_failures_total: u64,
     pub recovered_messages_total: u64,
+    pub snapshots_total: u64,
+    pub snapshot_bytes_total: u64,
+    pub snapshot_failures_total: u64,
+    pub snapshot_pause_ns_max: u64,
+    pub snapshot_pause_ns_last: u64,
+    /// When all that had changed was last saved; `null` before that.
+    pub snapshot_round_ns: Option<i64>,
     pub rows_total: u64,
     pub points_dropped_total: u64,
     pub dead_letters_total: u64,

@@ -6,6 +6,13 @@ use crate::state::{NotUnderstood, StateReader, StateWriter};
 use crate::types::{PARTITIONS, PartitionId, Position, StreamId};
 
 impl Engine {
+    /// About as many bytes as [`Engine::save`] would append.
+    pub fn state_bytes(&self, stream: StreamId, partition: PartitionId) -> usize {
+        let setup = &self.streams[stream.0 as usize];
+        let partition = self.partitions[place(stream, partition)].as_ref();
+        partition.map_or(0, |partition| partition.state_bytes(setup))
+    }
+
     /// Appends the state of one stream's partition; `false` if no row of it was ever seen.
     pub fn save(&self, stream: StreamId, partition: PartitionId, to: &mut Vec<u8>) -> bool {
         let setup = &self.streams[stream.0 as usize];

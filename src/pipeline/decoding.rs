@@ -16,7 +16,7 @@ use crate::pipeline::dead::Dead;
 use crate::pipeline::keeping::Kept;
 use crate::pipeline::ledger::Ledger;
 use crate::pipeline::logging::Logged;
-use crate::pipeline::recovery::Recovery;
+use crate::pipeline::recovery::{Recovery, StreamsOf};
 use crate::pipeline::rounds::{Due, Rounds};
 use crate::pipeline::running::Counted;
 use crate::pipeline::shard::{Stamps, Work};
@@ -27,6 +27,9 @@ use crate::types::{Message, PARTITIONS, PartitionId, Position, StreamId};
 
 /// Messages a slot during recovery.
 const RECOVERY_BATCH: usize = 4096;
+
+/// A partition of a million keys' sixty-fourth takes a second on a slow disk.
+const LAST_SAVE_MAX: std::time::Duration = std::time::Duration::from_secs(10);
 
 pub struct DecodeStation {
     pub decoder: Decoder,
@@ -45,7 +48,7 @@ pub struct DecodeStation {
     pub answered: IdempotencyIndex,
     pub plan: Arc<Plan>,
     /// Streams of each source, for the end of a bounded one.
-    pub streams_of: super::StreamsOf,
+    pub streams_of: StreamsOf,
 }
 
 impl DecodeStation {
@@ -84,6 +87,35 @@ impl DecodeStation {
                 return;
             }
         }
+        self.save_the_rest();
+    }
+
+    /// At a clean stop: the next start has nothing to read back. Whatever cannot be written stays in the log.
+    fn save_the_rest(&mut self) {
+        self.rounds.hurry();
+        while self.last_save_is_over() {
+            let ledger = self.rounds.ledger_at();
+            if !self.save() || self.rounds.ledger_at() != ledger {
+                self.last_save_is_over();
+                return;
+            }
+            if !self.rounds.busy() {
+                return;
+            }
+        }
+    }
+
+    /// Waits for it; `false` if it takes so long that it may never be.
+    fn last_save_is_over(&self) -> bool {
+        let began = std::time::Instant::now();
+        while self.rounds.busy() {
+            if began.elapsed() > LAST_SAVE_MAX {
+                tracing::warn!("the last snapshots are not written: the disk does not answer, or is full");
+                return false;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        true
     }
 
     /// Sets a state on its way to the disk, if one is due.

@@ -10,10 +10,12 @@ use tokio::sync::mpsc;
 
 use crate::config::plan::Plan;
 use crate::durable::{LogError, SnapshotName, Snapshots};
+use crate::latency::Clock;
 use crate::pipeline::ledger::{LEDGER, Ledger, Standings};
 use crate::pipeline::open::fingerprint;
 use crate::pipeline::restore::of;
 use crate::pipeline::rounds::{Standing, Turn};
+use crate::status::SnapshotStatus;
 use crate::types::{PARTITIONS, Position};
 
 /// A copied state on its way to the disk.
@@ -42,11 +44,22 @@ impl Keeper {
     }
 
     /// Runs until nobody sends any more.
-    pub fn run(mut self, mut kept: mpsc::Receiver<Kept>) {
+    pub fn run(mut self, mut kept: mpsc::Receiver<Kept>, status: &SnapshotStatus, clock: Clock) {
         while let Some(Kept { index, position, mut file, turn }) = kept.blocking_recv() {
-            match self.keep(index, position, &mut file) {
-                Ok(()) => turn.done(),
+            let stored = self.keep(index, position, &mut file);
+            let bytes = file.len() as u64;
+            turn.give_back(file);
+            match stored {
+                Ok(()) => {
+                    turn.done();
+                    status.written_total.fetch_add(1, Relaxed);
+                    status.bytes_total.fetch_add(bytes, Relaxed);
+                    if index.is_none() {
+                        status.round.store(clock.now_ns(), Relaxed);
+                    }
+                }
                 Err(error) => {
+                    status.failures_total.fetch_add(1, Relaxed);
                     tracing::warn!(%error, "snapshot not written; the log holds what it would have")
                 }
             }

@@ -49,7 +49,6 @@ use crate::sink::schedule::SCHEDULE;
 use crate::source::http::IdempotencyIndex;
 use crate::stage::{Intake, Validate};
 use crate::status::Status;
-use crate::types::StreamId;
 use crate::watch::Watch;
 use decoding::DecodeStation;
 use keeping::Keeper;
@@ -149,13 +148,13 @@ pub async fn start(plan: Plan) -> Result<Running> {
         dead: outward.dead.clone(),
         status: common.status.clone(),
         clock,
-        streams_of: streams_of(&common.plan),
+        streams_of: recovery::streams_of(&common.plan),
     };
     let replay = Replay {
         control: entries.into(),
         models,
         stream_ids: common.plan.streams.iter().map(|s| s.name.clone()).collect(),
-        streams_of: streams_of(&common.plan),
+        streams_of: recovery::streams_of(&common.plan),
         position: restored.start,
     };
     let latency = common.latency.clone();
@@ -243,7 +242,8 @@ fn start_stores(
     let (late, ballast) = (dead.clone(), common.ballast.clone());
     threads.spawn("eddy-outbox", move || storing::run(&outbox, stored, &late, clock, &latency, &ballast))?;
     threads.spawn("eddy-dead", move || dead::run(letters, lost, &keep, &plan, &status, &reserve))?;
-    threads.spawn("eddy-keep", move || keeper.run(kept))?;
+    let status = common.status.clone();
+    threads.spawn("eddy-keep", move || keeper.run(kept, &status.snapshots, clock))?;
     Ok(Outward { alerts, dead, points })
 }
 
@@ -282,19 +282,4 @@ fn start_shards(
 fn validate(plan: &Plan) -> Validate {
     let decoder = Decoder::new(plan);
     Arc::new(move |message| decoder.report(message))
-}
-
-/// Streams that end with a source, by its name.
-type StreamsOf = Box<dyn Fn(&str) -> Vec<StreamId> + Send>;
-
-/// A stream ends with its source only if it has no other: of two files the first to end must not make
-/// the other's rows late.
-fn streams_of(plan: &Plan) -> StreamsOf {
-    let from: Vec<Vec<String>> = plan.streams.iter().map(|s| s.from.clone()).collect();
-    Box::new(move |source| {
-        let takes = |(id, from): (usize, &Vec<String>)| {
-            (from.len() == 1 && from[0] == source).then_some(StreamId(id as u16))
-        };
-        from.iter().enumerate().filter_map(takes).collect()
-    })
 }

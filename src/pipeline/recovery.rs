@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::config::plan::Plan;
 use crate::durable::{ControlEntry, ControlEvent, Log, LogError, LogReader};
 use crate::model::Model;
 use crate::pipeline::shard::Work;
@@ -26,7 +27,7 @@ pub struct Replay {
     pub models: Vec<(String, Arc<Model>)>,
     pub stream_ids: Vec<String>,
     /// Streams that end with a source.
-    pub streams_of: super::StreamsOf,
+    pub streams_of: StreamsOf,
     /// Of the next message to be read.
     pub position: Position,
 }
@@ -127,4 +128,19 @@ impl Replay {
             }
         }
     }
+}
+
+/// Streams that end with a source, by its name.
+pub type StreamsOf = Box<dyn Fn(&str) -> Vec<StreamId> + Send>;
+
+/// A stream ends with its source only if it has no other: of two files the first to end must not make
+/// the other's rows late.
+pub fn streams_of(plan: &Plan) -> StreamsOf {
+    let from: Vec<Vec<String>> = plan.streams.iter().map(|s| s.from.clone()).collect();
+    Box::new(move |source| {
+        let takes = |(id, from): (usize, &Vec<String>)| {
+            (from.len() == 1 && from[0] == source).then_some(StreamId(id as u16))
+        };
+        from.iter().enumerate().filter_map(takes).collect()
+    })
 }

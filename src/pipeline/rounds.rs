@@ -2,22 +2,19 @@
 //! has changed; at the end of a round the ledger. One save is under way at a time, so there is never more
 //! than one copy of a state in memory; while it is not on the disk yet, the next one waits its turn.
 
+mod turn;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
+
+use turn::Shared;
+pub use turn::Turn;
 
 use crate::types::Position;
 
 /// After so many rounds unchanged partitions are saved again: the log behind both their snapshots can go.
 const REFRESH_ROUNDS: u64 = 60;
-
-/// Shared with whoever carries out a save.
-#[derive(Default)]
-struct Shared {
-    busy: AtomicBool,
-    /// A partition has changed since it was last saved.
-    dirty: Vec<AtomicBool>,
-}
 
 /// What is to be saved.
 #[derive(Debug, PartialEq, Eq)]
@@ -55,9 +52,8 @@ pub struct Rounds {
 impl Rounds {
     /// `restored`: where each partition was restored from a snapshot, if it was.
     pub fn new(every: Duration, now_ns: i64, restored: &[Option<Position>]) -> Self {
-        let dirty = restored.iter().map(|_| AtomicBool::new(false)).collect();
         Rounds {
-            shared: Arc::new(Shared { busy: AtomicBool::new(false), dirty }),
+            shared: Shared::of(restored.len()),
             every_ns: i64::try_from(every.as_nanos()).unwrap_or(i64::MAX),
             began_ns: now_ns,
             round: 0,
@@ -135,8 +131,24 @@ impl Rounds {
     }
 
     fn turn(&self, index: Option<usize>) -> Turn {
-        self.shared.busy.store(true, Relaxed);
-        Turn { shared: self.shared.clone(), index, done: false }
+        Turn::take(self.shared.clone(), index)
+    }
+
+    /// Where the last ledger was due.
+    pub fn ledger_at(&self) -> Option<Position> {
+        self.ledger_at
+    }
+
+    /// A save is under way.
+    pub fn busy(&self) -> bool {
+        self.shared.busy.load(Relaxed)
+    }
+
+    /// One last round, which waits for no time: from now on, whatever has changed is due.
+    pub fn hurry(&mut self) {
+        self.next = 0;
+        self.every_ns = 0;
+        self.began_ns = i64::MIN / 2;
     }
 
     /// Of every partition, for the ledger.
@@ -147,28 +159,6 @@ impl Rounds {
             _ => Standing::Changed,
         };
         (0..self.seen.len()).map(standing).collect()
-    }
-}
-
-/// The right to be the one save under way. Dropped before [`Turn::done`], the partition is due again.
-pub struct Turn {
-    shared: Arc<Shared>,
-    index: Option<usize>,
-    done: bool,
-}
-
-impl Turn {
-    pub fn done(mut self) {
-        self.done = true;
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        if let Some(index) = self.index.filter(|_| !self.done) {
-            self.shared.dirty[index].store(true, Relaxed);
-        }
-        self.shared.busy.store(false, Relaxed);
     }
 }
 

@@ -160,8 +160,14 @@ impl Shard {
 
     /// Scoring waits for the copy only; if there is no room to hand it on, its turn comes again.
     fn save(&self, stream: StreamId, partition: PartitionId, position: Position, turn: Turn) {
-        let mut file = vec![0; Snapshots::HEADER_BYTES];
+        let bytes = Snapshots::HEADER_BYTES + self.engine.state_bytes(stream, partition);
+        let Some(mut file) = turn.buffer(bytes) else { return turn.make_room(bytes) };
+        let began_ns = self.clock.now_ns();
+        file.resize(Snapshots::HEADER_BYTES, 0);
         if self.engine.save(stream, partition, &mut file) {
+            let pause_ns = (self.clock.now_ns() - began_ns).max(0) as u64;
+            self.status.snapshots.pause_ns_last.store(pause_ns, Relaxed);
+            self.status.snapshots.pause_ns_max.fetch_max(pause_ns, Relaxed);
             let index = Some(stream.0 as usize * PARTITIONS + partition.0 as usize);
             let _ = self.alerts.try_send(Outgoing::Keep(Kept { index, position, file, turn }));
         }

@@ -16,7 +16,6 @@ const LONGER_FILES: &[(&str, usize, &str)] = &[
     ("durable/faulty.rs", 330, "the disk's twin, every fault of it"),
     ("durable/log_tests.rs", 340, "tests"),
     ("latency.rs", 310, "clock, histograms and receipts, to be cut"),
-    ("metrics.rs", 340, "one list of metrics"),
 ];
 
 /// Longer functions, by file and name.
