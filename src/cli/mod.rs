@@ -66,6 +66,20 @@ pub enum StateCommand {
     List(RunArgs),
     /// Read all of them and check their checksums; exit code 1 if one is damaged
     Verify(RunArgs),
+    /// Let a stream begin anew: what was learnt of it is forgotten, and its config may change
+    Reset(ResetArgs),
+}
+
+#[derive(Args, Debug)]
+pub struct ResetArgs {
+    /// Config file (TOML)
+    pub config: PathBuf,
+    /// Name of the stream: `[stream.NAME]`
+    #[arg(long, value_name = "NAME")]
+    pub stream: String,
+    /// Do it, instead of saying what would be done
+    #[arg(long)]
+    pub yes: bool,
 }
 
 #[derive(Args, Debug)]

@@ -1,5 +1,7 @@
 //! `eddy state`: what snapshots a data folder has, and whether they are whole.
 
+mod reset;
+
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -12,7 +14,10 @@ use crate::durable::{DirLock, RealDisk, SnapshotError, SnapshotName, Snapshots};
 /// # Errors
 /// If the config has problems, the folder cannot be read, Eddy is running on it, or a snapshot is damaged.
 pub fn state(args: &StateArgs) -> Result<()> {
-    let (StateCommand::List(config) | StateCommand::Verify(config)) = &args.command;
+    let config = match &args.command {
+        StateCommand::List(config) | StateCommand::Verify(config) => config,
+        StateCommand::Reset(args) => return reset::reset(args),
+    };
     let dir = load(&config.config)?.durable.path;
     if !dir.join("snapshots").is_dir() {
         println!("no snapshots in {}: none was written yet", dir.display());
@@ -23,7 +28,7 @@ pub fn state(args: &StateArgs) -> Result<()> {
     let snapshots = Snapshots::open(Box::new(RealDisk::new()), &dir)?;
     match args.command {
         StateCommand::List(_) => list(&snapshots, &dir),
-        StateCommand::Verify(_) => verify(&snapshots),
+        _ => verify(&snapshots),
     }
 }
 

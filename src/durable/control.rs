@@ -1,6 +1,7 @@
 //! The control log: every input to the engine that is no message, with the place it took effect.
 //! A replay reads these instead of asking the clock, the config or a person again.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,45 @@ pub enum ControlEvent {
     EndOfInput { source: String },
     /// Wall-clock time had passed: partitions of a stream without rows go on.
     Idle { stream: String, idle: Idle },
+    /// What was learnt of a stream is forgotten: it begins here.
+    Reset { stream: String },
+}
+
+impl ControlEvent {
+    /// The stream it is about; none if it is about a source.
+    fn stream(&self) -> Option<&str> {
+        match self {
+            ControlEvent::Config { stream, .. }
+            | ControlEvent::ModelActivated { stream, .. }
+            | ControlEvent::Idle { stream, .. }
+            | ControlEvent::Reset { stream } => Some(stream),
+            ControlEvent::EndOfInput { .. } => None,
+        }
+    }
+}
+
+/// Where a stream begins: at its last reset, if it had one.
+pub fn beginning(entries: &[ControlEntry], stream: &str) -> Position {
+    let reset =
+        |entry: &&ControlEntry| matches!(&entry.event, ControlEvent::Reset { stream: of } if of == stream);
+    entries.iter().rev().find(reset).map_or(Position(0), |entry| entry.precedes)
+}
+
+/// Without what a stream's last reset made void.
+fn in_force(entries: Vec<ControlEntry>) -> Vec<ControlEntry> {
+    let mut reset = BTreeSet::new();
+    let mut kept: Vec<ControlEntry> = Vec::with_capacity(entries.len());
+    for entry in entries.into_iter().rev() {
+        if entry.event.stream().is_some_and(|stream| reset.contains(stream)) {
+            continue;
+        }
+        if let ControlEvent::Reset { stream } = &entry.event {
+            reset.insert(stream.clone());
+        }
+        kept.push(entry);
+    }
+    kept.reverse();
+    kept
 }
 
 /// Entries in the order they were made, in the folder `control` of the data folder.
@@ -39,7 +79,7 @@ pub struct ControlLog {
 }
 
 impl ControlLog {
-    /// Opens the control log of data folder `dir`, making it if need be, with everything in it.
+    /// Opens the control log of data folder `dir`, making it if need be, with everything in it that is in force.
     /// `Version` if an entry is of a kind this version does not know.
     pub fn open(disk: Box<dyn Disk>, dir: &Path) -> Result<(ControlLog, Vec<ControlEntry>), LogError> {
         // One file for good, unless a write to it fails: then the log goes on in another.
@@ -53,7 +93,7 @@ impl ControlLog {
             })?;
             entries.push(entry);
         }
-        Ok((ControlLog { records, buffer: Vec::new() }, entries))
+        Ok((ControlLog { records, buffer: Vec::new() }, in_force(entries)))
     }
 
     /// Makes an entry durable before it returns. After an error it is not in the log.
@@ -123,6 +163,23 @@ mod tests {
             assert!(kept == appended || kept == appended + 1, "cut {cut}: {kept} of {appended}");
             assert_eq!(found, (0..kept).map(entry).collect::<Vec<_>>(), "cut {cut}");
         }
+    }
+
+    #[test]
+    fn a_reset_makes_void_what_was_said_of_its_stream_before() {
+        let disk = FaultyDisk::new();
+        let open = || ControlLog::open(Box::new(disk.clone()), Path::new("/data")).unwrap();
+        let reset = |stream: &str, at| ControlEntry {
+            precedes: Position(at),
+            event: ControlEvent::Reset { stream: stream.into() },
+        };
+        let said =
+            [entry(0), entry(1), entry(2), reset("valves", 15), entry(3), reset("pumps", 22), entry(4)];
+        said.iter().for_each(|entry| open().0.append(entry).unwrap());
+        let (_, found) = open();
+        assert_eq!(found, [entry(2), reset("valves", 15), reset("pumps", 22), entry(4)]);
+        assert_eq!(beginning(&found, "pumps"), Position(22));
+        assert_eq!(beginning(&found, "fans"), Position(0));
     }
 
     #[test]

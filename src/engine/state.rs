@@ -22,6 +22,11 @@ impl Engine {
         true
     }
 
+    /// A stream's partition begins at this message: rows and ends of input before it are passed over.
+    pub fn begin_at(&mut self, stream: StreamId, partition: PartitionId, position: Position) {
+        self.applied[place(stream, partition)] = position;
+    }
+
     /// Puts back what [`Engine::save`] wrote when every message before `position` had been applied. Rows
     /// and ends of input before it are passed over from then on.
     ///

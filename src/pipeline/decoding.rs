@@ -240,7 +240,9 @@ impl DecodeStation {
                 self.broadcast(|| Work::Idle { stream, before, idle })
             }
             // Written at the start only, and replayed by recovery.
-            ControlEvent::Config { .. } | ControlEvent::ModelActivated { .. } => true,
+            ControlEvent::Config { .. }
+            | ControlEvent::ModelActivated { .. }
+            | ControlEvent::Reset { .. } => true,
         }
     }
 

@@ -20,7 +20,8 @@ use crate::watch::Watch;
 pub enum Mismatch {
     #[error(
         "{} holds events of stream {stream} under another deployment name, key, time, columns, window, \
-         threshold or `no_data`: restore that config, or start with an empty folder (`[durable] path`)",
+         threshold or `no_data`: restore that config, let the stream begin anew (`eddy state reset CONFIG --stream \
+         {stream}`), or start with an empty folder (`[durable] path`)",
         dir.display()
     )]
     Folder { dir: PathBuf, stream: String },

@@ -102,7 +102,7 @@ impl Replay {
         while self.control.front().is_some_and(|entry| entry.precedes <= self.position) {
             let Some(entry) = self.control.pop_front() else { return };
             match entry.event {
-                ControlEvent::Config { .. } => {}
+                ControlEvent::Config { .. } | ControlEvent::Reset { .. } => {}
                 ControlEvent::ModelActivated { stream, checksum, .. } => {
                     let id = self.stream_ids.iter().position(|name| *name == stream);
                     let model = self.models.iter().find(|(known, _)| *known == checksum);

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::plan::Plan;
-use crate::durable::{ControlEntry, ControlEvent, Log, LogError, SnapshotError, SnapshotName, Snapshots};
+use crate::durable::{
+    ControlEntry, ControlEvent, Log, LogError, SnapshotError, SnapshotName, Snapshots, beginning,
+};
 use crate::engine::{Engine, Env};
 use crate::model::Model;
 use crate::pipeline::ledger::{LEDGER, Ledger, Standings};
@@ -85,9 +87,11 @@ impl Found<'_> {
             let (stream, id) =
                 (StreamId((index / PARTITIONS) as u16), PartitionId((index % PARTITIONS) as u8));
             let engine = &mut engines[id.shard(engines.len())];
-            *restored = self.partition(stream, id, &names, engine, env)?;
             let name = &self.plan.streams[index / PARTITIONS].name;
-            let needs = needs(*restored, name, id.0 as usize, &ledgers);
+            let beginning = beginning(self.entries, name);
+            engine.begin_at(stream, id, beginning);
+            *restored = self.partition(stream, id, &names, engine, env)?;
+            let needs = needs(*restored, name, id.0 as usize, &ledgers).max(beginning);
             start = start.min(self.reached(needs, &of(name, id.0 as usize), Some(name))?);
         }
         Ok(Restored { start, partitions, ledger })
@@ -147,7 +151,10 @@ impl Found<'_> {
         let models = self.models;
         let model =
             |checksum: &str| models.iter().find(|(known, _)| known == checksum).map(|(_, m)| m.clone());
-        for name in names.iter().filter(|name| name.of == of) {
+        // A row of a stream that was reset lies behind the reset, and so does every state made of it.
+        let beginning = beginning(self.entries, &plan.name);
+        let valid = |name: &&SnapshotName| beginning == Position(0) || name.position > beginning;
+        for name in names.iter().filter(|name| name.of == of).filter(valid) {
             if let Some(body) = self.body(name, Some(config))? {
                 let restored = engine.restore(stream, id, name.position, &body, &model, env);
                 restored.map_err(|error| RestoreError::State { of: name.file(), error })?;

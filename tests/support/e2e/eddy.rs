@@ -147,6 +147,7 @@ impl Deployment {
 /// One partition as `/api/v1/partitions` shows it.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 pub struct Partition {
+    pub stream: String,
     pub partition: u8,
     pub events_total: u64,
     pub duplicates_total: u64,
