@@ -11,6 +11,7 @@ use eddy::config::plan::{ModelPlan, Plan};
 use eddy::durable::{RealDisk, SnapshotName, Snapshots};
 use eddy::engine::{Engine, Env, Outputs};
 use eddy::ring::Slot;
+use eddy::state::StateReader;
 use eddy::types::{PARTITIONS, PartitionId, Position, RecordRef, StreamId};
 use hdrhistogram::Histogram;
 use plant::{Row, SECOND_NS, START_NS};
@@ -87,8 +88,14 @@ fn measure(columns: usize, keys: u64) {
     let began = Instant::now();
     for id in 0..PARTITIONS as u8 {
         let state = snapshots.read(&name(id), Some(FINGERPRINT)).expect("it is whole");
-        let restored =
-            fresh.restore(STREAM, PartitionId(id), Position(1), &state, &|_| None, &Env::SIMULATED);
+        let restored = fresh.restore(
+            STREAM,
+            PartitionId(id),
+            Position(1),
+            StateReader::of(state.format, &state.bytes),
+            &|_| None,
+            &Env::SIMULATED,
+        );
         assert_eq!(restored, Ok(()));
     }
     let ms = |ns: u64| ns as f64 / 1e6;

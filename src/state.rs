@@ -2,6 +2,12 @@
 //! thread that owns the state is held up for little more than a copy. What the bytes mean is for whoever
 //! writes them; the file around them carries version and checksum.
 
+/// What states are written in. A change of any `encode` makes another format.
+pub const FORMAT: u32 = 3;
+
+/// The format of the release before, which can still be read: it has no windows of events.
+pub const FORMAT_BEFORE: u32 = 2;
+
 /// The bytes end early, or cannot be what they are read as. Their checksum was right, so another build
 /// wrote them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,12 +65,29 @@ impl StateWriter<'_> {
 }
 
 /// Reads what a [`StateWriter`] wrote, in the same order.
-pub struct StateReader<'a>(pub &'a [u8]);
+pub struct StateReader<'a> {
+    bytes: &'a [u8],
+    format: u32,
+}
 
 impl<'a> StateReader<'a> {
+    pub fn new(bytes: &'a [u8]) -> Self {
+        StateReader::of(FORMAT, bytes)
+    }
+
+    /// Bytes in this format or the one before.
+    pub fn of(format: u32, bytes: &'a [u8]) -> Self {
+        StateReader { bytes, format }
+    }
+
+    /// Written before windows of events were there.
+    pub fn is_before(&self) -> bool {
+        self.format == FORMAT_BEFORE
+    }
+
     fn take(&mut self, bytes: usize) -> Result<&'a [u8], NotUnderstood> {
-        let (taken, rest) = self.0.split_at_checked(bytes).ok_or(NotUnderstood("it ends early"))?;
-        self.0 = rest;
+        let (taken, rest) = self.bytes.split_at_checked(bytes).ok_or(NotUnderstood("it ends early"))?;
+        self.bytes = rest;
         Ok(taken)
     }
 
@@ -82,7 +105,7 @@ impl<'a> StateReader<'a> {
     /// How many elements of at least `element_bytes` follow: never more than there are bytes for.
     pub fn len(&mut self, element_bytes: usize) -> Result<usize, NotUnderstood> {
         let len: u64 = self.number()?;
-        let fits = usize::try_from(len).ok().filter(|len| *len <= self.0.len() / element_bytes.max(1));
+        let fits = usize::try_from(len).ok().filter(|len| *len <= self.bytes.len() / element_bytes.max(1));
         fits.ok_or(NotUnderstood("an array is longer than the state"))
     }
 
@@ -103,8 +126,8 @@ impl<'a> StateReader<'a> {
 
     /// # Errors
     /// If bytes are left over.
-    pub fn end(self) -> Result<(), NotUnderstood> {
-        if self.0.is_empty() { Ok(()) } else { Err(NotUnderstood("it goes on behind its end")) }
+    pub fn end(&self) -> Result<(), NotUnderstood> {
+        if self.bytes.is_empty() { Ok(()) } else { Err(NotUnderstood("it goes on behind its end")) }
     }
 }
 

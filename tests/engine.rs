@@ -9,6 +9,7 @@ use eddy::engine::{Engine, Env, Outputs};
 use eddy::judge::calibrate::Calibrator;
 use eddy::model::ScalerPrior;
 use eddy::ring::Slot;
+use eddy::state::StateReader;
 use eddy::types::{Decision, PartitionId, Point, Position, StreamId};
 use plant::{Row, SECOND_NS, START_NS, rows};
 use proptest::prelude::*;
@@ -380,13 +381,27 @@ fn handed_over(plan: &eddy::config::plan::Plan, engine: &Engine, position: u64) 
         let mut state = Vec::new();
         if engine.save(StreamId(0), PartitionId(id), &mut state) {
             let at = Position(position);
-            let restored = fresh.restore(StreamId(0), PartitionId(id), at, &state, &models, &Env::SIMULATED);
+            let restored = fresh.restore(
+                StreamId(0),
+                PartitionId(id),
+                at,
+                StateReader::new(&state),
+                &models,
+                &Env::SIMULATED,
+            );
             assert_eq!(restored, Ok(()));
             let mut again = Vec::new();
             assert!(fresh.save(StreamId(0), PartitionId(id), &mut again));
             assert!(again == state, "what was restored is saved as it was");
             let cut = &state[..state.len() - 1];
-            let cut = fresh.restore(StreamId(0), PartitionId(id), at, cut, &models, &Env::SIMULATED);
+            let cut = fresh.restore(
+                StreamId(0),
+                PartitionId(id),
+                at,
+                StateReader::new(cut),
+                &models,
+                &Env::SIMULATED,
+            );
             assert!(cut.is_err(), "a state that ends early is refused");
         }
     }

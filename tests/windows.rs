@@ -11,6 +11,7 @@ use eddy::engine::train::Trainer;
 use eddy::engine::{Engine, Env, Outputs};
 use eddy::model::Model;
 use eddy::ring::Slot;
+use eddy::state::StateReader;
 use eddy::types::{AlertState, Decision, PARTITIONS, PartitionId, Point, Position, StreamId};
 use plant::{Row, SECOND_NS, START_NS};
 use rand::{RngExt, SeedableRng};
@@ -139,7 +140,14 @@ fn restored(before: &Engine, plan: &Plan, model: &Arc<Model>, next: Position) ->
         let mut state = Vec::new();
         if before.save(StreamId(0), PartitionId(id), &mut state) {
             let models = |_: &str| Some(model.clone());
-            let back = after.restore(StreamId(0), PartitionId(id), next, &state, &models, &WATCHED);
+            let back = after.restore(
+                StreamId(0),
+                PartitionId(id),
+                next,
+                StateReader::new(&state),
+                &models,
+                &WATCHED,
+            );
             back.expect("its own state");
         }
     }

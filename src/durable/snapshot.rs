@@ -7,11 +7,10 @@
 use std::path::{Path, PathBuf};
 
 use super::{Disk, LogError, read_blob, store_blob};
+use crate::state::{FORMAT, FORMAT_BEFORE};
 use crate::types::Position;
 
 const MAGIC: [u8; 8] = *b"EDDYSNAP";
-/// Of header and bodies alike: bodies are another build's once this differs.
-const FORMAT_VERSION: u32 = 2;
 const KEPT: usize = 2;
 const ENDING: &str = ".snapshot";
 
@@ -21,8 +20,8 @@ pub enum SnapshotError {
     #[error("{} is damaged ({detail})", file.display())]
     Damaged { file: PathBuf, detail: &'static str },
     #[error(
-        "{} was written by another version of eddy (format {found}, this one reads {FORMAT_VERSION}): run that \
-         version, or start with an empty folder (`[durable] path`)",
+        "{} was written by another version of eddy (format {found}, this one reads {FORMAT_BEFORE} and {FORMAT}): \
+         run that version, or start with an empty folder (`[durable] path`)",
         file.display()
     )]
     Version { file: PathBuf, found: u32 },
@@ -54,6 +53,14 @@ impl SnapshotName {
     pub fn file(&self) -> String {
         format!("{}-{:020}{ENDING}", self.of, self.position.0)
     }
+}
+
+/// What a snapshot holds.
+#[derive(Debug)]
+pub struct Body {
+    /// What its bytes are written in, see [`crate::state::StateReader::of`].
+    pub format: u32,
+    pub bytes: Vec<u8>,
 }
 
 /// The folder of snapshots. One writer; see [`super::Disk`] for what is durable when.
@@ -104,7 +111,7 @@ impl Snapshots {
         file: &mut [u8],
     ) -> Result<(), LogError> {
         let (header, body) = file.split_at_mut(Self::HEADER_BYTES);
-        header.copy_from_slice(&self::header(name.position, fingerprint, body));
+        header.copy_from_slice(&self::header(FORMAT, name.position, fingerprint, body));
         let stored = store_blob(&mut *self.disk, &self.dir, &name.file(), file);
         if let Err(error) = stored {
             // A full disk must not stay full of what was not finished; if this fails, the next start does it.
@@ -119,7 +126,7 @@ impl Snapshots {
     ///
     /// # Errors
     /// [`SnapshotError`], by what is wrong with it. `fingerprint: None` asks for no certain config.
-    pub fn read(&self, name: &SnapshotName, fingerprint: Option<[u8; 32]>) -> Result<Vec<u8>, SnapshotError> {
+    pub fn read(&self, name: &SnapshotName, fingerprint: Option<[u8; 32]>) -> Result<Body, SnapshotError> {
         let path = self.dir.join(name.file());
         let mut bytes = read_blob(&*self.disk, &self.dir, &name.file())?;
         let damaged = |detail| SnapshotError::Damaged { file: path.clone(), detail };
@@ -131,18 +138,19 @@ impl Snapshots {
         if header[..8] != MAGIC || crc32fast::hash(&header[..64]) != number(64) {
             return Err(damaged("its header is not whole"));
         }
-        if number(8) != FORMAT_VERSION {
-            return Err(SnapshotError::Version { file: path, found: number(8) });
+        let format = number(8);
+        if ![FORMAT, FORMAT_BEFORE].contains(&format) {
+            return Err(SnapshotError::Version { file: path, found: format });
         }
         let found: [u8; 32] = std::array::from_fn(|i| header[12 + i]);
-        if header[..] != self::header(name.position, found, body) {
+        if header[..] != self::header(format, name.position, found, body) {
             return Err(damaged("its contents are not what was written"));
         }
         if fingerprint.is_some_and(|fingerprint| fingerprint != found) {
             return Err(SnapshotError::Config { file: path });
         }
         bytes.drain(..Self::HEADER_BYTES);
-        Ok(bytes)
+        Ok(Body { format, bytes })
     }
 
     /// # Errors
@@ -171,10 +179,15 @@ impl Snapshots {
     }
 }
 
-fn header(position: Position, fingerprint: [u8; 32], body: &[u8]) -> [u8; Snapshots::HEADER_BYTES] {
+fn header(
+    format: u32,
+    position: Position,
+    fingerprint: [u8; 32],
+    body: &[u8],
+) -> [u8; Snapshots::HEADER_BYTES] {
     let mut header = [0; Snapshots::HEADER_BYTES];
     header[..8].copy_from_slice(&MAGIC);
-    header[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
+    header[8..12].copy_from_slice(&format.to_le_bytes());
     header[12..44].copy_from_slice(&fingerprint);
     header[44..52].copy_from_slice(&position.0.to_le_bytes());
     header[52..60].copy_from_slice(&(body.len() as u64).to_le_bytes());

@@ -37,12 +37,12 @@ impl Engine {
         stream: StreamId,
         partition: PartitionId,
         position: Position,
-        state: &[u8],
+        state: StateReader<'_>,
         models: Models<'_>,
         env: &Env<'_>,
     ) -> Result<(), NotUnderstood> {
         let setup = &self.streams[stream.0 as usize];
-        let mut restored = Box::new(Partition::decode(setup, models, StateReader(state))?);
+        let mut restored = Box::new(Partition::decode(setup, models, state)?);
         restored.meet_all(setup, env);
         restored.touched = true;
         self.touched.push((stream, partition));

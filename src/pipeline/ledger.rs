@@ -80,7 +80,7 @@ impl Ledger {
     /// # Errors
     /// If the bytes are no ledger.
     pub fn decode(position: Position, bytes: &[u8]) -> Result<(Ledger, Standings), NotUnderstood> {
-        let mut from = StateReader(bytes);
+        let mut from = StateReader::new(bytes);
         let mut ledger = Ledger { position, ..Ledger::default() };
         for _ in 0..from.len(16)? {
             let source = text(&mut from)?.into();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
-use crate::config::plan::{ColumnPlan, ModelPlan, Plan, StreamPlan};
+use crate::config::plan::{ColumnPlan, ModelPlan, Plan, Shape, StreamPlan, WindowPlan};
 use crate::durable::{
     ControlEntry, ControlEvent, ControlLog, DirLock, Log, RealDisk, Snapshots, read_blob, store_blob,
 };
@@ -214,19 +214,31 @@ pub(super) fn fingerprint(deployment: &str, stream: &StreamPlan) -> [u8; 32] {
         ModelPlan::Load { .. } => "load".to_owned(),
     };
     let text = format!(
-        "2|{deployment}|{:?}|{:?}|{:?}|{:?}|{:?}|{:?}|{:?}|{model}|{:?}|{:?}|{:?}",
+        "2|{deployment}|{:?}|{:?}|{:?}|{:?}|{:?}|{:?}|{}|{model}|{:?}|{:?}|{:?}",
         stream.from,
         stream.topics,
         stream.key,
         stream.time,
         stream.layout,
         stream.columns,
-        stream.window,
+        window_text(&stream.window),
         stream.p_value,
         stream.max_future,
         stream.no_data,
     );
     Sha256::digest(text).into()
+}
+
+/// As folders of the release before have it for windows on a grid.
+fn window_text(window: &WindowPlan) -> String {
+    let WindowPlan { shape, size, every, grid, disorder, lateness } = window;
+    let shape = match shape {
+        Shape::Grid => String::new(),
+        other => format!(" shape: {other:?},"),
+    };
+    format!(
+        "WindowPlan {{{shape} size: {size:?}, every: {every:?}, grid: {grid:?}, disorder: {disorder:?}, lateness: {lateness:?} }}"
+    )
 }
 
 fn hex(bytes: &[u8]) -> String {

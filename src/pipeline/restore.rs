@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use crate::config::plan::Plan;
 use crate::durable::{
-    ControlEntry, ControlEvent, Log, LogError, SnapshotError, SnapshotName, Snapshots, beginning,
+    Body, ControlEntry, ControlEvent, Log, LogError, SnapshotError, SnapshotName, Snapshots, beginning,
 };
 use crate::engine::{Engine, Env};
 use crate::model::Model;
 use crate::pipeline::ledger::{LEDGER, Ledger, Standings};
 use crate::pipeline::open::fingerprint;
 use crate::pipeline::rounds::Standing;
-use crate::state::NotUnderstood;
+use crate::state::{NotUnderstood, StateReader};
 use crate::types::{PARTITIONS, PartitionId, Position, StreamId};
 
 /// Why a start from snapshots is refused.
@@ -110,11 +110,7 @@ impl Found<'_> {
     }
 
     /// The body of a snapshot; `None` if it is damaged, and then it is set aside.
-    fn body(
-        &mut self,
-        name: &SnapshotName,
-        config: Option<[u8; 32]>,
-    ) -> Result<Option<Vec<u8>>, SnapshotError> {
+    fn body(&mut self, name: &SnapshotName, config: Option<[u8; 32]>) -> Result<Option<Body>, SnapshotError> {
         match self.snapshots.read(name, config) {
             Ok(body) => Ok(Some(body)),
             Err(SnapshotError::Damaged { file, detail }) => {
@@ -131,7 +127,7 @@ impl Found<'_> {
         let mut ledgers = Vec::new();
         for name in self.sound()?.iter().filter(|name| name.of == LEDGER) {
             if let Some(body) = self.body(name, None)? {
-                let ledger = Ledger::decode(name.position, &body);
+                let ledger = Ledger::decode(name.position, &body.bytes);
                 ledgers.push(ledger.map_err(|error| RestoreError::State { of: name.file(), error })?);
             }
         }
@@ -156,7 +152,8 @@ impl Found<'_> {
         let valid = |name: &&SnapshotName| beginning == Position(0) || name.position > beginning;
         for name in names.iter().filter(|name| name.of == of).filter(valid) {
             if let Some(body) = self.body(name, Some(config))? {
-                let restored = engine.restore(stream, id, name.position, &body, &model, env);
+                let state = StateReader::of(body.format, &body.bytes);
+                let restored = engine.restore(stream, id, name.position, state, &model, env);
                 restored.map_err(|error| RestoreError::State { of: name.file(), error })?;
                 return Ok(Some(name.position));
             }

@@ -23,6 +23,10 @@ impl Events {
         from: &mut StateReader<'_>,
     ) -> Result<Self, NotUnderstood> {
         let mut events = Events::new(setup);
+        if from.is_before() {
+            (0..keys).for_each(|_| events.add_key());
+            return Ok(events);
+        }
         let columns = setup.columns.len();
         events.rows = (0..keys).map(|_| KeyRows::decode(columns, from)).collect::<Result<_, _>>()?;
         events.usual = Usual::decode(&setup.aggregates, keys, from)?;

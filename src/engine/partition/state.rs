@@ -132,7 +132,7 @@ impl Partition {
         partition.released = from.number()?;
         partition.newest_cell = from.number()?;
         partition.seen_keys = from.number()?;
-        StateReader(from.0).end()?;
+        from.end()?;
         Ok(partition)
     }
 }
@@ -233,11 +233,17 @@ fn decode_counts(from: &mut StateReader<'_>) -> Result<Counts, NotUnderstood> {
     else {
         return Err(NotUnderstood("other counts"));
     };
-    let [alerts_open, keys, keys_warm, warm_milli, digest, reopening, windows_again] = then[..] else {
+    let [alerts_open, keys, keys_warm, warm_milli, digest, reopening, windows_again, ..] = then[..] else {
         return Err(NotUnderstood("other counts"));
     };
-    let [keys_silent, windows_provisional] = from.numbers::<u64>()?[..] else {
-        return Err(NotUnderstood("other counts"));
+    let (keys_silent, windows_provisional) = match (from.is_before(), then.get(7)) {
+        (true, Some(&keys_silent)) => (keys_silent, 0),
+        _ => {
+            let [keys_silent, windows_provisional] = from.numbers::<u64>()?[..] else {
+                return Err(NotUnderstood("other counts"));
+            };
+            (keys_silent, windows_provisional)
+        }
     };
     Ok(Counts {
         events,
