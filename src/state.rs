@@ -56,6 +56,11 @@ impl StateWriter<'_> {
     /// An array with its length.
     pub fn numbers<N: Number>(&mut self, numbers: &[N]) {
         self.len(numbers.len());
+        self.plain(numbers);
+    }
+
+    /// An array whose length is known otherwise.
+    pub fn plain<N: Number>(&mut self, numbers: &[N]) {
         if cfg!(target_endian = "little") {
             self.0.extend_from_slice(bytemuck::cast_slice(numbers));
         } else {

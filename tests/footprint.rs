@@ -346,3 +346,28 @@ fn memory_of_a_warm_up_is_what_was_said() {
     }
     assert!(good, "more than 15 % off, see above");
 }
+
+/// Names come and go: what is left of a key that is quiet for longer than a window is little.
+#[test]
+fn a_key_that_is_quiet_gives_its_window_to_another() {
+    let _alone = ALONE.lock();
+    let (shape, keys) = (&GRIDS[1], 10_000u64);
+    let plan = stream(shape, ModelPlan::Load { path: "unused".into() });
+    let before = LIVE.load(Relaxed);
+    let mut engine = Engine::new(&plan);
+    engine.activate(StreamId(0), model(shape, &plan)).expect("its own model");
+    let (columns, key_bytes) = (shape.columns, shape.key_bytes);
+    let mut rows = Rows { keys: 3 * keys, columns, key_bytes, spread_ms: 0, seed: 9 };
+    let mut held = Vec::new();
+    for wave in 0..3 {
+        for step in 0..75 {
+            let (mut slot, mut out) = (Slot::default(), Outputs::default());
+            let time_ms = (wave * 400 + step * shape.interval) * 1000;
+            rows.each(time_ms, wave * keys..(wave + 1) * keys, |row| slot.push(*row));
+            engine.step(&slot, &Env::SIMULATED, &mut out);
+        }
+        held.push(LIVE.load(Relaxed) - before);
+    }
+    println!("bytes held after each wave of {keys} new keys: {held:?}");
+    assert!(held[1] - held[0] < held[0] * 2 / 5 && held[2] - held[1] < held[0] * 2 / 5, "{held:?}");
+}

@@ -52,6 +52,8 @@ impl Partition {
                 }
             }
             self.events.commit_amounts(key, calm);
+            self.grid.rest(key, self.released - setup.ring_cells() as i64);
+            self.events.rest(key, self.released, setup);
             self.rescale(key, columns);
             warm += u64::from(self.scoring.is_some() && self.is_warm(key, setup));
         }

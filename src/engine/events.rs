@@ -51,6 +51,17 @@ impl Events {
         self.usual.commit_amounts(key, calm);
     }
 
+    /// Lets go of a key's rows that no window holds any more; a quiet key keeps none.
+    pub fn rest(&mut self, key: KeyIndex, released: i64, setup: &StreamSetup) {
+        let rows = &mut self.rows[key as usize];
+        match setup.shape {
+            // The event that ends the next window is not before this bucket.
+            Shape::Sliding => rows.rest(released * setup.grid_ns - setup.size_ns, setup.columns.len()),
+            Shape::Session { .. } => rows.rest(i64::MIN, setup.columns.len()),
+            Shape::Count { .. } | Shape::Grid => {}
+        }
+    }
+
     pub fn commit(&mut self, calm: impl Fn(KeyIndex) -> bool) {
         self.usual.commit(calm);
     }

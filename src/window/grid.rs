@@ -20,7 +20,11 @@ struct Newest {
     arrival: i64,
 }
 
-/// Rings of all keys of a partition in one block: `keys x ring x columns` f32.
+/// Of a key that has no ring.
+const NONE: u32 = u32::MAX;
+
+/// Rings of the keys of a partition in one block: `rings x ring x columns` f32. A key that has been quiet for as
+/// long as a ring reaches back has none: there is nothing in it, and another key may use it.
 pub struct Grid {
     /// Of a window.
     cells: usize,
@@ -28,36 +32,67 @@ pub struct Grid {
     ring: usize,
     columns: usize,
     values: Vec<f32>,
+    /// Which ring is whose.
+    rings: Vec<u32>,
+    /// Rings that are nobody's.
+    free: Vec<u32>,
     newest: Vec<Newest>,
 }
 
 impl Grid {
     /// Rings of `ring` cells for windows of `cells`: windows end up to the difference before the newest cell.
     pub fn new(cells: usize, ring: usize, columns: usize) -> Self {
-        Grid { cells, ring, columns, values: Vec::new(), newest: Vec::new() }
+        let (values, rings, free, newest) = Default::default();
+        Grid { cells, ring, columns, values, rings, free, newest }
     }
 
     /// Heap of `keys` keys with `ring` cells each, bytes.
     pub fn heap_bytes(keys: f64, ring: usize, columns: usize) -> f64 {
         let width = (ring * columns) as f64;
-        grown(keys * width).max(width) * size_of::<f32>() as f64 + grown(keys) * size_of::<Newest>() as f64
+        let of_key = size_of::<Newest>() + size_of::<u32>();
+        grown(keys * width).max(width) * size_of::<f32>() as f64 + grown(keys) * of_key as f64
     }
 
     pub fn keys(&self) -> usize {
         self.newest.len()
     }
 
-    /// Room for one more key.
+    /// One more key; it has a ring from its first cell on.
     pub fn add_key(&mut self) {
-        let width = self.ring * self.columns;
-        grow(&mut self.values, width);
         grow(&mut self.newest, 1);
-        self.values.resize(self.values.len() + width, f32::NAN);
+        grow(&mut self.rings, 1);
         self.newest.push(Newest { cell: i64::MIN, arrival: i64::MIN });
+        self.rings.push(NONE);
+    }
+
+    /// Takes a key's ring back if none of its cells is `oldest` or newer, so that all of them are missing to whoever
+    /// asks.
+    pub fn rest(&mut self, key: KeyIndex, oldest: i64) {
+        let ring = &mut self.rings[key as usize];
+        if *ring != NONE && self.newest[key as usize].cell < oldest {
+            self.free.push(std::mem::replace(ring, NONE));
+        }
+    }
+
+    /// Gives a key a ring if it has none; what is in it is not the key's.
+    fn wake(&mut self, key: KeyIndex) {
+        if self.rings[key as usize] != NONE {
+            return;
+        }
+        self.rings[key as usize] = self.free.pop().unwrap_or_else(|| {
+            let width = self.ring * self.columns;
+            let made = self.values.len().checked_div(width).unwrap_or_default();
+            grow(&mut self.values, width);
+            self.values.resize(self.values.len() + width, f32::NAN);
+            made as u32
+        });
+        // As one that never had a cell: all that is skipped becomes missing.
+        self.newest[key as usize].cell = i64::MIN;
     }
 
     /// Writes a key's values of `cell`. Cells must come in increasing order.
     pub fn write(&mut self, key: KeyIndex, cell: i64, values: &[f32], arrival: i64) {
+        self.wake(key);
         let newest = &mut self.newest[key as usize];
         let gap = if newest.cell == i64::MIN {
             self.ring as i64
@@ -110,7 +145,7 @@ impl Grid {
 
     /// The values of one cell, `None` if it is after the key's newest one.
     pub fn cell(&self, key: KeyIndex, cell: i64) -> Option<&[f32]> {
-        if cell > self.newest[key as usize].cell {
+        if cell > self.newest[key as usize].cell || self.rings[key as usize] == NONE {
             return None;
         }
         let at = self.at(key, cell);
@@ -128,7 +163,8 @@ impl Grid {
     }
 
     fn at(&self, key: KeyIndex, cell: i64) -> usize {
-        (key as usize * self.ring + cell.rem_euclid(self.ring as i64) as usize) * self.columns
+        (self.rings[key as usize] as usize * self.ring + cell.rem_euclid(self.ring as i64) as usize)
+            * self.columns
     }
 }
 
@@ -136,6 +172,38 @@ impl Grid {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    proptest! {
+        /// Several keys that are quiet and come back, their rings going round among them.
+        #[test]
+        fn who_has_which_ring_shows_in_no_window(
+            steps in proptest::collection::vec((0u32..4, 0i64..9, any::<bool>()), 1..80),
+        ) {
+            let mut grid = Grid::new(5, 7, 1);
+            (0..4).for_each(|_| grid.add_key());
+            let mut oracle = std::collections::BTreeMap::new();
+            let mut now = 50;
+            for (i, (key, step, rests)) in steps.into_iter().enumerate() {
+                now += step;
+                grid.write(key, now, &[i as f32], 0);
+                oracle.insert((key, now), i as f32);
+                if rests {
+                    (0..4).for_each(|key| grid.rest(key, now - 7));
+                }
+                for (key, last) in (0..4).flat_map(|key| (now - 2..=now + 1).map(move |last| (key, last))) {
+                    let mut out = Vec::new();
+                    grid.gather(key, last, &mut out);
+                    let expected: Vec<f32> = (last - 4..=last)
+                        .map(|cell| oracle.get(&(key, cell)).copied().unwrap_or(f32::NAN))
+                        .collect();
+                    let bits = |v: &[f32]| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+                    prop_assert_eq!(bits(&out), bits(&expected));
+                }
+            }
+            let used = grid.rings.iter().filter(|ring| **ring != NONE).count();
+            prop_assert_eq!(used + grid.free.len(), grid.values.len() / 7, "every ring is somebody's or free");
+        }
+    }
 
     #[test]
     fn missing_cells_stay_missing() {

@@ -86,6 +86,14 @@ impl KeyRows {
         self.drop_first(gone, columns);
     }
 
+    /// Lets go of rows at or before `until`, and of the memory if that were all.
+    pub fn rest(&mut self, until: i64, columns: usize) {
+        self.drop_until(until, columns);
+        if self.is_empty() {
+            (self.rows, self.values, self.gone) = (Vec::new(), Vec::new(), 0);
+        }
+    }
+
     /// Keeps the newest `rows`.
     pub fn keep(&mut self, rows: usize, columns: usize) {
         self.drop_first(self.len().saturating_sub(rows), columns);

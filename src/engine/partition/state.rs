@@ -30,8 +30,8 @@ impl Partition {
     /// About as many bytes as [`Partition::encode`] writes, so that the buffer grows once.
     pub fn state_bytes(&self, setup: &StreamSetup) -> usize {
         let (keys, columns) = (self.keys.len(), setup.columns.len());
-        let of_key = setup.cells * columns * 4 + columns * (Moments::BYTES + 8) + Episode::BYTES + 128;
-        keys * of_key + self.pending.rows() * (48 + columns * 4) + (64 << 10)
+        let of_key = columns * (Moments::BYTES + 8) + Episode::BYTES + 128;
+        keys * of_key + self.grid.ring_bytes() + self.pending.rows() * (48 + columns * 4) + (64 << 10)
     }
 
     pub fn encode(&self, setup: &StreamSetup, to: &mut StateWriter<'_>) {

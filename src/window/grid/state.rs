@@ -1,20 +1,32 @@
-//! The rings as bytes.
+//! The rings as bytes: those in use, in order of their keys.
 
-use super::{Grid, Newest};
+use super::{Grid, NONE, Newest};
 use crate::state::{NotUnderstood, StateReader, StateWriter, expect};
 
 impl Grid {
+    /// Bytes of the rings in use.
+    pub fn ring_bytes(&self) -> usize {
+        let used = self.rings.len() - self.rings.iter().filter(|ring| **ring == NONE).count();
+        used * self.ring * self.columns * size_of::<f32>()
+    }
+
     pub fn encode(&self, to: &mut StateWriter<'_>) {
-        let Grid { cells, ring, columns, values, newest } = self;
+        let Grid { cells, ring, columns, values, rings, free: _, newest } = self;
         to.len(*cells);
         to.len(*ring);
         to.len(*columns);
-        to.numbers(values);
+        let width = ring * columns;
+        let used = rings.iter().filter(|ring| **ring != NONE);
+        to.len(used.clone().count() * width);
+        for &ring in used {
+            to.plain(&values[ring as usize * width..][..width]);
+        }
         to.len(newest.len());
         for Newest { cell, arrival } in newest {
             to.number(*cell);
             to.number(*arrival);
         }
+        rings.iter().for_each(|ring| to.flag(*ring != NONE));
     }
 
     /// # Errors
@@ -33,7 +45,14 @@ impl Grid {
         for _ in 0..keys {
             newest.push(Newest { cell: from.number()?, arrival: from.number()? });
         }
-        expect(values.len() == keys * ring * columns, "rings without keys")?;
-        Ok(Grid { cells, ring, columns, values, newest })
+        let (mut rings, mut used) = (Vec::with_capacity(keys), 0);
+        for _ in 0..keys {
+            // In the format before, every key has one.
+            let has = from.is_before() || from.flag()?;
+            rings.push(if has { used } else { NONE });
+            used += u32::from(has);
+        }
+        expect(values.len() == used as usize * ring * columns, "rings without keys")?;
+        Ok(Grid { cells, ring, columns, values, rings, free: Vec::new(), newest })
     }
 }
