@@ -92,7 +92,17 @@ impl DecodeStation {
 
     /// At a clean stop: the next start has nothing to read back. Whatever cannot be written stays in the log.
     fn save_the_rest(&mut self) {
-        self.rounds.hurry();
+        // In the first round a large state may have found no buffer, and had one made.
+        for _ in 0..2 {
+            self.rounds.hurry();
+            self.last_round();
+            if !self.rounds.changed() {
+                return;
+            }
+        }
+    }
+
+    fn last_round(&mut self) {
         while self.last_save_is_over() {
             let ledger = self.rounds.ledger_at();
             if !self.save() || self.rounds.ledger_at() != ledger {

@@ -144,11 +144,19 @@ impl Rounds {
         self.shared.busy.load(Relaxed)
     }
 
-    /// One last round, which waits for no time: from now on, whatever has changed is due.
+    /// A round that waits for no time: from now on, whatever has changed is due, also what a save failed of.
     pub fn hurry(&mut self) {
-        self.next = 0;
-        self.every_ns = 0;
-        self.began_ns = i64::MIN / 2;
+        (self.next, self.every_ns, self.began_ns) = (0, 0, i64::MIN / 2);
+        for index in 0..self.saved.len() {
+            if self.shared.dirty[index].load(Relaxed) {
+                self.saved[index] = None;
+            }
+        }
+    }
+
+    /// Something has changed since it was saved.
+    pub fn changed(&self) -> bool {
+        self.shared.dirty.iter().any(|dirty| dirty.load(Relaxed))
     }
 
     /// Of every partition, for the ledger.
@@ -214,6 +222,22 @@ mod tests {
         assert!(rounds.due(500, Position(4)).is_none());
         let due = rounds.due(600, Position(4)).map(|(due, _)| due);
         assert_eq!(due, Some(Due::Partition(0)));
+    }
+
+    #[test]
+    fn at_a_stop_what_failed_is_due_again_at_once() {
+        let mut rounds = Rounds::new(Duration::from_secs(3600), 0, &[None, None]);
+        rounds.row(0, Position(3));
+        rounds.hurry();
+        drop(rounds.due(1, Position(4)).expect("the partition").1);
+        assert!(rounds.changed());
+        rounds.due(1, Position(4)).expect("the ledger").1.done();
+        rounds.hurry();
+        let (due, turn) = rounds.due(1, Position(4)).expect("the partition again");
+        assert_eq!(due, Due::Partition(0));
+        turn.done();
+        assert!(!rounds.changed());
+        assert_eq!(rounds.standings()[0], Standing::SavedAt(Position(4)));
     }
 
     #[test]

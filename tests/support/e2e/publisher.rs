@@ -12,8 +12,9 @@ use std::time::Duration;
 const IN_FLIGHT_MAX: usize = 100;
 /// Messages the publisher may be ahead of Eddy. Mosquitto 2.0.11 was seen to have 900 unacknowledged at
 /// a subscriber with `max_inflight_messages 100`: without a limit here there is none to how far back
-/// redelivered messages lie, and those beyond twice the lateness are no longer known as duplicates.
-const AHEAD_MAX: u64 = 1000;
+/// redelivered messages lie, and those beyond twice the lateness are no longer known as duplicates. As many
+/// again may come on top: Eddy counts a duplicate as an event until its cell is final.
+const AHEAD_MAX: u64 = 500;
 const READ_MAX: Duration = Duration::from_secs(30);
 
 pub struct Publisher {
