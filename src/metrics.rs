@@ -4,6 +4,7 @@
 //! sources, sinks and stages are labels; keys never are, since there can be a million of them.
 
 mod process;
+mod sinks;
 
 use std::fmt;
 use std::sync::atomic::Ordering::Relaxed;
@@ -132,7 +133,7 @@ impl Scrape {
         families.extend(process::snapshots(&status.snapshots));
         families.extend(sources(status));
         families.extend(streams(plan, status));
-        families.extend(sinks(status));
+        families.extend(sinks::families(status));
         let stages = Stage::ALL.map(|stage| (stage.as_str(), latency.buckets(stage, &BOUNDS_NS)));
         Scrape { families, stages: stages.into() }
     }
@@ -217,7 +218,12 @@ fn streams(plan: &Plan, status: &Status) -> Vec<Family> {
             .collect(),
     };
     let mut families = vec![
-        family("stream_events", "Events taken into windows", Counter, |p| p.events_total.load(Relaxed)),
+        family(
+            "stream_events",
+            "Events taken in, duplicates among them",
+            Counter,
+            PartitionStatus::taken_total,
+        ),
         family("stream_duplicates", "Events redelivered", Counter, |p| p.duplicates_total.load(Relaxed)),
         family("stream_late", "Events too late", Counter, |p| p.late_total.load(Relaxed)),
         family("stream_reopening", "Late events that opened their windows again", Counter, |p| {
@@ -268,30 +274,6 @@ fn watermarks(plan: &Plan, status: &Status) -> Family {
             .filter_map(|(i, s)| Some((vec![("stream", s.name.clone())], newest(i)? as f64 / 1e9)))
             .collect(),
     }
-}
-
-fn sinks(status: &Status) -> Vec<Family> {
-    use MetricType::{Counter, Gauge};
-    let family = |name, help, kind, read: fn(&crate::status::SinkStatus) -> f64| Family {
-        name,
-        help,
-        kind,
-        samples: status.sinks.iter().map(|s| (vec![("sink", s.name.clone())], read(s))).collect(),
-    };
-    vec![
-        family("sink_delivered", "Alerts answered by 2xx", Counter, |s| {
-            s.delivered_total.load(Relaxed) as f64
-        }),
-        family("sink_attempts_failed", "Attempts not answered by 2xx", Counter, |s| {
-            s.attempts_failed_total.load(Relaxed) as f64
-        }),
-        family("sink_queued", "Waiting in the outbox", Gauge, |s| s.queued.load(Relaxed) as f64),
-        family("sink_failed", "Deliveries given up", Counter, |s| s.failed_total.load(Relaxed) as f64),
-        family("sink_disabled", "1 after 410 Gone", Gauge, |s| f64::from(u8::from(s.disabled.load(Relaxed)))),
-        family("sink_last_success_timestamp_seconds", "Last 2xx; 0 before the first", Gauge, |s| {
-            s.last_success.load(Relaxed) as f64 / 1e9
-        }),
-    ]
 }
 
 #[cfg(test)]

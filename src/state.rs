@@ -3,10 +3,10 @@
 //! writes them; the file around them carries version and checksum.
 
 /// What states are written in. A change of any `encode` makes another format.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
-/// The format of the release before, which can still be read: it has no windows of events.
-pub const FORMAT_BEFORE: u32 = 2;
+/// The format before, which can still be read: it keeps rows of every key, also of streams on a grid, which have none.
+pub const FORMAT_BEFORE: u32 = 3;
 
 /// The bytes end early, or cannot be what they are read as. Their checksum was right, so another build
 /// wrote them.
@@ -85,7 +85,7 @@ impl<'a> StateReader<'a> {
         StateReader { bytes, format }
     }
 
-    /// Written before windows of events were there.
+    /// In the format before.
     pub fn is_before(&self) -> bool {
         self.format == FORMAT_BEFORE
     }

@@ -1,6 +1,6 @@
 //! What the appliance knows of itself right now: atomics written by their owner, read by page and metrics.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use crate::config::plan::Plan;
 use crate::types::{PARTITIONS, StreamId};
@@ -83,8 +83,15 @@ pub struct SnapshotStatus {
     /// How long a shard was held up by copying a state.
     pub pause_ns_last: AtomicU64,
     pub pause_ns_max: AtomicU64,
-    /// Wall time ns at which everything that had changed was last saved; 0 = not yet since the start.
+    /// Wall time ns at which a round of saves last ended without one that failed; 0 = not yet since the start.
     pub round: AtomicI64,
+}
+
+impl PartitionStatus {
+    /// Events and duplicates together: of rows that wait for the watermark it is not known yet which they are.
+    pub fn taken_total(&self) -> u64 {
+        self.events_total.load(Ordering::Relaxed) + self.duplicates_total.load(Ordering::Relaxed)
+    }
 }
 
 #[derive(Debug)]

@@ -76,7 +76,46 @@ fn a_backtest_tells_what_a_run_of_the_same_data_tells() {
     let comparison = &report["comparison"];
     assert_eq!((&comparison["kept"], &comparison["lost"]), (&0.into(), &Value::Array(Vec::new())), "{said}");
     assert_eq!(comparison["gained"][0]["id"], live[0].0, "{said}");
-    assert!(said.contains("of the alerts: 0 kept, 1 gained, 0 lost"), "{said}");
+    assert!(
+        said.contains("replay.toml against blind.toml: 0 alerts kept, 1 gained (+), 0 lost (-)"),
+        "{said}"
+    );
+}
+
+/// A second file of the same time is nearly all late, and a key that nobody has is a slip.
+#[test]
+fn what_makes_a_backtest_worthless_is_said() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut text = (String::from("ts,pump,flow\n"), String::from("ts,pump,flow\n"));
+    for second in 0..7200 {
+        let line = |pump: &str| format!("{},{pump},{}\n", 1_767_225_600 + second, second % 7);
+        text.0 += &line("890100000000000000012345");
+        text.1 += &line("1.50");
+    }
+    std::fs::write(folder.path().join("one.csv"), text.0).expect("data");
+    std::fs::write(folder.path().join("two.csv"), text.1).expect("data");
+    let labels = "key,start,end\n890100000000000000012345,1767225700,1767225800\n1.50,1767225700,1767225800\n\
+                  pump-7,1767225700,1767225800\n";
+    std::fs::write(folder.path().join("labels.csv"), labels).expect("labels");
+    let config = "[source.file]\ntype = \"replay\"\npath = \"one.csv\"\n[stream.pumps]\nfrom = \"file\"\nkey = \"pump\"\n\
+        time = { path = \"ts\", unit = \"s\" }\ncolumns.flow = { path = \"flow\" }\n\
+        window = { type = \"tumbling\", size = \"10s\" }\nmodel = { type = \"fit\", warmup = \"1h\" }\n\
+        [sink.out]\ntype = \"stdout\"\n";
+    std::fs::write(folder.path().join("eddy.toml"), config).expect("a config");
+    let of = |data: &[&str]| {
+        let args = ["backtest", "eddy.toml", "--stream", "pumps", "--labels", "labels.csv", "--data"];
+        let done = eddy(folder.path(), &[&args[..], data].concat());
+        let said = String::from_utf8(done.stderr).expect("text");
+        assert!(done.status.success(), "{said}");
+        said
+    };
+    let said = of(&["one.csv", "two.csv"]);
+    assert!(said.contains("keys that the data does not have: pump-7\n"), "{said}");
+    let said = of(&["one.csv"]);
+    assert!(said.contains("keys that the data does not have: 1.50, pump-7\n"), "{said}");
+    assert!(!said.contains("too late"), "{said}");
+    let said = of(&["one.csv", "one.csv"]);
+    assert!(said.contains("of 14400 rows came too late") && said.contains("must be merged"), "{said}");
 }
 
 /// Nobody records what a request's path was: a file belongs to the stream that is named.
@@ -121,4 +160,12 @@ fn bad_input_is_named_with_its_remedy() {
     assert!(said.contains("labels.csv, row 1") && said.contains("2026-01-07T07:30:00Z"), "{said}");
     let said = refused(&["--stream", "pumps", "--key", "device"]);
     assert!(said.contains("check key, time and columns against the file's header"), "{said}");
+    let text =
+        std::fs::read_to_string(&config).expect("the config").replace("path = \"flow\"", "path = \"flwo\"");
+    let other = folder.path().join("other.toml");
+    std::fs::write(&other, text).expect("a config");
+    let other = other.to_str().expect("a path");
+    let done = eddy(folder.path(), &["backtest", other, "--data", &data, "--stream", "pumps"]);
+    let said = String::from_utf8(done.stderr).expect("text");
+    assert!(!done.status.success() && said.contains("no row of the data has flow"), "{said}");
 }

@@ -24,7 +24,7 @@ const KEYS: usize = 24;
 const STEP: usize = 10 * KEYS;
 
 fn post(http: SocketAddr, rows: &[Row]) -> http::Response {
-    let body: Vec<u8> = rows.iter().flat_map(|row| [&row.message().payload[..], b"\n"].concat()).collect();
+    let body = plant::ndjson(rows);
     let headers = [("Content-Type", "application/x-ndjson")];
     http::request(http, "POST", "/v1/events/pumps", &headers, &body).expect("an answer")
 }

@@ -18,7 +18,7 @@ const SECONDS: i64 = 70;
 const WRONG: std::ops::Range<i64> = 30..40;
 
 fn post(address: SocketAddr, rows: &[Row]) {
-    let body: Vec<u8> = rows.iter().flat_map(|row| [&row.message().payload[..], b"\n"].concat()).collect();
+    let body = plant::ndjson(rows);
     let headers = [("Content-Type", "application/x-ndjson")];
     let answer = http::request(address, "POST", "/v1/events/pumps", &headers, &body).expect("an answer");
     assert_eq!(answer.json()["accepted"], rows.len(), "{}", answer.text());

@@ -119,8 +119,7 @@ async fn a_receipt_accounts_for_the_time_between_client_and_receiver() {
     let mut unexplained = Vec::new();
     println!("round  client to receiver   receipt and delivery  in neither");
     for (round, rows) in rounds().iter().enumerate() {
-        let body: Vec<u8> =
-            rows.iter().flat_map(|row| [&row.message().payload[..], b"\n"].concat()).collect();
+        let body = plant::ndjson(rows);
         let sent_ns = wall_ns();
         let headers = [("Content-Type", "application/x-ndjson")];
         let answer = http::request(http, "POST", "/v1/events/pumps", &headers, &body).expect("an answer");

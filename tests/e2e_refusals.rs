@@ -43,9 +43,7 @@ fn with_data(http: SocketAddr, seconds: i64) -> Deployment {
     let deployment = Deployment::new(&config(&http_source(http), "[\"line\"]", "", NOWHERE));
     let eddy = deployment.start();
     for rows in plant::rows(8, seconds, 3, 0..0).chunks(400) {
-        let lines: Vec<u8> =
-            rows.iter().flat_map(|row| [&row.message().payload[..], b"\n"].concat()).collect();
-        assert_eq!(post(http, &lines).status, 200);
+        assert_eq!(post(http, &plant::ndjson(rows)).status, 200);
     }
     assert!(eddy.stop().0.success());
     deployment
@@ -171,13 +169,10 @@ fn a_disk_that_takes_no_more_is_told_and_survived_without_a_restart() {
     let deployment = Deployment::new(&config(&sources, "[\"plant\", \"line\"]", "", NOWHERE));
     let mut eddy = deployment.start_with_limited_files();
     let rows = plant::rows(4, 30, 9, 0..0);
-    let lines = |rows: &[plant::Row]| -> Vec<u8> {
-        rows.iter().flat_map(|row| [&row.message().payload[..], b"\n"].concat()).collect()
-    };
-    assert_eq!(post(http, &lines(&rows[..80])).status, 200);
+    assert_eq!(post(http, &plant::ndjson(&rows[..80])).status, 200);
 
     limit_files(&eddy, "0");
-    let refused = post(http, &lines(&rows[80..100]));
+    let refused = post(http, &plant::ndjson(&rows[80..100]));
     assert_eq!(refused.status, 503, "{}", refused.text());
     assert!(refused.head.contains("retry-after: "), "{}", refused.head);
     assert!(refused.json()["error"].as_str().is_some_and(|e| e.contains("nothing of this request was kept")));
@@ -193,7 +188,7 @@ fn a_disk_that_takes_no_more_is_told_and_survived_without_a_restart() {
     eddy.until("the rows of before", |eddy| (eddy.events() == 80).then_some(()));
 
     limit_files(&eddy, "unlimited");
-    assert_eq!(post(http, &lines(&rows[80..100])).status, 200, "it goes on without a restart");
+    assert_eq!(post(http, &plant::ndjson(&rows[80..100])).status, 200, "it goes on without a restart");
     eddy.until("every row", |eddy| (eddy.events() == rows.len() as u64).then_some(()));
     let duplicates: u64 = eddy.partitions().iter().map(|p| p.duplicates_total).sum();
     assert_eq!((duplicates, eddy.metric("eddy_log_safe")), (0, 1));

@@ -13,9 +13,11 @@ use e2e::http;
 use e2e::mosquitto::free_port;
 use e2e::poll;
 use e2e::receiver::Receiver;
-use plant::{Row, SECOND_NS};
+use eddy::types::{Position, StreamId};
+use plant::Row;
 
 const KEYS: usize = 12;
+const ROWS_A_MESSAGE: usize = 200;
 
 /// Beside the pumps, of the same source; nothing of it is reset.
 const VALVES: &str = r#"
@@ -28,10 +30,11 @@ max_future = "none"
 columns.flow = { path = "flow" }
 "#;
 
-fn post(http: SocketAddr, stream: &str, rows: &[Row]) {
-    for rows in rows.chunks(200) {
-        let body: Vec<u8> =
-            rows.iter().flat_map(|row| [&row.message().payload[..], b"\n"].concat()).collect();
+/// `time` is the field of the time.
+fn post(http: SocketAddr, stream: &str, time: &str, rows: &[Row]) {
+    for rows in rows.chunks(ROWS_A_MESSAGE) {
+        let text = String::from_utf8(plant::ndjson(rows)).expect("text");
+        let body = text.replace("\"ts\"", &format!("\"{time}\"")).into_bytes();
         let headers = [("Content-Type", "application/x-ndjson")];
         let answer =
             http::request(http, "POST", &format!("/v1/events/{stream}"), &headers, &body).expect("an answer");
@@ -52,8 +55,8 @@ fn events(eddy: &Eddy, stream: &str) -> usize {
 }
 
 /// Rows of some minutes; the first pump is broken to their end.
-fn rows(seed: u64) -> Vec<Row> {
-    let mut rows = plant::rows(KEYS, 400, seed, 0..0);
+fn rows() -> Vec<Row> {
+    let mut rows = plant::rows(KEYS, 400, 3, 0..0);
     expect::break_pump(&mut rows, 0, 200..400);
     rows
 }
@@ -63,24 +66,24 @@ async fn a_stream_that_was_reset_begins_anew_under_another_config() {
     let receiver = Receiver::start([]).await;
     let http: SocketAddr = ([127, 0, 0, 1], free_port()).into();
     let source = format!("[source.line]\ntype = \"http\"\nlisten = \"{http}\"");
-    let text = |max_future| {
-        let stream = format!("max_future = {max_future}");
-        // No snapshot but one that is asked for: the log is needed from its beginning, by the other stream.
-        config(&source, "[\"line\"]", &stream, &receiver.url) + "snapshot_every = \"1h\"\n" + VALVES
-    };
-    let deployment = Deployment::new(&text("\"none\""));
-    let before = rows(3);
+    // No snapshot but one that is asked for: the log is needed from its beginning, by the other stream.
+    let text = config(&source, "[\"line\"]", "max_future = \"none\"", &receiver.url)
+        + "snapshot_every = \"1h\"\n"
+        + VALVES;
+    let deployment = Deployment::new(&text);
+    let before = rows();
     let told = by_the_engine(&before).decisions;
     let firing = told.values().find(|decision| decision["state"] == "raised").expect("an alert");
     let resolved = format!("{}_2", firing["id"].as_str().expect("an id"));
     assert!(!told.contains_key(&resolved), "it is open at the end");
     let mut eddy: Eddy = deployment.start();
-    post(http, "pumps", &before);
-    post(http, "valves", &before[..KEYS * 100]);
+    post(http, "pumps", "ts", &before);
+    post(http, "valves", "ts", &before[..KEYS * 100]);
     eddy.until("the alert", |eddy| (eddy.alerts().len() == told.len()).then_some(()));
     eddy.kill();
 
-    deployment.configure(&text("\"365d\""));
+    // Under this config, nothing of before is a row.
+    deployment.configure(&text.replacen("path = \"ts\"", "path = \"at\"", 1));
     let refused = deployment.output("run");
     let said = String::from_utf8_lossy(&refused.stderr);
     assert_eq!(refused.status.code(), Some(78), "{said}");
@@ -98,12 +101,13 @@ async fn a_stream_that_was_reset_begins_anew_under_another_config() {
     assert_eq!(events(&eddy, "pumps"), 0, "it knows of nothing, though its rows were read again");
     poll(|| expect::received(&receiver).contains_key(&resolved).then_some(()))
         .expect("the open alert is resolved");
-    // Times go on, or the alerts would be those of before.
-    let mut after = rows(4);
-    after.iter_mut().for_each(|row| row.time_ns += 3600 * SECOND_NS);
-    after.extend(expect::closers(&after, KEYS));
-    let anew = by_the_engine(&after);
-    post(http, "pumps", &after);
+    // The very same readings again: alerts about the same windows, and yet other ones.
+    let after = [&before[..], &expect::closers(&before, KEYS)].concat();
+    let beginning = (before.len().div_ceil(ROWS_A_MESSAGE) + valves.div_ceil(ROWS_A_MESSAGE)) as u64;
+    let mut engine = plant::engine(&expect::plan());
+    engine.begin_at(StreamId(0), Position(beginning));
+    let anew = expect::by(engine, beginning, &after);
+    post(http, "pumps", "at", &after);
     eddy.kill();
     let mut eddy = deployment.start();
     eddy.until("all is judged", |eddy| (events(eddy, "pumps") == after.len()).then_some(()));
@@ -115,4 +119,13 @@ async fn a_stream_that_was_reset_begins_anew_under_another_config() {
     expected.sort_unstable();
     poll(|| (expect::received(&receiver).len() >= expected.len()).then_some(()));
     assert_eq!(expect::received(&receiver).into_keys().collect::<Vec<_>>(), expected, "told once each");
+    assert_eq!(
+        deployment.dead_letters(),
+        [] as [serde_json::Value; 0],
+        "what lies before is no bad row either"
+    );
+    assert!(eddy.stop().0.success());
+    let eddy = deployment.start();
+    let read_back = eddy.metric("eddy_recovered_messages_total");
+    assert_eq!((events(&eddy, "pumps"), read_back), (after.len(), 0), "a clean stop has saved everything");
 }

@@ -19,7 +19,7 @@ use serde_json::Value;
 const IDLE: &[u8] = b"{\"idle\":";
 
 fn post(address: SocketAddr, rows: &[Row]) {
-    let body: Vec<u8> = rows.iter().flat_map(|row| [&row.message().payload[..], b"\n"].concat()).collect();
+    let body = plant::ndjson(rows);
     let headers = [("Content-Type", "application/x-ndjson")];
     let answer = http::request(address, "POST", "/v1/events/pumps", &headers, &body).expect("an answer");
     assert_eq!(answer.json()["accepted"], rows.len(), "{}", answer.text());

@@ -21,7 +21,7 @@ const KEYS: usize = 24;
 const ROWS_A_REQUEST: usize = 96;
 
 fn post(http: SocketAddr, request: usize, rows: &[Row]) {
-    let body: Vec<u8> = rows.iter().flat_map(|row| [&row.message().payload[..], b"\n"].concat()).collect();
+    let body = plant::ndjson(rows);
     let key = format!("request-{request}");
     let headers = [("Content-Type", "application/x-ndjson"), ("Idempotency-Key", key.as_str())];
     let answer = http::request(http, "POST", "/v1/events/pumps", &headers, &body).expect("an answer");

@@ -23,10 +23,6 @@ const KEYS: usize = 24;
 const ROWS_A_REQUEST: usize = 6;
 const CLIENTS: usize = 4;
 
-fn body(rows: &[Row]) -> Vec<u8> {
-    rows.iter().flat_map(|row| [&row.message().payload[..], b"\n"].concat()).collect()
-}
-
 /// Posts one batch after the other until one is not accepted; gives the accepted ones. A client is at
 /// most one batch behind another, far less than the lateness.
 fn post_all(http: SocketAddr, batches: &[Vec<Row>], next: &AtomicUsize) -> Vec<usize> {
@@ -35,7 +31,7 @@ fn post_all(http: SocketAddr, batches: &[Vec<Row>], next: &AtomicUsize) -> Vec<u
         let batch = next.fetch_add(1, SeqCst);
         assert!(batch < batches.len(), "stopped too late to meet any load");
         let headers = [("Content-Type", "application/x-ndjson")];
-        match http::request(http, "POST", "/v1/events/pumps", &headers, &body(&batches[batch])) {
+        match http::request(http, "POST", "/v1/events/pumps", &headers, &plant::ndjson(&batches[batch])) {
             Ok(answer) if answer.status == 200 => accepted.push(batch),
             Ok(answer) => panic!("{}: {}", answer.status, answer.text()),
             Err(_) => return accepted,
@@ -85,7 +81,7 @@ async fn a_stop_under_load_loses_nothing_and_drains_the_outbox() {
     assert_eq!(status.code(), Some(0), "{said}");
 
     let number: HashMap<Vec<u8>, usize> =
-        batches.iter().enumerate().map(|(i, rows)| (body(rows), i)).collect();
+        batches.iter().enumerate().map(|(i, rows)| (plant::ndjson(rows), i)).collect();
     let logged: Vec<usize> = deployment.logged().iter().map(|message| number[&message.payload[..]]).collect();
     let missing: Vec<_> = accepted.iter().filter(|batch| !logged.contains(batch)).collect();
     assert!(missing.is_empty(), "accepted and not in the log: {missing:?}");

@@ -15,9 +15,8 @@ use e2e::expect::{self, Outcome};
 use e2e::http;
 use e2e::mosquitto::free_port;
 use e2e::receiver::Receiver;
-use eddy::engine::{Engine, Env, Outputs};
+use eddy::engine::Engine;
 use eddy::model::Model;
-use eddy::ring::Slot;
 use eddy::types::StreamId;
 use plant::{Row, SECOND_NS, START_NS};
 
@@ -38,21 +37,11 @@ fn decided(rows: &[Row], model: &Path) -> Outcome {
     let mut engine = Engine::new(&expect::plan());
     let model = Arc::new(Model::load(model).expect("a model"));
     engine.activate(StreamId(0), model).expect("it fits");
-    let (mut out, mut slot) = (Outputs::default(), Slot::default());
-    rows.iter().enumerate().for_each(|(i, row)| slot.push(row.record(i as u64)));
-    engine.step(&slot, &Env::SIMULATED, &mut out);
-    let mut outcome = Outcome::default();
-    engine.changed(|_, partition, c, _| {
-        outcome.partitions.insert(partition.0, (c.events, c.windows, format!("{:016x}", c.digest)));
-    });
-    for raised in out.raised {
-        outcome.decisions.insert(raised.decision.message_id(), expect::as_json(&raised.decision));
-    }
-    outcome
+    expect::by(engine, 0, rows)
 }
 
 fn unpacked(deployment: &Deployment) {
-    let archive = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/upgrade/format-2.tar.gz");
+    let archive = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/upgrade/format-3.tar.gz");
     let status = Command::new("tar").args(["-xzf", archive, "-C"]).arg(deployment.folder.path()).status();
     assert!(status.expect("tar").success());
 }
@@ -72,7 +61,7 @@ async fn a_folder_of_the_format_before_goes_on_where_it_was() {
     let read_back = eddy.metric("eddy_recovered_messages_total");
     assert!(read_back < 100, "{read_back} of 200 messages: it did not start from the snapshots");
     eddy.until("what was there", |eddy| (eddy.events() as usize == before.len()).then_some(()));
-    let body: Vec<u8> = after.iter().flat_map(|row| [&row.message().payload[..], b"\n"].concat()).collect();
+    let body = plant::ndjson(&after);
     let headers = [("Content-Type", "application/x-ndjson")];
     let answer = http::request(http, "POST", "/v1/events/pumps", &headers, &body).expect("an answer");
     assert_eq!(answer.status, 200, "{}", answer.text());
@@ -97,5 +86,5 @@ fn a_folder_of_a_format_to_come_is_refused_with_the_remedy() {
     let refused = deployment.output("run");
     let said = String::from_utf8_lossy(&refused.stderr);
     assert_eq!(refused.status.code(), Some(78), "{said}");
-    assert!(said.contains("format 9, this one reads 2 and 3") && said.contains("run that version"), "{said}");
+    assert!(said.contains("format 9, this one reads 3 and 4") && said.contains("run that version"), "{said}");
 }

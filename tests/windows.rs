@@ -25,16 +25,30 @@ const SHAPES: [Shape; 3] = [
     Shape::Session { gap: Duration::from_nanos(GAP_NS as u64) },
     Shape::Count { events: 5, every: 2 },
 ];
-const AGGREGATES: [Aggregate; 4] = [Aggregate::Count, Aggregate::Sum, Aggregate::SinceLast, Aggregate::Max];
+/// What a plain list can say.
+const PLAIN: [Aggregate; 4] = [Aggregate::Count, Aggregate::Sum, Aggregate::SinceLast, Aggregate::Max];
+/// Two of these depend on what the key did in the epochs before.
+const LEARNT: [Aggregate; 4] = [Aggregate::Mean, Aggregate::Ratio, Aggregate::Rarity, Aggregate::Last];
 
-fn plan(shape: Shape, shards: usize) -> Plan {
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    shape: Shape,
+    aggregates: [Aggregate; 4],
+    /// Of a sliding window.
+    cells: u32,
+}
+
+const SLIDING: Case = Case { shape: Shape::Sliding, aggregates: PLAIN, cells: 1 };
+
+fn plan(case: Case, shards: usize) -> Plan {
     let mut plan = plant::plan(shards);
     let stream = &mut plan.streams[0];
     let window = &mut stream.window;
     let size = Duration::from_nanos(SIZE_NS as u64);
-    (window.shape, window.size, window.grid, window.every) = (shape, size, size, Duration::ZERO);
+    (window.shape, window.size, window.every) = (case.shape, size, Duration::ZERO);
+    window.grid = size / case.cells;
     (window.disorder, window.lateness) = (Duration::from_secs(LATENESS_S), Duration::from_secs(LATENESS_S));
-    for (column, aggregate) in stream.columns.iter_mut().zip(AGGREGATES) {
+    for (column, aggregate) in stream.columns.iter_mut().zip(case.aggregates) {
         column.aggregate = aggregate;
     }
     plan
@@ -49,7 +63,9 @@ fn rows(seed: u64, steps: usize) -> Vec<Row> {
         for _ in 0..steps {
             let pause = if rng.random_bool(0.12) { rng.random_range(0..9_000) } else { 0 };
             time_ns += (rng.random_range(400..1_600) + pause) * 1_000_000;
-            let values = std::array::from_fn(|_| rng.random_range(0.0..10.0f32));
+            let mut values: [f32; 4] = std::array::from_fn(|_| rng.random_range(0.0..10.0f32));
+            // A category.
+            values[2] = values[2].floor();
             rows.push(Row { key: format!("card-{key}"), time_ns, values });
         }
     }
@@ -57,8 +73,8 @@ fn rows(seed: u64, steps: usize) -> Vec<Row> {
     rows
 }
 
-fn model(shape: Shape) -> Arc<Model> {
-    let mut plan = plan(shape, 1);
+fn model(case: Case) -> Arc<Model> {
+    let mut plan = plan(case, 1);
     plan.streams[0].model = eddy::config::plan::ModelPlan::Fit { warmup: Duration::from_secs(1) };
     let mut trainer = Trainer::new(&plan.streams[0]);
     for (i, row) in rows(999, 600).iter().enumerate() {
@@ -96,15 +112,8 @@ struct Outcome {
 
 const WATCHED: Env<'static> = Env { follows: &|_, _| true, follows_version: 1, ..Env::SIMULATED };
 
-fn run(
-    shape: Shape,
-    model: &Arc<Model>,
-    rows: &[Row],
-    batch: usize,
-    shards: usize,
-    restart: bool,
-) -> Outcome {
-    let plan = plan(shape, shards);
+fn run(case: Case, model: &Arc<Model>, rows: &[Row], batch: usize, shards: usize, restart: bool) -> Outcome {
+    let plan = plan(case, shards);
     let mut engines: Vec<Engine> = (0..shards).map(|_| engine(&plan, model)).collect();
     let mut out = Outputs::default();
     for (b, chunk) in rows.chunks(batch).enumerate() {
@@ -211,10 +220,11 @@ fn columns(own: &[&Row], from: usize, last: usize, shape: Shape) -> [f32; 4] {
 #[test]
 fn windows_hold_what_plain_lists_say_whatever_the_order_of_arrival() {
     for shape in SHAPES {
-        let model = model(shape);
+        let case = Case { shape, ..SLIDING };
+        let model = model(case);
         for seed in plant::seeds(8) {
             let rows = rows(seed, 80);
-            let found = run(shape, &model, &disordered(&rows, seed), 37, 1, false);
+            let found = run(case, &model, &disordered(&rows, seed), 37, 1, false);
             let found: BTreeMap<_, _> = found
                 .points
                 .iter()
@@ -234,19 +244,23 @@ fn bits(values: &[f32]) -> Vec<u32> {
 
 #[test]
 fn batches_shards_and_restarts_do_not_matter() {
-    for shape in SHAPES {
-        let model = model(shape);
+    let cases = SHAPES.into_iter().flat_map(|shape| {
+        let cells = if matches!(shape, Shape::Sliding) { 4 } else { 1 };
+        [Case { shape, ..SLIDING }, Case { shape, aggregates: LEARNT, cells }]
+    });
+    for case in cases {
+        let model = model(case);
         for seed in plant::seeds(4) {
-            let mut rows = rows(seed, 120);
+            let mut rows = rows(seed, 160);
             // Something to tell of.
-            rows.iter_mut().skip(200).step_by(7).for_each(|row| row.values[1] *= 60.0);
+            rows.iter_mut().skip(250).step_by(7).for_each(|row| row.values[1] *= 60.0);
             let rows = disordered(&rows, seed);
-            let one = run(shape, &model, &rows, 1, 1, false);
-            assert!(!one.decisions.is_empty(), "{shape:?}, EDDY_SEED={seed}");
+            let one = run(case, &model, &rows, 1, 1, false);
+            assert!(!one.decisions.is_empty(), "{case:?}, EDDY_SEED={seed}");
             for (batch, shards, restart) in [(64, 1, false), (7, 2, false), (500, 4, false), (13, 2, true)] {
-                let other = run(shape, &model, &rows, batch, shards, restart);
+                let other = run(case, &model, &rows, batch, shards, restart);
                 let how =
-                    format!("{shape:?}, EDDY_SEED={seed}, batch {batch}, {shards} shards, restart {restart}");
+                    format!("{case:?}, EDDY_SEED={seed}, batch {batch}, {shards} shards, restart {restart}");
                 assert_eq!(other.decisions, one.decisions, "{how}");
                 assert_eq!(other.digests, one.digests, "{how}");
             }
@@ -256,35 +270,96 @@ fn batches_shards_and_restarts_do_not_matter() {
 
 #[test]
 fn an_event_is_judged_on_arrival_and_put_right_at_the_watermark() {
-    let model = model(Shape::Sliding);
-    let calm: Vec<Row> = rows(5, 140).into_iter().filter(|row| row.key == "card-0").collect();
-    let (before, after) = calm.split_at(100);
-    let last_ns = before[99].time_ns;
-    let row = |ns: i64, amount: f32| Row {
-        time_ns: last_ns + ns,
-        values: [1.0, amount, 1.0, 5.0],
-        ..before[0].clone()
-    };
-    let plan = plan(Shape::Sliding, 1);
+    let model = model(SLIDING);
+    let mut plan = plan(SLIDING, 1);
+    let lateness = Duration::from_secs(60);
+    (plan.streams[0].window.disorder, plan.streams[0].window.lateness) = (lateness, lateness);
     let mut engine = engine(&plan, &model);
+    let row = |ms: i64| Row {
+        key: "card-0".to_owned(),
+        time_ns: START_NS + ms * 1_000_000,
+        values: [1.0, 3.0 + (ms / 1_500 % 5) as f32, 1.0, 9.0],
+    };
     let mut position = 0;
-    let mut step = |row: Row| {
+    let mut step = |ms: i64| {
         let mut slot = Slot::default();
         let mut out = Outputs::default();
-        slot.push(row.record(position));
+        slot.push(row(ms).record(position));
         position += 1;
         engine.step(&slot, &WATCHED, &mut out);
         out.raised.into_iter().map(|raised| raised.decision).collect::<Vec<_>>()
     };
-    let told: Vec<Decision> = before.iter().flat_map(|row| step(row.clone())).collect();
-    // A refund makes up for it, but comes behind it.
-    let raised = step(row(200, 5e4));
-    assert_eq!(raised.len(), 1, "at once, without waiting for the watermark");
-    assert_eq!((raised[0].state, raised[0].revision), (AlertState::Raised, 1));
-    assert!(told.iter().all(|earlier| earlier.id != raised[0].id));
-    assert!(step(row(100, 5.0 - 5e4)).iter().all(|d| d.state != AlertState::Retracted), "not final yet");
-    let later: Vec<Decision> = after.iter().flat_map(|row| step(row.clone())).collect();
-    let of_it: Vec<_> =
-        later.iter().filter(|d| d.id == raised[0].id).map(|d| (d.state, d.revision)).collect();
-    assert!(!of_it.is_empty(), "what was told of it is put right: {later:?}");
+    let told: Vec<Decision> = (0..150_000).step_by(1_500).flat_map(&mut step).collect();
+    assert_eq!(told, [], "an event every 1.5 s is nothing new");
+    // One whose forerunners of half a minute come behind it.
+    let alone = step(180_000);
+    assert_eq!(alone.len(), 1, "at once, without waiting for the watermark");
+    assert_eq!((alone[0].state, alone[0].revision), (AlertState::Raised, 1));
+    let forerunners = (150_000..180_000).step_by(1_500);
+    let waiting: Vec<Decision> =
+        forerunners.chain((181_500..240_000).step_by(1_500)).flat_map(&mut step).collect();
+    assert!(waiting.iter().all(|decision| decision.state != AlertState::Retracted), "not final yet");
+    let passed: Vec<Decision> = (240_000..250_000).step_by(1_500).flat_map(&mut step).collect();
+    let told: Vec<_> = passed.iter().map(|decision| (&decision.id, decision.state)).collect();
+    assert_eq!(told, [(&alone[0].id, AlertState::Retracted)], "with all of them, it was nothing odd");
+}
+
+/// Nothing comes out of order, so what was said on arrival is final, whatever the keys have learnt meanwhile.
+#[test]
+fn what_nothing_has_come_behind_is_not_put_right() {
+    let case = Case { aggregates: LEARNT, cells: 4, ..SLIDING };
+    let model = model(case);
+    let mut told = 0;
+    for seed in plant::seeds(8) {
+        let mut rows = rows(seed, 300);
+        // Some odd, some nearly so.
+        rows.iter_mut()
+            .skip(250)
+            .step_by(9)
+            .zip(0..)
+            .for_each(|(row, i)| row.values[1] *= (2 + i % 9) as f32);
+        let decisions = run(case, &model, &rows, 20, 1, false).decisions;
+        told += decisions.len();
+        let states: Vec<AlertState> = decisions.iter().map(|decision| decision.state).collect();
+        let put_right = |state: &AlertState| matches!(state, AlertState::Retracted | AlertState::Revised);
+        assert!(!states.iter().any(put_right), "{states:?}, EDDY_SEED={seed}");
+    }
+    assert!(told > 20, "only {told}");
+}
+
+/// A key so busy that not all of its verdicts can be kept until they are final.
+#[test]
+fn what_was_told_of_a_wild_key_stands() {
+    let model = model(SLIDING);
+    let mut plan = plan(SLIDING, 1);
+    let long = Duration::from_secs(600);
+    (plan.streams[0].window.disorder, plan.streams[0].window.lateness) = (long, long);
+    let calm: Vec<Row> = rows(8, 6000).into_iter().filter(|row| row.key == "card-0").collect();
+    // As many in a minute as else in an hour or two.
+    let at = |i: usize| START_NS + i as i64 * 50_000_000;
+    let wild: Vec<Row> = (0..).map(at).zip(calm).map(|(time_ns, row)| Row { time_ns, ..row }).collect();
+    let runs = [1, 6000].map(|batch| {
+        let mut engine = engine(&plan, &model);
+        let mut decisions = Vec::new();
+        let mut tell = |out: &mut Outputs| {
+            decisions
+                .extend(out.raised.drain(..).map(|raised| (raised.decision.message_id(), raised.decision)));
+        };
+        let mut out = Outputs::default();
+        for (b, chunk) in wild.chunks(batch).enumerate() {
+            let mut slot = Slot::default();
+            let rows = chunk.iter().enumerate();
+            rows.for_each(|(i, row)| slot.push(row.record((b * batch + i) as u64)));
+            engine.step(&slot, &WATCHED, &mut out);
+            tell(&mut out);
+        }
+        engine.end_of_input(StreamId(0), Position(u64::MAX), &WATCHED, &mut out);
+        tell(&mut out);
+        decisions
+    });
+    assert_eq!(runs[0], runs[1], "whatever the batches");
+    let states: Vec<AlertState> = runs[0].iter().map(|(_, decision)| decision.state).collect();
+    assert!(states.contains(&AlertState::Raised), "such a rate is out of the ordinary: {states:?}");
+    let ids: BTreeSet<&String> = runs[0].iter().map(|(id, _)| id).collect();
+    assert_eq!(ids.len(), runs[0].len(), "each revision once");
 }

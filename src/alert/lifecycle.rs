@@ -10,7 +10,7 @@ mod state;
 
 use sha2::{Digest, Sha256};
 
-use crate::types::{EventTime, Verdict};
+use crate::types::{EventTime, Position, Verdict};
 
 /// When episodes open and close; the same for all keys of a stream.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -49,7 +49,7 @@ pub struct Episode {
     open: bool,
     /// Clearly normal windows in a row.
     calm: u16,
-    /// Start of the first anomalous window since the key was last calm, ns.
+    /// Start of the first anomalous window since the key was last calm, or the event it is about, ns.
     first_window: i64,
     /// End of the window that opened the episode, ns.
     opened: i64,
@@ -59,7 +59,7 @@ pub struct Episode {
 /// One episode: from its first anomalous window to its end, if it has one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spell {
-    /// Start of its first anomalous window, ns.
+    /// Start of its first anomalous window, or the event that is about, ns.
     pub first_window: i64,
     /// End of the window that opened it, ns.
     pub opened: i64,
@@ -87,7 +87,7 @@ impl Episode {
         self.open.then(|| self.spell(None))
     }
 
-    /// Takes the verdict on the window `[start, end)`, ns.
+    /// Takes the verdict on the window `[start, end)`, ns; an episode begins with the start of its first.
     pub fn step(&mut self, verdict: Verdict, start: i64, end: i64, rule: Rule) -> Option<Turn> {
         if !verdict.confident {
             return None;
@@ -129,8 +129,16 @@ impl Episode {
     }
 }
 
-/// hash(deployment, stream, key, rule, first window of the episode): 32 hex digits, no `.` (Standard Webhooks).
-pub fn alert_id(deployment: &str, stream: &str, key: &[u8], rule: &str, first_window: EventTime) -> String {
+/// hash(deployment, stream, key, rule, first window of the episode): 32 hex digits, no `.` (Standard Webhooks). Of a
+/// stream that was reset also the message at which it begins: what it told before was of another model.
+pub fn alert_id(
+    deployment: &str,
+    stream: &str,
+    beginning: Position,
+    key: &[u8],
+    rule: &str,
+    first_window: EventTime,
+) -> String {
     let mut hash = Sha256::new();
     for part in [deployment.as_bytes(), stream.as_bytes(), key, rule.as_bytes()] {
         // Lengths first, so that ("ab", "c") and ("a", "bc") differ.
@@ -138,6 +146,9 @@ pub fn alert_id(deployment: &str, stream: &str, key: &[u8], rule: &str, first_wi
         hash.update(part);
     }
     hash.update(first_window.0.to_le_bytes());
+    if beginning > Position(0) {
+        hash.update(beginning.0.to_le_bytes());
+    }
     hash.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -198,11 +209,15 @@ mod tests {
 
     #[test]
     fn ids_depend_on_every_part() {
-        let base = alert_id("d", "s", b"k", "r", EventTime(1));
+        let id = |deployment, stream, beginning, key, time| {
+            alert_id(deployment, stream, Position(beginning), key, "r", EventTime(time))
+        };
+        let base = id("d", "s", 0, b"k" as &[u8], 1);
         let others = [
-            alert_id("ds", "", b"k", "r", EventTime(1)),
-            alert_id("d", "sk", b"", "r", EventTime(1)),
-            alert_id("d", "s", b"k", "r", EventTime(2)),
+            id("ds", "", 0, b"k", 1),
+            id("d", "sk", 0, b"", 1),
+            id("d", "s", 0, b"k", 2),
+            id("d", "s", 1, b"k", 1),
         ];
         assert!(others.iter().all(|other| *other != base));
         assert_eq!(base.len(), 32);

@@ -28,6 +28,9 @@ const STREAM: StreamId = StreamId(0);
 /// Messages a step, as the log's group commits make them; what comes out does not depend on it.
 const MESSAGES_A_STEP: u64 = 256;
 
+/// One row in so many may come too late unmentioned.
+const LATE_SHARE_MAX: u64 = 100;
+
 /// What a config told of the data.
 #[derive(Debug, Serialize)]
 struct Run {
@@ -83,6 +86,7 @@ fn run(args: &BacktestArgs, config: &Path, labels: Option<&[Event]>) -> Result<R
     }
     let (mut slot, mut out, mut account) = (Slot::default(), Outputs::default(), Account::default());
     let mut rows = 0;
+    let mut strange = labels::keys(labels.unwrap_or_default());
     let mut span = (i64::MAX, i64::MIN);
     let step = |engine: &mut Engine, slot: &mut Slot, out: &mut Outputs, account: &mut Account| {
         engine.step(slot, &Env::SIMULATED, out);
@@ -95,6 +99,7 @@ fn run(args: &BacktestArgs, config: &Path, labels: Option<&[Event]>) -> Result<R
         &args.data,
         |record| {
             rows += 1;
+            strange.remove(record.key);
             span = (span.0.min(record.time.0), span.1.max(record.time.0));
             shared.borrow_mut().push(*record);
         },
@@ -108,6 +113,7 @@ fn run(args: &BacktestArgs, config: &Path, labels: Option<&[Event]>) -> Result<R
     engine.end_of_input(STREAM, Position(u64::MAX), &Env::SIMULATED, &mut out);
     account.take(&mut out);
     let counts = counted(&mut engine);
+    warn(config, rows, counts.late, &strange);
     let alerts = account.alerts();
     let events = labels.map(|events| Found::of(events, &alerts, span, counts.keys));
     Ok(Run {
@@ -125,6 +131,20 @@ fn run(args: &BacktestArgs, config: &Path, labels: Option<&[Event]>) -> Result<R
         alerts,
         events,
     })
+}
+
+/// Says what would make the figures worthless.
+fn warn(config: &Path, rows: u64, late: u64, strange: &BTreeSet<&[u8]>) {
+    if late * LATE_SHARE_MAX > rows {
+        eprintln!(
+            "{}: {late} of {rows} rows came too late and were left out. Give the files in order of time; files of the \
+             same time must be merged into one",
+            config.display()
+        );
+    }
+    if !strange.is_empty() {
+        eprintln!("the labels name keys that the data does not have: {}", labels::list(strange));
+    }
 }
 
 /// Over all partitions; says why a fit failed, once each reason.
@@ -171,8 +191,8 @@ fn print(report: &Report) {
             );
         }
     }
-    match &report.comparison {
-        Some(comparison) => comparison.print(),
-        None => account::print(&report.run.alerts, " "),
+    match (&report.comparison, &report.against) {
+        (Some(comparison), Some(against)) => comparison.print(&report.run.config, &against.config),
+        _ => account::print(&report.run.alerts, " "),
     }
 }

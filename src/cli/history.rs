@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::cli::stream_named;
 use crate::config::plan::{FieldPath, Plan, ReplayPlan, SourceKind, SourcePlan, StreamPlan, TimePlan};
 use crate::decode::Decoder;
 use crate::source::replay;
@@ -24,10 +25,7 @@ impl History {
     /// # Errors
     /// If there is no such stream, or the config needs what a file has not: a topic, an arrival.
     pub fn new(config: &Path, mut plan: Plan, stream: &str, key: Option<&str>) -> Result<History> {
-        let Some(at) = plan.streams.iter().position(|plan| plan.name == stream) else {
-            let names: Vec<&str> = plan.streams.iter().map(|s| s.name.as_str()).collect();
-            bail!("{} has no [stream.{stream}]; it has {}", config.display(), names.join(", "));
-        };
+        let at = stream_named(config, &plan, stream)?;
         let mut stream = plan.streams.swap_remove(at);
         if let Some(key) = key {
             stream.key = FieldPath::Json(key.split('.').map(str::to_owned).collect());
@@ -77,6 +75,7 @@ impl History {
     ) -> Result<()> {
         let mut decoder = Decoder::new(&self.plan);
         let (mut position, mut good) = (0, 0u64);
+        let mut missing = vec![true; self.stream().columns.len()];
         for path in files {
             let path = path.as_ref();
             let rows = replay::Rows::open(path, SOURCE)?;
@@ -85,6 +84,10 @@ impl History {
             for message in rows {
                 let mut each = |record: RecordRef<'_>| {
                     good += 1;
+                    missing
+                        .iter_mut()
+                        .zip(record.values)
+                        .for_each(|(missing, value)| *missing &= value.is_nan());
                     row(&record);
                 };
                 decoder.decode(Position(position), &message, &mut each, &mut dead);
@@ -104,6 +107,15 @@ impl History {
             bail!(
                 "no row of the data became an event of stream {}: check key, time and columns against the file's header",
                 self.stream().name
+            );
+        }
+        let columns = self.stream().columns.iter().zip(missing).filter(|(_, missing)| *missing);
+        let names: Vec<&str> = columns.map(|(column, _)| column.name.as_str()).collect();
+        if !names.is_empty() {
+            bail!(
+                "no row of the data has {}: a window without a column is never judged, so check the columns' paths \
+                 against the file's header",
+                names.join(" or ")
             );
         }
         Ok(())

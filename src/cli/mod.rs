@@ -140,7 +140,7 @@ pub struct BacktestArgs {
     /// Field that tells the keys apart, where the config takes the key from a topic
     #[arg(long, value_name = "FIELD")]
     pub key: Option<String>,
-    /// Another config with the same stream: which alerts it gains and loses
+    /// A config with the same stream to hold CONFIG against: which alerts CONFIG gains and loses beside it
     #[arg(long, value_name = "CONFIG")]
     pub against: Option<PathBuf>,
     /// Known events, CSV with the columns key, start and end (ISO 8601, or s since 1970)
@@ -177,6 +177,17 @@ pub fn end_when_a_station_panics() {
 /// With all problems in one text; [`fail`] gives them exit code 78.
 pub fn load(config: &Path) -> anyhow::Result<Plan> {
     Ok(config::load(config, &environment())?)
+}
+
+/// Which of the plan's streams has this name.
+///
+/// # Errors
+/// If none has, with those there are.
+fn stream_named(config: &Path, plan: &Plan, name: &str) -> anyhow::Result<usize> {
+    plan.streams.iter().position(|stream| stream.name == name).ok_or_else(|| {
+        let names: Vec<&str> = plan.streams.iter().map(|stream| stream.name.as_str()).collect();
+        anyhow::anyhow!("{} has no [stream.{name}]; it has {}", config.display(), names.join(", "))
+    })
 }
 
 /// Says what went wrong, and the exit code for it.

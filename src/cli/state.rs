@@ -19,6 +19,9 @@ pub fn state(args: &StateArgs) -> Result<()> {
         StateCommand::Reset(args) => return reset::reset(args),
     };
     let dir = load(&config.config)?.durable.path;
+    if !dir.join("control").is_dir() {
+        bail!("{} holds nothing of a deployment: look at `[durable] path`", dir.display());
+    }
     if !dir.join("snapshots").is_dir() {
         println!("no snapshots in {}: none was written yet", dir.display());
         return Ok(());

@@ -74,7 +74,7 @@ pub struct Totals {
     pub snapshot_failures_total: u64,
     pub snapshot_pause_ns_max: u64,
     pub snapshot_pause_ns_last: u64,
-    /// When all that had changed was last saved; `null` before that.
+    /// When a round of saves last ended without one that failed; `null` before that.
     pub snapshot_round_ns: Option<i64>,
     pub rows_total: u64,
     pub points_dropped_total: u64,

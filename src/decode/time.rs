@@ -12,6 +12,10 @@ use crate::types::EventTime;
 /// never set says, and before this.
 pub(super) const END_NS: i64 = 7_258_118_400 * 1_000_000_000;
 
+/// 2000-01-01T00:00:00Z. A count that stands for a moment before it, and for one of this century in another unit, is one
+/// in that unit: seconds read as milliseconds are days of January 1970.
+pub(super) const YEAR_2000_NS: i64 = 946_684_800 * 1_000_000_000;
+
 /// Why a time was refused. The texts are completed by the field's name and the value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum TimeError {
@@ -29,6 +33,8 @@ pub(super) enum TimeError {
     NotANumber(&'static str),
     #[error("is outside 1970 to 2200; {0}")]
     OutOfRange(&'static str),
+    #[error("would be before 2000; {0}")]
+    OtherUnit(&'static str),
 }
 
 /// A text: ISO 8601, or the digits of a count.
@@ -71,15 +77,17 @@ struct Nanos {
 
 impl Nanos {
     fn in_range(self) -> Result<EventTime, TimeError> {
-        match i64::try_from(self.ns) {
-            Ok(ns) if ns > 0 && ns < END_NS => Ok(EventTime(ns)),
-            _ => Err(TimeError::OutOfRange(match likely_unit(self.count) {
-                Some("\"s\"") => "it looks like seconds: set the stream's time unit to \"s\"",
-                Some("\"ms\"") => "it looks like milliseconds: set the stream's time unit to \"ms\"",
-                Some("\"us\"") => "it looks like microseconds: set the stream's time unit to \"us\"",
-                Some("\"ns\"") => "it looks like nanoseconds: set the stream's time unit to \"ns\"",
-                _ => "check the device's clock",
-            })),
+        let other = match likely_unit(self.count) {
+            Some("\"s\"") => Some("it looks like seconds: set the stream's time unit to \"s\""),
+            Some("\"ms\"") => Some("it looks like milliseconds: set the stream's time unit to \"ms\""),
+            Some("\"us\"") => Some("it looks like microseconds: set the stream's time unit to \"us\""),
+            Some("\"ns\"") => Some("it looks like nanoseconds: set the stream's time unit to \"ns\""),
+            _ => None,
+        };
+        match (i64::try_from(self.ns), other) {
+            (Ok(ns), Some(other)) if ns > 0 && ns < YEAR_2000_NS => Err(TimeError::OtherUnit(other)),
+            (Ok(ns), _) if ns > 0 && ns < END_NS => Ok(EventTime(ns)),
+            (_, other) => Err(TimeError::OutOfRange(other.unwrap_or("check the device's clock"))),
         }
     }
 }
@@ -207,6 +215,13 @@ mod tests {
     fn a_wrong_unit_is_named() {
         let error = parse_integer(1_712_345_678_123, TimeUnit::Seconds).unwrap_err();
         insta::assert_snapshot!(error, @r#"is outside 1970 to 2200; it looks like milliseconds: set the stream's time unit to "ms""#);
+        let error = parse_integer(1_712_345_678, TimeUnit::Millis).unwrap_err();
+        insta::assert_snapshot!(error, @r#"would be before 2000; it looks like seconds: set the stream's time unit to "s""#);
+        assert_eq!(
+            parse_integer(999_999_999, TimeUnit::Millis),
+            Ok(EventTime(999_999_999_000_000)),
+            "no other unit"
+        );
         let error = parse_integer(1_712_345_678, TimeUnit::Iso8601).unwrap_err();
         insta::assert_snapshot!(error, @r#"is a number where an ISO 8601 text is expected; set the stream's time unit to "s""#);
         let error = parse_text("2025-03-01T12:00:00", TimeUnit::Iso8601).unwrap_err();
@@ -228,7 +243,7 @@ mod tests {
     proptest! {
         /// Every unit, as integer, digits and ISO 8601 at several offsets, gives the moment jiff printed.
         #[test]
-        fn all_writings_of_a_moment_agree_with_jiff(ns in 1..END_NS, offset_minutes in -1439..=1439_i32) {
+        fn all_writings_of_a_moment_agree_with_jiff(ns in YEAR_2000_NS..END_NS, offset_minutes in -1439..=1439_i32) {
             let timestamp = Timestamp::from_nanosecond(i128::from(ns)).unwrap();
             prop_assert_eq!(parse_integer(ns, TimeUnit::Nanos), Ok(EventTime(ns)));
             prop_assert_eq!(parse_text(&timestamp.to_string(), TimeUnit::Iso8601), Ok(EventTime(ns)));

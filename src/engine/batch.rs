@@ -14,6 +14,8 @@ pub(crate) struct Span {
 pub(crate) struct Batch {
     pub keys: Vec<KeyIndex>,
     pub spans: Vec<Span>,
+    /// Rows of a sliding window; empty for others.
+    pub rows: Vec<u32>,
     /// Arrival of the newest row in the window, ns.
     pub arrivals: Vec<i64>,
     /// rows x cells x columns, raw until standardised.
@@ -32,9 +34,10 @@ impl Batch {
     }
 
     pub fn clear(&mut self) {
-        let Batch { keys, spans, arrivals, z, newest } = self;
+        let Batch { keys, spans, rows, arrivals, z, newest } = self;
         keys.clear();
         spans.clear();
+        rows.clear();
         arrivals.clear();
         z.clear();
         newest.clear();

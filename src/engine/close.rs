@@ -1,7 +1,6 @@
 //! Closing a window: gather every active key's cells, score them as one batch, judge each.
 
 use crate::alert::told::{Change, tell};
-use crate::config::plan::Shape;
 use crate::engine::batch::{Batch, Span};
 use crate::engine::output::Raised;
 use crate::engine::partition::{Closing, Partition, Scale, Scoring};
@@ -105,20 +104,19 @@ impl Partition {
 
     fn judge(&mut self, row: usize, scoring: &Scoring, times: Times, closing: &mut Closing<'_, '_>) {
         let setup = closing.setup;
-        let (key, span) = (closing.scratch.batch.keys[row], closing.scratch.batch.spans[row]);
-        let warm = self.is_warm(key, setup);
-        let verdict = verdict(row, warm, scoring, closing);
+        let batch = &closing.scratch.batch;
+        let (key, span, rows) = (batch.keys[row], batch.spans[row], batch.rows.get(row).copied());
+        let verdict = verdict(row, self.is_warm(key, setup), scoring, closing);
+        let verdict = rows.map_or(verdict, |rows| self.final_verdict(key, span, rows, verdict));
         let surprise = closing.scratch.scores.surprise[row];
         self.count(verdict);
         self.digest(key, span, surprise, verdict);
         if verdict.confident {
             self.last_surprise[key as usize] = surprise;
         }
-        let changes = match setup.shape {
-            Shape::Sliding => self.replace_finally(key, span, verdict, setup),
-            Shape::Grid | Shape::Session { .. } | Shape::Count { .. } => {
-                self.turn(key, span, verdict, setup).into_iter().collect()
-            }
+        let changes = match rows {
+            Some(rows) => self.replace_finally(key, span, rows, verdict, setup),
+            None => self.turn(key, span, verdict, setup).into_iter().collect(),
         };
         if changes.is_empty() && !self.followed[key as usize] {
             return;
@@ -137,13 +135,14 @@ impl Partition {
     fn turn(&mut self, key: KeyIndex, span: Span, verdict: Verdict, setup: &StreamSetup) -> Option<Change> {
         let floor = self.released - setup.kept_cells();
         if let Some(past) = self.past.get_mut(key as usize) {
-            past.push(PastVerdict { last_cell: span.end / setup.unit_ns - 1, verdict }, floor, setup);
+            past.push(
+                PastVerdict { last_cell: span.end / setup.unit_ns - 1, verdict, rows: 0 },
+                floor,
+                setup,
+            );
         }
         let turn = self.episodes[key as usize].step(verdict, span.start, span.end, setup.rule)?;
-        self.counts.alerts_open -= self.firing(key);
-        let change = tell(&mut self.told[key as usize], turn, floor * setup.grid_ns);
-        self.counts.alerts_open += self.firing(key);
-        Some(change)
+        Some(self.telling(key, |told| tell(told, turn, floor * setup.grid_ns)))
     }
 
     /// Tells a change of the scored and explained window in `row`.

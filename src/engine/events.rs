@@ -35,10 +35,12 @@ impl Events {
         Events { usual: Usual::new(&setup.aggregates), next_end: i64::MAX, ..Events::default() }
     }
 
-    pub fn add_key(&mut self) {
-        grow(&mut self.rows, 1);
-        self.rows.push(KeyRows::default());
-        self.usual.add_key();
+    pub fn add_key(&mut self, setup: &StreamSetup) {
+        if setup.shape != Shape::Grid {
+            grow(&mut self.rows, 1);
+            self.rows.push(KeyRows::default());
+            self.usual.add_key();
+        }
     }
 
     /// The first bucket of the watermark in which a session may end.
@@ -53,7 +55,7 @@ impl Events {
 
     /// Lets go of a key's rows that no window holds any more; a quiet key keeps none.
     pub fn rest(&mut self, key: KeyIndex, released: i64, setup: &StreamSetup) {
-        let rows = &mut self.rows[key as usize];
+        let Some(rows) = self.rows.get_mut(key as usize) else { return };
         match setup.shape {
             // The event that ends the next window is not before this bucket.
             Shape::Sliding => rows.rest(released * setup.grid_ns - setup.size_ns, setup.columns.len()),
@@ -123,6 +125,7 @@ impl Gather<'_> {
         // Nothing is left of a key that sent more rows at once than are kept.
         let Some(last) = rows.between(i64::MIN, time).end.checked_sub(1) else { return };
         let span = Span { start: time + 1 - self.setup.size_ns, end: time + 1 };
+        batch.rows.push(rows.between(time - self.setup.size_ns, time).len() as u32);
         self.window(key, rows, last, span, batch);
     }
 

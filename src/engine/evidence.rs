@@ -1,6 +1,5 @@
 //! What a decision and a chart say of a scored window: values, what the model expected, and each column's share.
 
-use crate::alert::lifecycle::alert_id;
 use crate::alert::told::Change;
 use crate::config::plan::Shape;
 use crate::engine::partition::{Closing, Partition, Scale, Scoring};
@@ -37,7 +36,7 @@ impl Partition {
         let (key, span) = (closing.scratch.batch.keys[row], closing.scratch.batch.spans[row]);
         let cells = setup.cells * setup.columns.len();
         Decision {
-            id: alert_id(&setup.deployment, &setup.name, self.keys.bytes(key), RULE_NAME, change.onset),
+            id: setup.alert_id(self.keys.bytes(key), RULE_NAME, change.onset),
             revision: change.revision,
             state: change.state,
             stream: setup.name.clone(),

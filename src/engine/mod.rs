@@ -2,7 +2,7 @@
 //!
 //! No clock, thread, file, random number or hash order in here: what comes out is a function of the
 //! rows of each partition alone, however they are batched, interleaved or, within the allowed lateness,
-//! shuffled. Clocks enter only through [`Env::now`], whose readings go into receipts and never into a
+//! shuffled; only the provisional verdicts of sliding windows follow the order of arrival. Clocks enter only through [`Env::now`], whose readings go into receipts and never into a
 //! decision.
 
 mod batch;

@@ -202,7 +202,7 @@ impl Partition {
         self.silence.add_key();
         grow(&mut self.told, 1);
         self.told.push(Vec::new());
-        self.events.add_key();
+        self.events.add_key(setup);
         if setup.keeps_past() {
             grow(&mut self.past, 1);
             self.past.push(Past::default());

@@ -5,6 +5,7 @@ mod state;
 use std::collections::VecDeque;
 
 use crate::alert::lifecycle::{Episode, Rule, Spell, Turn};
+use crate::config::plan::Shape;
 use crate::engine::batch::Span;
 use crate::engine::epoch::{is_warm, known_moments};
 use crate::engine::partition::{Partition, Scale, Scoring};
@@ -12,12 +13,18 @@ use crate::engine::setup::StreamSetup;
 use crate::engine::warmup::scales;
 use crate::types::{EPOCH_NS, Verdict};
 use crate::window::keys::KeyIndex;
+use crate::window::rows::ROWS_MAX;
+
+/// Verdicts of a key of sliding windows that the watermark may still put right: as many as rows are kept.
+const VERDICTS_MAX: usize = ROWS_MAX;
 
 /// A verdict and the window it was given on, by its last cell.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PastVerdict {
     pub last_cell: i64,
     pub verdict: Verdict,
+    /// Rows its window held; 0 on a grid.
+    pub rows: u32,
 }
 
 /// A key's verdicts on windows that late rows may still change, oldest first.
@@ -26,6 +33,8 @@ pub(crate) struct Past {
     /// The episode as the verdicts before left it.
     before: Episode,
     verdicts: VecDeque<PastVerdict>,
+    /// Anomalous ones among them.
+    odd: usize,
 }
 
 impl Past {
@@ -36,18 +45,18 @@ impl Past {
 
     /// Adds the newest verdict, and lets go of windows that end before `floor`.
     pub fn push(&mut self, newest: PastVerdict, floor: i64, setup: &StreamSetup) {
+        self.odd += usize::from(newest.verdict.anomalous);
         self.verdicts.push_back(newest);
-        while let Some(oldest) = self.verdicts.front().filter(|oldest| oldest.last_cell < floor) {
-            step(&mut self.before, oldest, setup);
-            self.verdicts.pop_front();
-        }
+        self.let_go(setup, |oldest, _| oldest.last_cell < floor);
     }
 
     /// Puts a verdict in its place; gives back whether there was one on this window.
     pub fn replace(&mut self, new: PastVerdict) -> bool {
         let at = self.verdicts.partition_point(|old| old.last_cell < new.last_cell);
+        self.odd += usize::from(new.verdict.anomalous);
         match self.verdicts.get_mut(at).filter(|old| old.last_cell == new.last_cell) {
             Some(old) => {
+                self.odd -= usize::from(old.verdict.anomalous);
                 *old = new;
                 true
             }
@@ -58,19 +67,41 @@ impl Past {
         }
     }
 
+    /// What was said of a window when it held as many rows: nothing has come behind it that it holds, too.
+    pub fn standing(&self, last_cell: i64, rows: u32) -> Option<Verdict> {
+        let at = self.verdicts.partition_point(|old| old.last_cell < last_cell);
+        let old = self.verdicts.get(at).filter(|old| (old.last_cell, old.rows) == (last_cell, rows))?;
+        Some(old.verdict)
+    }
+
+    /// Whether this window is older than all of as many as are kept: what was said of it stands.
+    pub fn is_beyond(&self, last_cell: i64) -> bool {
+        self.verdicts.len() == VERDICTS_MAX && self.verdicts[0].last_cell > last_cell
+    }
+
     /// Nothing odd in sight: no spell, and nothing that could become one.
     pub fn is_quiet(&self) -> bool {
-        self.before.is_calm() && self.verdicts.iter().all(|past| !past.verdict.anomalous)
+        self.before.is_calm() && self.odd == 0
     }
 
     /// Lets go of windows that end at or before `end`: they are final. Gives the episode as they leave it.
     pub fn pass(&mut self, end: i64, setup: &StreamSetup) -> Episode {
-        while let Some(oldest) = self.verdicts.front().filter(|oldest| setup.end_ns(oldest.last_cell) <= end)
-        {
+        self.let_go(setup, |oldest, _| setup.end_ns(oldest.last_cell) <= end);
+        self.before
+    }
+
+    /// Keeps the newest [`VERDICTS_MAX`].
+    pub fn bound(&mut self, setup: &StreamSetup) {
+        self.let_go(setup, |_, verdicts| verdicts > VERDICTS_MAX);
+    }
+
+    /// Lets go of the oldest as long as `goes` says so of it and of how many there are.
+    fn let_go(&mut self, setup: &StreamSetup, goes: impl Fn(&PastVerdict, usize) -> bool) {
+        while let Some(oldest) = self.verdicts.front().filter(|oldest| goes(oldest, self.verdicts.len())) {
             step(&mut self.before, oldest, setup);
+            self.odd -= usize::from(oldest.verdict.anomalous);
             self.verdicts.pop_front();
         }
-        self.before
     }
 
     /// Every spell the verdicts show, and the episode they end in.
@@ -98,7 +129,9 @@ impl Past {
 fn step(episode: &mut Episode, past: &PastVerdict, setup: &StreamSetup) -> Option<Turn> {
     let end = setup.end_ns(past.last_cell);
     let rule: Rule = setup.rule;
-    episode.step(past.verdict, end - setup.size_ns, end, rule)
+    // A sliding window is about its last event; on a grid nobody knows which cell of it was odd.
+    let start = if setup.shape == Shape::Sliding { end - 1 } else { end - setup.size_ns };
+    episode.step(past.verdict, start, end, rule)
 }
 
 /// What scored and judged in an epoch that is over.

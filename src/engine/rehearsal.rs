@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::config::plan::{Plan, Shape, StreamPlan};
+use crate::config::plan::{Aggregate, Plan, Shape, StreamPlan};
 use crate::engine::footprint::Demand;
 use crate::engine::train::Trainer;
 use crate::engine::{Engine, Env, Outputs};
 use crate::model::{FitError, Model, ModelError};
 use crate::ring::Slot;
-use crate::types::{Arrival, EventTime, Position, RecordRef, StreamId, key_hash};
+use crate::types::{Arrival, EPOCH_NS, EventTime, Position, RecordRef, StreamId, key_hash};
 
 /// Rows, or windows if they are more, that are measured, about: a second or so.
 const WORK: u64 = 1_000_000;
@@ -97,6 +97,13 @@ impl Rows {
             Shape::Count { events, every } => {
                 (self.interval_ns, u64::from(events) + TRAINING_WINDOWS * u64::from(every))
             }
+        };
+        let (step_ns, steps) = match stream.columns.iter().any(|column| column.aggregate == Aggregate::Ratio)
+        {
+            // Ratios are known from the second epoch on.
+            true if window.shape == Shape::Sliding => (step_ns, steps + (2 * EPOCH_NS / step_ns) as u64),
+            true => (step_ns.max(2 * EPOCH_NS / TRAINING_WINDOWS as i64), steps + TRAINING_WINDOWS),
+            false => (step_ns, steps),
         };
         let spaced = std::mem::replace(&mut self.interval_ns, step_ns);
         for step in 0..steps {

@@ -3,7 +3,7 @@
 //!
 //! Such rows teach nothing: levels, spreads and calibration were learnt when the watermark passed.
 
-use crate::alert::told::{Change, revise};
+use crate::alert::told::{Change, Told, revise};
 use crate::engine::Env;
 use crate::engine::close::{Times, standardise, verdict};
 use crate::engine::partition::{Closing, Partition, Scoring};
@@ -63,23 +63,26 @@ impl Partition {
         let mut judged = Vec::new();
         for last_cell in last_cells {
             if let Some(verdict) = self.judge_again(key, last_cell, closing) {
-                judged.push(PastVerdict { last_cell, verdict });
+                judged.push(PastVerdict { last_cell, verdict, rows: 0 });
             }
         }
         let (after, episode) = self.past[key as usize].spells(setup);
         self.episodes[key as usize] = episode;
         let horizon_ns = (self.released - setup.kept_cells()) * setup.grid_ns;
-        self.counts.alerts_open -= self.firing(key);
-        let changes = revise(&mut self.told[key as usize], &before, &after, horizon_ns);
-        self.counts.alerts_open += self.firing(key);
+        let changes = self.telling(key, |told| revise(told, &before, &after, horizon_ns));
         for change in changes {
             self.tell_again(key, change, &judged, began, closing);
         }
     }
 
-    /// Alerts of this key that are firing.
-    pub(super) fn firing(&self, key: KeyIndex) -> u64 {
-        self.told[key as usize].iter().filter(|told| told.state.is_firing()).count() as u64
+    /// Does what may raise or end alerts of a key, and keeps count of those that are firing.
+    pub(super) fn telling<T>(&mut self, key: KeyIndex, tell: impl FnOnce(&mut Vec<Told>) -> T) -> T {
+        let firing = |told: &[Told]| told.iter().filter(|told| told.state.is_firing()).count() as u64;
+        let told = &mut self.told[key as usize];
+        self.counts.alerts_open -= firing(told);
+        let done = tell(told);
+        self.counts.alerts_open += firing(told);
+        done
     }
 
     /// Takes the means of a cell anew from all of its rows, in canonical order, as if none had been late.
@@ -114,7 +117,7 @@ impl Partition {
                 }
                 verdict
             })?;
-        let known = self.past[key as usize].replace(PastVerdict { last_cell, verdict });
+        let known = self.past[key as usize].replace(PastVerdict { last_cell, verdict, rows: 0 });
         self.counts.windows += u64::from(!known);
         self.counts.windows_again += u64::from(known);
         Some(verdict)

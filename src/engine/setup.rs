@@ -3,16 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::alert::lifecycle::Rule;
+use crate::alert::lifecycle::{Rule, alert_id};
 use crate::config::plan::{Aggregate, ColumnPlan, ModelPlan, NoDataPlan, Shape, StreamPlan, WindowPlan};
 use crate::engine::silence::Patience;
 use crate::model::{Model, ModelError};
-use crate::types::StreamId;
+use crate::types::{EventTime, Position, StreamId};
 
 pub(crate) struct StreamSetup {
     pub id: StreamId,
     pub name: String,
     pub deployment: Arc<str>,
+    /// Where it was reset, 0 if it never was.
+    pub beginning: Position,
     pub columns: Vec<String>,
     /// What a model knows the columns by.
     pub schema: Vec<String>,
@@ -75,6 +77,7 @@ impl StreamSetup {
             id,
             name: plan.name.clone(),
             deployment,
+            beginning: Position(0),
             columns: plan.columns.iter().map(|c| c.name.clone()).collect(),
             schema: plan.columns.iter().map(ColumnPlan::schema_name).collect(),
             aggregates: plan.columns.iter().map(|c| c.aggregate).collect(),
@@ -101,6 +104,10 @@ impl StreamSetup {
                 NoDataPlan::Learn => Patience::Learnt,
             },
         }
+    }
+
+    pub fn alert_id(&self, key: &[u8], rule: &str, onset: EventTime) -> String {
+        alert_id(&self.deployment, &self.name, self.beginning, key, rule, onset)
     }
 
     /// # Errors

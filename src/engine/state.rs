@@ -22,9 +22,12 @@ impl Engine {
         true
     }
 
-    /// A stream's partition begins at this message: rows and ends of input before it are passed over.
-    pub fn begin_at(&mut self, stream: StreamId, partition: PartitionId, position: Position) {
-        self.applied[place(stream, partition)] = position;
+    /// A stream begins at this message: rows and ends of input before it are passed over. Its alerts are other ones
+    /// than those of before, even about the same windows.
+    pub fn begin_at(&mut self, stream: StreamId, beginning: Position) {
+        self.streams[stream.0 as usize].beginning = beginning;
+        let first = place(stream, PartitionId(0));
+        self.applied[first..first + PARTITIONS].fill(beginning);
     }
 
     /// Puts back what [`Engine::save`] wrote when every message before `position` had been applied. Rows

@@ -104,7 +104,9 @@ impl Usual {
     pub fn apply(&self, key: KeyIndex, values: &mut [f32]) {
         let amounts = &self.amounts[key as usize * self.ratios.len()..];
         for ((own, everyone), &column) in amounts.iter().zip(&self.everyone).zip(&self.ratios) {
-            values[column] = (f64::from(values[column]) / usual(own, everyone)) as f32;
+            let ratio = f64::from(values[column]) / usual(own, everyone);
+            // Next to nothing is usual of some: a ratio to it must stay a number.
+            values[column] = ratio.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32;
         }
         let habits = &self.habits[key as usize * self.rarities.len()..];
         for (habits, &column) in habits.iter().zip(&self.rarities) {

@@ -67,7 +67,7 @@ pub(super) fn snapshots(status: &SnapshotStatus) -> Vec<Family> {
         ),
         one(
             "snapshot_round_timestamp_seconds",
-            "When all that had changed was last saved",
+            "When a round of saves last ended without a failure",
             Gauge,
             status.round.load(Relaxed) as f64 / 1e9,
         ),

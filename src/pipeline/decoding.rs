@@ -3,13 +3,14 @@
 //! After a start it first reads the log back, with the control entries where they belong, and only then
 //! turns to what is new: rows reach the shards in log order either way.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::plan::Plan;
-use crate::decode::Decoder;
+use crate::decode::{DeadRow, Decoder};
 use crate::durable::{ControlEvent, Snapshots};
 use crate::latency::{Clock, Latency, Stage};
 use crate::pipeline::dead::Dead;
@@ -83,7 +84,7 @@ impl DecodeStation {
                     self.send(stamps)
                 }
             };
-            if !alive || !self.save() {
+            if !alive || self.save().is_break() {
                 return;
             }
         }
@@ -92,11 +93,11 @@ impl DecodeStation {
 
     /// At a clean stop: the next start has nothing to read back. Whatever cannot be written stays in the log.
     fn save_the_rest(&mut self) {
-        // In the first round a large state may have found no buffer, and had one made.
+        // What fails is tried once more.
         for _ in 0..2 {
             self.rounds.hurry();
             self.last_round();
-            if !self.rounds.changed() {
+            if !self.rounds.unsaved(self.next) {
                 return;
             }
         }
@@ -104,13 +105,13 @@ impl DecodeStation {
 
     fn last_round(&mut self) {
         while self.last_save_is_over() {
-            let ledger = self.rounds.ledger_at();
-            if !self.save() || self.rounds.ledger_at() != ledger {
-                self.last_save_is_over();
-                return;
-            }
-            if !self.rounds.busy() {
-                return;
+            match self.save() {
+                ControlFlow::Continue(Some(Due::Partition(_))) => {}
+                ControlFlow::Continue(Some(Due::Ledger { .. })) => {
+                    self.last_save_is_over();
+                    return;
+                }
+                ControlFlow::Continue(None) | ControlFlow::Break(()) => return,
             }
         }
     }
@@ -128,27 +129,32 @@ impl DecodeStation {
         true
     }
 
-    /// Sets a state on its way to the disk, if one is due.
-    fn save(&mut self) -> bool {
+    /// Sets a state on its way to the disk, if one is due; breaks when a shard has hung up.
+    fn save(&mut self) -> ControlFlow<(), Option<Due>> {
         let position = self.next;
-        match self.rounds.due(self.clock.now_ns(), position) {
-            None => true,
-            Some((Due::Partition(index), turn)) => {
+        let Some((due, turn)) = self.rounds.due(self.clock.now_ns(), position) else {
+            return ControlFlow::Continue(None);
+        };
+        match due {
+            Due::Partition(index) => {
                 let stream = StreamId((index / PARTITIONS) as u16);
                 let partition = PartitionId((index % PARTITIONS) as u8);
                 let shard = &self.shards[partition.shard(self.shards.len())];
-                shard.blocking_send(Work::Save { stream, partition, position, turn }).is_ok()
+                let save = Work::Save { stream, partition, position, turn };
+                if shard.blocking_send(save).is_err() {
+                    return ControlFlow::Break(());
+                }
             }
-            Some((Due::Ledger, turn)) => {
+            Due::Ledger { .. } => {
                 let mut file = vec![0; Snapshots::HEADER_BYTES];
                 let standings = self.rounds.standings();
                 let names = self.plan.streams.iter().map(|stream| stream.name.as_str());
                 self.ledger.encode(names.zip(standings.chunks_exact(PARTITIONS)), &mut file);
                 // By way of the dead letters only: it says nothing of what the shards make of messages.
-                let _ = self.dead.try_send(Dead::Keep(Kept { index: None, position, file, turn }));
-                true
+                let _ = self.dead.try_send(Dead::Keep(Kept { of: due, position, file, turn }));
             }
         }
+        ControlFlow::Continue(Some(due))
     }
 
     fn recover(&mut self, recovery: Recovery) -> Result<bool, crate::durable::LogError> {
@@ -204,13 +210,17 @@ impl DecodeStation {
         for (i, message) in messages.iter().enumerate() {
             let position = Position(first.0 + i as u64);
             let mut emit = |record: crate::types::RecordRef<'_>| {
+                if rounds.is_gone(record.stream, position) {
+                    return;
+                }
                 rows += 1;
                 let partition = PartitionId::of(record.key_hash);
                 rounds.row(record.stream.0 as usize * PARTITIONS + partition.0 as usize, position);
                 filling[partition.shard(shards)].push(record);
             };
             decoder.decode(position, message, &mut emit, &mut dead_rows);
-            for row in dead_rows.drain(..) {
+            let gone = |row: &DeadRow| row.stream.is_some_and(|stream| rounds.is_gone(stream, position));
+            for row in dead_rows.drain(..).filter(|row| !gone(row)) {
                 let _ = dead.blocking_send(Dead::Row { position, message: message.clone(), row });
             }
         }

@@ -14,14 +14,13 @@ use crate::latency::Clock;
 use crate::pipeline::ledger::{LEDGER, Ledger, Standings};
 use crate::pipeline::open::fingerprint;
 use crate::pipeline::restore::of;
-use crate::pipeline::rounds::{Standing, Turn};
+use crate::pipeline::rounds::{Due, Standing, Turn};
 use crate::status::SnapshotStatus;
 use crate::types::{PARTITIONS, Position};
 
 /// A copied state on its way to the disk.
 pub struct Kept {
-    /// `stream * PARTITIONS + partition`; `None` for the ledger.
-    pub index: Option<usize>,
+    pub of: Due,
     /// Every message before it is part of the state.
     pub position: Position,
     /// With room for the header.
@@ -45,8 +44,8 @@ impl Keeper {
 
     /// Runs until nobody sends any more.
     pub fn run(mut self, mut kept: mpsc::Receiver<Kept>, status: &SnapshotStatus, clock: Clock) {
-        while let Some(Kept { index, position, mut file, turn }) = kept.blocking_recv() {
-            let stored = self.keep(index, position, &mut file);
+        while let Some(Kept { of, position, mut file, turn }) = kept.blocking_recv() {
+            let stored = self.keep(of, position, &mut file);
             let bytes = file.len() as u64;
             turn.give_back(file);
             match stored {
@@ -54,7 +53,7 @@ impl Keeper {
                     turn.done();
                     status.written_total.fetch_add(1, Relaxed);
                     status.bytes_total.fetch_add(bytes, Relaxed);
-                    if index.is_none() {
+                    if of == (Due::Ledger { whole: true }) {
                         status.round.store(clock.now_ns(), Relaxed);
                     }
                 }
@@ -70,21 +69,16 @@ impl Keeper {
     ///
     /// # Errors
     /// If the disk fails.
-    pub fn keep(
-        &mut self,
-        index: Option<usize>,
-        position: Position,
-        file: &mut [u8],
-    ) -> Result<(), LogError> {
-        let (of, config) = match index {
-            None => (LEDGER.to_owned(), [0; 32]),
-            Some(index) => {
+    pub fn keep(&mut self, due: Due, position: Position, file: &mut [u8]) -> Result<(), LogError> {
+        let (of, config) = match due {
+            Due::Ledger { .. } => (LEDGER.to_owned(), [0; 32]),
+            Due::Partition(index) => {
                 let stream = &self.plan.streams[index / PARTITIONS];
                 (of(&stream.name, index % PARTITIONS), fingerprint(&self.plan.deployment, stream))
             }
         };
         self.snapshots.store(&SnapshotName { of, position }, config, file)?;
-        if index.is_none() {
+        if matches!(due, Due::Ledger { .. }) {
             if let Ok((_, standings)) = Ledger::decode(position, &file[Snapshots::HEADER_BYTES..]) {
                 self.ledgers.insert(0, (position, standings));
                 self.ledgers.truncate(2);
@@ -108,7 +102,8 @@ impl Keeper {
                 lowest = match (second, standing) {
                     (Some(second), _) => lowest.min(second.position.0),
                     (None, Standing::Empty) => lowest,
-                    (None, _) => return Ok(0),
+                    (None, Standing::Changed { first }) => lowest.min(first.0),
+                    (None, Standing::SavedAt(_)) => return Ok(0),
                 };
             }
         }

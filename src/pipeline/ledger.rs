@@ -67,7 +67,7 @@ impl Ledger {
             to.bytes(stream.as_bytes());
             for standing in partitions {
                 let (kind, at) = match standing {
-                    Standing::Changed => (0u8, 0),
+                    Standing::Changed { first } => (0u8, first.0),
                     Standing::Empty => (1, 0),
                     Standing::SavedAt(at) => (2, at.0),
                 };
@@ -109,7 +109,7 @@ fn text<'a>(from: &mut StateReader<'a>) -> Result<&'a str, NotUnderstood> {
 fn standing(from: &mut StateReader<'_>) -> Result<Standing, NotUnderstood> {
     let (kind, at): (u8, u64) = (from.number()?, from.number()?);
     match kind {
-        0 => Ok(Standing::Changed),
+        0 => Ok(Standing::Changed { first: Position(at) }),
         1 => Ok(Standing::Empty),
         2 => Ok(Standing::SavedAt(Position(at))),
         _ => Err(NotUnderstood("a partition stands in a way that is not known")),
@@ -136,7 +136,10 @@ mod tests {
         for (i, key) in [None, Some("a"), Some("b")].into_iter().enumerate() {
             ledger.observe(Position(i as u64), &message("web", key));
         }
-        let standings = [vec![Standing::Empty; 64], vec![Standing::SavedAt(Position(2)); 64]];
+        let first = Position(1);
+        let mut of_pumps = vec![Standing::SavedAt(Position(2)); 64];
+        of_pumps[7] = Standing::Changed { first };
+        let standings = [vec![Standing::Empty; 64], of_pumps];
         let mut bytes = Vec::new();
         let named = ["fans", "pumps"].into_iter().zip(standings.iter().map(Vec::as_slice));
         ledger.encode(named.collect::<Vec<_>>().into_iter(), &mut bytes);

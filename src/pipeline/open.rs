@@ -126,7 +126,7 @@ impl Opened {
         };
         let Opened { reading, entries, models, snapshots, .. } = self;
         let restored = Found { plan, log: reading, entries, models, snapshots }.restore(engines, &env)?;
-        let partitions = restored.partitions.iter().flatten().count();
+        let partitions = restored.partitions.iter().filter(|begun| begun.restored.is_some()).count();
         tracing::info!(
             partitions,
             from = restored.start.0,

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::config::plan::Plan;
+use crate::config::plan::{Plan, StreamPlan};
 use crate::durable::{
     Body, ControlEntry, ControlEvent, Log, LogError, SnapshotError, SnapshotName, Snapshots, beginning,
 };
@@ -12,7 +12,7 @@ use crate::engine::{Engine, Env};
 use crate::model::Model;
 use crate::pipeline::ledger::{LEDGER, Ledger, Standings};
 use crate::pipeline::open::fingerprint;
-use crate::pipeline::rounds::Standing;
+use crate::pipeline::rounds::{Begun, Standing};
 use crate::state::{NotUnderstood, StateReader};
 use crate::types::{PARTITIONS, PartitionId, Position, StreamId};
 
@@ -52,8 +52,8 @@ impl From<LogError> for RestoreError {
 pub struct Restored {
     /// The log is to be read from here.
     pub start: Position,
-    /// `stream * PARTITIONS + partition`: before which message a partition's restored state was taken.
-    pub partitions: Vec<Option<Position>>,
+    /// `stream * PARTITIONS + partition`
+    pub partitions: Vec<Begun>,
     pub ledger: Ledger,
 }
 
@@ -82,17 +82,18 @@ impl Found<'_> {
         let names = self.sound()?;
         let ledger = ledgers.first().map(|(ledger, _)| ledger.clone()).unwrap_or_default();
         let mut start = self.reached(ledger.position, LEDGER, None)?;
-        let mut partitions = vec![None; self.plan.streams.len() * PARTITIONS];
-        for (index, restored) in partitions.iter_mut().enumerate() {
-            let (stream, id) =
-                (StreamId((index / PARTITIONS) as u16), PartitionId((index % PARTITIONS) as u8));
-            let engine = &mut engines[id.shard(engines.len())];
-            let name = &self.plan.streams[index / PARTITIONS].name;
+        let mut partitions = Vec::with_capacity(self.plan.streams.len() * PARTITIONS);
+        for (stream, StreamPlan { name, .. }) in self.plan.streams.iter().enumerate() {
             let beginning = beginning(self.entries, name);
-            engine.begin_at(stream, id, beginning);
-            *restored = self.partition(stream, id, &names, engine, env)?;
-            let needs = needs(*restored, name, id.0 as usize, &ledgers).max(beginning);
-            start = start.min(self.reached(needs, &of(name, id.0 as usize), Some(name))?);
+            engines.iter_mut().for_each(|engine| engine.begin_at(StreamId(stream as u16), beginning));
+            for partition in 0..PARTITIONS {
+                let (stream, id) = (StreamId(stream as u16), PartitionId(partition as u8));
+                let engine = &mut engines[id.shard(engines.len())];
+                let restored = self.partition(stream, id, beginning, &names, engine, env)?;
+                let needs = needs(restored, name, partition, &ledgers).max(beginning);
+                start = start.min(self.reached(needs, &of(name, partition), Some(name))?);
+                partitions.push(Begun { restored, beginning });
+            }
         }
         Ok(Restored { start, partitions, ledger })
     }
@@ -138,6 +139,7 @@ impl Found<'_> {
         &mut self,
         stream: StreamId,
         id: PartitionId,
+        beginning: Position,
         names: &[SnapshotName],
         engine: &mut Engine,
         env: &Env<'_>,
@@ -148,7 +150,6 @@ impl Found<'_> {
         let model =
             |checksum: &str| models.iter().find(|(known, _)| known == checksum).map(|(_, m)| m.clone());
         // A row of a stream that was reset lies behind the reset, and so does every state made of it.
-        let beginning = beginning(self.entries, &plan.name);
         let valid = |name: &&SnapshotName| beginning == Position(0) || name.position > beginning;
         for name in names.iter().filter(|name| name.of == of).filter(valid) {
             if let Some(body) = self.body(name, Some(config))? {
@@ -186,12 +187,13 @@ fn needs(
     partition: usize,
     ledgers: &[(Ledger, Standings)],
 ) -> Position {
-    let standing = |standings: &Standings| standings.get(stream).map(|partitions| partitions[partition]);
-    let fits = |standing: Option<Standing>| match (restored, standing) {
-        (Some(at), Some(Standing::SavedAt(saved))) => at == saved,
-        (None, Some(Standing::Empty)) => true,
-        _ => false,
-    };
-    let said = ledgers.iter().find(|(_, standings)| fits(standing(standings))).map(|(l, _)| l.position);
-    said.max(restored).unwrap_or_default()
+    for (ledger, standings) in ledgers {
+        match (restored, standings.get(stream).map(|partitions| partitions[partition])) {
+            (Some(at), Some(Standing::SavedAt(saved))) if at == saved => return ledger.position.max(at),
+            (None, Some(Standing::Empty)) => return ledger.position,
+            (None, Some(Standing::Changed { first })) => return first,
+            _ => {}
+        }
+    }
+    restored.unwrap_or_default()
 }

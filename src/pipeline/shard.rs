@@ -12,7 +12,7 @@ use crate::model::Model;
 use crate::pipeline::beat::Answer;
 use crate::pipeline::dead::Dead;
 use crate::pipeline::keeping::Kept;
-use crate::pipeline::rounds::Turn;
+use crate::pipeline::rounds::{Due, Turn};
 use crate::pipeline::storing::Outgoing;
 use crate::ring::Slot;
 use crate::status::{PartitionStatus, Status};
@@ -170,8 +170,11 @@ impl Shard {
             let pause_ns = (self.clock.now_ns() - began_ns).max(0) as u64;
             self.status.snapshots.pause_ns_last.store(pause_ns, Relaxed);
             self.status.snapshots.pause_ns_max.fetch_max(pause_ns, Relaxed);
-            let index = Some(stream.0 as usize * PARTITIONS + partition.0 as usize);
-            let _ = self.alerts.try_send(Outgoing::Keep(Kept { index, position, file, turn }));
+            let of = Due::Partition(stream.0 as usize * PARTITIONS + partition.0 as usize);
+            let _ = self.alerts.try_send(Outgoing::Keep(Kept { of, position, file, turn }));
+        } else {
+            turn.give_back(file);
+            turn.done();
         }
     }
 

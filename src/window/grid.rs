@@ -74,10 +74,10 @@ impl Grid {
         }
     }
 
-    /// Gives a key a ring if it has none; what is in it is not the key's.
-    fn wake(&mut self, key: KeyIndex) {
+    /// Gives a key a ring if it has none: `true`, and what is in it is not the key's.
+    fn wake(&mut self, key: KeyIndex) -> bool {
         if self.rings[key as usize] != NONE {
-            return;
+            return false;
         }
         self.rings[key as usize] = self.free.pop().unwrap_or_else(|| {
             let width = self.ring * self.columns;
@@ -86,19 +86,14 @@ impl Grid {
             self.values.resize(self.values.len() + width, f32::NAN);
             made as u32
         });
-        // As one that never had a cell: all that is skipped becomes missing.
-        self.newest[key as usize].cell = i64::MIN;
+        true
     }
 
     /// Writes a key's values of `cell`. Cells must come in increasing order.
     pub fn write(&mut self, key: KeyIndex, cell: i64, values: &[f32], arrival: i64) {
-        self.wake(key);
+        let woken = self.wake(key);
         let newest = &mut self.newest[key as usize];
-        let gap = if newest.cell == i64::MIN {
-            self.ring as i64
-        } else {
-            (cell - newest.cell).min(self.ring as i64)
-        };
+        let gap = if woken { self.ring as i64 } else { (cell - newest.cell).min(self.ring as i64) };
         newest.cell = cell;
         newest.arrival = newest.arrival.max(arrival);
         for skipped in cell - gap + 1..cell {

@@ -285,7 +285,7 @@ async function metricsAgree() {
   const text = await (await fetch(`${bases.calm}/metrics`)).text();
   const metric = (name) => Number(text.split('\n').find((line) => line.startsWith(`${name} `))?.slice(name.length + 1));
   const pairs = [
-    ['eddy_stream_events_total{stream="pumps"}', status.streams[0].events_total],
+    ['eddy_stream_events_total{stream="pumps"}', status.streams[0].events_total + status.streams[0].duplicates_total],
     ['eddy_stream_windows_total{stream="pumps"}', status.streams[0].windows_total],
     ['eddy_stream_keys{stream="pumps"}', status.streams[0].keys],
     ['eddy_log_messages_total', status.totals.log_messages_total],

@@ -17,6 +17,11 @@ pub const COLUMNS: [&str; 4] = ["flow", "pressure", "temperature", "vibration"];
 pub const START_NS: i64 = 1_767_225_600_000_000_000;
 pub const SECOND_NS: i64 = 1_000_000_000;
 
+/// A body of these rows, one a line.
+pub fn ndjson(rows: &[Row]) -> Vec<u8> {
+    rows.iter().flat_map(|row| [&row.message().payload[..], b"\n"].concat()).collect()
+}
+
 /// `EDDY_SEED` if set, else `0..n`, or as many as `EDDY_SEEDS` says.
 pub fn seeds(n: u64) -> Vec<u64> {
     let number = |name| std::env::var(name).ok().and_then(|v: String| v.parse().ok());

@@ -155,22 +155,20 @@ impl Process {
         self.now += TICK;
         while let Some((due, turn)) = self.rounds.due(self.now, next) {
             let mut file = vec![0; Snapshots::HEADER_BYTES];
-            let index = match due {
+            match due {
                 Due::Partition(index) => {
                     assert!(self.engine.save(StreamId(0), PartitionId(index as u8), &mut file));
-                    Some(index)
                 }
-                Due::Ledger => {
+                Due::Ledger { .. } => {
                     assert_eq!(self.ledger.position, next);
                     let standings = self.rounds.standings();
                     self.ledger.encode([("pumps", &standings[..])].into_iter(), &mut file);
-                    None
                 }
-            };
+            }
             if !self.store() {
                 return;
             }
-            if self.keeper.keep(index, next, &mut file).is_ok() {
+            if self.keeper.keep(due, next, &mut file).is_ok() {
                 turn.done();
             }
         }

@@ -22,8 +22,13 @@ impl Comparison {
         Comparison { kept: now.len() - gained.len(), gained, lost: without(before, now) }
     }
 
-    pub fn print(&self) {
-        println!("of the alerts: {} kept, {} gained, {} lost", self.kept, self.gained.len(), self.lost.len());
+    pub fn print(&self, config: &str, against: &str) {
+        let Comparison { kept, gained, lost } = self;
+        println!(
+            "{config} against {against}: {kept} alerts kept, {} gained (+), {} lost (-)",
+            gained.len(),
+            lost.len()
+        );
         account::print(&self.gained, "+");
         account::print(&self.lost, "-");
     }

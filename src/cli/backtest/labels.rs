@@ -1,16 +1,19 @@
 //! Known events, and how the alerts stand to them.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sonic_rs::{JsonValueTrait, LazyValue};
 
 use super::account::Alert;
 use crate::config::show_duration;
 use crate::source::replay;
 
 const DAY_NS: f64 = 86_400e9;
+const KEYS_SHOWN: usize = 10;
 
 /// Something that went wrong with a key, `[start, end]`, event time ns.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,8 +24,10 @@ pub struct Event {
 }
 
 #[derive(Deserialize)]
-struct Line {
-    key: Value,
+struct Line<'a> {
+    /// As it is written: a number may have more digits than a float.
+    #[serde(borrow)]
+    key: LazyValue<'a>,
     start: Value,
     end: Value,
 }
@@ -33,9 +38,9 @@ pub fn read(path: &Path) -> Result<Vec<Event>> {
     let mut events = Vec::new();
     for (row, message) in replay::Rows::open(path, "labels")?.enumerate() {
         let place = || format!("{}, row {}", path.display(), row + 1);
-        let line: Line = serde_json::from_slice(&message.payload)
+        let line: Line<'_> = sonic_rs::from_slice(&message.payload)
             .with_context(|| format!("{}: it needs the columns key, start and end", place()))?;
-        let key = line.key.as_str().map_or_else(|| line.key.to_string(), str::to_owned);
+        let key = line.key.as_str().unwrap_or_else(|| line.key.as_raw_str()).to_owned();
         let (start, end) = (time(&line.start).with_context(place)?, time(&line.end).with_context(place)?);
         if end < start {
             bail!("{}: it ends before it starts", place());
@@ -43,6 +48,20 @@ pub fn read(path: &Path) -> Result<Vec<Event>> {
         events.push(Event { key, start, end });
     }
     Ok(events)
+}
+
+/// The keys of these events.
+pub fn keys(events: &[Event]) -> BTreeSet<&[u8]> {
+    events.iter().map(|event| event.key.as_bytes()).collect()
+}
+
+/// Some of these keys, to be read.
+pub fn list(keys: &BTreeSet<&[u8]>) -> String {
+    let mut names: Vec<_> = keys.iter().take(KEYS_SHOWN).map(|key| String::from_utf8_lossy(key)).collect();
+    if keys.len() > KEYS_SHOWN {
+        names.push(format!("and {} more", keys.len() - KEYS_SHOWN).into());
+    }
+    names.join(", ")
 }
 
 /// A number is seconds since 1970, a text ISO 8601.
@@ -123,22 +142,39 @@ impl Found {
     }
 }
 
-/// Episodes of one key do not overlap, and neither do its events: lengths may be added up.
+/// Share of the keys' time outside events that was in alert. An alert of silence may overlap one of a window.
 fn standing(events: &[Event], alerts: &[Alert], span: (i64, i64), keys: u64) -> f64 {
-    let overlap = |a: (i64, i64), b: (i64, i64)| (a.1.min(b.1) - a.0.max(b.0)).max(0) as f64;
     let whole = keys as f64 * (span.1 - span.0) as f64;
-    let in_events: f64 = events.iter().map(|event| overlap((event.start, event.end), span)).sum();
-    let in_alert: f64 = alerts
-        .iter()
-        .map(|alert| {
-            let open = (alert.opened_ns, alert.closed_ns.unwrap_or(span.1).min(span.1));
-            let own = events.iter().filter(|event| event.key == alert.key);
-            let known: f64 = own.map(|event| overlap((event.start, event.end), open)).sum();
-            (open.1 - open.0).max(0) as f64 - known
-        })
-        .sum();
-    // Not -0: it is printed.
-    (in_alert.max(0.0) / (whole - in_events).max(1.0)).min(1.0) + 0.0
+    let mut of_keys: BTreeMap<&str, (Vec<Span>, Vec<Span>)> = BTreeMap::new();
+    for event in events {
+        of_keys.entry(&event.key).or_default().0.push((event.start, event.end));
+    }
+    for alert in alerts {
+        let closed = alert.closed_ns.unwrap_or(span.1);
+        of_keys.entry(&alert.key).or_default().1.push((alert.opened_ns, closed));
+    }
+    let (mut in_events, mut in_alert) = (0.0, 0.0);
+    for (of_events, of_alerts) in of_keys.into_values() {
+        let either = covered([&of_events[..], &of_alerts].concat(), span);
+        let known = covered(of_events, span);
+        in_events += known;
+        in_alert += either - known;
+    }
+    in_alert / (whole - in_events).max(1.0)
+}
+
+type Span = (i64, i64);
+
+/// How much of `within` these stretches of time cover, ns.
+fn covered(mut spans: Vec<Span>, within: Span) -> f64 {
+    spans.sort_unstable();
+    let (mut sum, mut reached) = (0, within.0);
+    for (start, end) in spans {
+        let end = end.min(within.1);
+        sum += (end - start.max(reached)).max(0);
+        reached = reached.max(end);
+    }
+    sum as f64
 }
 
 #[cfg(test)]
@@ -168,12 +204,13 @@ mod tests {
             alert("a", 390, 395, 480), // stands open in the second, and opened before it
             alert("a", 490, 520, 540), // opened when it was over
             alert("c", 100, 120, 130), // another key
+            alert("c", 100, 125, 132), // silence of the same
         ];
         let found = Found::of(&events, &alerts, (0, 1000), 4);
         assert_eq!((found.events, found.opened_in, found.delay_ns_median), (3, 1, Some(20)));
-        assert_eq!((found.false_alerts, found.just_after), (3, 1));
-        // Outside events: 0 + 5 + 20 + 10 of 4000 - 300.
-        assert!((found.standing_share - 35.0 / 3700.0).abs() < 1e-12);
+        assert_eq!((found.false_alerts, found.just_after), (4, 1));
+        // Outside events: 0 + 5 + 20 + 12 of 4000 - 300.
+        assert!((found.standing_share - 37.0 / 3700.0).abs() < 1e-12);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 
 use crate::alert::outbox::{Outbox, OutboxReader, StoredAlert};
-use crate::cli::{ResetArgs, load};
+use crate::cli::{ResetArgs, load, stream_named};
 use crate::config::plan::Plan;
 use crate::durable::{
     ControlEntry, ControlEvent, ControlLog, DirLock, Log, RealDisk, SnapshotName, Snapshots,
@@ -17,10 +17,7 @@ use crate::types::{Alert, AlertState, Decision};
 /// If there is no such stream or data folder, Eddy is running on it, or the disk fails; doing it again is safe.
 pub(super) fn reset(args: &ResetArgs) -> Result<()> {
     let (plan, stream) = (load(&args.config)?, args.stream.as_str());
-    if !plan.streams.iter().any(|plan| plan.name == stream) {
-        let names: Vec<&str> = plan.streams.iter().map(|plan| plan.name.as_str()).collect();
-        bail!("{} has no [stream.{stream}]; it has {}", args.config.display(), names.join(", "));
-    }
+    stream_named(&args.config, &plan, stream)?;
     let dir = &plan.durable.path;
     if !dir.join("control").is_dir() {
         bail!("{} holds nothing of a deployment: there is nothing to reset", dir.display());

@@ -125,22 +125,16 @@ fn grid_default(size: Duration, every: Duration) -> Duration {
 /// Holds the plan to what is promised on [`WindowPlan`].
 fn check(here: &Field<'_>, plan: &WindowPlan) -> bool {
     let grid = show_duration(plan.grid);
-    let mut fits = true;
+    let mut fits = cuts(here, plan.size, plan.grid);
+    let whole = fits;
     let mut refuse = |key: &str, fault: String, remedy: String| {
         here.locate(key).problem(fault, remedy);
         fits = false;
     };
-    if !is_multiple(plan.size, plan.grid) {
-        let size = show_duration(plan.size);
-        let remedy = format!("Use {}, or make size a multiple.", divisors_near(plan.size, plan.grid));
-        refuse("grid", format!("\"{grid}\" does not divide size {size}"), remedy);
-    } else if !is_multiple(plan.every, plan.grid) {
+    if whole && !is_multiple(plan.every, plan.grid) {
         let every = show_duration(plan.every);
         let remedy = format!("Use {}, or make every a multiple.", divisors_near(plan.every, plan.grid));
         refuse("grid", format!("\"{grid}\" does not divide every {every}"), remedy);
-    } else if plan.cells() > CELLS_MAX {
-        let fault = format!("cuts a window of {} into {} cells", show_duration(plan.size), plan.cells());
-        refuse("grid", fault, format!("Keep it to {CELLS_MAX}: use a coarser grid or a shorter size."));
     }
     if !is_multiple(plan.lateness, plan.grid) {
         let near = show_duration(round_up(plan.lateness, plan.grid));
@@ -165,6 +159,23 @@ fn check(here: &Field<'_>, plan: &WindowPlan) -> bool {
         refuse("disorder", fault, format!("Use \"{near}\"."));
     }
     fits
+}
+
+/// Whether the grid cuts a window into whole cells, and no more than a model takes.
+fn cuts(here: &Field<'_>, size: Duration, grid: Duration) -> bool {
+    let cells = size.as_nanos() / grid.as_nanos();
+    let (size_shown, grid_shown) = (show_duration(size), show_duration(grid));
+    let (fault, remedy) = if !is_multiple(size, grid) {
+        let remedy = format!("Use {}, or make size a multiple.", divisors_near(size, grid));
+        (format!("\"{grid_shown}\" does not divide size {size_shown}"), remedy)
+    } else if cells > CELLS_MAX as u128 {
+        let remedy = format!("Keep it to {CELLS_MAX}: use a coarser grid or a shorter size.");
+        (format!("cuts a window of {size_shown} into {cells} cells"), remedy)
+    } else {
+        return true;
+    };
+    here.locate("grid").problem(fault, remedy);
+    false
 }
 
 fn is_multiple(length: Duration, step: Duration) -> bool {

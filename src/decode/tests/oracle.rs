@@ -55,7 +55,9 @@ fn nanos_of_millis(text: &str) -> Option<i64> {
     let (whole, fraction) = plain.split_once('.').unwrap_or((&plain, ""));
     let fraction: String = fraction.chars().chain("000000".chars()).take(6).collect();
     let ns = format!("{whole}{fraction}").parse::<i64>().ok()?;
-    (ns > 0 && ns < crate::decode::time::END_NS).then_some(ns)
+    // Seconds of this century, taken for milliseconds.
+    let seconds = (1_000_000_000..7_258_118_400).contains(&(ns / 1_000_000));
+    (ns > 0 && ns < crate::decode::time::END_NS && !seconds).then_some(ns)
 }
 
 fn number() -> impl Strategy<Value = Value> {

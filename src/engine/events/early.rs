@@ -75,10 +75,11 @@ impl Partition {
     ) {
         let setup = closing.setup;
         let batch = &closing.scratch.batch;
-        let (key, span, arrival) = (batch.keys[row], batch.spans[row], batch.arrivals[row]);
+        let (key, span, rows, arrival) =
+            (batch.keys[row], batch.spans[row], batch.rows[row], batch.arrivals[row]);
         let verdict = verdict(row, self.is_warm(key, setup), scoring, closing);
         self.counts.windows_provisional += 1;
-        let changes = self.replace_verdict(key, span, verdict, setup);
+        let changes = self.replace_verdict(key, span, rows, verdict, setup);
         closing.out.verdicts.push((Arrival(arrival), (closing.env.now)(), 1));
         if !changes.is_empty() {
             self.explain(row, scoring, closing);
@@ -95,35 +96,52 @@ impl Partition {
         &mut self,
         key: KeyIndex,
         span: Span,
+        rows: u32,
         verdict: Verdict,
         setup: &StreamSetup,
     ) -> Vec<Change> {
         let past = &mut self.past[key as usize];
-        let new = PastVerdict { last_cell: span.end - 1, verdict };
+        let new = PastVerdict { last_cell: span.end - 1, verdict, rows };
+        if past.is_beyond(new.last_cell) {
+            return Vec::new();
+        }
         if past.is_quiet() && !verdict.anomalous {
             past.replace(new);
+            past.bound(setup);
             return Vec::new();
         }
         let (before, _) = past.spells(setup);
         past.replace(new);
         let (after, _) = past.spells(setup);
+        // Only now: a spell that is let go of is in neither.
+        past.bound(setup);
         let horizon_ns = self.released * setup.grid_ns - setup.size_ns;
-        self.counts.alerts_open -= self.firing(key);
-        let changes = revise(&mut self.told[key as usize], &before, &after, horizon_ns);
-        self.counts.alerts_open += self.firing(key);
-        changes
+        self.telling(key, |told| revise(told, &before, &after, horizon_ns))
     }
 
-    /// The same for the final verdict on a sliding window, from which the key's episode goes on.
+    /// The final verdict on a sliding window: that of its arrival, if nothing has come behind it since that it holds.
+    /// What the key has learnt meanwhile changes no verdict on the same events.
+    pub(in crate::engine) fn final_verdict(
+        &self,
+        key: KeyIndex,
+        span: Span,
+        rows: u32,
+        anew: Verdict,
+    ) -> Verdict {
+        self.past[key as usize].standing(span.end - 1, rows).unwrap_or(anew)
+    }
+
+    /// What the final verdict on a sliding window changes; the key's episode goes on from it.
     pub(in crate::engine) fn replace_finally(
         &mut self,
         key: KeyIndex,
         span: Span,
+        rows: u32,
         verdict: Verdict,
         setup: &StreamSetup,
     ) -> Vec<Change> {
         debug_assert_eq!(setup.shape, Shape::Sliding);
-        let changes = self.replace_verdict(key, span, verdict, setup);
+        let changes = self.replace_verdict(key, span, rows, verdict, setup);
         self.episodes[key as usize] = self.past[key as usize].pass(span.end, setup);
         changes
     }

@@ -1,6 +1,7 @@
 //! Rows and habits as bytes.
 
 use super::Events;
+use crate::config::plan::Shape;
 use crate::engine::setup::StreamSetup;
 use crate::engine::usual::Usual;
 use crate::state::{NotUnderstood, StateReader, StateWriter};
@@ -23,14 +24,14 @@ impl Events {
         from: &mut StateReader<'_>,
     ) -> Result<Self, NotUnderstood> {
         let mut events = Events::new(setup);
-        if from.is_before() {
-            (0..keys).for_each(|_| events.add_key());
-            return Ok(events);
-        }
+        let kept = if setup.shape == Shape::Grid && !from.is_before() { 0 } else { keys };
         let columns = setup.columns.len();
-        events.rows = (0..keys).map(|_| KeyRows::decode(columns, from)).collect::<Result<_, _>>()?;
-        events.usual = Usual::decode(&setup.aggregates, keys, from)?;
+        events.rows = (0..kept).map(|_| KeyRows::decode(columns, from)).collect::<Result<_, _>>()?;
+        events.usual = Usual::decode(&setup.aggregates, kept, from)?;
         events.next_end = from.number()?;
+        if setup.shape == Shape::Grid {
+            events.rows = Vec::new();
+        }
         Ok(events)
     }
 }

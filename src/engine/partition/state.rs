@@ -233,17 +233,11 @@ fn decode_counts(from: &mut StateReader<'_>) -> Result<Counts, NotUnderstood> {
     else {
         return Err(NotUnderstood("other counts"));
     };
-    let [alerts_open, keys, keys_warm, warm_milli, digest, reopening, windows_again, ..] = then[..] else {
+    let [alerts_open, keys, keys_warm, warm_milli, digest, reopening, windows_again] = then[..] else {
         return Err(NotUnderstood("other counts"));
     };
-    let (keys_silent, windows_provisional) = match (from.is_before(), then.get(7)) {
-        (true, Some(&keys_silent)) => (keys_silent, 0),
-        _ => {
-            let [keys_silent, windows_provisional] = from.numbers::<u64>()?[..] else {
-                return Err(NotUnderstood("other counts"));
-            };
-            (keys_silent, windows_provisional)
-        }
+    let [keys_silent, windows_provisional] = from.numbers::<u64>()?[..] else {
+        return Err(NotUnderstood("other counts"));
     };
     Ok(Counts {
         events,

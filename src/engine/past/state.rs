@@ -8,31 +8,35 @@ use crate::engine::setup::StreamSetup;
 use crate::state::{NotUnderstood, StateReader, StateWriter, expect};
 use crate::types::Verdict;
 
-const VERDICT_BYTES: usize = 8 + 8 + 2;
+const VERDICT_BYTES: usize = 8 + 8 + 2; // At least.
 
 impl Past {
     pub fn encode(&self, to: &mut StateWriter<'_>) {
-        let Past { before, verdicts } = self;
+        let Past { before, verdicts, odd: _ } = self;
         before.encode(to);
         to.len(verdicts.len());
-        for PastVerdict { last_cell, verdict } in verdicts {
+        for PastVerdict { last_cell, verdict, rows } in verdicts {
             let Verdict { p_value, anomalous, confident } = *verdict;
             to.number(*last_cell);
             to.number(p_value);
             to.flag(anomalous);
             to.flag(confident);
+            to.number(*rows);
         }
     }
 
     /// # Errors
     /// If the bytes end early.
     pub fn decode(from: &mut StateReader<'_>) -> Result<Self, NotUnderstood> {
-        let mut past = Past { before: Episode::decode(from)?, verdicts: Default::default() };
+        let mut past = Past { before: Episode::decode(from)?, ..Past::default() };
         for _ in 0..from.len(VERDICT_BYTES)? {
             let last_cell = from.number()?;
             let (p_value, anomalous, confident) = (from.number()?, from.flag()?, from.flag()?);
+            // The format before judged every window anew.
+            let rows = if from.is_before() { 0 } else { from.number()? };
             let verdict = Verdict { p_value, anomalous, confident };
-            past.verdicts.push_back(PastVerdict { last_cell, verdict });
+            past.odd += usize::from(anomalous);
+            past.verdicts.push_back(PastVerdict { last_cell, verdict, rows });
         }
         Ok(past)
     }

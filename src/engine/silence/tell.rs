@@ -1,7 +1,6 @@
 //! Telling of keys that fell silent or sent again.
 
 use super::Silent;
-use crate::alert::lifecycle::alert_id;
 use crate::engine::output::Raised;
 use crate::engine::partition::{Closing, Partition};
 use crate::types::{About, AlertState, Arrival, Decision, EventTime, NoDataEvidence};
@@ -53,7 +52,7 @@ impl Partition {
         }
         let name = self.keys.bytes(key);
         let decision = Decision {
-            id: alert_id(&setup.deployment, &setup.name, name, RULE_NAME, onset),
+            id: setup.alert_id(name, RULE_NAME, onset),
             revision,
             state,
             stream: setup.name.clone(),

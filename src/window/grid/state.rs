@@ -47,8 +47,7 @@ impl Grid {
         }
         let (mut rings, mut used) = (Vec::with_capacity(keys), 0);
         for _ in 0..keys {
-            // In the format before, every key has one.
-            let has = from.is_before() || from.flag()?;
+            let has = from.flag()?;
             rings.push(if has { used } else { NONE });
             used += u32::from(has);
         }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use eddy::config::plan::Plan;
-use eddy::engine::{Env, Outputs};
+use eddy::engine::{Engine, Env, Outputs};
 use eddy::ring::Slot;
 use eddy::types::{Decision, PartitionId, StreamId, key_hash};
 use serde_json::Value;
@@ -80,9 +80,13 @@ pub fn plan() -> Plan {
 
 /// The pure engine over the rows in order.
 pub fn by_the_engine(rows: &[Row]) -> Outcome {
-    let mut engine = plant::engine(&plan());
+    by(plant::engine(&plan()), 0, rows)
+}
+
+/// This engine over the rows in order, a message each, the first at position `first`.
+pub fn by(mut engine: Engine, first: u64, rows: &[Row]) -> Outcome {
     let (mut out, mut slot) = (Outputs::default(), Slot::default());
-    rows.iter().enumerate().for_each(|(i, row)| slot.push(row.record(i as u64)));
+    rows.iter().enumerate().for_each(|(i, row)| slot.push(row.record(first + i as u64)));
     engine.step(&slot, &Env::SIMULATED, &mut out);
     let mut outcome = Outcome::default();
     engine.changed(|_: StreamId, partition, c, _| {

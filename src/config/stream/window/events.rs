@@ -5,9 +5,7 @@ use std::time::Duration;
 use super::super::super::plan::{Shape, WindowPlan};
 use super::super::super::section::Section;
 use super::super::super::units::show_duration;
-use super::{
-    CELLS_MAX, LATENESS_DEFAULT, LATENESS_MAX, SHORTEST, SIZE_MAX, divisors_near, is_multiple, size,
-};
+use super::{CELLS_MAX, LATENESS_DEFAULT, LATENESS_MAX, SHORTEST, SIZE_MAX, cuts, size};
 
 pub(super) fn sliding(section: &mut Section<'_>) -> Option<WindowPlan> {
     let size = size(section);
@@ -15,19 +13,7 @@ pub(super) fn sliding(section: &mut Section<'_>) -> Option<WindowPlan> {
     let lateness = lateness(section);
     let (size, grid) = (size?, grid?);
     let grid = grid.unwrap_or(size);
-    let cells = size.as_nanos() / grid.as_nanos();
-    if !is_multiple(size, grid) || cells == 0 {
-        section.here().locate("grid").problem(
-            format!("\"{}\" does not divide size {}", show_duration(grid), show_duration(size)),
-            format!("Use {}, or make size a multiple.", divisors_near(size, grid)),
-        );
-        return None;
-    }
-    if cells > CELLS_MAX as u128 {
-        section.here().locate("grid").problem(
-            format!("cuts a window of {} into {cells} cells", show_duration(size)),
-            format!("Keep it to {CELLS_MAX}: use a coarser grid or a shorter size."),
-        );
+    if !cuts(section.here(), size, grid) {
         return None;
     }
     plan(Shape::Sliding, size, grid, lateness?)
