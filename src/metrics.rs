@@ -191,6 +191,7 @@ fn sources(status: &Status) -> Vec<Family> {
         }),
         family("source_messages", "Messages received", Counter, |s| s.messages_total.load(Relaxed) as f64),
         family("source_acked", "Messages acknowledged", Counter, |s| s.acked_total.load(Relaxed) as f64),
+        family("source_refused", "Requests refused whole", Counter, |s| s.refused_total.load(Relaxed) as f64),
         family("source_retained_dropped", "Retained messages not taken", Counter, |s| {
             s.retained_dropped_total.load(Relaxed) as f64
         }),

@@ -12,6 +12,8 @@ pub struct SourceStatus {
     pub connected: AtomicBool,
     pub messages_total: AtomicU64,
     pub acked_total: AtomicU64,
+    /// Requests answered by a refusal: nothing of them was taken.
+    pub refused_total: AtomicU64,
     pub retained_dropped_total: AtomicU64,
     pub reconnects_total: AtomicU64,
     /// Arrival of the newest message, ns; 0 = none yet.

@@ -197,3 +197,28 @@ fn needs(
     }
     restored.unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_that_was_never_saved_needs_the_log_from_its_first_row() {
+        let ledger = |position, standing| {
+            let standings = Standings::from([("pumps".to_owned(), vec![standing; PARTITIONS])]);
+            (Ledger { position: Position(position), ..Ledger::default() }, standings)
+        };
+        let needs = |restored: Option<u64>, ledgers: &[(Ledger, Standings)]| {
+            needs(restored.map(Position), "pumps", 7, ledgers).0
+        };
+        let changed = ledger(90, Standing::Changed { first: Position(70) });
+        assert_eq!(needs(None, std::slice::from_ref(&changed)), 70);
+        // What was saved and cannot be read is another matter: the one before says how far back it goes.
+        let saved = ledger(95, Standing::SavedAt(Position(92)));
+        assert_eq!(needs(None, &[saved.clone(), changed.clone()]), 70);
+        assert_eq!(needs(None, std::slice::from_ref(&saved)), 0);
+        assert_eq!(needs(Some(92), &[saved, changed.clone()]), 95, "unchanged since");
+        assert_eq!(needs(Some(80), &[changed]), 80);
+        assert_eq!(needs(None, &[ledger(90, Standing::Empty)]), 90);
+    }
+}

@@ -96,6 +96,19 @@ async fn post_events(
     stream: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Json<Answer>, Refusal> {
+    let answer = take_events(app.clone(), stream, request).await;
+    if answer.is_err() {
+        // The client knows why; whoever watches Eddy must see that something is amiss.
+        app.context.source_status().refused_total.fetch_add(1, Ordering::Relaxed);
+    }
+    answer
+}
+
+async fn take_events(
+    app: Arc<App>,
+    stream: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Result<Json<Answer>, Refusal> {
     app.authorise(request.headers())?;
     let Path(stream) = stream.map_err(|_| Refusal::unknown_path(request.uri().path()))?;
     if !app.context.streams.contains(&stream) {
