@@ -12,6 +12,7 @@ mod fit;
 pub mod ppca;
 mod prepared;
 mod prior;
+pub mod pyramid;
 mod square;
 mod state;
 pub mod tail;

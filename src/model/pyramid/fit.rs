@@ -1,0 +1,280 @@
+//! Fitting: which windows, which levels, how many codes.
+
+use ndarray::{Array1, Array2, ArrayView2, Axis};
+use serde::{Deserialize, Serialize};
+
+use super::basis::{Basis, NU};
+use super::codes::{Codes, Starts};
+use super::density::{energies, log_likelihood};
+use super::fill::{fill, fitted};
+use super::levels::{DIMENSION_MAX, Shape, shapes, vector, within_blocks};
+use super::rows::{Columns, Rows};
+use super::tail::Tail;
+
+/// Fewest usable windows a pyramid is fitted on.
+pub const MIN_ROWS: usize = 64;
+/// Codebook sizes tried, ascending.
+const CODES: [usize; 3] = [8, 32, 128];
+/// Codes times dimension: bounds what the search for the nearest costs.
+const CODE_CELLS: usize = 8192;
+/// Training rows a code needs.
+const ROWS_PER_CODE: usize = 12;
+
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum FitError {
+    #[error(
+        "only {usable} of the {rows} training windows have 80 % of their cells, {needed} are needed: \
+         give {missing} more (a longer warm-up, a coarser grid, or more keys)"
+    )]
+    TooFewRows { rows: usize, usable: usize, needed: usize, missing: usize },
+    #[error("windows of {found} values do not match {cells} cells of {columns} columns: give {expected}")]
+    Shape { found: usize, cells: usize, columns: usize, expected: usize },
+    #[error(
+        "{found} columns are said to be flags or not, the windows have {expected}: say it of each column"
+    )]
+    Context { found: usize, expected: usize },
+    #[error("{found} columns are more than the {DIMENSION_MAX} a pyramid can score together: use fewer")]
+    TooWide { found: usize },
+    #[error(
+        "the windows' covariance has no eigen-decomposition: look for values beyond +-20 in the training windows"
+    )]
+    NoAxes,
+}
+
+/// How a pyramid is fitted. The defaults are for windows that are all full.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Settings {
+    /// The first `cells - 1` rows are the start of one series, padded with its first cell: levels leave
+    /// out those they would see the padding in.
+    pub ramp: bool,
+    /// Order statistics kept of a density's reference energies.
+    pub knots: usize,
+    /// Columns that are too quiet count as a further level.
+    pub still: bool,
+    /// Whether levels may have codes, which take most of the time of a fit.
+    pub codes: bool,
+    /// Parts of the training rows whose states are found by a fit on the others, as references of the
+    /// state's surprise; 0: by the fit on all, which has seen them.
+    pub folds: usize,
+    /// Share of the rows, the most surprising under a first fit, that a level's second fit leaves out: a
+    /// history may hold what nobody labelled.
+    pub trim: f64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { ramp: false, knots: 1024, still: true, codes: true, folds: 4, trim: 0.01 }
+    }
+}
+
+/// One codebook size that was tried.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Candidate {
+    /// 1: the single density.
+    pub codes: usize,
+    /// Of the last quarter of the rows under a fit on the rest, nats a dimension.
+    pub held_back_log_likelihood: f64,
+}
+
+/// One level: its two densities and their references.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Level {
+    pub shape: Shape,
+    pub basis: Basis,
+    /// By scored column: variance of cells about their block's mean; 0 without pooling.
+    pub within: Array1<f64>,
+    /// Of the second density; without, one density was as likely as any codebook.
+    pub codes: Option<Codes>,
+    /// Of the single density, then of the codes' if there are.
+    pub tails: Vec<Tail>,
+    pub candidates: Vec<Candidate>,
+}
+
+/// Fits every level; tails are left for the calibration.
+pub(super) fn levels(
+    windows: ArrayView2<'_, f32>,
+    columns: &Columns,
+    settings: &Settings,
+    starts: Starts<'_>,
+) -> Result<Vec<Level>, FitError> {
+    let n = windows.nrows();
+    let shapes = shapes(columns.cells, columns.scored.len(), n, settings.ramp);
+    let fit = |shape| {
+        let rows = Rows::new(n, shape, settings.ramp);
+        let candidates = candidates(windows, columns, shape, &rows, settings, starts)?;
+        level(windows, columns, shape, &rows.fit, candidates, settings, starts)
+    };
+    shapes.into_iter().map(fit).collect()
+}
+
+/// The same levels with the same choices, fitted on other windows.
+pub(super) fn levels_like(
+    levels: &[Level],
+    windows: ArrayView2<'_, f32>,
+    columns: &Columns,
+    settings: &Settings,
+    starts: Starts<'_>,
+) -> Result<Vec<Level>, FitError> {
+    let fit = |like: &Level| {
+        let rows = Rows::new(windows.nrows(), like.shape, false);
+        level(windows, columns, like.shape, &rows.fit, like.candidates.clone(), settings, starts)
+    };
+    levels.iter().map(fit).collect()
+}
+
+/// Mean log-likelihood of the held-back rows under each number of codes fitted on the early ones.
+fn candidates(
+    windows: ArrayView2<'_, f32>,
+    columns: &Columns,
+    shape: Shape,
+    rows: &Rows,
+    settings: &Settings,
+    starts: Starts<'_>,
+) -> Result<Vec<Candidate>, FitError> {
+    let (mut early, mut late) =
+        (vectors(windows, columns, shape, &rows.early), vectors(windows, columns, shape, &rows.late));
+    let basis = fitted(&mut early)?;
+    fill(&mut late, &basis, None);
+    let mut candidates =
+        vec![Candidate { codes: 1, held_back_log_likelihood: log_likelihood(&basis, None, late.view()) }];
+    let room = |codes: usize| {
+        settings.codes && codes * ROWS_PER_CODE <= early.nrows() && codes * basis.dimension() <= CODE_CELLS
+    };
+    for codes in CODES.into_iter().filter(|codes| room(*codes)) {
+        let found = Codes::fit(early.view(), &basis, codes, starts)?;
+        let held_back_log_likelihood = log_likelihood(&basis, Some(&found), late.view());
+        candidates.push(Candidate { codes, held_back_log_likelihood });
+    }
+    Ok(candidates)
+}
+
+/// A level with this many codes, or as many as the rows have room for.
+fn level(
+    windows: ArrayView2<'_, f32>,
+    columns: &Columns,
+    shape: Shape,
+    rows: &[usize],
+    candidates: Vec<Candidate>,
+    settings: &Settings,
+    starts: Starts<'_>,
+) -> Result<Level, FitError> {
+    let (all, basis) = trimmed(vectors(windows, columns, shape, rows), settings.trim)?;
+    let codes = best(&candidates).codes.min(rows.len() / ROWS_PER_CODE);
+    let codes = if codes <= 1 { None } else { Some(Codes::fit(all.view(), &basis, codes, starts)?) };
+    let within = within(windows, columns, shape, rows);
+    let mut level = Level { shape, basis, within, codes, tails: Vec::new(), candidates };
+    level.round();
+    Ok(level)
+}
+
+/// Completed vectors and their moments, without the most surprising share (see [`Settings::trim`]).
+fn trimmed(f: Array2<f64>, share: f64) -> Result<(Array2<f64>, Basis), FitError> {
+    let mut completed = f.clone();
+    let basis = fitted(&mut completed)?;
+    let energies = energies(&basis, None, completed.view(), NU);
+    let mut sorted = energies.clone();
+    sorted.sort_by(f64::total_cmp);
+    let limit = sorted[((1.0 - share) * (sorted.len() - 1) as f64) as usize];
+    let kept: Vec<usize> = (0..energies.len()).filter(|row| energies[*row] <= limit).collect();
+    if kept.len() == energies.len() {
+        return Ok((completed, basis));
+    }
+    // From the vectors as given: what was completed must count as uncertain again.
+    let mut kept = f.select(Axis(0), &kept);
+    let basis = fitted(&mut kept)?;
+    Ok((kept, basis))
+}
+
+fn within(windows: ArrayView2<'_, f32>, columns: &Columns, shape: Shape, rows: &[usize]) -> Array1<f64> {
+    let scored = columns.scored.len();
+    if shape.pool == 1 {
+        return Array1::zeros(scored);
+    }
+    let gathered: Vec<Vec<f32>> = rows.iter().map(|row| gathered(windows, columns, shape, *row)).collect();
+    within_blocks(shape, scored, gathered.iter().map(Vec::as_slice)).into()
+}
+
+fn gathered(windows: ArrayView2<'_, f32>, columns: &Columns, shape: Shape, row: usize) -> Vec<f32> {
+    let mut z = vec![0.0; shape.cells() * columns.scored.len()];
+    columns.gather(&windows.row(row).to_vec(), &mut z);
+    z
+}
+
+/// The likeliest; of equals the first, which is the simplest.
+fn best(candidates: &[Candidate]) -> Candidate {
+    candidates[1..].iter().fold(candidates[0], |best, next| {
+        if next.held_back_log_likelihood > best.held_back_log_likelihood { *next } else { best }
+    })
+}
+
+/// Vectors of the level of these rows, NaN where nothing was observed.
+pub(super) fn vectors(
+    windows: ArrayView2<'_, f32>,
+    columns: &Columns,
+    shape: Shape,
+    rows: &[usize],
+) -> Array2<f64> {
+    let scored = columns.scored.len();
+    let mut found = vec![0.0; shape.dimension(scored)];
+    let mut all = Array2::zeros((rows.len(), found.len()));
+    for (row, mut into) in rows.iter().zip(all.rows_mut()) {
+        vector(shape, scored, &gathered(windows, columns, shape, *row), &mut found);
+        into.iter_mut().zip(&found).for_each(|(to, from)| *to = f64::from(*from));
+    }
+    all
+}
+
+impl Level {
+    /// Brings every number to what an f32 holds: a file keeps f32, and must score to the same bits.
+    fn round(&mut self) {
+        let round = |x: &mut f64| *x = f64::from(*x as f32);
+        let Basis { mu, v, l } = &mut self.basis;
+        mu.iter_mut().chain(l.iter_mut()).chain(v.iter_mut()).chain(&mut self.within).for_each(round);
+        if let Some(Codes { centres, means, ln_share, u, l }) = &mut self.codes {
+            centres.iter_mut().chain(means.iter_mut()).chain(ln_share.iter_mut()).for_each(round);
+            l.iter_mut().chain(u.iter_mut().flatten()).for_each(round);
+        }
+    }
+}
+
+pub(super) fn check(
+    windows: ArrayView2<'_, f32>,
+    cells: usize,
+    columns: usize,
+    context: &[bool],
+) -> Result<(), FitError> {
+    let (found, expected) = (windows.ncols(), cells * columns);
+    if found != expected || expected == 0 || cells > usize::from(u16::MAX) {
+        return Err(FitError::Shape { found, cells, columns, expected });
+    }
+    if context.len() != columns {
+        return Err(FitError::Context { found: context.len(), expected: columns });
+    }
+    let scored = Columns::new(cells, columns, context).scored.len();
+    if scored > DIMENSION_MAX {
+        return Err(FitError::TooWide { found: scored });
+    }
+    Ok(())
+}
+
+/// The windows with at least 80 % of their scored cells, in order.
+pub(super) fn usable(windows: ArrayView2<'_, f32>, columns: &Columns) -> Result<Array2<f32>, FitError> {
+    let enough = |row: &usize| {
+        let row = windows.row(*row);
+        let finite = |cell: usize, column: usize| row[cell * columns.columns + column].is_finite();
+        let in_cell = |cell| columns.scored.iter().filter(|column| finite(cell, **column)).count();
+        let observed: usize = (0..columns.cells).map(in_cell).sum();
+        10 * observed >= 8 * columns.cells * columns.scored.len()
+    };
+    let kept: Vec<usize> = (0..windows.nrows()).filter(enough).collect();
+    let (rows, usable) = (windows.nrows(), kept.len());
+    if usable < MIN_ROWS {
+        return Err(FitError::TooFewRows { rows, usable, needed: MIN_ROWS, missing: MIN_ROWS - usable });
+    }
+    Ok(windows.select(Axis(0), &kept))
+}
+
+#[cfg(test)]
+#[path = "fit_tests.rs"]
+mod tests;

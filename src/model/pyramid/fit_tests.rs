@@ -1,0 +1,66 @@
+use super::super::synthetic::{normal_windows, series};
+use super::super::{Pyramid, Scores, Work};
+use super::*;
+
+#[test]
+fn what_cannot_be_fitted_is_said() {
+    let windows = normal_windows(&series(120, 3, 1), 8, 3);
+    let fit = |rows: usize, cells, columns, context: &[bool]| {
+        Pyramid::fit(windows.slice(ndarray::s![..rows, ..]), cells, columns, context).err()
+    };
+    assert_eq!(fit(64, 8, 3, &[false; 3]), None);
+    let missing = FitError::TooFewRows { rows: 63, usable: 63, needed: 64, missing: 1 };
+    assert_eq!(fit(63, 8, 3, &[false; 3]), Some(missing));
+    assert_eq!(
+        fit(64, 8, 2, &[false; 2]),
+        Some(FitError::Shape { found: 24, cells: 8, columns: 2, expected: 16 })
+    );
+    assert_eq!(fit(64, 8, 3, &[false; 2]), Some(FitError::Context { found: 2, expected: 3 }));
+    let wide = Array2::zeros((64, 641));
+    let found = Pyramid::fit(wide.view(), 1, 641, &[false; 641]).err();
+    assert_eq!(found, Some(FitError::TooWide { found: 641 }));
+}
+
+#[test]
+fn windows_without_a_fifth_of_their_cells_are_left_out() {
+    let mut windows = normal_windows(&series(120, 2, 1), 10, 2);
+    // Of 20 cells, 16 are enough.
+    (0..4).for_each(|at| windows[[0, at]] = f32::NAN);
+    (0..5).for_each(|at| windows[[1, at]] = f32::NAN);
+    let columns = Columns::new(10, 2, &[false; 2]);
+    assert_eq!(usable(windows.view(), &columns).unwrap().nrows(), windows.nrows() - 1);
+}
+
+#[test]
+fn flags_are_not_scored_unless_all_are() {
+    let mut z = series(400, 3, 1);
+    z.iter_mut().skip(1).step_by(3).enumerate().for_each(|(row, z)| *z = ((row / 7) % 2) as f32);
+    let windows = normal_windows(&z, 6, 3);
+    let pyramid = Pyramid::fit(windows.view(), 6, 3, &[false, true, false]).unwrap();
+    assert_eq!(pyramid.columns.scored, [0, 2]);
+    let (mut a, mut b) = (Scores::default(), Scores::default());
+    pyramid.score(windows.as_slice().unwrap(), &mut a, &mut Work::new());
+    let mut other = windows.clone();
+    other.columns_mut().into_iter().skip(1).step_by(3).for_each(|mut flag| flag.fill(9.0));
+    pyramid.score(other.as_slice().unwrap(), &mut b, &mut Work::new());
+    assert_eq!(a, b);
+    let all = Pyramid::fit(windows.view(), 6, 3, &[true; 3]).unwrap();
+    assert_eq!(all.columns.scored, [0, 1, 2]);
+}
+
+#[test]
+fn the_most_surprising_rows_are_left_out_of_the_second_fit() {
+    let mut f = Array2::from_shape_fn((200, 2), |(row, at)| ((row * (at + 3)) as f64 * 0.618).fract());
+    (0..2).for_each(|row| f.row_mut(row).fill(15.0));
+    let (kept, basis) = trimmed(f.clone(), 0.01).unwrap();
+    assert_eq!(kept.nrows(), 198);
+    assert!(basis.l.iter().all(|l| *l < 0.2));
+    assert_eq!(trimmed(f, 0.0).unwrap().0.nrows(), 200);
+}
+
+#[test]
+fn the_same_windows_give_the_same_bits() {
+    let windows = normal_windows(&series(600, 2, 1), 16, 2);
+    let parts = || Pyramid::fit(windows.view(), 16, 2, &[false; 2]).unwrap().to_parts();
+    assert!(parts() == parts());
+}

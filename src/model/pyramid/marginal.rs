@@ -1,0 +1,300 @@
+//! Windows with gaps: what the missing coordinates are expected to be, and what the observed ones say.
+//!
+//! With precision `P = V diag(1/l) V'` and missing coordinates M, a residual `r = w - mu` is completed
+//! by its expectation `r_M = -P_MM^-1 P_MO r_O`, which equals `S_MO S_OO^-1 r_O` and costs a solve of
+//! the size of the gap only. A completed residual is too calm: along axis i its variance is
+//! `f_i l_i`, with `f_i = 1 - v_iM' P_MM^-1 v_iM / l_i`. The f sum to the number of observed
+//! coordinates, so the energy `sum f_i ln(1 + p_i^2 / (k l_i f_i)) / |O|` is one per observed dimension.
+
+use ndarray::{Array1, Array2};
+
+/// Second moments of a density, ready to be marginalised.
+#[derive(Clone, Debug)]
+pub(super) struct Moments {
+    /// d × d row-major: a row is a coordinate, a column an axis.
+    v: Vec<f64>,
+    l: Vec<f64>,
+    /// d × d
+    precision: Vec<f64>,
+    pub ln_det: f64,
+}
+
+/// What depends on which coordinates are missing, and not on the others' values. Kept from row to row:
+/// a dead column is missing in all of them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pattern {
+    missing: Vec<usize>,
+    /// |M| × |M|: Cholesky factor of `P_MM`, lower.
+    factor: Vec<f64>,
+    /// d: `f`
+    share: Vec<f64>,
+    /// ln det of the observed coordinates' covariance.
+    ln_det: f64,
+    known: bool,
+    half: Vec<f64>,
+}
+
+/// The observed part's energy.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Observed {
+    /// `sum f_i ln(1 + p_i^2 / (k l_i f_i))`
+    pub ln_sum: f64,
+    pub count: usize,
+    pub ln_det: f64,
+}
+
+impl Moments {
+    pub(super) fn new(v: &Array2<f64>, l: &Array1<f64>) -> Moments {
+        let precision = (v / l).dot(&v.t());
+        let ln_det = l.iter().map(|l| l.ln()).sum();
+        let row_major = |m: &Array2<f64>| m.rows().into_iter().flatten().copied().collect();
+        Moments { v: row_major(v), l: l.to_vec(), precision: row_major(&precision), ln_det }
+    }
+
+    pub(super) fn dimension(&self) -> usize {
+        self.l.len()
+    }
+
+    /// Completes `residual` (NaN = missing) by its expectation given the rest.
+    #[inline(always)]
+    pub(super) fn complete(&self, residual: &mut [f64], pattern: &mut Pattern) {
+        let d = self.dimension();
+        self.learn(residual, pattern);
+        let Pattern { missing, factor, half, .. } = pattern;
+        missing.iter().for_each(|at| residual[*at] = 0.0);
+        half.clear();
+        half.extend(missing.iter().map(|at| dot(&self.precision[at * d..][..d], residual)));
+        solve_lower(factor, missing.len(), half, 1);
+        solve_upper(factor, half);
+        missing.iter().zip(half.iter()).for_each(|(at, value)| residual[*at] = -value);
+    }
+
+    /// The observed part's energy of a residual [`Moments::complete`] has completed. `noise` is variance
+    /// its coordinates have beyond the density's, or empty; it widens the axes it falls on. `spread` is
+    /// the k of the axes' density, `axes` working space.
+    #[inline(always)]
+    pub(super) fn observed(
+        &self,
+        residual: &[f64],
+        pattern: &Pattern,
+        noise: &[f64],
+        spread: f64,
+        axes: &mut Vec<f64>,
+    ) -> Observed {
+        let d = self.dimension();
+        self.project(residual, axes);
+        // Behind the projection, in the same working space: scoring allocates nothing.
+        axes.extend(self.l.iter().zip(&pattern.share).map(|(l, share)| l * share));
+        let (axes, variance) = axes.split_at_mut(d);
+        for (row, noise) in self.v.chunks_exact(d).zip(noise).filter(|(_, noise)| **noise > 0.0) {
+            variance.iter_mut().zip(row).for_each(|(variance, v)| *variance += noise * v * v);
+        }
+        let terms = axes.iter().zip(&*variance).zip(&pattern.share).map(|((p, variance), share)| {
+            // An axis wholly within the gap has nothing observed and a projection of rounding errors.
+            if *share <= 1e-9 { 0.0 } else { share * (1.0 + p * p / (spread * variance)).ln() }
+        });
+        Observed { ln_sum: terms.sum(), count: d - pattern.missing.len(), ln_det: pattern.ln_det }
+    }
+
+    /// `V' r`
+    #[inline(always)]
+    pub(super) fn project(&self, residual: &[f64], axes: &mut Vec<f64>) {
+        let d = self.dimension();
+        axes.clear();
+        axes.resize(d, 0.0);
+        for (row, r) in self.v.chunks_exact(d).zip(residual) {
+            axes.iter_mut().zip(row).for_each(|(p, v)| *p += r * v);
+        }
+    }
+
+    /// `P r`, the gradient of `r' P r / 2`.
+    pub(super) fn gradient(&self, residual: &[f64]) -> Vec<f64> {
+        self.precision.chunks_exact(self.dimension()).map(|row| dot(row, residual)).collect()
+    }
+
+    /// By how much `r' P r` falls when the coordinates `at` are left out: `(P r)_A' P_AA^-1 (P r)_A`.
+    pub(super) fn part(&self, gradient: &[f64], at: &[usize]) -> f64 {
+        let (d, n) = (self.dimension(), at.len());
+        let mut factor = Vec::with_capacity(n * n);
+        for i in at {
+            factor.extend(at.iter().map(|j| self.precision[i * d + j]));
+        }
+        cholesky(&mut factor, n);
+        let mut half: Vec<f64> = at.iter().map(|i| gradient[*i]).collect();
+        solve_lower(&factor, n, &mut half, 1);
+        half.iter().map(|h| h * h).sum()
+    }
+
+    /// Adds the missing coordinates' conditional covariance `P_MM^-1` to `sum` (d × d).
+    pub(super) fn add_uncertainty(&self, pattern: &Pattern, sum: &mut Array2<f64>) {
+        let m = pattern.missing.len();
+        let mut column = vec![0.0; m];
+        for (at, j) in pattern.missing.iter().enumerate() {
+            column.fill(0.0);
+            column[at] = 1.0;
+            solve_lower(&pattern.factor, m, &mut column, 1);
+            solve_upper(&pattern.factor, &mut column);
+            pattern.missing.iter().zip(&column).for_each(|(i, c)| sum[[*i, *j]] += c);
+        }
+    }
+
+    /// Variance of the missing coordinate `at` given the observed ones; 0 if it is observed.
+    pub(super) fn variance(&self, pattern: &mut Pattern, at: usize) -> f64 {
+        let Pattern { missing, factor, half, .. } = pattern;
+        half.clear();
+        half.resize(missing.len(), 0.0);
+        if let Some(place) = missing.iter().position(|j| *j == at) {
+            half[place] = 1.0;
+            solve_lower(factor, missing.len(), half, 1);
+        }
+        half.iter().map(|h| h * h).sum()
+    }
+
+    #[inline(always)]
+    fn learn(&self, residual: &[f64], pattern: &mut Pattern) {
+        let d = self.dimension();
+        let missing = || (0..d).filter(|at| residual[*at].is_nan());
+        if pattern.known && pattern.missing.iter().copied().eq(missing()) {
+            return;
+        }
+        pattern.missing.clear();
+        pattern.missing.extend(missing());
+        let m = pattern.missing.len();
+        pattern.factor.clear();
+        for i in &pattern.missing {
+            pattern.factor.extend(pattern.missing.iter().map(|j| self.precision[i * d + j]));
+        }
+        cholesky(&mut pattern.factor, m);
+        pattern.half.clear();
+        pattern.missing.iter().for_each(|i| pattern.half.extend_from_slice(&self.v[i * d..][..d]));
+        solve_lower(&pattern.factor, m, &mut pattern.half, d);
+        pattern.share.clear();
+        pattern.share.resize(d, 0.0);
+        for lost in pattern.half.chunks_exact(d) {
+            pattern.share.iter_mut().zip(lost).for_each(|(share, lost)| *share += lost * lost);
+        }
+        let shares = pattern.share.iter_mut().zip(&self.l);
+        shares.for_each(|(share, l)| *share = (1.0 - *share / l).clamp(0.0, 1.0));
+        let gap: f64 = (0..m).map(|i| 2.0 * pattern.factor[i * m + i].ln()).sum();
+        pattern.ln_det = self.ln_det + gap;
+        pattern.known = true;
+    }
+}
+
+impl Pattern {
+    pub(super) fn forget(&mut self) {
+        self.known = false;
+    }
+}
+
+#[inline(always)]
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// In place, lower, row-major. A precision's minors are positive: its eigenvalues are bounded below.
+#[inline(always)]
+fn cholesky(a: &mut [f64], n: usize) {
+    for i in 0..n {
+        for j in 0..=i {
+            let sum = a[i * n + j] - dot(&a[i * n..][..j], &a[j * n..][..j]);
+            a[i * n + j] = if i == j { sum.max(f64::MIN_POSITIVE).sqrt() } else { sum / a[j * n + j] };
+        }
+    }
+}
+
+/// `b <- L^-1 b`, b of n rows of `width`.
+#[inline(always)]
+fn solve_lower(factor: &[f64], n: usize, b: &mut [f64], width: usize) {
+    for i in 0..n {
+        let (done, rest) = b.split_at_mut(i * width);
+        let row = &mut rest[..width];
+        for (j, known) in done.chunks_exact(width).enumerate() {
+            let times = factor[i * n + j];
+            row.iter_mut().zip(known).for_each(|(r, k)| *r -= times * k);
+        }
+        let pivot = factor[i * n + i];
+        row.iter_mut().for_each(|r| *r /= pivot);
+    }
+}
+
+/// `b <- L'^-1 b`
+#[inline(always)]
+fn solve_upper(factor: &[f64], b: &mut [f64]) {
+    let n = b.len();
+    for i in (0..n).rev() {
+        b[i] /= factor[i * n + i];
+        let value = b[i];
+        b[..i].iter_mut().zip(&factor[i * n..]).for_each(|(b, f)| *b -= f * value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    fn moments() -> (Moments, Array2<f64>) {
+        let covariance =
+            array![[2.0, 0.7, 0.3, 0.1], [0.7, 1.5, -0.4, 0.2], [0.3, -0.4, 1.0, 0.5], [0.1, 0.2, 0.5, 3.0]];
+        let (l, v) = crate::model::pyramid::basis::spectrum(&covariance).unwrap();
+        let shrunk = (&v * &l).dot(&v.t());
+        (Moments::new(&v, &l), shrunk)
+    }
+
+    #[test]
+    fn a_gap_is_filled_by_its_regression_on_the_rest() {
+        let (moments, s) = moments();
+        let mut pattern = Pattern::default();
+        let mut residual = vec![1.0, f64::NAN, -0.5, 2.0];
+        moments.complete(&mut residual, &mut pattern);
+        // S_OO^-1 r_O by Cramer's rule on the 3 x 3 that is left.
+        let o = [0, 2, 3];
+        let det = |m: [[f64; 3]; 3]| {
+            m[0][0] * (m[1][1] * m[2][2] - m[1][2] * m[2][1])
+                - m[0][1] * (m[1][0] * m[2][2] - m[1][2] * m[2][0])
+                + m[0][2] * (m[1][0] * m[2][1] - m[1][1] * m[2][0])
+        };
+        let oo: [[f64; 3]; 3] = std::array::from_fn(|i| std::array::from_fn(|j| s[[o[i], o[j]]]));
+        let r = [1.0, -0.5, 2.0];
+        let solve = |b: [f64; 3], k: usize| {
+            det(std::array::from_fn(|i| std::array::from_fn(|j| if j == k { b[i] } else { oo[i][j] })))
+                / det(oo)
+        };
+        let expected: f64 = (0..3).map(|k| s[[1, o[k]]] * solve(r, k)).sum();
+        assert!((residual[1] - expected).abs() < 1e-12);
+        let cross = o.map(|k| s[[1, k]]);
+        let variance = s[[1, 1]] - (0..3).map(|k| cross[k] * solve(cross, k)).sum::<f64>();
+        assert!((moments.variance(&mut pattern, 1) - variance).abs() < 1e-12);
+        assert!((pattern.ln_det - det(oo).ln()).abs() < 1e-12);
+        let mut sum = Array2::zeros((4, 4));
+        moments.add_uncertainty(&pattern, &mut sum);
+        assert!((sum[[1, 1]] - variance).abs() < 1e-12 && (sum.sum() - variance).abs() < 1e-12);
+    }
+
+    #[test]
+    fn shares_of_the_axes_sum_to_the_observed_coordinates() {
+        let (moments, _) = moments();
+        for missing in [&[0][..], &[1, 3], &[0, 1, 2]] {
+            let mut residual = vec![0.5; 4];
+            missing.iter().for_each(|at| residual[*at] = f64::NAN);
+            let mut pattern = Pattern::default();
+            moments.complete(&mut residual, &mut pattern);
+            assert!((pattern.share.iter().sum::<f64>() - (4 - missing.len()) as f64).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn a_pattern_is_learnt_anew_when_it_changes() {
+        let (moments, _) = moments();
+        let mut pattern = Pattern::default();
+        for missing in [1, 2, 2, 0] {
+            let mut residual = vec![1.0, -2.0, 0.5, 1.0];
+            residual[missing] = f64::NAN;
+            let mut again = residual.clone();
+            moments.complete(&mut residual, &mut pattern);
+            moments.complete(&mut again, &mut Pattern::default());
+            assert_eq!(residual, again);
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! A pyramid of window densities: what normal looks like over several lengths of the past.
+//!
+//! A window is `cells` grid cells of `columns` values in units of the key's own sd (z), flattened
+//! cell-major (`cell * columns + column`), oldest cell first, NaN = missing. Flag columns (0/1 commands)
+//! are carried and not scored. Each level ([`levels`]) looks at the window's last cells, the longer ones
+//! through block means, under two closed-form densities: a product of Student-t densities on the
+//! principal axes ([`basis`]) and its mixture over codes ([`codes`]). How odd a window is follows from
+//! its energies, held against those of the training windows ([`tail`]), and from columns that are too
+//! quiet for their habits ([`still`]).
+//!
+//! Cost: a projection of `d * d` and a search of `codes * d` products a level, in f32; see `kernel`.
+
+mod basis;
+mod blame;
+mod calibrate;
+mod codes;
+mod density;
+mod explain;
+mod fill;
+mod fit;
+mod gaps;
+mod kernel;
+mod levels;
+mod marginal;
+#[cfg(test)]
+mod parity;
+mod patch;
+mod prepared;
+pub mod reference;
+mod rows;
+mod score;
+mod still;
+#[cfg(test)]
+#[path = "synthetic_tests.rs"]
+mod synthetic;
+mod tail;
+mod tensors;
+mod work;
+
+pub use basis::{Basis, NU};
+pub use codes::Codes;
+pub use explain::Explained;
+pub use fit::{Candidate, FitError, Level, MIN_ROWS, Settings};
+pub use levels::{DIMENSION_MAX, Shape};
+pub use rows::Columns;
+pub use still::Still;
+pub use tail::{Fit, Tail};
+pub use tensors::{Data, Head, LevelHead, PartsError, Tensor};
+pub use work::{Scores, Work};
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ndarray::ArrayView2;
+
+use codes::{Starts, fixed_starts};
+use prepared::PreparedLevel;
+
+/// A fitted pyramid, ready to score. Immutable.
+#[derive(Clone, Debug)]
+pub struct Pyramid {
+    pub columns: Columns,
+    /// Finest first.
+    pub levels: Vec<Level>,
+    /// By scored column: when it is too quiet. Empty: not looked at.
+    pub still: Vec<Still>,
+    /// States of the training windows; `None` only while they are being found.
+    state_tail: Option<Tail>,
+    /// Surprise of training windows, each under a fit on others, nats, ascending.
+    references: Vec<f32>,
+    /// Last cells the levels look at.
+    span: usize,
+    prepared: Vec<PreparedLevel>,
+    /// Tells pyramids apart, for what scoring threads keep of one.
+    id: u64,
+}
+
+impl Pyramid {
+    /// Fits on `windows` (rows × `cells * columns`, z units, NaN = missing), rows in time order;
+    /// `context[column]` says that a column is a flag. If all are, all are scored.
+    ///
+    /// Each level's number of codes is chosen by the log-likelihood of the last quarter of the rows under
+    /// a fit on the rest; the fit kept is of all rows but the most surprising ones. References of energies
+    /// are the training rows' own, references of states come from cross-fitting. Rows with less than 80 % of their cells are left out. The same input gives the same
+    /// bits: nothing here runs in parallel or draws a random number.
+    ///
+    /// # Errors
+    /// Shapes that do not match, fewer than [`MIN_ROWS`] usable rows, more than [`DIMENSION_MAX`] scored
+    /// columns, a covariance without eigen-decomposition.
+    pub fn fit(
+        windows: ArrayView2<'_, f32>,
+        cells: usize,
+        columns: usize,
+        context: &[bool],
+    ) -> Result<Pyramid, FitError> {
+        Pyramid::fit_with(windows, cells, columns, context, &Settings::default())
+    }
+
+    /// [`Pyramid::fit`] with settings other than the usual.
+    ///
+    /// # Errors
+    /// As [`Pyramid::fit`].
+    pub fn fit_with(
+        windows: ArrayView2<'_, f32>,
+        cells: usize,
+        columns: usize,
+        context: &[bool],
+        settings: &Settings,
+    ) -> Result<Pyramid, FitError> {
+        Pyramid::fit_from(windows, (cells, columns, context), settings, &fixed_starts)
+    }
+
+    pub(crate) fn fit_from(
+        windows: ArrayView2<'_, f32>,
+        (cells, columns, context): (usize, usize, &[bool]),
+        settings: &Settings,
+        starts: Starts<'_>,
+    ) -> Result<Pyramid, FitError> {
+        fit::check(windows, cells, columns, context)?;
+        let columns = Columns::new(cells, columns, context);
+        let usable = fit::usable(windows, &columns)?;
+        let levels = fit::levels(usable.view(), &columns, settings, starts)?;
+        let mut pyramid = Pyramid::assemble(columns, levels, Vec::new(), None);
+        pyramid.calibrate(usable.view(), settings, starts)?;
+        Ok(pyramid)
+    }
+
+    fn assemble(
+        columns: Columns,
+        levels: Vec<Level>,
+        still: Vec<Still>,
+        state_tail: Option<Tail>,
+    ) -> Pyramid {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let prepared = levels.iter().map(PreparedLevel::new).collect();
+        let span = levels.iter().map(|level| level.shape.cells()).max().unwrap_or(1);
+        let span = span.max(still::CELLS.min(columns.cells));
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        Pyramid { columns, levels, still, state_tail, references: Vec::new(), span, prepared, id }
+    }
+
+    /// Surprise of training windows, each under a fit on others, nats, ascending.
+    pub fn references(&self) -> &[f32] {
+        &self.references
+    }
+
+    /// The vectors a level of this shape looks at, of rows of [`Pyramid::dimension`] z values: rows x its dimension.
+    pub fn vectors(&self, shape: Shape, windows: &[f32]) -> Vec<f32> {
+        let scored = self.columns.scored.len();
+        let d = shape.dimension(scored);
+        let mut z = vec![0.0; shape.cells() * scored];
+        let mut all = vec![0.0; windows.len() / self.dimension() * d];
+        for (window, out) in windows.chunks_exact(self.dimension()).zip(all.chunks_exact_mut(d)) {
+            self.columns.gather(window, &mut z);
+            levels::vector(shape, scored, &z, out);
+        }
+        all
+    }
+
+    /// Values in a window: `cells * columns`.
+    pub fn dimension(&self) -> usize {
+        self.columns.dimension()
+    }
+}

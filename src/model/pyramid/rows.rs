@@ -1,0 +1,92 @@
+//! Which columns of a window are scored, and which of the training windows serve what.
+
+use super::levels::Shape;
+
+/// Values beyond this many sd count as this many.
+const CLIP: f32 = 20.0;
+/// Windows a level is fitted on, about, at most.
+const FIT_ROWS: usize = 6000;
+/// Windows held back, about, at most.
+const HELD_ROWS: usize = 2000;
+/// Windows whose energies are references, about, at most.
+const REFERENCE_ROWS: usize = 20_000;
+/// Fewest rows a fit is tried on before the held-back ones are shared with it.
+const EARLY_MIN: usize = 20;
+/// First reference row where the windows start padded.
+const REFERENCE_FROM: usize = 20;
+
+/// The layout of a window.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Columns {
+    pub cells: usize,
+    pub columns: usize,
+    /// Flag columns, which are carried and not scored.
+    pub context: Vec<bool>,
+    /// The others, ascending; all if all are flags.
+    pub scored: Vec<usize>,
+}
+
+impl Columns {
+    pub(super) fn new(cells: usize, columns: usize, context: &[bool]) -> Columns {
+        let all_flags = context.iter().all(|flag| *flag);
+        let scored = (0..columns).filter(|c| all_flags || !context[*c]).collect();
+        Columns { cells, columns, context: context.to_vec(), scored }
+    }
+
+    /// Values of a window.
+    pub fn dimension(&self) -> usize {
+        self.cells * self.columns
+    }
+
+    /// The scored columns of the window's last cells, as many as `out` holds; clipped, and NaN where
+    /// not finite.
+    #[inline(always)]
+    pub(super) fn gather(&self, window: &[f32], out: &mut [f32]) {
+        let clipped = |z: f32| if z.is_finite() { z.clamp(-CLIP, CLIP) } else { f32::NAN };
+        let cells = out.len() / self.scored.len();
+        let window = &window[window.len() - cells * self.columns..];
+        if self.scored.len() == self.columns {
+            out.iter_mut().zip(window).for_each(|(out, z)| *out = clipped(*z));
+            return;
+        }
+        for (cell, out) in window.chunks_exact(self.columns).zip(out.chunks_exact_mut(self.scored.len())) {
+            self.scored.iter().zip(out).for_each(|(column, out)| *out = clipped(cell[*column]));
+        }
+    }
+}
+
+/// The training rows of a level.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Rows {
+    /// All that are fitted on.
+    pub fit: Vec<usize>,
+    /// Those before the held-back part.
+    pub early: Vec<usize>,
+    /// The held-back part, the last quarter.
+    pub late: Vec<usize>,
+}
+
+impl Rows {
+    pub(super) fn new(n: usize, shape: Shape, ramp: bool) -> Rows {
+        let from = if ramp { shape.cells().min(n / 4) } else { 0 };
+        let fit = thinned((from..n).collect(), FIT_ROWS);
+        let cut = n * 3 / 4;
+        let mut early: Vec<usize> = fit.iter().copied().filter(|row| *row < cut).collect();
+        if early.len() < EARLY_MIN {
+            early.clone_from(&fit);
+        }
+        let late = cut.min(n - 1)..n;
+        let step = (late.len() / HELD_ROWS).max(1);
+        Rows { fit, early, late: late.step_by(step).collect() }
+    }
+}
+
+/// The rows whose energies are references, of n.
+pub(super) fn references(n: usize, ramp: bool) -> Vec<usize> {
+    let from = if ramp { REFERENCE_FROM.min(n / 4) } else { 0 };
+    thinned((from..n).collect(), REFERENCE_ROWS)
+}
+
+fn thinned(rows: Vec<usize>, most: usize) -> Vec<usize> {
+    if rows.len() <= most { rows } else { rows.iter().step_by(rows.len() / most + 1).copied().collect() }
+}

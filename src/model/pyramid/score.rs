@@ -1,0 +1,275 @@
+//! Scoring rows in batches: every level's two energies, their surprise, and the state they make.
+
+use super::Pyramid;
+use super::basis::NU;
+use super::gaps::{Space, with_gaps};
+use super::kernel::{LANES, Lanes, ln_sum, product, smallest};
+use super::levels::vector;
+use super::prepared::PreparedLevel;
+use super::still;
+use super::tail::Tail;
+use super::work::{Energies, Scores, Work};
+
+/// Rows that go through a level together: their vectors and projections stay in the second cache.
+pub(super) const BLOCK: usize = 48;
+/// Nats stillness may add to a state at most: a quiet column is a hint beside the densities. Uncapped it
+/// drowned them on machines whose columns often rest; between 4 and 6 all gained.
+const STILL_MAX: f64 = 5.0;
+/// A level of which less than this share is observed has no say.
+const SPEAKS_FROM: f64 = 0.5;
+
+impl Pyramid {
+    /// Scores rows of [`Pyramid::dimension`] z values (NaN = missing), cell-major. A trailing part of a
+    /// row is not looked at. A row's scores do not depend on the other rows.
+    pub fn score(&self, windows: &[f32], out: &mut Scores, work: &mut Work) {
+        let Scores { state, surprise, log_likelihood, observed, column_observed, still, levels } = out;
+        state.clear();
+        surprise.clear();
+        log_likelihood.clear();
+        observed.clear();
+        column_observed.clear();
+        still.clear();
+        levels.clear();
+        work.adopt(self);
+        let arch = work.arch;
+        let whole = windows.len() / self.dimension() * self.dimension();
+        for windows in windows[..whole].chunks(BLOCK * self.dimension()) {
+            arch.dispatch(Batch { pyramid: self, windows, out, work });
+        }
+    }
+}
+
+/// A batch to be compiled once for each vector width. A named operation and not a closure: a closure
+/// is called, not inlined, from the code made for the wide instructions, and stays narrow.
+struct Batch<'a> {
+    pyramid: &'a Pyramid,
+    windows: &'a [f32],
+    out: &'a mut Scores,
+    work: &'a mut Work,
+}
+
+impl pulp::WithSimd for Batch<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        let Batch { pyramid, windows, out, work } = self;
+        let rows = pyramid.gather(windows, work);
+        observe(pyramid, windows, out, work);
+        let first = out.levels.len();
+        out.levels.resize(first + rows * pyramid.levels.len(), f32::NAN);
+        work.sums.clear();
+        work.sums.resize(rows, (0.0, 0));
+        for at in 0..pyramid.levels.len() {
+            level_energies(&pyramid.prepared, at, rows, work);
+            for row in 0..rows {
+                if let Some(surprise) = pyramid.level_surprise(at, &work.energies[row]) {
+                    let (sum, n) = &mut work.sums[row];
+                    *sum += surprise * surprise;
+                    *n += 1;
+                    out.levels[first + row * pyramid.levels.len() + at] = surprise as f32;
+                }
+                if at == 0 {
+                    out.log_likelihood.push(work.energies[row].log_likelihood);
+                }
+            }
+        }
+        for row in 0..rows {
+            let still = pyramid.stillness(row, rows, work);
+            let (sum, n) = work.sums[row];
+            let state = pyramid.state(sum, n, still);
+            out.still.push(still as f32);
+            out.state.push(state);
+            let tail = pyramid.state_tail.as_ref().filter(|_| n > 0);
+            out.surprise.push(tail.map_or(0.0, |tail| surprise(tail, state, still as f32)));
+        }
+    }
+}
+
+/// The rarer of the two, nats: a state, or a column that is too quiet. As a part of the state stillness is bounded, so
+/// that a machine whose columns often rest is not drowned in it; by itself it need not be, since what a p-value is read
+/// off are the same figures of normal windows.
+#[inline(always)]
+pub(super) fn surprise(tail: &Tail, state: f32, still: f32) -> f32 {
+    (tail.surprise(state) as f32).max(still)
+}
+
+impl Pyramid {
+    /// The scored part of these windows into `work.z`, and which have gaps there; their number.
+    #[inline(always)]
+    pub(super) fn gather(&self, windows: &[f32], work: &mut Work) -> usize {
+        let rows = windows.len() / self.dimension();
+        let part = self.span * self.columns.scored.len();
+        work.z.resize(rows * part, 0.0);
+        work.gap.clear();
+        for (window, z) in windows.chunks_exact(self.dimension()).zip(work.z.chunks_exact_mut(part)) {
+            self.columns.gather(window, z);
+            work.gap.push(!all_finite(z));
+        }
+        rows
+    }
+
+    /// Roughness of the columns of a gathered row, into `work.rough`.
+    #[inline(always)]
+    pub(super) fn roughness(&self, row: usize, rows: usize, work: &mut Work) {
+        let (part, columns) = (work.z.len() / rows, self.columns.scored.len());
+        let cells = still::CELLS.min(self.columns.cells);
+        let z = &work.z[row * part..][..part];
+        work.rough.resize(columns, 0.0);
+        work.known.resize(columns, 0.0);
+        work.last.resize(columns, 0.0);
+        still::roughness(&z[part - cells * columns..], &mut work.rough, &mut work.known, &mut work.last);
+        if work.gap[row] {
+            for ((still, r), known) in self.still.iter().zip(&mut work.rough).zip(&work.known) {
+                *r = still.whole(*r, *known);
+            }
+        }
+    }
+
+    /// Surprise of the quietest column of a gathered row, as of the quietest of so many; nats.
+    #[inline(always)]
+    fn stillness(&self, row: usize, rows: usize, work: &mut Work) -> f64 {
+        if self.still.is_empty() {
+            return 0.0;
+        }
+        self.roughness(row, rows, work);
+        let quietest = self.still.iter().zip(&work.rough).map(|(still, r)| still.surprise(*r));
+        (quietest.fold(0.0, f64::max) - (self.still.len() as f64).ln()).max(0.0)
+    }
+
+    /// Root mean square of what has a say: `n` levels, whose surprise squared sums to `sum`, and stillness.
+    #[inline(always)]
+    fn state(&self, sum: f64, n: u32, still: f64) -> f32 {
+        let (mut sum, mut n) = (sum, f64::from(n));
+        if n == 0.0 {
+            return 0.0;
+        }
+        if !self.still.is_empty() {
+            sum += still.min(STILL_MAX).powi(2);
+            n += 1.0;
+        }
+        (sum / n).sqrt() as f32
+    }
+
+    /// Mean surprise of a level's densities; `None` where too little is observed.
+    #[inline(always)]
+    pub(super) fn level_surprise(&self, level: usize, energies: &Energies) -> Option<f64> {
+        if energies.observed < SPEAKS_FROM {
+            return None;
+        }
+        let tails = &self.levels[level].tails;
+        let mut sum = 0.0;
+        for (tail, energy) in tails.iter().zip(energies.energy) {
+            let energy = if energies.observed < 1.0 { tail.whole(energy, energies.observed) } else { energy };
+            sum += tail.surprise(energy as f32).max(0.0);
+        }
+        Some(sum / tails.len() as f64)
+    }
+}
+
+/// Counts of observed cells, over the whole of the windows.
+#[inline(always)]
+fn observe(pyramid: &Pyramid, windows: &[f32], out: &mut Scores, work: &Work) {
+    let columns = &pyramid.columns;
+    for (row, window) in windows.chunks_exact(columns.dimension()).enumerate() {
+        let first = out.column_observed.len();
+        out.column_observed.resize(first + columns.columns, columns.cells as u16);
+        if work.gap[row] || !all_finite(window) {
+            let counts = &mut out.column_observed[first..];
+            for cell in window.chunks_exact(columns.columns) {
+                counts.iter_mut().zip(cell).for_each(|(count, z)| *count -= u16::from(!z.is_finite()));
+            }
+        }
+        let counts = &out.column_observed[first..];
+        let observed: u32 = columns.scored.iter().map(|column| u32::from(counts[*column])).sum();
+        out.observed.push(observed.min(u32::from(u16::MAX)) as u16);
+    }
+}
+
+/// In lanes, so that it is one pass of vector additions: `0 * z` is NaN where z is not finite.
+#[inline(always)]
+fn all_finite(z: &[f32]) -> bool {
+    let mut lanes = [0.0f32; LANES];
+    let chunks = z.chunks_exact(LANES);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for l in 0..LANES {
+            lanes[l] += 0.0 * chunk[l];
+        }
+    }
+    rest.iter().map(|z| 0.0 * z).sum::<f32>() + lanes.iter().sum::<f32>() == 0.0
+}
+
+/// Energies of the gathered rows under one level into `work.energies`.
+#[inline(always)]
+pub(super) fn level_energies(levels: &[PreparedLevel], at: usize, rows: usize, work: &mut Work) {
+    let level = &levels[at];
+    let (d, part) = (level.dimension, work.z.len() / rows);
+    let cells = level.shape.cells() * (d / level.shape.blocks);
+    work.energies.clear();
+    work.energies.resize(rows, Energies::default());
+    let (x, stride) = if level.shape.pool == 1 {
+        (&work.z[part - cells..], part)
+    } else {
+        work.pooled.resize(rows * d, 0.0);
+        for (z, pooled) in work.z.chunks_exact(part).zip(work.pooled.chunks_exact_mut(d)) {
+            pool(level, z, pooled);
+        }
+        (&work.pooled[..], d)
+    };
+    let panels = level.panels();
+    work.axes.resize(rows * panels, [0.0; LANES]);
+    product(&level.single.project, x, stride, rows, &mut work.axes);
+    if let Some(codes) = &level.codes {
+        work.distance.resize(rows * codes.search.panels(), [0.0; LANES]);
+        product(&codes.search, work.axes.as_flattened(), panels * LANES, rows, &mut work.distance);
+        if codes.own_axes {
+            work.own.resize(rows * panels, [0.0; LANES]);
+            product(&codes.density.project, x, stride, rows, &mut work.own);
+        }
+    }
+    for row in 0..rows {
+        let w = &x[row * stride..][..d];
+        work.energies[row] = if work.gap[row] && (level.shape.pool > 1 || !all_finite(w)) {
+            let z = &work.z[row * part..][..part];
+            let space = Space {
+                patterns: &mut work.patterns[at],
+                patch: &mut work.patch,
+                residual: &mut work.residual,
+                axes: &mut work.projection,
+            };
+            with_gaps(levels, at, z, space)
+        } else {
+            full(level, row, &work.axes, &work.own, &work.distance)
+        };
+    }
+}
+
+#[inline(always)]
+fn pool(level: &PreparedLevel, z: &[f32], out: &mut [f32]) {
+    vector(level.shape, level.dimension / level.shape.blocks, z, out);
+}
+
+#[inline(always)]
+fn full(level: &PreparedLevel, row: usize, axes: &[Lanes], own: &[Lanes], distance: &[Lanes]) -> Energies {
+    let (panels, d) = (level.panels(), level.dimension as f64);
+    let half = 0.5 * (NU + 1.0);
+    let part = row * panels..(row + 1) * panels;
+    let sum = half * ln_sum(&axes[part.clone()], &level.centre, &level.single.scale);
+    let mut found =
+        Energies { energy: [sum / d, 0.0], observed: 1.0, log_likelihood: level.single.ln_constant - sum };
+    if let Some(codes) = &level.codes {
+        let searched = codes.search.panels();
+        let code = smallest(&distance[row * searched..][..searched]);
+        let axes = if codes.own_axes { &own[part] } else { &axes[part] };
+        let shift = &codes.shift[code * panels..][..panels];
+        let sum = half * ln_sum(axes, shift, &codes.density.scale) - codes.ln_share[code];
+        found.energy[1] = sum / d;
+        found.log_likelihood = codes.density.ln_constant - sum;
+    }
+    found
+}
+
+#[cfg(test)]
+#[path = "score_tests.rs"]
+mod tests;

@@ -1,0 +1,291 @@
+//! A pyramid as plain parts: settings and named tensors, for a file the product writes.
+
+use ndarray::{Array1, Array2};
+use serde::{Deserialize, Serialize};
+
+use super::fit::{Candidate, Level};
+use super::levels::DIMENSION_MAX;
+use super::{Basis, Codes, Columns, Fit, Pyramid, Shape, Still, Tail};
+
+/// Cells of a window at most: counts of them are u16.
+const CELLS_MAX: usize = u16::MAX as usize;
+
+/// One array of the model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor {
+    pub name: String,
+    pub shape: Vec<usize>,
+    pub data: Data,
+}
+
+/// Values, row-major.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Data {
+    F32(Vec<f32>),
+    F64(Vec<f64>),
+}
+
+impl Data {
+    fn len(&self) -> usize {
+        match self {
+            Data::F32(values) => values.len(),
+            Data::F64(values) => values.len(),
+        }
+    }
+}
+
+/// Everything that is not an array.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Head {
+    pub cells: usize,
+    pub columns: usize,
+    /// By column: whether it is a flag.
+    pub context: Vec<bool>,
+    pub levels: Vec<LevelHead>,
+    /// Whether columns that are too quiet count.
+    pub still: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LevelHead {
+    pub shape: Shape,
+    /// Codes of the second density; 0: it has none.
+    pub codes: usize,
+    pub own_axes: bool,
+    /// Held-back log-likelihoods to six decimals: JSON may not keep all digits.
+    pub candidates: Vec<Candidate>,
+}
+
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("`{part}` of the pyramid is wrong ({detail}): fit it anew")]
+pub struct PartsError {
+    pub part: String,
+    pub detail: String,
+}
+
+fn wrong(part: impl Into<String>, detail: impl Into<String>) -> PartsError {
+    PartsError { part: part.into(), detail: detail.into() }
+}
+
+impl Pyramid {
+    /// All that is needed to score to the same bits.
+    pub fn to_parts(&self) -> (Head, Vec<Tensor>) {
+        let mut tensors = Vec::new();
+        for (at, level) in self.levels.iter().enumerate() {
+            level_tensors(at, level, &mut tensors);
+        }
+        tail_tensors("state", self.state_tail.as_slice(), &mut tensors);
+        let references = Data::F32(self.references.clone());
+        tensors.push(tensor("references", vec![self.references.len()], references));
+        if !self.still.is_empty() {
+            let values = self
+                .still
+                .iter()
+                .flat_map(|of| [f64::from(of.threshold), of.excess, f64::from(of.median)])
+                .collect();
+            tensors.push(tensor("still", vec![self.still.len(), 3], Data::F64(values)));
+        }
+        let head = Head {
+            cells: self.columns.cells,
+            columns: self.columns.columns,
+            context: self.columns.context.clone(),
+            levels: self.levels.iter().map(level_head).collect(),
+            still: !self.still.is_empty(),
+        };
+        (head, tensors)
+    }
+
+    /// The inverse of [`Pyramid::to_parts`].
+    ///
+    /// # Errors
+    /// Whatever the parts are, the answer is a pyramid that can score or an error: shapes, counts and
+    /// ranges are checked.
+    pub fn from_parts(head: &Head, tensors: &[Tensor]) -> Result<Pyramid, PartsError> {
+        let columns = read_columns(head)?;
+        let from = Tensors(tensors);
+        let levels = head.levels.iter().enumerate();
+        let levels: Vec<Level> =
+            levels.map(|(at, level)| read_level(&from, at, level, &columns)).collect::<Result<_, _>>()?;
+        if levels.is_empty() {
+            return Err(wrong("levels", "none"));
+        }
+        let still = if head.still { from.still(columns.scored.len())? } else { Vec::new() };
+        let state = from.tail("state", 0)?;
+        let mut pyramid = Pyramid::assemble(columns, levels, still, Some(state));
+        pyramid.references = from.values("references", None)?.to_vec();
+        if pyramid.references.is_empty() || !pyramid.references.is_sorted() {
+            return Err(wrong("references", "none, or not ascending"));
+        }
+        Ok(pyramid)
+    }
+}
+
+fn read_columns(head: &Head) -> Result<Columns, PartsError> {
+    let Head { cells, columns, context, .. } = head;
+    if *cells == 0 || *cells > CELLS_MAX || *columns == 0 || context.len() != *columns {
+        return Err(wrong("cells", format!("{cells} cells of {columns} columns, {} flags", context.len())));
+    }
+    let columns = Columns::new(*cells, *columns, context);
+    if columns.scored.len() > DIMENSION_MAX {
+        return Err(wrong("columns", format!("{} are scored", columns.scored.len())));
+    }
+    Ok(columns)
+}
+
+fn level_head(level: &Level) -> LevelHead {
+    LevelHead {
+        shape: level.shape,
+        codes: level.codes.as_ref().map_or(0, Codes::len),
+        own_axes: level.codes.as_ref().is_some_and(|codes| codes.u.is_some()),
+        candidates: level.candidates.iter().copied().map(rounded).collect(),
+    }
+}
+
+fn rounded(of: Candidate) -> Candidate {
+    Candidate { held_back_log_likelihood: (of.held_back_log_likelihood * 1e6).round() / 1e6, ..of }
+}
+
+fn tensor(name: impl Into<String>, shape: Vec<usize>, data: Data) -> Tensor {
+    Tensor { name: name.into(), shape, data }
+}
+
+fn level_tensors(at: usize, level: &Level, out: &mut Vec<Tensor>) {
+    let name = |part: &str| format!("levels.{at}.{part}");
+    let narrow = |x: &f64| *x as f32;
+    let vector = |part: &str, x: &Array1<f64>| {
+        tensor(name(part), vec![x.len()], Data::F32(x.iter().map(narrow).collect()))
+    };
+    let matrix = |part: &str, x: &Array2<f64>| {
+        tensor(name(part), x.shape().to_vec(), Data::F32(x.iter().map(narrow).collect()))
+    };
+    let Basis { mu, v, l } = &level.basis;
+    out.extend([vector("mu", mu), matrix("v", v), vector("l", l), vector("within", &level.within)]);
+    if let Some(Codes { centres, means, ln_share, u, l }) = &level.codes {
+        out.extend([matrix("codes.centres", centres), matrix("codes.means", means)]);
+        out.extend([vector("codes.ln_share", ln_share), vector("codes.l", l)]);
+        out.extend(u.iter().map(|u| matrix("codes.u", u)));
+    }
+    tail_tensors(&format!("levels.{at}"), &level.tails, out);
+}
+
+/// Of each tail its knots, and of all the four numbers of their fits.
+fn tail_tensors(of: &str, tails: &[Tail], out: &mut Vec<Tensor>) {
+    for (density, tail) in tails.iter().enumerate() {
+        let name = format!("{of}.knots.{density}");
+        out.push(tensor(name, vec![tail.knots.len()], Data::F32(tail.knots.clone())));
+        let Fit { threshold, excess, base, median } = tail.fit;
+        let fit = Data::F64(vec![threshold, excess, base, median]);
+        out.push(tensor(format!("{of}.tail.{density}"), vec![4], fit));
+    }
+}
+
+struct Tensors<'a>(&'a [Tensor]);
+
+impl Tensors<'_> {
+    fn find(&self, name: &str, shape: Option<&[usize]>) -> Result<&Data, PartsError> {
+        let found = self.0.iter().find(|t| t.name == name).ok_or_else(|| wrong(name, "not there"))?;
+        let expected = shape.unwrap_or(&found.shape);
+        if found.shape != expected || found.data.len() != expected.iter().product::<usize>() {
+            return Err(wrong(name, format!("shape {:?}", found.shape)));
+        }
+        let finite = match &found.data {
+            Data::F32(values) => values.iter().all(|x| x.is_finite()),
+            Data::F64(values) => values.iter().all(|x| x.is_finite()),
+        };
+        if finite { Ok(&found.data) } else { Err(wrong(name, "not finite")) }
+    }
+
+    fn values(&self, name: &str, shape: Option<&[usize]>) -> Result<&[f32], PartsError> {
+        match self.find(name, shape)? {
+            Data::F32(values) => Ok(values),
+            Data::F64(_) => Err(wrong(name, "f64 where f32 belongs")),
+        }
+    }
+
+    fn doubles(&self, name: &str, shape: &[usize]) -> Result<&[f64], PartsError> {
+        match self.find(name, Some(shape))? {
+            Data::F64(values) => Ok(values),
+            Data::F32(_) => Err(wrong(name, "f32 where f64 belongs")),
+        }
+    }
+
+    fn vector(&self, name: &str, length: usize) -> Result<Array1<f64>, PartsError> {
+        Ok(self.values(name, Some(&[length]))?.iter().map(|x| f64::from(*x)).collect())
+    }
+
+    fn variances(&self, name: &str, length: usize) -> Result<Array1<f64>, PartsError> {
+        let found = self.vector(name, length)?;
+        if found.iter().all(|l| *l > 0.0) { Ok(found) } else { Err(wrong(name, "not above 0")) }
+    }
+
+    fn matrix(&self, name: &str, rows: usize, columns: usize) -> Result<Array2<f64>, PartsError> {
+        let data = self.values(name, Some(&[rows, columns]))?.iter().map(|x| f64::from(*x)).collect();
+        Array2::from_shape_vec((rows, columns), data).map_err(|e| wrong(name, e.to_string()))
+    }
+
+    fn tail(&self, of: &str, density: usize) -> Result<Tail, PartsError> {
+        let knots = self.values(&format!("{of}.knots.{density}"), None)?.to_vec();
+        let name = format!("{of}.tail.{density}");
+        let fit = self.doubles(&name, &[4])?;
+        let fit = Fit { threshold: fit[0], excess: fit[1], base: fit[2], median: fit[3] };
+        let tail = Tail { knots, fit };
+        if tail.is_sound() { Ok(tail) } else { Err(wrong(name, "not ascending, or a scale not above 0")) }
+    }
+
+    fn still(&self, columns: usize) -> Result<Vec<Still>, PartsError> {
+        let values = self.doubles("still", &[columns, 3])?.as_chunks::<3>().0;
+        let sound = |[threshold, excess, median]: &[f64; 3]| {
+            *threshold >= 0.0 && *median >= *threshold && (*threshold == 0.0 || *excess > 0.0)
+        };
+        if !values.iter().all(sound) {
+            return Err(wrong("still", "a threshold below 0 or above the median, or a scale not above 0"));
+        }
+        let still = |[threshold, excess, median]: &[f64; 3]| Still {
+            threshold: *threshold as f32,
+            excess: *excess,
+            median: *median as f32,
+        };
+        Ok(values.iter().map(still).collect())
+    }
+}
+
+fn read_level(
+    from: &Tensors<'_>,
+    at: usize,
+    head: &LevelHead,
+    columns: &Columns,
+) -> Result<Level, PartsError> {
+    let name = |part: &str| format!("levels.{at}.{part}");
+    let LevelHead { shape, codes, own_axes, .. } = head;
+    let looks_back = shape.pool.checked_mul(shape.blocks).unwrap_or(0);
+    let d = shape.blocks.saturating_mul(columns.scored.len());
+    if !(1..=columns.cells).contains(&looks_back) || d > DIMENSION_MAX.max(columns.scored.len()) {
+        return Err(wrong(name("shape"), format!("{} blocks of {} cells", shape.blocks, shape.pool)));
+    }
+    let basis = Basis {
+        mu: from.vector(&name("mu"), d)?,
+        v: from.matrix(&name("v"), d, d)?,
+        l: from.variances(&name("l"), d)?,
+    };
+    let within = from.vector(&name("within"), columns.scored.len())?;
+    let codes = match codes {
+        0 => None,
+        k => Some(Codes {
+            centres: from.matrix(&name("codes.centres"), *k, d)?,
+            means: from.matrix(&name("codes.means"), *k, d)?,
+            ln_share: from.vector(&name("codes.ln_share"), *k)?,
+            u: own_axes.then(|| from.matrix(&name("codes.u"), d, d)).transpose()?,
+            l: from.variances(&name("codes.l"), d)?,
+        }),
+    };
+    let densities = 1 + usize::from(head.codes > 0);
+    let of = format!("levels.{at}");
+    let tails = (0..densities).map(|density| from.tail(&of, density)).collect::<Result<_, _>>()?;
+    Ok(Level { shape: *shape, basis, within, codes, tails, candidates: head.candidates.clone() })
+}
+
+#[cfg(test)]
+#[path = "tensors_tests.rs"]
+mod tests;

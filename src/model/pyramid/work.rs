@@ -1,0 +1,81 @@
+//! What scoring fills, and what it works with.
+
+use super::Pyramid;
+use super::kernel::Lanes;
+use super::marginal::Pattern;
+use super::patch::Patch;
+
+/// Scores of a batch, one entry a row unless said. Cleared and filled by each call.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Scores {
+    /// How odd the row is: root mean square over levels of the mean surprise of their densities, nats.
+    /// 0 where no level has half of its coordinates observed.
+    pub state: Vec<f32>,
+    /// Surprise of the state among the states of the training windows, or of the quietest column if that is more,
+    /// nats; 0 as above.
+    pub surprise: Vec<f32>,
+    /// Of the finest level's observed coordinates, nats: exact for a full window under a single density,
+    /// a lower bound under codes; with gaps, that of the completed window a dimension (see `marginal`).
+    pub log_likelihood: Vec<f64>,
+    /// Observed cells of the scored columns.
+    pub observed: Vec<u16>,
+    /// rows × columns: observed cells of each column, flags too.
+    pub column_observed: Vec<u16>,
+    /// Surprise of the column that moves least for its habits, nats; 0 where none is below them.
+    pub still: Vec<f32>,
+    /// rows × levels: mean surprise of the level's densities, nats; NaN where it has no say.
+    pub levels: Vec<f32>,
+}
+
+/// Working space of one scoring thread.
+#[derive(Clone, Debug, Default)]
+pub struct Work {
+    pub(super) arch: pulp::Arch,
+    /// The pyramid the patterns are of.
+    pub(super) owner: u64,
+    /// levels × 2
+    pub(super) patterns: Vec<[Pattern; 2]>,
+    /// rows × span × scored columns
+    pub(super) z: Vec<f32>,
+    pub(super) gap: Vec<bool>,
+    pub(super) pooled: Vec<f32>,
+    pub(super) axes: Vec<Lanes>,
+    pub(super) own: Vec<Lanes>,
+    pub(super) distance: Vec<Lanes>,
+    pub(super) residual: Vec<f64>,
+    pub(super) projection: Vec<f64>,
+    pub(super) energies: Vec<Energies>,
+    pub(super) sums: Vec<(f64, u32)>,
+    /// By scored column: roughness, and working space.
+    pub(super) rough: Vec<f32>,
+    pub(super) known: Vec<f32>,
+    pub(super) last: Vec<f32>,
+    pub(super) patch: Patch,
+}
+
+/// What a level makes of a row.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Energies {
+    /// Minus log density without constants a dimension: single density, then codes.
+    pub energy: [f64; 2],
+    /// Share of the coordinates that are observed.
+    pub observed: f64,
+    /// Nats.
+    pub log_likelihood: f64,
+}
+
+impl Work {
+    pub fn new() -> Self {
+        Work::default()
+    }
+
+    /// Patterns of gaps belong to one pyramid.
+    pub(super) fn adopt(&mut self, pyramid: &Pyramid) {
+        if self.owner != pyramid.id {
+            self.owner = pyramid.id;
+            self.patterns.iter_mut().flatten().for_each(Pattern::forget);
+            self.patch.forget();
+        }
+        self.patterns.resize_with(self.patterns.len().max(pyramid.levels.len()), Default::default);
+    }
+}
