@@ -77,18 +77,24 @@ struct Nanos {
 
 impl Nanos {
     fn in_range(self) -> Result<EventTime, TimeError> {
-        let other = match likely_unit(self.count) {
-            Some("\"s\"") => Some("it looks like seconds: set the stream's time unit to \"s\""),
-            Some("\"ms\"") => Some("it looks like milliseconds: set the stream's time unit to \"ms\""),
-            Some("\"us\"") => Some("it looks like microseconds: set the stream's time unit to \"us\""),
-            Some("\"ns\"") => Some("it looks like nanoseconds: set the stream's time unit to \"ns\""),
-            _ => None,
-        };
-        match (i64::try_from(self.ns), other) {
-            (Ok(ns), Some(other)) if ns > 0 && ns < YEAR_2000_NS => Err(TimeError::OtherUnit(other)),
-            (Ok(ns), _) if ns > 0 && ns < END_NS => Ok(EventTime(ns)),
-            (_, other) => Err(TimeError::OutOfRange(other.unwrap_or("check the device's clock"))),
+        match i64::try_from(self.ns) {
+            Ok(ns) if (YEAR_2000_NS..END_NS).contains(&ns) => Ok(EventTime(ns)),
+            Ok(ns) if ns > 0 && ns < YEAR_2000_NS => match remedy(self.count) {
+                Some(remedy) => Err(TimeError::OtherUnit(remedy)),
+                None => Ok(EventTime(ns)),
+            },
+            _ => Err(TimeError::OutOfRange(remedy(self.count).unwrap_or("check the device's clock"))),
         }
+    }
+}
+
+/// What to do about a count that is plausible in another unit.
+fn remedy(count: i128) -> Option<&'static str> {
+    match likely_unit(count)? {
+        "\"s\"" => Some("it looks like seconds: set the stream's time unit to \"s\""),
+        "\"ms\"" => Some("it looks like milliseconds: set the stream's time unit to \"ms\""),
+        "\"us\"" => Some("it looks like microseconds: set the stream's time unit to \"us\""),
+        _ => Some("it looks like nanoseconds: set the stream's time unit to \"ns\""),
     }
 }
 
