@@ -2,8 +2,9 @@
 //!
 //! No clock, thread, file, random number or hash order in here: what comes out is a function of the
 //! rows of each partition alone, however they are batched, interleaved or, within the allowed lateness,
-//! shuffled; only the provisional verdicts of sliding windows follow the order of arrival. Clocks enter only through [`Env::now`], whose readings go into receipts and never into a
-//! decision.
+//! shuffled. (Verdicts on sliding windows follow the order of arrival as well: they are given on arrival, by
+//! what is known then, and stand if nothing comes behind them.) Clocks enter only through [`Env::now`], whose
+//! readings go into receipts and never into a decision.
 
 mod batch;
 mod close;
