@@ -1,8 +1,8 @@
 //! Mean, gain and leading axes of a set of windows: what a [`Ppca`] of any rank is cut from.
 
-use faer::{Mat, Side};
 use ndarray::{Array2, ArrayView2, Axis};
 
+use super::eigen::eigen;
 use super::energy::{Energies, Expected, Prepared, RANKS};
 use super::{FitError, Ppca};
 
@@ -77,18 +77,10 @@ impl Decomposition {
             covariance[[i, i]] += noise;
         }
         let trace = covariance.diag().sum();
-        // Constant columns make blocks of zeros, on which the iteration may not settle: there nothing is
-        // small beside its neighbours. A multiple of the identity changes no axis and mends that.
-        let eigen_of = |shift: f64| {
-            let shifted = |i, j| covariance[[i, j]] + if i == j { shift } else { 0.0 };
-            Mat::from_fn(d, d, shifted).self_adjoint_eigen(Side::Lower).map(|eigen| (eigen, shift))
-        };
-        let found = eigen_of(0.0).or_else(|_| eigen_of(trace / d as f64));
-        let (eigen, shift) = found.map_err(|_| FitError::NoAxes)?;
-        // Ascending from faer.
+        let (ascending, axes) = eigen(&covariance)?;
         let kept = d.min(RANKS[RANKS.len() - 1]);
-        let values = (0..kept).map(|k| (eigen.S().column_vector()[d - 1 - k] - shift).max(0.0)).collect();
-        let vectors = (0..d * kept).map(|at| eigen.U()[(at / kept, d - 1 - at % kept)]).collect();
+        let values = (0..kept).map(|k| ascending[d - 1 - k]).collect();
+        let vectors = (0..d * kept).map(|at| axes[[at / kept, d - 1 - at % kept]]).collect();
         Ok(Decomposition { cells, columns, gain: gain.to_vec(), mean, values, vectors, trace })
     }
 

@@ -5,6 +5,7 @@ use ndarray::{Array2, ArrayView2, Axis, concatenate, s};
 use super::decompose::Decomposition;
 use super::energy::{Energies, Prepared, RANKS};
 use super::file::{Candidate, Card};
+use super::knots::knots;
 use super::tail::Tails;
 use super::{Model, Ppca, ScalerPrior};
 
@@ -38,6 +39,12 @@ pub enum FitError {
         "the scaler prior describes {found} columns, the windows have {expected}: build both from the same stream"
     )]
     Prior { found: usize, expected: usize },
+    #[error(
+        "{found} columns are said to be flags or not, the windows have {expected}: say it of each column"
+    )]
+    Flags { found: usize, expected: usize },
+    #[error("{found} columns are more than the {most} a pyramid can score together: use fewer")]
+    TooManyColumns { found: usize, most: usize },
     #[error(
         "the windows' covariance has no eigen-decomposition: look for values beyond +-20 in the training windows"
     )]
@@ -161,9 +168,6 @@ fn energies_of(ppca: &Ppca, windows: ArrayView2<'_, f32>) -> Vec<Energies> {
 }
 
 fn reference_surprise(tails: &Tails, references: &[Energies], cells: usize) -> Vec<f32> {
-    let mut surprises: Vec<f32> = references.iter().map(|e| tails.surprise(e, cells) as f32).collect();
-    surprises.sort_by(f32::total_cmp);
-    let n = surprises.len();
-    let kept = n.min(REFERENCE_SURPRISE_MAX);
-    (0..kept).map(|i| surprises[(2 * i + 1) * n / (2 * kept)]).collect()
+    let surprises = references.iter().map(|e| tails.surprise(e, cells) as f32);
+    knots(surprises.collect(), REFERENCE_SURPRISE_MAX)
 }

@@ -6,9 +6,11 @@
 //! the energies of normal windows the fit had not seen ([`tail`]).
 
 mod decompose;
+mod eigen;
 pub mod energy;
 mod file;
 mod fit;
+mod knots;
 pub mod ppca;
 mod prepared;
 mod prior;

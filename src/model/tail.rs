@@ -9,6 +9,7 @@
 //! Pareto tail of Pickands (1975) with shape 0. Lower tails are the mirror image on `ln E`.
 
 use super::energy::Energies;
+use super::knots::knots;
 
 /// Order statistics kept of a feature.
 pub const KNOTS_MAX: usize = 1024;
@@ -64,8 +65,7 @@ impl Tail {
         };
         let beyond: Vec<f64> = energies.iter().filter_map(|e| excess_over(side, *e, threshold)).collect();
         let mean = if beyond.is_empty() { 0.0 } else { beyond.iter().sum::<f64>() / beyond.len() as f64 };
-        let kept = n.min(KNOTS_MAX);
-        let knots = (0..kept).map(|i| energies[(2 * i + 1) * n / (2 * kept)] as f32).collect();
+        let knots = knots(energies.iter().map(|e| *e as f32).collect(), KNOTS_MAX);
         let excess = mean.max(EXCESS_FLOOR * (2.0 / cells as f64).sqrt());
         Some(Tail { side, knots, threshold, excess, median: energies[n / 2].max(ENERGY_FLOOR) })
     }

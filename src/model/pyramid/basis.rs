@@ -4,10 +4,9 @@
 //! exact, because the axes are orthonormal (`|det V| = 1`). Eigenvalues are shrunk towards their mean,
 //! so that axes the training rows never used are unlikely and not impossible.
 
-use faer::{Mat, Side};
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 
-use super::FitError;
+use super::super::{FitError, eigen::eigen};
 
 /// Degrees of freedom of every axis.
 pub const NU: f64 = 8.0;
@@ -49,17 +48,7 @@ impl Basis {
 
 /// Shrunk eigenvalues, ascending, and eigenvectors in columns.
 pub(super) fn spectrum(covariance: &Array2<f64>) -> Result<(Array1<f64>, Array2<f64>), FitError> {
-    let d = covariance.nrows();
-    // Constant columns make blocks of zeros, on which the iteration may not settle: there nothing is
-    // small beside its neighbours. A multiple of the identity changes no axis and mends that.
-    let eigen_of = |shift: f64| {
-        let shifted = |i, j| covariance[[i, j]] + if i == j { shift } else { 0.0 };
-        Mat::from_fn(d, d, shifted).self_adjoint_eigen(Side::Lower).map(|eigen| (eigen, shift))
-    };
-    let mean = covariance.diag().sum() / d as f64;
-    let (eigen, shift) = eigen_of(0.0).or_else(|_| eigen_of(mean)).map_err(|_| FitError::NoAxes)?;
-    let l = Array1::from_shape_fn(d, |k| (eigen.S().column_vector()[k] - shift).max(0.0));
-    let v = Array2::from_shape_fn((d, d), |(i, k)| eigen.U()[(i, k)]);
+    let (l, v) = eigen(covariance)?;
     Ok((shrunk(l), v))
 }
 

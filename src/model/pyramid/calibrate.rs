@@ -6,13 +6,15 @@
 
 use ndarray::{Array2, ArrayView2, Axis, concatenate, s};
 
+use super::super::FitError;
+use super::super::knots::knots;
 use super::codes::Starts;
-use super::fit::{FitError, Settings, levels_like};
+use super::fit::{Settings, levels_like};
 use super::rows::references;
 use super::score::surprise;
 use super::score::{BLOCK, level_energies};
 use super::still::Still;
-use super::tail::{Tail, knots};
+use super::tail::Tail;
 use super::{Pyramid, Scores, Work};
 
 impl Pyramid {

@@ -6,7 +6,7 @@
 
 use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 
-use super::FitError;
+use super::super::FitError;
 use super::basis::{Basis, shrunk, spectrum};
 
 /// Rounds of k-means.

@@ -2,7 +2,7 @@
 
 use ndarray::{Array2, Axis};
 
-use super::FitError;
+use super::super::FitError;
 use super::basis::Basis;
 use super::marginal::{Moments, Pattern};
 

@@ -3,6 +3,7 @@
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
+use super::super::{FitError, MIN_ROWS};
 use super::basis::{Basis, NU};
 use super::codes::{Codes, Starts};
 use super::density::{energies, log_likelihood};
@@ -11,35 +12,12 @@ use super::levels::{DIMENSION_MAX, Shape, shapes, vector, within_blocks};
 use super::rows::{Columns, Rows};
 use super::tail::Tail;
 
-/// Fewest usable windows a pyramid is fitted on.
-pub const MIN_ROWS: usize = 64;
 /// Codebook sizes tried, ascending.
 const CODES: [usize; 3] = [8, 32, 128];
 /// Codes times dimension: bounds what the search for the nearest costs.
 const CODE_CELLS: usize = 8192;
 /// Training rows a code needs.
 const ROWS_PER_CODE: usize = 12;
-
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum FitError {
-    #[error(
-        "only {usable} of the {rows} training windows have 80 % of their cells, {needed} are needed: \
-         give {missing} more (a longer warm-up, a coarser grid, or more keys)"
-    )]
-    TooFewRows { rows: usize, usable: usize, needed: usize, missing: usize },
-    #[error("windows of {found} values do not match {cells} cells of {columns} columns: give {expected}")]
-    Shape { found: usize, cells: usize, columns: usize, expected: usize },
-    #[error(
-        "{found} columns are said to be flags or not, the windows have {expected}: say it of each column"
-    )]
-    Context { found: usize, expected: usize },
-    #[error("{found} columns are more than the {DIMENSION_MAX} a pyramid can score together: use fewer")]
-    TooWide { found: usize },
-    #[error(
-        "the windows' covariance has no eigen-decomposition: look for values beyond +-20 in the training windows"
-    )]
-    NoAxes,
-}
 
 /// How a pyramid is fitted. The defaults are for windows that are all full.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -51,8 +29,6 @@ pub struct Settings {
     pub knots: usize,
     /// Columns that are too quiet count as a further level.
     pub still: bool,
-    /// Whether levels may have codes, which take most of the time of a fit.
-    pub codes: bool,
     /// Parts of the training rows whose states are found by a fit on the others, as references of the
     /// state's surprise; 0: by the fit on all, which has seen them.
     pub folds: usize,
@@ -63,7 +39,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { ramp: false, knots: 1024, still: true, codes: true, folds: 4, trim: 0.01 }
+        Settings { ramp: false, knots: 1024, still: true, folds: 4, trim: 0.01 }
     }
 }
 
@@ -102,7 +78,7 @@ pub(super) fn levels(
     let shapes = shapes(columns.cells, columns.scored.len(), n, settings.ramp);
     let fit = |shape| {
         let rows = Rows::new(n, shape, settings.ramp);
-        let candidates = candidates(windows, columns, shape, &rows, settings, starts)?;
+        let candidates = candidates(windows, columns, shape, &rows, starts)?;
         level(windows, columns, shape, &rows.fit, candidates, settings, starts)
     };
     shapes.into_iter().map(fit).collect()
@@ -129,7 +105,6 @@ fn candidates(
     columns: &Columns,
     shape: Shape,
     rows: &Rows,
-    settings: &Settings,
     starts: Starts<'_>,
 ) -> Result<Vec<Candidate>, FitError> {
     let (mut early, mut late) =
@@ -138,9 +113,8 @@ fn candidates(
     fill(&mut late, &basis, None);
     let mut candidates =
         vec![Candidate { codes: 1, held_back_log_likelihood: log_likelihood(&basis, None, late.view()) }];
-    let room = |codes: usize| {
-        settings.codes && codes * ROWS_PER_CODE <= early.nrows() && codes * basis.dimension() <= CODE_CELLS
-    };
+    let room =
+        |codes: usize| codes * ROWS_PER_CODE <= early.nrows() && codes * basis.dimension() <= CODE_CELLS;
     for codes in CODES.into_iter().filter(|codes| room(*codes)) {
         let found = Codes::fit(early.view(), &basis, codes, starts)?;
         let held_back_log_likelihood = log_likelihood(&basis, Some(&found), late.view());
@@ -249,11 +223,11 @@ pub(super) fn check(
         return Err(FitError::Shape { found, cells, columns, expected });
     }
     if context.len() != columns {
-        return Err(FitError::Context { found: context.len(), expected: columns });
+        return Err(FitError::Flags { found: context.len(), expected: columns });
     }
     let scored = Columns::new(cells, columns, context).scored.len();
     if scored > DIMENSION_MAX {
-        return Err(FitError::TooWide { found: scored });
+        return Err(FitError::TooManyColumns { found: scored, most: DIMENSION_MAX });
     }
     Ok(())
 }

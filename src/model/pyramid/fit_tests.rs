@@ -15,10 +15,10 @@ fn what_cannot_be_fitted_is_said() {
         fit(64, 8, 2, &[false; 2]),
         Some(FitError::Shape { found: 24, cells: 8, columns: 2, expected: 16 })
     );
-    assert_eq!(fit(64, 8, 3, &[false; 2]), Some(FitError::Context { found: 2, expected: 3 }));
+    assert_eq!(fit(64, 8, 3, &[false; 2]), Some(FitError::Flags { found: 2, expected: 3 }));
     let wide = Array2::zeros((64, 641));
     let found = Pyramid::fit(wide.view(), 1, 641, &[false; 641]).err();
-    assert_eq!(found, Some(FitError::TooWide { found: 641 }));
+    assert_eq!(found, Some(FitError::TooManyColumns { found: 641, most: 640 }));
 }
 
 #[test]

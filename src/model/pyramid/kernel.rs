@@ -5,6 +5,8 @@
 //! nothing but the row. (Where the machine has no fused instruction, `mul_add` is computed to the same
 //! bits in software, slowly.)
 
+use std::ops::Range;
+
 /// Outputs computed together: two vectors of eight, or one of sixteen.
 pub(super) const LANES: usize = 16;
 /// Rows that share a load of weights: 6 x 2 accumulators fill the sixteen registers of x86-64-v3.
@@ -71,32 +73,34 @@ impl Packed {
 /// `w.panels()` panels a row.
 #[inline(always)]
 pub(super) fn product(w: &Packed, x: &[f32], stride: usize, rows: usize, out: &mut [Lanes]) {
+    for panel in 0..w.panels() {
+        let tiled = rows / TILE * TILE;
+        tiles::<TILE>(w, panel, x, stride, 0..tiled, out);
+        tiles::<1>(w, panel, x, stride, tiled..rows, out);
+    }
+}
+
+/// One panel of these rows, `R` of them at a time.
+#[inline(always)]
+fn tiles<const R: usize>(
+    w: &Packed,
+    panel: usize,
+    x: &[f32],
+    stride: usize,
+    rows: Range<usize>,
+    out: &mut [Lanes],
+) {
     let panels = w.panels();
-    for panel in 0..panels {
-        let weights = &w.weights[panel * w.inputs..][..w.inputs];
-        let mut row = 0;
-        while row + TILE <= rows {
-            tile::<TILE>(
-                weights,
-                &w.bias[panel],
-                &x[row * stride..],
-                stride,
-                &mut out[row * panels + panel..],
-                panels,
-            );
-            row += TILE;
-        }
-        while row < rows {
-            tile::<1>(
-                weights,
-                &w.bias[panel],
-                &x[row * stride..],
-                stride,
-                &mut out[row * panels + panel..],
-                panels,
-            );
-            row += 1;
-        }
+    let weights = &w.weights[panel * w.inputs..][..w.inputs];
+    for row in rows.step_by(R) {
+        tile::<R>(
+            weights,
+            &w.bias[panel],
+            &x[row * stride..],
+            stride,
+            &mut out[row * panels + panel..],
+            panels,
+        );
     }
 }
 

@@ -40,7 +40,7 @@ mod work;
 pub use basis::{Basis, NU};
 pub use codes::Codes;
 pub use explain::Explained;
-pub use fit::{Candidate, FitError, Level, MIN_ROWS, Settings};
+pub use fit::{Candidate, Level, Settings};
 pub use levels::{DIMENSION_MAX, Shape};
 pub use rows::Columns;
 pub use still::Still;
@@ -52,6 +52,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ndarray::ArrayView2;
 
+use super::FitError;
 use codes::{Starts, fixed_starts};
 use prepared::PreparedLevel;
 
@@ -80,11 +81,12 @@ impl Pyramid {
     ///
     /// Each level's number of codes is chosen by the log-likelihood of the last quarter of the rows under
     /// a fit on the rest; the fit kept is of all rows but the most surprising ones. References of energies
-    /// are the training rows' own, references of states come from cross-fitting. Rows with less than 80 % of their cells are left out. The same input gives the same
-    /// bits: nothing here runs in parallel or draws a random number.
+    /// are the training rows' own, references of states come from cross-fitting. Rows with less than 80 % of
+    /// their cells are left out. The same input gives the same bits: nothing here runs in parallel or draws a
+    /// random number.
     ///
     /// # Errors
-    /// Shapes that do not match, fewer than [`MIN_ROWS`] usable rows, more than [`DIMENSION_MAX`] scored
+    /// Shapes that do not match, fewer than [`super::MIN_ROWS`] usable rows, more than [`DIMENSION_MAX`] scored
     /// columns, a covariance without eigen-decomposition.
     pub fn fit(
         windows: ArrayView2<'_, f32>,

@@ -39,6 +39,20 @@ pub fn energies(level: &Level, w: &[f32]) -> Result<Vec<Vec<f64>>> {
     Ok(all)
 }
 
+/// Mean surprise of the densities of each of these vectors, nats, as [`super::Scores::levels`] has it.
+///
+/// # Errors
+/// As [`energies`].
+pub fn surprises(level: &Level, w: &[f32]) -> Result<Vec<f64>> {
+    let energies = energies(level, w)?;
+    let mean = |row: usize| {
+        let of =
+            level.tails.iter().zip(&energies).map(|(tail, energies)| tail.surprise(energies[row] as f32));
+        of.sum::<f64>() / level.tails.len() as f64
+    };
+    Ok((0..energies[0].len()).map(mean).collect())
+}
+
 fn energy(axes: &Tensor, l: &Array1<f64>) -> Result<Tensor> {
     let scaled = axes.sqr()?.broadcast_div(&vector(&l.mapv(|l| l * (NU - 2.0)))?)?;
     ((scaled + 1.0)?.log()?.sum(1)? * (0.5 * (NU + 1.0) / l.len() as f64))?.contiguous()

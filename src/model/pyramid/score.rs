@@ -213,7 +213,7 @@ pub(super) fn level_energies(levels: &[PreparedLevel], at: usize, rows: usize, w
     } else {
         work.pooled.resize(rows * d, 0.0);
         for (z, pooled) in work.z.chunks_exact(part).zip(work.pooled.chunks_exact_mut(d)) {
-            pool(level, z, pooled);
+            vector(level.shape, d / level.shape.blocks, z, pooled);
         }
         (&work.pooled[..], d)
     };
@@ -243,11 +243,6 @@ pub(super) fn level_energies(levels: &[PreparedLevel], at: usize, rows: usize, w
             full(level, row, &work.axes, &work.own, &work.distance)
         };
     }
-}
-
-#[inline(always)]
-fn pool(level: &PreparedLevel, z: &[f32], out: &mut [f32]) {
-    vector(level.shape, level.dimension / level.shape.blocks, z, out);
 }
 
 #[inline(always)]

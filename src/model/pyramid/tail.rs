@@ -4,6 +4,8 @@
 //! `ln(n / k) + (E - h) / e` with `k` the references beyond and `e` their mean excess: an exponential
 //! tail, the generalised Pareto tail of Pickands (1975) with shape 0.
 
+use super::super::knots::knots;
+
 /// Share of the references the fitted tail covers, and the fewest it rests on.
 const BEYOND_SHARE: f64 = 0.1;
 const BEYOND_MIN: usize = 10;
@@ -76,14 +78,6 @@ impl Tail {
     pub(super) fn whole(&self, energy: f64, share_observed: f64) -> f64 {
         self.fit.median + (energy - self.fit.median) * share_observed
     }
-}
-
-/// At most `most` of these, ascending, at evenly spaced ranks.
-pub(super) fn knots(mut references: Vec<f32>, most: usize) -> Vec<f32> {
-    references.sort_by(f32::total_cmp);
-    let n = references.len();
-    let kept = n.min(most);
-    (0..kept).map(|i| references[(2 * i + 1) * n / (2 * kept)]).collect()
 }
 
 /// Number of knots below `energy`. Without branches: where an energy falls is not predictable.
