@@ -1,6 +1,6 @@
-//! Nanoseconds a window of the CPU scorer beside the candle reference, in one run, alternating.
-//! The scorer does more than its peer: energies of every column and the surprise come on top of the
-//! log-likelihood both compute; the two log-likelihoods are compared first.
+//! Nanoseconds a window of the scorers beside candle, in one run, alternating: of the model the engine scores with, and of
+//! the pyramid. The scorers do more than their peer: energies of every column, tails and surprise come on top of the
+//! log-likelihood or the energies that both compute; what both compute is compared first.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use eddy::backend::{CpuBackend, Scores};
 use eddy::model::ppca::reference_log_likelihood;
+use eddy::model::pyramid::{self, Pyramid, Work, reference};
 use eddy::model::{Model, ScalerPrior};
 use ndarray::Array2;
 use rand::{RngExt, SeedableRng};
@@ -35,44 +36,98 @@ fn median_ns(mut rounds: Vec<f64>) -> f64 {
     rounds[rounds.len() / 2]
 }
 
-fn compare(cells: usize, columns: usize) {
-    let names: Vec<String> = (0..columns).map(|c| format!("c{c}")).collect();
-    let prior = ScalerPrior::from_keys(columns, BTreeMap::new());
-    let all = windows(ROWS, cells, columns);
-    let model = Model::fit(all.view(), cells, &names, prior).expect("the windows are complete and many");
-    let z: Vec<f32> = all.iter().copied().collect();
-    let mut gappy = z.clone();
-    gappy.iter_mut().step_by(37).for_each(|z| *z = f32::NAN);
-
-    let (mut backend, mut scores) = (CpuBackend::new(), Scores::default());
-    backend.score(&model, &z, &mut scores);
-    let reference = reference_log_likelihood(&model.ppca, &z).expect("shapes agree");
-    let error =
-        scores.log_likelihood.iter().zip(&reference).map(|(a, b)| ((a - b) / b).abs()).fold(0.0, f64::max);
-    assert!(error < 1e-5, "the two disagree by {error}");
-
-    let (mut fast, mut gaps, mut slow) = (Vec::new(), Vec::new(), Vec::new());
+/// Median time a window of each of these in turn, ns.
+fn in_turn(mut runs: [&mut dyn FnMut(); 3]) -> [f64; 3] {
+    let mut times = [const { Vec::new() }; 3];
     for _ in 0..ROUNDS {
-        for (z, times) in [(&z, &mut fast), (&gappy, &mut gaps)] {
+        for (run, times) in runs.iter_mut().zip(&mut times) {
             let start = Instant::now();
-            backend.score(&model, black_box(z), &mut scores);
+            run();
             times.push(start.elapsed().as_nanos() as f64 / ROWS as f64);
         }
-        let start = Instant::now();
-        black_box(reference_log_likelihood(&model.ppca, black_box(&z)).expect("shapes agree"));
-        slow.push(start.elapsed().as_nanos() as f64 / ROWS as f64);
     }
-    let (fast, gaps, slow) = (median_ns(fast), median_ns(gaps), median_ns(slow));
+    times.map(median_ns)
+}
+
+fn print(what: &str, [complete, gaps, candle]: [f64; 3], error: f64) {
     println!(
-        "{cells:>3} cells x {columns:>2} columns, q {:>2}: complete {fast:>6.0} ns, with gaps {gaps:>7.0} ns, \
-         candle log-likelihood alone {slow:>7.0} ns ({:.1}x), error {error:.0e}",
-        model.ppca.rank,
-        slow / fast
+        "{what}: complete {complete:>6.0} ns, with gaps {gaps:>7.0} ns, candle {candle:>7.0} ns ({:.1}x), error {error:.0e}",
+        candle / complete
+    );
+}
+
+/// Windows, and the same with every 37th value missing.
+fn made(cells: usize, columns: usize) -> (Array2<f32>, Vec<f32>, Vec<f32>) {
+    let all = windows(ROWS, cells, columns);
+    let complete: Vec<f32> = all.iter().copied().collect();
+    let mut gappy = complete.clone();
+    gappy.iter_mut().step_by(37).for_each(|z| *z = f32::NAN);
+    (all, complete, gappy)
+}
+
+/// Beside candle's log-likelihood.
+fn first_model(cells: usize, columns: usize) {
+    let names: Vec<String> = (0..columns).map(|c| format!("c{c}")).collect();
+    let prior = ScalerPrior::from_keys(columns, BTreeMap::new());
+    let (all, complete, gappy) = made(cells, columns);
+    let model = Model::fit(all.view(), cells, &names, prior).expect("the windows are complete and many");
+    let (mut backend, mut scores) = (CpuBackend::new(), Scores::default());
+    backend.score(&model, &complete, &mut scores);
+    let slowly = |z: &[f32]| reference_log_likelihood(&model.ppca, z).expect("shapes agree");
+    let pairs = scores.log_likelihood.iter().zip(slowly(&complete));
+    let error = pairs.map(|(a, b)| ((a - b) / b).abs()).fold(0.0, f64::max);
+    assert!(error < 1e-5, "the two disagree by {error}");
+    let mut with_gaps = backend.clone();
+    let mut scores_with_gaps = Scores::default();
+    let times = in_turn([
+        &mut || backend.score(&model, black_box(&complete), &mut scores),
+        &mut || with_gaps.score(&model, black_box(&gappy), &mut scores_with_gaps),
+        &mut || drop(black_box(slowly(black_box(&complete)))),
+    ]);
+    print(
+        &format!("first model, {cells:>3} cells x {columns:>2} columns, q {:>2}", model.ppca.rank),
+        times,
+        error,
+    );
+}
+
+/// Beside candle's energies of vectors that are laid out beforehand.
+fn next_model(cells: usize, columns: usize) {
+    let (all, complete, gappy) = made(cells, columns);
+    let pyramid = Pyramid::fit(all.view(), cells, columns, &vec![false; columns]);
+    let pyramid = pyramid.expect("the windows are complete and many");
+    let (mut work, mut scores) = (Work::new(), pyramid::Scores::default());
+    pyramid.score(&complete, &mut scores, &mut work);
+    let levels = &pyramid.levels;
+    let vectors: Vec<Vec<f32>> = levels.iter().map(|level| pyramid.vectors(level.shape, &complete)).collect();
+    let mut error: f64 = 0.0;
+    for (at, (level, w)) in levels.iter().zip(&vectors).enumerate() {
+        for (row, mean) in reference::surprises(level, w).expect("shapes agree").into_iter().enumerate() {
+            let fast = f64::from(scores.levels[row * levels.len() + at]);
+            error = error.max((fast - mean).abs() / mean.max(1.0));
+        }
+    }
+    assert!(error < 1e-2, "the two disagree by {error}");
+    let (mut work_with_gaps, mut scores_with_gaps) = (Work::new(), pyramid::Scores::default());
+    let times = in_turn([
+        &mut || pyramid.score(black_box(&complete), &mut scores, &mut work),
+        &mut || pyramid.score(black_box(&gappy), &mut scores_with_gaps, &mut work_with_gaps),
+        &mut || {
+            for (level, w) in levels.iter().zip(&vectors) {
+                drop(black_box(reference::energies(level, black_box(w)).expect("shapes agree")));
+            }
+        },
+    ]);
+    print(
+        &format!("pyramid, {cells:>3} cells x {columns:>2} columns, {} levels", levels.len()),
+        times,
+        error,
     );
 }
 
 fn main() {
     for (cells, columns) in [(16, 1), (30, 4), (60, 4), (10, 19), (8, 38)] {
-        compare(cells, columns);
+        first_model(cells, columns);
+        next_model(cells, columns);
     }
 }

@@ -30,6 +30,13 @@ fn rows(names: &[String], at: i64) -> Vec<Row> {
     names.iter().map(|name| Row { key: name.clone(), ..like.clone() }).collect()
 }
 
+fn post(http: SocketAddr, rows: &[Row]) {
+    let headers = [("Content-Type", "application/x-ndjson")];
+    let answer = http::request(http, "POST", "/v1/events/pumps", &headers, &plant::ndjson(rows));
+    let answer = answer.expect("an answer");
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
 #[test]
 fn large_partitions_are_saved_round_for_round() {
     let http: SocketAddr = ([127, 0, 0, 1], free_port()).into();
@@ -43,19 +50,14 @@ fn large_partitions_are_saved_round_for_round() {
     let mut posted = 0usize;
     for at in 0..3 {
         for rows in rows(&names, at).chunks(500) {
-            let headers = [("Content-Type", "application/x-ndjson")];
-            let body = plant::ndjson(rows);
-            let answer = http::request(http, "POST", "/v1/events/pumps", &headers, &body).expect("an answer");
-            assert_eq!(answer.status, 200, "{}", answer.text());
+            post(http, rows);
             posted += 1;
         }
         // Rounds follow messages; whatever they bring, all three partitions are saved in each.
         let rounds = |eddy: &e2e::eddy::Eddy| eddy.metric("eddy_snapshots_total") / 4;
         let before = rounds(&eddy);
         eddy.until("a round or two of saves", |eddy| {
-            let body = plant::ndjson(&rows(&names[..1], at));
-            let headers = [("Content-Type", "application/x-ndjson")];
-            http::request(http, "POST", "/v1/events/pumps", &headers, &body).expect("an answer");
+            post(http, &rows(&names[..1], at));
             posted += 1;
             (rounds(eddy) > before + 1).then_some(())
         });

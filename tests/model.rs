@@ -1,5 +1,7 @@
 //! The model against independent mathematics and against a plant with a known cause.
 
+mod sensors;
+
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
@@ -12,38 +14,7 @@ use ndarray::{Array2, ArrayView2, s};
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-
-const CELLS: usize = 30;
-const COLUMNS: usize = 4;
-const D: usize = CELLS * COLUMNS;
-/// How strongly each column follows the load, and its noise sd.
-const LOADING: [f64; COLUMNS] = [0.9, -0.8, 0.85, 0.95];
-const NOISE: [f64; COLUMNS] = [0.2, 0.4, 0.3, 0.15];
-
-fn normal(rng: &mut ChaCha8Rng) -> f64 {
-    let (u, v): (f64, f64) = (rng.random(), rng.random());
-    (-2.0 * (1.0 - u).ln()).sqrt() * (std::f64::consts::TAU * v).cos()
-}
-
-/// Tumbling windows of four sensors driven by one slow load (an AR(1) of unit variance), each with
-/// white noise of its own; and the load's mean in each window.
-fn plant(rows: usize, seed: u64) -> (Array2<f32>, Vec<f64>) {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let (keep, mut load): (f64, f64) = (0.98, normal(&mut rng));
-    let mut windows = Array2::zeros((rows, D));
-    let mut loads = vec![0.0; rows];
-    for row in 0..rows {
-        for cell in 0..CELLS {
-            load = keep * load + (1.0 - keep * keep).sqrt() * normal(&mut rng);
-            loads[row] += load / CELLS as f64;
-            for column in 0..COLUMNS {
-                let value = LOADING[column] * load + NOISE[column] * normal(&mut rng);
-                windows[[row, cell * COLUMNS + column]] = value as f32;
-            }
-        }
-    }
-    (windows, loads)
-}
+use sensors::{CELLS, COLUMNS, D, LOADING, NOISE, normal, plant};
 
 fn names(columns: usize) -> Vec<String> {
     (0..columns).map(|c| format!("column_{c}")).collect()
@@ -349,54 +320,30 @@ fn a_window_with_nothing_observed_says_nothing() {
 /// p < 1e-3, and the median p.
 fn found_and_named(break_column: impl Fn(&mut ChaCha8Rng, &mut [f32], usize)) -> (usize, f64) {
     let model = model();
-    let windows = plant(400, 31).0;
-    let mut rng = ChaCha8Rng::seed_from_u64(32);
     let (mut backend, mut scores, mut why) = (CpuBackend::new(), Scores::default(), Explanation::default());
     let mut p_values = Vec::new();
     let mut hits = 0;
-    for case in 0..200 {
-        let column = case % COLUMNS;
-        let mut window = windows.row(2 * case).to_vec();
-        break_column(&mut rng, &mut window, column);
-        backend.score(model, &window, &mut scores);
-        backend.explain(model, &window, &mut why);
+    sensors::broken(break_column, |window, column| {
+        backend.score(model, window, &mut scores);
+        backend.explain(model, window, &mut why);
         assert!((why.share.iter().sum::<f32>() - 1.0).abs() < 1e-5);
         let p = p_value(&model.reference_surprise, scores.surprise[0]);
-        let named = (0..COLUMNS).max_by(|a, b| why.share[*a].total_cmp(&why.share[*b])) == Some(column);
-        hits += usize::from(named && p < 1e-3);
+        hits += usize::from(sensors::named(|c| why.share[c]) == column && p < 1e-3);
         p_values.push(p);
-    }
+    });
     p_values.sort_by(f64::total_cmp);
     (hits, p_values[100])
 }
 
 #[test]
 fn a_column_off_its_joint_law_is_found_and_named() {
-    // The column's own values from another time: every one inside its marginal range.
-    let (others, loads) = plant(2000, 33);
-    let (hits, median) = found_and_named(|rng, window, column| {
-        let load = (0..CELLS).map(|cell| f64::from(window[cell * COLUMNS])).sum::<f64>()
-            / (CELLS as f64 * LOADING[0]);
-        let other = loop {
-            let other = rng.random_range(0..loads.len());
-            if (loads[other] - load).abs() > 0.8 {
-                break other;
-            }
-        };
-        for at in (column..D).step_by(COLUMNS) {
-            window[at] = others[[other, at]];
-        }
-    });
+    let (hits, median) = found_and_named(sensors::from_another_time());
     assert!(hits >= 190 && median < 1e-6, "{hits} of 200, median p {median:e}");
 }
 
 #[test]
 fn a_stuck_column_is_found_and_named() {
-    let (hits, median) = found_and_named(|_, window, column| {
-        for at in (column..D).step_by(COLUMNS) {
-            window[at] = window[column];
-        }
-    });
+    let (hits, median) = found_and_named(sensors::stuck);
     assert!(hits >= 190 && median < 1e-6, "{hits} of 200, median p {median:e}");
 }
 
