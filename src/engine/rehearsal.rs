@@ -87,7 +87,7 @@ impl Rows {
         let mut trainer = Trainer::new(stream);
         let window = stream.window;
         // A row a cell, or a session: a slower stream could not fill the windows a fit needs.
-        let (step_ns, steps) = match window.shape {
+        let (mut step_ns, mut steps) = match window.shape {
             Shape::Grid => {
                 let span = window.size + window.every * TRAINING_WINDOWS as u32;
                 (window.grid.as_nanos() as i64, span.as_nanos() as u64 / window.grid.as_nanos() as u64)
@@ -98,13 +98,15 @@ impl Rows {
                 (self.interval_ns, u64::from(events) + TRAINING_WINDOWS * u64::from(every))
             }
         };
-        let (step_ns, steps) = match stream.columns.iter().any(|column| column.aggregate == Aggregate::Ratio)
-        {
-            // Ratios are known from the second epoch on.
-            true if window.shape == Shape::Sliding => (step_ns, steps + (2 * EPOCH_NS / step_ns) as u64),
-            true => (step_ns.max(2 * EPOCH_NS / TRAINING_WINDOWS as i64), steps + TRAINING_WINDOWS),
-            false => (step_ns, steps),
-        };
+        // Ratios are known from the second epoch on.
+        if stream.columns.iter().any(|column| column.aggregate == Aggregate::Ratio) {
+            if window.shape == Shape::Sliding {
+                steps += (2 * EPOCH_NS / step_ns) as u64;
+            } else {
+                step_ns = step_ns.max(2 * EPOCH_NS / TRAINING_WINDOWS as i64);
+                steps += TRAINING_WINDOWS;
+            }
+        }
         let spaced = std::mem::replace(&mut self.interval_ns, step_ns);
         for step in 0..steps {
             self.each(step, 0..2, |row| trainer.push(row));
