@@ -1,15 +1,10 @@
-//! Nanoseconds a window of the scorers beside candle, in one run, alternating: of the model the engine scores with, and of
-//! the pyramid. The scorers do more than their peer: energies of every column, tails and surprise come on top of the
-//! log-likelihood or the energies that both compute; what both compute is compared first.
+//! Nanoseconds a window of the scorer beside candle, in one run, alternating. The scorer does more than its peer: tails,
+//! stillness and surprise come on top of the energies that both compute; what both compute is compared first.
 
-use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::time::Instant;
 
-use eddy::backend::{CpuBackend, Scores};
-use eddy::model::ppca::reference_log_likelihood;
-use eddy::model::pyramid::{self, Pyramid, Work, reference};
-use eddy::model::{Model, ScalerPrior};
+use eddy::model::pyramid::{Pyramid, Scores, Work, reference};
 use ndarray::Array2;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -65,38 +60,12 @@ fn made(cells: usize, columns: usize) -> (Array2<f32>, Vec<f32>, Vec<f32>) {
     (all, complete, gappy)
 }
 
-/// Beside candle's log-likelihood.
-fn first_model(cells: usize, columns: usize) {
-    let names: Vec<String> = (0..columns).map(|c| format!("c{c}")).collect();
-    let prior = ScalerPrior::from_keys(columns, BTreeMap::new());
-    let (all, complete, gappy) = made(cells, columns);
-    let model = Model::fit(all.view(), cells, &names, prior).expect("the windows are complete and many");
-    let (mut backend, mut scores) = (CpuBackend::new(), Scores::default());
-    backend.score(&model, &complete, &mut scores);
-    let slowly = |z: &[f32]| reference_log_likelihood(&model.ppca, z).expect("shapes agree");
-    let pairs = scores.log_likelihood.iter().zip(slowly(&complete));
-    let error = pairs.map(|(a, b)| ((a - b) / b).abs()).fold(0.0, f64::max);
-    assert!(error < 1e-5, "the two disagree by {error}");
-    let mut with_gaps = backend.clone();
-    let mut scores_with_gaps = Scores::default();
-    let times = in_turn([
-        &mut || backend.score(&model, black_box(&complete), &mut scores),
-        &mut || with_gaps.score(&model, black_box(&gappy), &mut scores_with_gaps),
-        &mut || drop(black_box(slowly(black_box(&complete)))),
-    ]);
-    print(
-        &format!("first model, {cells:>3} cells x {columns:>2} columns, q {:>2}", model.ppca.rank),
-        times,
-        error,
-    );
-}
-
 /// Beside candle's energies of vectors that are laid out beforehand.
-fn next_model(cells: usize, columns: usize) {
+fn beside_candle(cells: usize, columns: usize) {
     let (all, complete, gappy) = made(cells, columns);
     let pyramid = Pyramid::fit(all.view(), cells, columns, &vec![false; columns]);
     let pyramid = pyramid.expect("the windows are complete and many");
-    let (mut work, mut scores) = (Work::new(), pyramid::Scores::default());
+    let (mut work, mut scores) = (Work::new(), Scores::default());
     pyramid.score(&complete, &mut scores, &mut work);
     let levels = &pyramid.levels;
     let vectors: Vec<Vec<f32>> = levels.iter().map(|level| pyramid.vectors(level.shape, &complete)).collect();
@@ -108,7 +77,7 @@ fn next_model(cells: usize, columns: usize) {
         }
     }
     assert!(error < 1e-2, "the two disagree by {error}");
-    let (mut work_with_gaps, mut scores_with_gaps) = (Work::new(), pyramid::Scores::default());
+    let (mut work_with_gaps, mut scores_with_gaps) = (Work::new(), Scores::default());
     let times = in_turn([
         &mut || pyramid.score(black_box(&complete), &mut scores, &mut work),
         &mut || pyramid.score(black_box(&gappy), &mut scores_with_gaps, &mut work_with_gaps),
@@ -127,7 +96,6 @@ fn next_model(cells: usize, columns: usize) {
 
 fn main() {
     for (cells, columns) in [(16, 1), (30, 4), (60, 4), (10, 19), (8, 38)] {
-        first_model(cells, columns);
-        next_model(cells, columns);
+        beside_candle(cells, columns);
     }
 }

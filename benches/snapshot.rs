@@ -92,7 +92,7 @@ fn measure(columns: usize, keys: u64) {
             STREAM,
             PartitionId(id),
             Position(1),
-            StateReader::of(state.format, &state.bytes),
+            StateReader::new(&state),
             &|_| None,
             &Env::SIMULATED,
         );

@@ -3,10 +3,7 @@
 //! writes them; the file around them carries version and checksum.
 
 /// What states are written in. A change of any `encode` makes another format.
-pub const FORMAT: u32 = 4;
-
-/// The format before, which can still be read: it keeps rows of every key, also of streams on a grid, which have none.
-pub const FORMAT_BEFORE: u32 = 3;
+pub const FORMAT: u32 = 5;
 
 /// The bytes end early, or cannot be what they are read as. Their checksum was right, so another build
 /// wrote them.
@@ -72,22 +69,11 @@ impl StateWriter<'_> {
 /// Reads what a [`StateWriter`] wrote, in the same order.
 pub struct StateReader<'a> {
     bytes: &'a [u8],
-    format: u32,
 }
 
 impl<'a> StateReader<'a> {
     pub fn new(bytes: &'a [u8]) -> Self {
-        StateReader::of(FORMAT, bytes)
-    }
-
-    /// Bytes in this format or the one before.
-    pub fn of(format: u32, bytes: &'a [u8]) -> Self {
-        StateReader { bytes, format }
-    }
-
-    /// In the format before.
-    pub fn is_before(&self) -> bool {
-        self.format == FORMAT_BEFORE
+        StateReader { bytes }
     }
 
     fn take(&mut self, bytes: usize) -> Result<&'a [u8], NotUnderstood> {

@@ -174,7 +174,7 @@ fn a_new_key_is_not_judged_before_it_has_a_window_of_its_own() {
 /// The plainest reading of the rules: all rows sorted, cells averaged, windows cut, scored one by one.
 fn oracle(rows: &[Row]) -> BTreeMap<(String, i64), u64> {
     let model = plant::model();
-    let calibrator = Calibrator::new(&model.reference_surprise);
+    let calibrator = Calibrator::new(model.pyramid.references());
     let mut cells: BTreeMap<(String, i64), Vec<&Row>> = BTreeMap::new();
     for row in rows {
         cells.entry((row.key.clone(), row.time_ns.div_euclid(SECOND_NS))).or_default().push(row);

@@ -6,15 +6,13 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use eddy::backend::{CpuBackend, Explanation, Scores};
-use eddy::model::energy::{Energies, Expected, Prepared};
-use eddy::model::ppca::reference_log_likelihood;
-use eddy::model::{Description, FitError, KeyScale, MIN_ROWS, Model, ModelError, Ppca, ScalerPrior};
-use faer::{Mat, Side};
+use eddy::judge::calibrate::Calibrator;
+use eddy::model::{Description, FitError, KeyScale, MIN_ROWS, Model, ModelError, ScalerPrior, Settings};
 use ndarray::{Array2, ArrayView2, s};
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use sensors::{CELLS, COLUMNS, D, LOADING, NOISE, normal, plant};
+use sensors::{CELLS, COLUMNS, D, normal, plant};
 
 fn names(columns: usize) -> Vec<String> {
     (0..columns).map(|c| format!("column_{c}")).collect()
@@ -28,7 +26,7 @@ fn prior(columns: usize) -> ScalerPrior {
 }
 
 fn fit(windows: ArrayView2<'_, f32>) -> Model {
-    Model::fit(windows, CELLS, &names(COLUMNS), prior(COLUMNS)).unwrap()
+    Model::fit(windows, CELLS, &names(COLUMNS), prior(COLUMNS), &Settings::default()).unwrap()
 }
 
 /// One model for all tests, fitted on 3,000 windows.
@@ -43,23 +41,13 @@ fn score(model: &Model, windows: &Array2<f32>) -> Scores {
     scores
 }
 
-/// p-value with the upper tenth of the references as an exponential tail whose mean excess is known
-/// from k values only: the predictive survival is `(1 + x / (k e))^-k`.
 fn p_value(reference: &[f32], surprise: f32) -> f64 {
-    let n = reference.len();
-    let from = n * 9 / 10;
-    let threshold = reference[from];
-    if surprise <= threshold {
-        return reference.iter().filter(|r| **r >= surprise).count() as f64 / n as f64;
-    }
-    let excess = reference[from..].iter().map(|r| f64::from(r - threshold)).sum::<f64>() / (n - from) as f64;
-    let k = (n - from) as f64;
-    0.1 * (1.0 + f64::from(surprise - threshold) / (k * excess)).powf(-k)
+    Calibrator::new(reference).p_value(surprise)
 }
 
 /// Share of `surprises` above the references' 99 % quantile.
 fn above_99(model: &Model, surprises: &[f32]) -> f64 {
-    let reference = &model.reference_surprise;
+    let reference = model.pyramid.references();
     let limit = reference[reference.len() * 99 / 100];
     surprises.iter().filter(|s| **s > limit).count() as f64 / surprises.len() as f64
 }
@@ -69,144 +57,6 @@ fn with_gaps(mut windows: Array2<f32>, share: f64, seed: u64) -> Array2<f32> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     windows.mapv_inplace(|z| if rng.random::<f64>() < share { f32::NAN } else { z });
     windows
-}
-
-/// A density nobody fitted, with every parameter at work.
-fn arbitrary_ppca(cells: usize, columns: usize, rank: usize, seed: u64) -> Ppca {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let d = cells * columns;
-    Ppca {
-        cells,
-        columns,
-        rank,
-        gain: (0..columns).map(|_| (0.5 * normal(&mut rng)).exp() as f32).collect(),
-        mu: (0..d).map(|_| normal(&mut rng) as f32).collect(),
-        w: (0..d * rank).map(|_| normal(&mut rng) as f32).collect(),
-        sigma2: 0.3,
-    }
-}
-
-/// The same density as one dense normal: `(mean, covariance)` of z.
-fn dense(ppca: &Ppca) -> (Vec<f64>, Mat<f64>) {
-    let (d, q) = (ppca.dimension(), ppca.rank);
-    let covariance = Mat::from_fn(d, d, |i, j| {
-        let shared: f64 = (0..q).map(|k| f64::from(ppca.w[i * q + k]) * f64::from(ppca.w[j * q + k])).sum();
-        let noise = if i == j { f64::from(ppca.sigma2) } else { 0.0 };
-        let gain = |i: usize| f64::from(ppca.gain[i % ppca.columns]);
-        (shared + noise) / (gain(i) * gain(j))
-    });
-    (ppca.mu.iter().map(|m| f64::from(*m)).collect(), covariance)
-}
-
-/// Mahalanobis energy and log-density of the cells `at`, by a Cholesky factor of their covariance.
-fn dense_energy(ppca: &Ppca, z: &[f32], at: &[usize]) -> (f64, f64) {
-    let (mean, covariance) = dense(ppca);
-    let marginal = Mat::from_fn(at.len(), at.len(), |i, j| covariance[(at[i], at[j])]);
-    let factor = marginal.llt(Side::Lower).unwrap();
-    let l = factor.L();
-    let (mut energy, mut ln_det) = (0.0, 0.0);
-    let mut white: Vec<f64> = Vec::new();
-    for (i, cell) in at.iter().enumerate() {
-        let known: f64 = white.iter().enumerate().map(|(k, w)| l[(i, k)] * w).sum();
-        white.push((f64::from(z[*cell]) - mean[*cell] - known) / l[(i, i)]);
-        energy += white[i] * white[i];
-        ln_det += 2.0 * l[(i, i)].ln();
-    }
-    (energy, -0.5 * (at.len() as f64 * std::f64::consts::TAU.ln() + ln_det + energy))
-}
-
-fn close(a: f64, b: f64, relative: f64) -> bool {
-    (a - b).abs() <= relative * a.abs().max(b.abs()).max(1.0)
-}
-
-#[test]
-fn log_likelihood_agrees_with_the_candle_reference() {
-    let windows = plant(200, 2).0;
-    for windows in [windows.clone(), with_gaps(windows, 0.3, 3)] {
-        let reference = reference_log_likelihood(&model().ppca, windows.as_slice().unwrap()).unwrap();
-        let scores = score(model(), &windows);
-        for (fast, slow) in scores.log_likelihood.iter().zip(&reference) {
-            assert!(close(*fast, *slow, 1e-5), "{fast} {slow}");
-        }
-    }
-}
-
-#[test]
-fn energies_agree_with_a_dense_normal() {
-    for (rank, cells, columns, gaps) in
-        [(2, 3, 2, 0.0), (4, 2, 3, 0.4), (8, 5, 2, 0.3), (16, 6, 3, 0.2), (2, 1, 4, 0.5)]
-    {
-        let ppca = arbitrary_ppca(cells, columns, rank, rank as u64);
-        let prepared = Prepared::new(&ppca);
-        let mut energies = Energies::default();
-        let mut rng = ChaCha8Rng::seed_from_u64(11);
-        for _ in 0..50 {
-            let z: Vec<f32> = (0..cells * columns)
-                .map(|_| if rng.random::<f64>() < gaps { f32::NAN } else { 2.0 * normal(&mut rng) as f32 })
-                .collect();
-            prepared.energies(&z, &mut energies);
-            let reference = reference_log_likelihood(&ppca, &z).unwrap()[0];
-            let all: Vec<usize> = (0..z.len()).filter(|i| !z[*i].is_nan()).collect();
-            assert_eq!(energies.observed, all.len());
-            let (total, log_likelihood) = dense_energy(&ppca, &z, &all);
-            assert!(close(energies.total, total, 1e-9), "{} {total}", energies.total);
-            assert!(close(energies.log_likelihood, log_likelihood, 1e-9));
-            assert!(close(reference, log_likelihood, 1e-9), "{reference} {log_likelihood}");
-            for column in 0..columns {
-                let (own, others): (Vec<usize>, Vec<usize>) =
-                    all.iter().partition(|i| **i % columns == column);
-                assert_eq!(usize::from(energies.column_observed[column]), own.len());
-                let (rest, _) = dense_energy(&ppca, &z, &others);
-                assert!(close(energies.conditional[column], total - rest, 1e-8));
-                assert!(close(energies.own[column], dense_energy(&ppca, &z, &own).0, 1e-8));
-            }
-        }
-    }
-}
-
-#[test]
-fn expectation_and_band_are_the_conditional_normal_s() {
-    // ln p(x_o, x) is a parabola in x; its top and curvature are the conditional mean and variance.
-    let ppca = arbitrary_ppca(3, 3, 4, 5);
-    let prepared = Prepared::new(&ppca);
-    let mut z: Vec<f32> = (0..9).map(|i| (i as f32 * 0.7).sin()).collect();
-    z[4] = f32::NAN;
-    let (column, cell) = (2, 2);
-    let target = cell * 3 + column;
-    let mut energies = Energies::default();
-    prepared.energies(&z, &mut energies);
-    let mut found = [Expected { mean: 0.0, sd: 0.0 }];
-    prepared.expected(&energies, column, true, &[cell], &mut found);
-    let mut given: Vec<usize> = (0..9).filter(|i| i % 3 != column && *i != 4).collect();
-    given.push(target);
-    let mut at = |x: f32| {
-        z[target] = x;
-        dense_energy(&ppca, &z, &given).1
-    };
-    let (low, middle, high) = (at(-1.0), at(0.0), at(1.0));
-    let curvature = 2.0 * middle - low - high;
-    assert!(close(found[0].sd, curvature.powf(-0.5), 1e-6), "{found:?} {curvature}");
-    assert!(close(found[0].mean, 0.5 * (high - low) / curvature, 1e-6), "{found:?}");
-}
-
-#[test]
-fn the_density_integrates_to_one() {
-    let line = Prepared::new(&arbitrary_ppca(1, 1, 2, 21));
-    let plane = Prepared::new(&arbitrary_ppca(1, 2, 2, 22));
-    let mut energies = Energies::default();
-    let step = 0.1;
-    let grid: Vec<f32> = (-500..=500).map(|i| i as f32 * step).collect();
-    let mut density = |prepared: &Prepared, z: &[f32]| {
-        prepared.energies(z, &mut energies);
-        energies.log_likelihood.exp()
-    };
-    let one: f64 = grid.iter().map(|x| density(&line, &[*x])).sum::<f64>() * f64::from(step);
-    assert!((one - 1.0).abs() < 1e-4, "{one}");
-    let coarse: Vec<f32> = grid.iter().step_by(2).copied().collect();
-    let area = f64::from(step * step) * 4.0;
-    let two: f64 =
-        coarse.iter().flat_map(|x| coarse.iter().map(|y| [*x, *y])).map(|z| density(&plane, &z)).sum();
-    assert!((two * area - 1.0).abs() < 1e-4, "{}", two * area);
 }
 
 fn assert_same_bits(a: &Scores, b: &Scores) {
@@ -249,18 +99,6 @@ proptest! {
 }
 
 #[test]
-fn wide_vectors_change_no_bit() {
-    // Called from here the same loops are compiled for the baseline instruction set.
-    let windows = with_gaps(plant(400, 6).0, 0.01, 6);
-    let scores = score(model(), &windows);
-    let mut energies = Energies::default();
-    for (row, log_likelihood) in windows.rows().into_iter().zip(&scores.log_likelihood) {
-        model().prepared().energies(row.as_slice().unwrap(), &mut energies);
-        assert_eq!(energies.log_likelihood.to_bits(), log_likelihood.to_bits());
-    }
-}
-
-#[test]
 fn clean_windows_are_as_surprising_as_the_references() {
     let model = model();
     let share = above_99(model, &score(model, &plant(6000, 7).0).surprise);
@@ -274,7 +112,7 @@ fn a_warm_up_of_400_windows_is_calibrated() {
     for seed in 100..104 {
         let model = fit(plant(400, seed).0.view());
         let p_values: Vec<f64> =
-            score(&model, &fresh).surprise.iter().map(|s| p_value(&model.reference_surprise, *s)).collect();
+            score(&model, &fresh).surprise.iter().map(|s| p_value(model.pyramid.references(), *s)).collect();
         below[0] += p_values.iter().filter(|p| **p < 1e-2).count();
         below[1] += p_values.iter().filter(|p| **p < 1e-3).count();
     }
@@ -327,7 +165,7 @@ fn found_and_named(break_column: impl Fn(&mut ChaCha8Rng, &mut [f32], usize)) ->
         backend.score(model, window, &mut scores);
         backend.explain(model, window, &mut why);
         assert!((why.share.iter().sum::<f32>() - 1.0).abs() < 1e-5);
-        let p = p_value(&model.reference_surprise, scores.surprise[0]);
+        let p = p_value(model.pyramid.references(), scores.surprise[0]);
         hits += usize::from(sensors::named(|c| why.share[c]) == column && p < 1e-3);
         p_values.push(p);
     });
@@ -348,21 +186,6 @@ fn a_stuck_column_is_found_and_named() {
 }
 
 #[test]
-fn unequal_noise_is_brought_to_one_size() {
-    let card = model().card();
-    let best = |gain| {
-        let of = card.candidates.iter().filter(|c| c.gain == gain).map(|c| c.held_back_log_likelihood);
-        of.fold(f64::NEG_INFINITY, f64::max)
-    };
-    assert!(card.chosen.gain && best(true) > best(false) + 1.0, "{:?}", card.candidates);
-    // What differences of a cell hold: noise, and the little the load moves (1 - 0.98 of its variance).
-    let sd = |c: usize| (NOISE[c].powi(2) + 0.02 * LOADING[c].powi(2)).sqrt();
-    let gain = &model().ppca.gain;
-    let ratio = f64::from(gain[3] / gain[1]) / (sd(1) / sd(3));
-    assert!((0.98..1.02).contains(&ratio), "{gain:?}");
-}
-
-#[test]
 fn gaps_in_training_cost_little() {
     let (windows, fresh) = (plant(1200, 41).0, plant(500, 42).0);
     let mean = |model: &Model| score(model, &fresh).log_likelihood.iter().sum::<f64>() / 500.0;
@@ -375,13 +198,14 @@ fn gaps_in_training_cost_little() {
 fn too_few_windows_say_how_many_more() {
     let mut windows = plant(MIN_ROWS, 51).0;
     windows.slice_mut(s![..10, ..D / 2]).fill(f32::NAN);
-    let error = Model::fit(windows.view(), CELLS, &names(COLUMNS), prior(COLUMNS)).unwrap_err();
+    let error =
+        Model::fit(windows.view(), CELLS, &names(COLUMNS), prior(COLUMNS), &Settings::default()).unwrap_err();
     assert_eq!(
         error,
         FitError::TooFewRows { rows: MIN_ROWS, usable: MIN_ROWS - 10, needed: MIN_ROWS, missing: 10 }
     );
     assert!(error.to_string().contains("give 10 more"));
-    let error = Model::fit(windows.view(), CELLS, &names(3), prior(3)).unwrap_err();
+    let error = Model::fit(windows.view(), CELLS, &names(3), prior(3), &Settings::default()).unwrap_err();
     assert!(matches!(error, FitError::Shape { .. }));
 }
 
@@ -403,7 +227,7 @@ fn constant_columns_stay_scoreable_and_their_move_is_news() {
         let mut moved = windows.slice(s![..1, ..]).to_owned();
         moved.slice_mut(s![.., 2..;COLUMNS]).fill(1.0);
         let surprise = score(&model, &moved).surprise[0];
-        assert!(p_value(&model.reference_surprise, surprise) < 1e-6, "{surprise}");
+        assert!(p_value(model.pyramid.references(), surprise) < 1e-6, "{surprise}");
     }
     let all_constant = Array2::zeros((100, D));
     let scores = score(&fit(all_constant.view()), &all_constant);
@@ -414,7 +238,8 @@ fn constant_columns_stay_scoreable_and_their_move_is_news() {
 fn narrow_windows_are_modelled() {
     for (cells, columns) in [(1, 1), (2, 1), (1, 2)] {
         let windows = plant(500, 71).0.slice(s![.., ..cells * columns]).to_owned();
-        let model = Model::fit(windows.view(), cells, &names(columns), prior(columns)).unwrap();
+        let model =
+            Model::fit(windows.view(), cells, &names(columns), prior(columns), &Settings::default()).unwrap();
         let scores = score(&model, &windows);
         let share = above_99(&model, &scores.surprise);
         assert!((0.002..0.03).contains(&share), "{cells} x {columns}: {share}");
@@ -501,7 +326,7 @@ fn columns_that_never_change_do_not_stop_a_fit() {
         let windows = Array2::from_shape_fn((ROWS - CELLS, CELLS * COLUMNS), |(row, at)| {
             series[[row + at / COLUMNS, at % COLUMNS]]
         });
-        let model = Model::fit(windows.view(), CELLS, &names(COLUMNS), prior(COLUMNS))
+        let model = Model::fit(windows.view(), CELLS, &names(COLUMNS), prior(COLUMNS), &Settings::default())
             .unwrap_or_else(|error| panic!("{changing} columns change: {error}"));
         assert!(score(&model, &windows).surprise.iter().all(|s| s.is_finite()));
     }

@@ -4,5 +4,7 @@
 mod cpu;
 mod explain;
 
-pub use cpu::{CpuBackend, Scores};
+pub use cpu::CpuBackend;
 pub use explain::Explanation;
+
+pub use crate::model::pyramid::Scores;

@@ -10,6 +10,7 @@ use crate::cli::history::History;
 use crate::cli::{TrainArgs, environment, load};
 use crate::config::plan::StreamPlan;
 use crate::engine::train::{Seen, Trainer};
+use crate::model::pyramid::Shape;
 use crate::model::{Description, Model};
 
 /// # Errors
@@ -58,8 +59,27 @@ fn report(stream: &StreamPlan, seen: Seen, model: &Model, out: &Path, start: Ins
     println!("keys         {}", seen.keys);
     println!("events       {} ({} late, {} duplicate)", seen.events, seen.late, seen.duplicates);
     println!("windows      {} seen, {} fitted on", seen.windows, card.training_rows);
-    println!("rank         {} (gain {})", card.chosen.rank, if card.chosen.gain { "on" } else { "off" });
-    println!("held back    {:.4} nats a window", card.chosen.held_back_log_likelihood);
+    for level in &card.pyramid.levels {
+        let Shape { pool, blocks } = level.shape;
+        let tried = level.candidates.iter().map(|c| (c.codes, c.held_back_log_likelihood));
+        let tried: Vec<String> = tried.map(|(codes, nats)| format!("{codes}: {nats:.3}")).collect();
+        println!(
+            "level        the last {} cells, {}; {} (held back, nats a number: {})",
+            level.shape.cells(),
+            if pool == 1 { "one by one".to_owned() } else { format!("as {blocks} means") },
+            if level.codes == 0 {
+                "1 density".to_owned()
+            } else {
+                format!("1 density and {} codes", level.codes)
+            },
+            tried.join(", ")
+        );
+    }
+    let flags = card.pyramid.context.iter().zip(&card.columns).filter(|(flag, _)| **flag);
+    let flags: Vec<&str> = flags.map(|(_, name)| name.as_str()).collect();
+    if !flags.is_empty() {
+        println!("flags        {}: only ever 0 or 1, so context and not scored", flags.join(", "));
+    }
     println!("model        {} ({})", out.display(), model.checksum_short());
     println!("took         {:.1} s", start.elapsed().as_secs_f64());
 }

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{Disk, LogError, read_blob, store_blob};
-use crate::state::{FORMAT, FORMAT_BEFORE};
+use crate::state::FORMAT;
 use crate::types::Position;
 
 const MAGIC: [u8; 8] = *b"EDDYSNAP";
@@ -20,8 +20,8 @@ pub enum SnapshotError {
     #[error("{} is damaged ({detail})", file.display())]
     Damaged { file: PathBuf, detail: &'static str },
     #[error(
-        "{} was written by another version of eddy (format {found}, this one reads {FORMAT_BEFORE} and {FORMAT}): \
-         run that version, or start with an empty folder (`[durable] path`)",
+        "{} was written by another version of eddy (format {found}, this one reads {FORMAT}): run that version, \
+         or let the stream learn anew with `eddy state reset` (what was told and is to be delivered stays)",
         file.display()
     )]
     Version { file: PathBuf, found: u32 },
@@ -53,14 +53,6 @@ impl SnapshotName {
     pub fn file(&self) -> String {
         format!("{}-{:020}{ENDING}", self.of, self.position.0)
     }
-}
-
-/// What a snapshot holds.
-#[derive(Debug)]
-pub struct Body {
-    /// What its bytes are written in, see [`crate::state::StateReader::of`].
-    pub format: u32,
-    pub bytes: Vec<u8>,
 }
 
 /// The folder of snapshots. One writer; see [`super::Disk`] for what is durable when.
@@ -126,7 +118,7 @@ impl Snapshots {
     ///
     /// # Errors
     /// [`SnapshotError`], by what is wrong with it. `fingerprint: None` asks for no certain config.
-    pub fn read(&self, name: &SnapshotName, fingerprint: Option<[u8; 32]>) -> Result<Body, SnapshotError> {
+    pub fn read(&self, name: &SnapshotName, fingerprint: Option<[u8; 32]>) -> Result<Vec<u8>, SnapshotError> {
         let path = self.dir.join(name.file());
         let mut bytes = read_blob(&*self.disk, &self.dir, &name.file())?;
         let damaged = |detail| SnapshotError::Damaged { file: path.clone(), detail };
@@ -139,7 +131,7 @@ impl Snapshots {
             return Err(damaged("its header is not whole"));
         }
         let format = number(8);
-        if ![FORMAT, FORMAT_BEFORE].contains(&format) {
+        if format != FORMAT {
             return Err(SnapshotError::Version { file: path, found: format });
         }
         let found: [u8; 32] = std::array::from_fn(|i| header[12 + i]);
@@ -150,7 +142,7 @@ impl Snapshots {
             return Err(SnapshotError::Config { file: path });
         }
         bytes.drain(..Self::HEADER_BYTES);
-        Ok(Body { format, bytes })
+        Ok(bytes)
     }
 
     /// # Errors

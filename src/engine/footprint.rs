@@ -12,15 +12,13 @@ use crate::engine::usual::Usual;
 use crate::engine::warmup;
 use crate::judge::calibrate::REFERENCE_MAX;
 use crate::judge::moments::Moments;
+use crate::model::Pyramid;
 use crate::types::{EPOCH_NS, PARTITIONS};
 use crate::window::grid::Grid;
 use crate::window::grow::grown;
 use crate::window::keys::Keys;
 use crate::window::pending::Pending;
 use crate::window::rows::{KeyRows, ROWS_MAX};
-
-/// Largest rank a fit may choose.
-const RANK_MAX: usize = 16;
 
 /// What a stream is asked to carry.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +49,7 @@ pub struct Footprint {
     pub scoring: f64,
     /// Windows kept to fit on, until the fit; they are copied once while it runs.
     pub warmup: f64,
-    /// Models fitted by the partitions, if each took the largest rank.
+    /// Models fitted by the partitions, with every level that the window has room for.
     pub models: f64,
 }
 
@@ -76,7 +74,9 @@ impl Footprint {
         // Each of: in order of replacement, sorted, and an epoch's.
         let calibration = (3 * REFERENCE_MAX * size_of::<f32>()) as f64;
         let fits = matches!(stream.model, ModelPlan::Fit { .. });
-        let scores = keys * (size_of::<f32>() + size_of::<f64>() + size_of::<u16>() * (1 + columns)) as f64;
+        // Of [`crate::backend::Scores`]: state, surprise, stillness and four levels; likelihood; counts.
+        let scores =
+            keys * (7 * size_of::<f32>() + size_of::<f64>() + size_of::<u16>() * (1 + columns)) as f64;
         let scored = keys * (width * size_of::<f32>() as f64 + size_of::<u32>() as f64);
         Footprint {
             rings: partitions
@@ -92,8 +92,7 @@ impl Footprint {
             partitions: partitions * (size_of::<Partition>() as f64 + calibration),
             scoring: shards as f64 * (scored + 1.5 * scores),
             warmup: if fits { partitions * warmup::heap_bytes(width) } else { 0.0 },
-            // Factors as fitted and as laid out for scoring, both f64.
-            models: if fits { partitions * width * (RANK_MAX * 2 * size_of::<f64>()) as f64 } else { 0.0 },
+            models: if fits { partitions * Pyramid::heap_bytes(cells, columns) } else { 0.0 },
         }
     }
 

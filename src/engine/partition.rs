@@ -88,7 +88,7 @@ pub(crate) struct Scoring {
 
 impl Scoring {
     pub fn new(model: Arc<Model>) -> Self {
-        let calibrator = Arc::new(Calibrator::new(&model.reference_surprise));
+        let calibrator = Arc::new(Calibrator::new(model.pyramid.references()));
         Scoring { model, calibrator }
     }
 }

@@ -13,8 +13,8 @@ use crate::types::{Arrival, EPOCH_NS, EventTime, Position, RecordRef, StreamId, 
 /// Rows, or windows if they are more, that are measured, about: a second or so.
 const WORK: u64 = 1_000_000;
 const KEYS_MIN: u64 = 64;
-/// Windows a made-up model is fitted on.
-const TRAINING_WINDOWS: u64 = 128;
+/// Windows a key that a made-up model is fitted on: enough for every level of the widest window.
+const TRAINING_WINDOWS: u64 = 640;
 const SLOT_ROWS: usize = 2048;
 
 /// What a run of made-up rows cost.

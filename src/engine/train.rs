@@ -12,7 +12,7 @@ use crate::engine::partition::Partition;
 use crate::engine::setup::StreamSetup;
 use crate::engine::warmup::{key_scale, scales};
 use crate::engine::{Env, Outputs, Scratch};
-use crate::model::{FitError, Model, ScalerPrior};
+use crate::model::{FitError, Model, ScalerPrior, Settings, flags};
 use crate::types::{RecordRef, StreamId};
 
 /// Gathers the windows of a stream's history, key by key, so that files may hold keys one after another.
@@ -91,13 +91,14 @@ impl Trainer {
             columns: self.setup.columns.len(),
             expected: rows * width,
         })?;
-        Model::fit(view, self.setup.cells, &self.setup.schema, prior)
+        Model::fit(view, self.setup.cells, &self.setup.schema, prior, &Settings::default())
     }
 
     fn prior(&self) -> ScalerPrior {
         let columns = self.setup.columns.len();
         let own = self.keys.iter().map(|(key, partition)| (key.to_vec(), key_scale(&partition.moments)));
-        ScalerPrior::from_keys(columns, own.collect())
+        let raw = || self.keys.values().map(|partition| partition.warmup.windows());
+        ScalerPrior { flags: flags(raw(), columns), ..ScalerPrior::from_keys(columns, own.collect()) }
     }
 
     /// All windows in order of time, standardised; rows and values.

@@ -13,7 +13,7 @@ use crate::engine::close::standardise;
 use crate::engine::partition::{Partition, Scale, Scoring};
 use crate::engine::setup::StreamSetup;
 use crate::judge::moments::Moments;
-use crate::model::{KeyScale, Model, ScalerPrior};
+use crate::model::{KeyScale, Model, ScalerPrior, Settings, flags};
 use crate::window::keys::KeyIndex;
 
 /// Windows kept for a fit. When full, half of them go, chosen by lot, and half as many come.
@@ -79,6 +79,11 @@ impl Warmup {
         &self.samples
     }
 
+    /// All raw windows, end to end.
+    pub fn windows(&self) -> &[f32] {
+        &self.windows
+    }
+
     /// The raw window of the `i`-th sample.
     pub fn window(&self, i: usize, width: usize) -> &[f32] {
         &self.windows[i * width..][..width]
@@ -108,7 +113,7 @@ impl Partition {
             standardise(window, &scales(&prior, own));
         }
         let Ok(view) = ArrayView2::from_shape((self.warmup.samples.len(), width), &z) else { return };
-        let mut model = match Model::fit(view, setup.cells, &setup.schema, prior) {
+        let mut model = match Model::fit(view, setup.cells, &setup.schema, prior, &Settings::QUICK) {
             Ok(model) => model,
             Err(error) => return self.fit_error = Some(error.to_string()),
         };
@@ -128,7 +133,9 @@ impl Partition {
             let own = &self.moments[key as usize * columns..][..columns];
             own.iter().any(|m| m.count > 0.0).then(|| (self.keys.bytes(key).to_vec(), key_scale(own)))
         };
-        ScalerPrior::from_keys(columns, self.keys.ordered().iter().filter_map(key_scale).collect())
+        let keys = self.keys.ordered().iter().filter_map(key_scale).collect();
+        let flags = flags(std::iter::once(&self.warmup.windows[..]), columns);
+        ScalerPrior { flags, ..ScalerPrior::from_keys(columns, keys) }
     }
 }
 
@@ -147,6 +154,9 @@ const SD_PER_MEAN_MIN: f32 = 1e-3;
 
 /// The scale by which a column with these moments is standardised under `prior`.
 pub(super) fn scale(prior: &ScalerPrior, column: usize, own: &Moments) -> Scale {
+    if prior.flags[column] {
+        return Scale { mean: 0.0, sd: 1.0 };
+    }
     let (mean, sd) = prior.posterior(column, own.count as u64, own.mean, own.variance);
     let (mean, sd) = (mean as f32, sd as f32);
     // Constant at 0 there is no scale at all: 0 stays 0, and anything else is as odd as it gets.

@@ -2,16 +2,20 @@
 //!
 //! For a surprise `s` and a reference of `n` surprises of normal windows, with `h` their 90 % quantile,
 //! `k` of them above it and `e` their mean excess over it:
-//! `p = (#{ref >= s} + 1/2) / (n + 1)` for `s <= h`, else `p = p(h) (1 + (s - h) / (k e))^-k`.
+//! `p = (#{ref >= s} + 1/2) / (n + 1)` for `s <= h`, else `p = p(h) (1 + (s - h) / (k e + a))^-(k + a)`.
 //! The rank is the conformal p-value (Vovk, Gammerman, Shafer 2005). Excesses over a high threshold tend
 //! to an exponential (Pickands 1975, shape 0); with its mean known only from `k` of them, the next one
-//! follows this heavier tail (the predictive distribution under the prior 1/e), which becomes
-//! `exp(-(s - h) / e)` as `k` grows.
+//! follows this heavier tail, which becomes `exp(-(s - h) / e)` as `k` grows: the predictive distribution
+//! (Lomax) under a gamma prior on the rate. A surprise is in nats of the model's own tail, so a mean excess of one
+//! nat is what to expect before anything was seen; that counts for `a` = 20 references.
 
 mod state;
 
 /// Reference size; older entries are replaced.
 pub const REFERENCE_MAX: usize = 1024;
+
+/// References that the model's own word on its tail, a mean excess of one nat, counts for.
+const PRIOR_REFERENCES: f64 = 20.0;
 
 /// Below this many references no p-value is given.
 pub const REFERENCE_MIN: usize = 16;
@@ -90,8 +94,9 @@ impl Calibrator {
         if s <= self.high {
             return self.rank_p(surprise);
         }
-        let above = self.above;
-        self.high_p * (1.0 + (s - self.high) / (above * self.excess)).powf(-above)
+        let shape = self.above + PRIOR_REFERENCES;
+        let scale = self.above * self.excess + PRIOR_REFERENCES;
+        self.high_p * (1.0 + (s - self.high) / scale).powf(-shape)
     }
 
     fn rank_p(&self, surprise: f32) -> f64 {

@@ -10,12 +10,11 @@ use safetensors::tensor::{SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::energy::Prepared;
-use super::tail::Tails;
+use super::pyramid::{Head, Pyramid};
 use super::tensors::{Reader, read, tensors_of};
-use super::{Model, Ppca, ScalerPrior};
+use super::{Model, ScalerPrior};
 
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 pub(super) const CARD: &str = "card";
 const NO_HASH: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -58,16 +57,6 @@ pub struct Description {
     pub date: String,
 }
 
-/// One choice that was tried.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Candidate {
-    pub rank: usize,
-    pub gain: bool,
-    /// Mean over the held-back windows, nats a window.
-    pub held_back_log_likelihood: f64,
-}
-
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Card {
@@ -76,39 +65,29 @@ pub struct Card {
     sha256: String,
     pub description: Description,
     pub columns: Vec<String>,
-    pub cells: usize,
     /// Windows the model was fitted on.
     pub training_rows: usize,
     /// Windows it was given; those with too few cells were left out.
     pub given_rows: usize,
-    pub chosen: Candidate,
-    pub candidates: Vec<Candidate>,
+    /// Levels and flags, and which numbers of codes were tried.
+    pub pyramid: Head,
 }
 
 impl Card {
     pub(super) fn of_fit(
-        cells: usize,
+        pyramid: &Pyramid,
         columns: &[String],
         training_rows: usize,
         given_rows: usize,
-        chosen: Candidate,
-        candidates: Vec<Candidate>,
     ) -> Self {
-        // Six decimals survive JSON exactly; all digits of an f64 may not.
-        let rounded = |c: Candidate| Candidate {
-            held_back_log_likelihood: (c.held_back_log_likelihood * 1e6).round() / 1e6,
-            ..c
-        };
         Card {
             format: FORMAT,
             sha256: NO_HASH.to_owned(),
             description: Description { units: vec![None; columns.len()], ..Description::default() },
             columns: columns.to_vec(),
-            cells,
             training_rows,
             given_rows,
-            chosen: rounded(chosen),
-            candidates: candidates.into_iter().map(rounded).collect(),
+            pyramid: pyramid.to_parts().0,
         }
     }
 
@@ -119,17 +98,8 @@ impl Card {
 }
 
 impl Model {
-    pub(super) fn assemble(
-        columns: Vec<String>,
-        ppca: Ppca,
-        tails: Tails,
-        reference_surprise: Vec<f32>,
-        prior: ScalerPrior,
-        card: Card,
-    ) -> Model {
-        let prepared = Prepared::new(&ppca);
-        let checksum = String::new();
-        let mut model = Model { columns, ppca, tails, reference_surprise, prior, card, checksum, prepared };
+    pub(super) fn assemble(columns: Vec<String>, pyramid: Pyramid, prior: ScalerPrior, card: Card) -> Model {
+        let mut model = Model { columns, pyramid, prior, card, checksum: String::new() };
         model.seal();
         model
     }
@@ -155,7 +125,7 @@ impl Model {
         let views = tensors.iter().map(|(name, dtype, shape, data)| {
             let view = TensorView::new(*dtype, shape.clone(), data)
                 .expect("every tensor below is made with as many values as its shape says");
-            (*name, view)
+            (name.as_str(), view)
         });
         // One metadata entry only: a second would make the order of a hash map part of the file.
         let metadata = HashMap::from([(CARD.to_owned(), card)]);
@@ -195,11 +165,11 @@ impl Model {
 
     /// Whether the model fits a stream's windows.
     pub fn check_schema(&self, cells: usize, columns: &[String]) -> Result<(), ModelError> {
-        if self.ppca.cells == cells && self.columns == columns {
+        if self.pyramid.columns.cells == cells && self.columns == columns {
             return Ok(());
         }
         Err(ModelError::Schema {
-            cells: self.ppca.cells,
+            cells: self.pyramid.columns.cells,
             columns: self.columns.clone(),
             stream_cells: cells,
             stream_columns: columns.to_vec(),

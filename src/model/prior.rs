@@ -27,6 +27,8 @@ pub struct ScalerPrior {
     pub sd: Vec<f64>,
     /// Variance of the keys' true means around `mean`.
     pub between_var: Vec<f64>,
+    /// By column: a flag, which is not standardised.
+    pub flags: Vec<bool>,
     pub keys: BTreeMap<Vec<u8>, KeyScale>,
 }
 
@@ -42,6 +44,7 @@ impl ScalerPrior {
             prior.mean.push(mean);
             prior.sd.push(sd);
             prior.between_var.push(between_var);
+            prior.flags.push(false);
         }
         prior.keys = best_observed(keys);
         prior
@@ -119,7 +122,7 @@ mod tests {
     #[test]
     fn posterior_goes_from_the_cohort_to_the_key() {
         let prior =
-            ScalerPrior { mean: vec![10.0], sd: vec![1.0], between_var: vec![4.0], keys: BTreeMap::new() };
+            ScalerPrior { mean: vec![10.0], sd: vec![1.0], between_var: vec![4.0], ..ScalerPrior::default() };
         assert_eq!(prior.posterior(0, 0, f64::NAN, f64::NAN), (10.0, 5f64.sqrt()));
         let (mean, sd) = prior.posterior(0, 1_000_000, 20.0, 9.0);
         assert!((mean - 20.0).abs() < 1e-3 && (sd - 3.0).abs() < 1e-3);

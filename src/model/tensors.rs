@@ -4,50 +4,42 @@ use std::collections::BTreeMap;
 
 use safetensors::tensor::{Dtype, SafeTensors};
 
-use super::energy::RANKS;
 use super::file::{CARD, Card, ModelError, content};
-use super::fit::DIMENSION_MAX;
-use super::tail::{Side, Tail, Tails};
-use super::{KeyScale, Model, Ppca, ScalerPrior};
+use super::pyramid::{Data, Pyramid, Tensor};
+use super::{KeyScale, Model, ScalerPrior};
 
-pub(super) type Named = (&'static str, Dtype, Vec<usize>, Vec<u8>);
+pub(super) type Named = (String, Dtype, Vec<usize>, Vec<u8>);
 
-fn f32s(name: &'static str, shape: Vec<usize>, values: &[f32]) -> Named {
-    (name, Dtype::F32, shape, values.iter().flat_map(|v| v.to_le_bytes()).collect())
+/// Goes before the names of the pyramid's tensors.
+const PYRAMID: &str = "pyramid.";
+
+fn f32s(name: &str, shape: Vec<usize>, values: &[f32]) -> Named {
+    (name.to_owned(), Dtype::F32, shape, values.iter().flat_map(|v| v.to_le_bytes()).collect())
 }
 
-fn f64s(name: &'static str, shape: Vec<usize>, values: &[f64]) -> Named {
-    (name, Dtype::F64, shape, values.iter().flat_map(|v| v.to_le_bytes()).collect())
+fn f64s(name: &str, shape: Vec<usize>, values: &[f64]) -> Named {
+    (name.to_owned(), Dtype::F64, shape, values.iter().flat_map(|v| v.to_le_bytes()).collect())
 }
 
-fn u64s(name: &'static str, shape: Vec<usize>, values: &[u64]) -> Named {
-    (name, Dtype::U64, shape, values.iter().flat_map(|v| v.to_le_bytes()).collect())
+fn u64s(name: &str, shape: Vec<usize>, values: &[u64]) -> Named {
+    (name.to_owned(), Dtype::U64, shape, values.iter().flat_map(|v| v.to_le_bytes()).collect())
 }
 
 /// Every tensor of the file. Lists of unequal parts are kept end to end with the ends beside them.
 pub(super) fn tensors_of(model: &Model) -> Vec<Named> {
-    let (ppca, prior, columns) = (&model.ppca, &model.prior, model.columns.len());
-    let features = model.tails.features();
-    let knots: Vec<&[f32]> = features.iter().map(|t| t.as_ref().map_or(&[][..], |t| &t.knots)).collect();
-    let fits: Vec<f64> = features
-        .iter()
-        .flat_map(|t| t.as_ref().map_or([0.0; 3], |t| [t.threshold, t.excess, t.median]))
-        .collect();
+    let of_pyramid = |Tensor { name, shape, data }: Tensor| match data {
+        Data::F32(values) => f32s(&format!("{PYRAMID}{name}"), shape, &values),
+        Data::F64(values) => f64s(&format!("{PYRAMID}{name}"), shape, &values),
+    };
+    let mut tensors: Vec<Named> = model.pyramid.to_parts().1.into_iter().map(of_pyramid).collect();
+    let (prior, columns) = (&model.prior, model.columns.len());
     let keys: Vec<&[u8]> = prior.keys.keys().map(Vec::as_slice).collect();
     let of_keys = |values: fn(&KeyScale) -> &Vec<f64>| -> Vec<f64> {
         prior.keys.values().flat_map(|scale| values(scale).iter().copied()).collect()
     };
     let counts: Vec<u64> = prior.keys.values().flat_map(|scale| scale.count.iter().copied()).collect();
     let key_bytes = keys.concat();
-    vec![
-        f32s("gain", vec![columns], &ppca.gain),
-        f32s("mu", vec![ppca.dimension()], &ppca.mu),
-        f32s("w", vec![ppca.dimension(), ppca.rank], &ppca.w),
-        f32s("sigma2", vec![1], &[ppca.sigma2]),
-        u64s("tail.ends", vec![features.len()], &ends(&knots)),
-        f32s("tail.knots", vec![knots.concat().len()], &knots.concat()),
-        f64s("tail.fit", vec![features.len(), 3], &fits),
-        f32s("reference_surprise", vec![model.reference_surprise.len()], &model.reference_surprise),
+    tensors.extend([
         f64s("prior.mean", vec![columns], &prior.mean),
         f64s("prior.sd", vec![columns], &prior.sd),
         f64s("prior.between_var", vec![columns], &prior.between_var),
@@ -55,8 +47,9 @@ pub(super) fn tensors_of(model: &Model) -> Vec<Named> {
         f64s("keys.mean", vec![keys.len(), columns], &of_keys(|k| &k.mean)),
         f64s("keys.sd", vec![keys.len(), columns], &of_keys(|k| &k.sd)),
         u64s("keys.count", vec![keys.len(), columns], &counts),
-        ("keys.bytes", Dtype::U8, vec![key_bytes.len()], key_bytes),
-    ]
+        ("keys.bytes".to_owned(), Dtype::U8, vec![key_bytes.len()], key_bytes),
+    ]);
+    tensors
 }
 
 fn ends<T>(parts: &[&[T]]) -> Vec<u64> {
@@ -90,12 +83,6 @@ impl Reader<'_> {
         Ok(view.data().as_chunks::<N>().0.to_vec())
     }
 
-    fn f32(&self, name: &str, count: Option<usize>) -> Result<Vec<f32>, ModelError> {
-        let values: Vec<f32> =
-            self.raw(name, Dtype::F32, count)?.into_iter().map(f32::from_le_bytes).collect();
-        if values.iter().all(|v| v.is_finite()) { Ok(values) } else { Err(content(name, "not finite")) }
-    }
-
     fn f64(&self, name: &str, count: Option<usize>) -> Result<Vec<f64>, ModelError> {
         let values: Vec<f64> =
             self.raw(name, Dtype::F64, count)?.into_iter().map(f64::from_le_bytes).collect();
@@ -126,52 +113,37 @@ impl Reader<'_> {
 }
 
 pub(super) fn read(tensors: Reader<'_>, card: Card) -> Result<Model, ModelError> {
-    let (cells, columns, rank) = (card.cells, card.columns.len(), card.chosen.rank);
-    let dimension = cells.checked_mul(columns).filter(|d| (1..=DIMENSION_MAX).contains(d));
-    let dimension = dimension.ok_or_else(|| content(CARD, format!("{cells} cells of {columns} columns")))?;
-    if !RANKS.contains(&rank) {
-        return Err(content(CARD, format!("rank {rank}")));
+    let columns = card.columns.len();
+    if card.pyramid.columns != columns {
+        return Err(content(CARD, format!("{columns} names of {} columns", card.pyramid.columns)));
     }
-    let gain = tensors.f32("gain", Some(columns))?;
-    let sigma2 = tensors.f32("sigma2", Some(1))?[0];
-    if !gain.iter().chain([&sigma2]).all(|v| *v > 0.0) {
-        return Err(content("gain", "gain and sigma2 must be above 0"));
-    }
-    let ppca = Ppca {
-        cells,
-        columns,
-        rank,
-        gain,
-        mu: tensors.f32("mu", Some(dimension))?,
-        w: tensors.f32("w", Some(dimension * rank))?,
-        sigma2,
-    };
-    let reference_surprise = tensors.f32("reference_surprise", None)?;
-    if reference_surprise.is_empty() || !reference_surprise.is_sorted() {
-        return Err(content("reference_surprise", "empty or not ascending"));
-    }
-    let (tails, prior) = (read_tails(&tensors, columns)?, read_prior(&tensors, columns)?);
-    Ok(Model::assemble(card.columns.clone(), ppca, tails, reference_surprise, prior, card))
+    let parts = pyramid_tensors(&tensors)?;
+    let pyramid = Pyramid::from_parts(&card.pyramid, &parts).map_err(|e| content(&e.part, e.detail))?;
+    let prior = read_prior(&tensors, &card.pyramid.context)?;
+    Ok(Model::assemble(card.columns.clone(), pyramid, prior, card))
 }
 
-fn read_tails(tensors: &Reader<'_>, columns: usize) -> Result<Tails, ModelError> {
-    let count = 1 + 2 * columns;
-    let knots = tensors.parts("tail.ends", tensors.f32("tail.knots", None)?, Some(count))?;
-    let fits = tensors.f64("tail.fit", Some(3 * count))?;
-    let mut features = Vec::with_capacity(count);
-    for (at, (knots, fit)) in knots.into_iter().zip(fits.as_chunks::<3>().0).enumerate() {
-        let side = if at <= columns { Side::Upper } else { Side::Lower };
-        let [threshold, excess, median] = *fit;
-        let tail = (!knots.is_empty()).then_some(Tail { side, knots, threshold, excess, median });
-        if tail.as_ref().is_some_and(|t| !t.is_sound()) {
-            return Err(content("tail.fit", "knots not ascending, or a scale not above 0"));
-        }
-        features.push(tail);
+fn pyramid_tensors(tensors: &Reader<'_>) -> Result<Vec<Tensor>, ModelError> {
+    let mut parts = Vec::new();
+    for (name, view) in tensors.0.iter() {
+        let Some(of) = name.strip_prefix(PYRAMID) else { continue };
+        let data = match view.dtype() {
+            Dtype::F32 => {
+                let raw = tensors.raw(name, Dtype::F32, None)?;
+                Data::F32(raw.into_iter().map(f32::from_le_bytes).collect())
+            }
+            _ => {
+                let raw = tensors.raw(name, Dtype::F64, None)?;
+                Data::F64(raw.into_iter().map(f64::from_le_bytes).collect())
+            }
+        };
+        parts.push(Tensor { name: of.to_owned(), shape: view.shape().to_vec(), data });
     }
-    Ok(Tails::of_features(features))
+    Ok(parts)
 }
 
-fn read_prior(tensors: &Reader<'_>, columns: usize) -> Result<ScalerPrior, ModelError> {
+fn read_prior(tensors: &Reader<'_>, flags: &[bool]) -> Result<ScalerPrior, ModelError> {
+    let columns = flags.len();
     let key_bytes: Vec<u8> =
         tensors.raw::<1>("keys.bytes", Dtype::U8, None)?.into_iter().map(|[byte]| byte).collect();
     let names = tensors.parts("keys.ends", key_bytes, None)?;
@@ -191,6 +163,7 @@ fn read_prior(tensors: &Reader<'_>, columns: usize) -> Result<ScalerPrior, Model
         mean: tensors.f64("prior.mean", Some(columns))?,
         sd: tensors.f64("prior.sd", Some(columns))?,
         between_var: tensors.f64("prior.between_var", Some(columns))?,
+        flags: flags.to_vec(),
         keys,
     })
 }

@@ -194,7 +194,11 @@ impl Opened {
             }
             let bytes = read_blob(&RealDisk::new(), &dir.join("models"), &blob_name(checksum))?;
             let model = Model::from_bytes(&bytes).with_context(|| {
-                format!("stream {stream}: the kept model {checksum} is damaged; restore the data folder from a backup")
+                format!(
+                    "stream {stream}: the model {checksum} kept in the data folder cannot be used. If it is damaged, restore \
+                     the folder from a backup. If another version of eddy made it, run that version, or train a model anew \
+                     and let the stream begin anew with `eddy state reset` (what was told and is to be delivered stays)"
+                )
             })?;
             self.models.push((checksum.clone(), Arc::new(model)));
         }

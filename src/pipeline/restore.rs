@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::config::plan::{Plan, StreamPlan};
 use crate::durable::{
-    Body, ControlEntry, ControlEvent, Log, LogError, SnapshotError, SnapshotName, Snapshots, beginning,
+    ControlEntry, ControlEvent, Log, LogError, SnapshotError, SnapshotName, Snapshots, beginning,
 };
 use crate::engine::{Engine, Env};
 use crate::model::Model;
@@ -111,7 +111,11 @@ impl Found<'_> {
     }
 
     /// The body of a snapshot; `None` if it is damaged, and then it is set aside.
-    fn body(&mut self, name: &SnapshotName, config: Option<[u8; 32]>) -> Result<Option<Body>, SnapshotError> {
+    fn body(
+        &mut self,
+        name: &SnapshotName,
+        config: Option<[u8; 32]>,
+    ) -> Result<Option<Vec<u8>>, SnapshotError> {
         match self.snapshots.read(name, config) {
             Ok(body) => Ok(Some(body)),
             Err(SnapshotError::Damaged { file, detail }) => {
@@ -128,7 +132,7 @@ impl Found<'_> {
         let mut ledgers = Vec::new();
         for name in self.sound()?.iter().filter(|name| name.of == LEDGER) {
             if let Some(body) = self.body(name, None)? {
-                let ledger = Ledger::decode(name.position, &body.bytes);
+                let ledger = Ledger::decode(name.position, &body);
                 ledgers.push(ledger.map_err(|error| RestoreError::State { of: name.file(), error })?);
             }
         }
@@ -153,7 +157,7 @@ impl Found<'_> {
         let valid = |name: &&SnapshotName| beginning == Position(0) || name.position > beginning;
         for name in names.iter().filter(|name| name.of == of).filter(valid) {
             if let Some(body) = self.body(name, Some(config))? {
-                let state = StateReader::of(body.format, &body.bytes);
+                let state = StateReader::new(&body);
                 let restored = engine.restore(stream, id, name.position, state, &model, env);
                 restored.map_err(|error| RestoreError::State { of: name.file(), error })?;
                 return Ok(Some(name.position));

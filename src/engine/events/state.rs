@@ -24,14 +24,11 @@ impl Events {
         from: &mut StateReader<'_>,
     ) -> Result<Self, NotUnderstood> {
         let mut events = Events::new(setup);
-        let kept = if setup.shape == Shape::Grid && !from.is_before() { 0 } else { keys };
+        let kept = if setup.shape == Shape::Grid { 0 } else { keys };
         let columns = setup.columns.len();
         events.rows = (0..kept).map(|_| KeyRows::decode(columns, from)).collect::<Result<_, _>>()?;
         events.usual = Usual::decode(&setup.aggregates, kept, from)?;
         events.next_end = from.number()?;
-        if setup.shape == Shape::Grid {
-            events.rows = Vec::new();
-        }
         Ok(events)
     }
 }

@@ -32,8 +32,7 @@ impl Past {
         for _ in 0..from.len(VERDICT_BYTES)? {
             let last_cell = from.number()?;
             let (p_value, anomalous, confident) = (from.number()?, from.flag()?, from.flag()?);
-            // The format before judged every window anew.
-            let rows = if from.is_before() { 0 } else { from.number()? };
+            let rows = from.number()?;
             let verdict = Verdict { p_value, anomalous, confident };
             past.odd += usize::from(anomalous);
             past.verdicts.push_back(PastVerdict { last_cell, verdict, rows });

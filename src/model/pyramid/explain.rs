@@ -20,7 +20,8 @@ pub struct Explained {
 }
 
 impl Pyramid {
-    /// Explains a window of [`Pyramid::dimension`] values, by column; `None` for flags.
+    /// Explains a window of [`Pyramid::dimension`] values, by column; `None` for flags, which are context. A flag that
+    /// is neither on nor off is all there is to say.
     ///
     /// Shares are of the fewest columns without which the rest is ordinary (see [`super::blame`]), under each density,
     /// weighted by the density's surprise, and of the surprise of a column that is too quiet. Expectations are those of
@@ -37,7 +38,22 @@ impl Pyramid {
             found[*column] =
                 Some(Explained { expected: expected as f32, sd: sd as f32, share: share as f32 });
         }
+        self.blame_strange_flags(window, &mut found);
         found
+    }
+
+    fn blame_strange_flags(&self, window: &[f32], found: &mut [Option<Explained>]) {
+        let strange: Vec<usize> =
+            self.columns.flags().filter(|column| self.columns.is_strange(window, *column)).collect();
+        if strange.is_empty() {
+            return;
+        }
+        found.iter_mut().flatten().for_each(|of| of.share = 0.0);
+        let last = &window[self.dimension() - self.columns.columns..];
+        for column in &strange {
+            let (expected, share) = (last[*column].clamp(0.0, 1.0), 1.0 / strange.len() as f32);
+            found[*column] = Some(Explained { expected, sd: 0.0, share });
+        }
     }
 
     /// By scored column, summing to 1; and the columns to blame under the most surprised level.

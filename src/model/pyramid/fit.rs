@@ -16,6 +16,8 @@ use super::tail::Tail;
 const CODES: [usize; 3] = [8, 32, 128];
 /// Codes times dimension: bounds what the search for the nearest costs.
 const CODE_CELLS: usize = 8192;
+/// Order statistics kept of a tail.
+pub(super) const KNOTS: usize = 1024;
 /// Training rows a code needs.
 const ROWS_PER_CODE: usize = 12;
 
@@ -35,11 +37,19 @@ pub struct Settings {
     /// Share of the rows, the most surprising under a first fit, that a level's second fit leaves out: a
     /// history may hold what nobody labelled.
     pub trim: f64,
+    /// Whether mixtures over codes are tried beside the single density.
+    pub codes: bool,
+}
+
+impl Settings {
+    /// For fits on the thread that scores: a single density a level, which takes a part of the time.
+    pub const QUICK: Settings =
+        Settings { ramp: false, knots: KNOTS, still: true, folds: 4, trim: 0.01, codes: false };
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { ramp: false, knots: 1024, still: true, folds: 4, trim: 0.01 }
+        Settings { codes: true, ..Settings::QUICK }
     }
 }
 
@@ -78,7 +88,7 @@ pub(super) fn levels(
     let shapes = shapes(columns.cells, columns.scored.len(), n, settings.ramp);
     let fit = |shape| {
         let rows = Rows::new(n, shape, settings.ramp);
-        let candidates = candidates(windows, columns, shape, &rows, starts)?;
+        let candidates = candidates(windows, columns, shape, &rows, settings, starts)?;
         level(windows, columns, shape, &rows.fit, candidates, settings, starts)
     };
     shapes.into_iter().map(fit).collect()
@@ -105,6 +115,7 @@ fn candidates(
     columns: &Columns,
     shape: Shape,
     rows: &Rows,
+    settings: &Settings,
     starts: Starts<'_>,
 ) -> Result<Vec<Candidate>, FitError> {
     let (mut early, mut late) =
@@ -115,7 +126,7 @@ fn candidates(
         vec![Candidate { codes: 1, held_back_log_likelihood: log_likelihood(&basis, None, late.view()) }];
     let room =
         |codes: usize| codes * ROWS_PER_CODE <= early.nrows() && codes * basis.dimension() <= CODE_CELLS;
-    for codes in CODES.into_iter().filter(|codes| room(*codes)) {
+    for codes in CODES.into_iter().filter(|codes| settings.codes && room(*codes)) {
         let found = Codes::fit(early.view(), &basis, codes, starts)?;
         let held_back_log_likelihood = log_likelihood(&basis, Some(&found), late.view());
         candidates.push(Candidate { codes, held_back_log_likelihood });
@@ -232,16 +243,9 @@ pub(super) fn check(
     Ok(())
 }
 
-/// The windows with at least 80 % of their scored cells, in order.
+/// The windows that are fitted on, in order.
 pub(super) fn usable(windows: ArrayView2<'_, f32>, columns: &Columns) -> Result<Array2<f32>, FitError> {
-    let enough = |row: &usize| {
-        let row = windows.row(*row);
-        let finite = |cell: usize, column: usize| row[cell * columns.columns + column].is_finite();
-        let in_cell = |cell| columns.scored.iter().filter(|column| finite(cell, **column)).count();
-        let observed: usize = (0..columns.cells).map(in_cell).sum();
-        10 * observed >= 8 * columns.cells * columns.scored.len()
-    };
-    let kept: Vec<usize> = (0..windows.nrows()).filter(enough).collect();
+    let kept = columns.usable(windows);
     let (rows, usable) = (windows.nrows(), kept.len());
     if usable < MIN_ROWS {
         return Err(FitError::TooFewRows { rows, usable, needed: MIN_ROWS, missing: MIN_ROWS - usable });

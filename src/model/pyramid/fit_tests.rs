@@ -41,11 +41,36 @@ fn flags_are_not_scored_unless_all_are() {
     let (mut a, mut b) = (Scores::default(), Scores::default());
     pyramid.score(windows.as_slice().unwrap(), &mut a, &mut Work::new());
     let mut other = windows.clone();
-    other.columns_mut().into_iter().skip(1).step_by(3).for_each(|mut flag| flag.fill(9.0));
+    other.columns_mut().into_iter().skip(1).step_by(3).for_each(|mut flag| flag.fill(0.25));
     pyramid.score(other.as_slice().unwrap(), &mut b, &mut Work::new());
     assert_eq!(a, b);
     let all = Pyramid::fit(windows.view(), 6, 3, &[true; 3]).unwrap();
     assert_eq!(all.columns.scored, [0, 1, 2]);
+}
+
+#[test]
+fn a_flag_that_is_neither_on_nor_off_is_as_odd_as_it_gets() {
+    let mut z = series(400, 3, 1);
+    z.iter_mut().skip(1).step_by(3).for_each(|z| *z = 0.0);
+    let windows = normal_windows(&z, 6, 3);
+    let pyramid = Pyramid::fit(windows.view(), 6, 3, &[false, true, false]).unwrap();
+    let mut window = windows.row(200).to_vec();
+    let surprise = |window: &[f32]| {
+        let mut scores = Scores::default();
+        pyramid.score(window, &mut scores, &mut Work::new());
+        scores.surprise[0]
+    };
+    let before = surprise(&window);
+    window[16] = 1.0;
+    assert_eq!(surprise(&window), before, "on is no news of a flag");
+    for value in [2.0, -1.0, 7.5] {
+        window[16] = value;
+        assert!(surprise(&window) >= 30.0, "{value}");
+        let why = pyramid.explain(&window, &mut Work::new());
+        let shares: Vec<f32> = why.iter().map(|of| of.map_or(0.0, |of| of.share)).collect();
+        assert_eq!(shares, [0.0, 1.0, 0.0], "{value}");
+        assert_eq!(why[1].unwrap().expected, if value > 0.0 { 1.0 } else { 0.0 });
+    }
 }
 
 #[test]

@@ -12,6 +12,8 @@ pub const DIMENSION_MAX: usize = 640;
 const DIMENSION_MANY: usize = 192;
 /// Full windows a level needs beyond half its own length: below, its covariance is mostly shrinkage.
 const ROWS_BEYOND_HALF: usize = 20;
+/// Windows a level needs a dimension: with fewer, what it was not fitted on looks odd for that alone.
+const ROWS_PER_DIMENSION: usize = 2;
 
 /// One level's shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +49,8 @@ pub(super) fn shapes(cells: usize, columns: usize, rows: usize, ramp: bool) -> V
             shape = Shape { pool: 1, blocks: cells.min(limit).min(blocks) };
         }
         let lost = if ramp { shape.cells() } else { 0 };
-        let learnable = 2 * rows >= shape.cells() + 2 * (ROWS_BEYOND_HALF + lost);
+        let learnable = 2 * rows >= shape.cells() + 2 * (ROWS_BEYOND_HALF + lost)
+            && rows >= ROWS_PER_DIMENSION * shape.dimension(columns) + lost;
         let fits = shape.cells() <= cells && shape.blocks <= limit;
         // From 97 columns on the third level is the first again, which must not count twice.
         if at == 0 || (learnable && fits && !found.contains(&shape)) {
@@ -130,10 +133,11 @@ mod tests {
     fn short_windows_and_few_rows_leave_levels_out() {
         assert_eq!(pairs(20, 1, 1000), [(1, 8), (1, 16)]);
         assert_eq!(pairs(5, 1, 1000), [(1, 5)]);
-        assert_eq!(pairs(64, 1, 51), [(1, 8), (1, 16), (1, 32)]);
-        assert_eq!(pairs(64, 1, 52), [(1, 8), (1, 16), (1, 32), (1, 64)]);
-        assert_eq!(shapes(64, 1, 115, true).len(), 3);
-        assert_eq!(shapes(64, 1, 116, true).len(), 4);
+        assert_eq!(pairs(64, 1, 127), [(1, 8), (1, 16), (1, 32)]);
+        assert_eq!(pairs(64, 1, 128), [(1, 8), (1, 16), (1, 32), (1, 64)]);
+        assert_eq!(pairs(64, 5, 51), [(1, 1), (1, 3), (4, 4)], "two windows a dimension");
+        assert_eq!(shapes(64, 1, 191, true).len(), 3);
+        assert_eq!(shapes(64, 1, 192, true).len(), 4);
         assert_eq!(pairs(12, 8, 1000), [(1, 1), (1, 3), (1, 10)]);
     }
 

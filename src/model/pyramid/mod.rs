@@ -2,7 +2,7 @@
 //!
 //! A window is `cells` grid cells of `columns` values in units of the key's own sd (z), flattened
 //! cell-major (`cell * columns + column`), oldest cell first, NaN = missing. Flag columns (0/1 commands)
-//! are carried and not scored. Each level ([`levels`]) looks at the window's last cells, the longer ones
+//! keep their own values, are carried and not scored, unless they are neither on nor off. Each level ([`levels`]) looks at the window's last cells, the longer ones
 //! through block means, under two closed-form densities: a product of Student-t densities on the
 //! principal axes ([`basis`]) and its mixture over codes ([`codes`]). How odd a window is follows from
 //! its energies, held against those of the training windows ([`tail`]), and from columns that are too
@@ -54,6 +54,7 @@ use ndarray::ArrayView2;
 
 use super::FitError;
 use codes::{Starts, fixed_starts};
+use fit::KNOTS;
 use prepared::PreparedLevel;
 
 /// A fitted pyramid, ready to score. Immutable.
@@ -140,6 +141,11 @@ impl Pyramid {
         Pyramid { columns, levels, still, state_tail, references: Vec::new(), span, prepared, id }
     }
 
+    /// Which of these windows a fit would use: those with at least 80 % of their scored cells.
+    pub fn usable(&self, windows: ArrayView2<'_, f32>) -> Vec<usize> {
+        self.columns.usable(windows)
+    }
+
     /// Surprise of training windows, each under a fit on others, nats, ascending.
     pub fn references(&self) -> &[f32] {
         &self.references
@@ -156,6 +162,14 @@ impl Pyramid {
             levels::vector(shape, scored, &z, out);
         }
         all
+    }
+
+    /// Heap of a pyramid of such windows, about, without codes (see [`Settings::QUICK`]): of each level the
+    /// axes twice and the precision in f64, the axes once more in f32, and a tail.
+    pub fn heap_bytes(cells: usize, columns: usize) -> f64 {
+        let levels = levels::shapes(cells, columns, usize::MAX / 4, false);
+        let of_level = |shape: &Shape| (shape.dimension(columns).pow(2) * 28 + 4 * KNOTS) as f64;
+        levels.iter().map(of_level).sum::<f64>() + (8 * KNOTS) as f64
     }
 
     /// Values in a window: `cells * columns`.

@@ -1,5 +1,7 @@
 //! Which columns of a window are scored, and which of the training windows serve what.
 
+use ndarray::ArrayView2;
+
 use super::levels::Shape;
 
 /// Values beyond this many sd count as this many.
@@ -36,6 +38,31 @@ impl Columns {
     /// Values of a window.
     pub fn dimension(&self) -> usize {
         self.cells * self.columns
+    }
+
+    /// Whether a flag's last cell is something else than 0, 1, or a mean of these.
+    #[inline(always)]
+    pub(super) fn is_strange(&self, window: &[f32], column: usize) -> bool {
+        let z = window[self.dimension() - self.columns + column];
+        z.is_finite() && !(0.0..=1.0).contains(&z)
+    }
+
+    /// The flags, none if all columns are.
+    pub(super) fn flags(&self) -> impl Iterator<Item = usize> {
+        let none = self.scored.len() == self.columns;
+        (0..self.columns).filter(move |column| !none && self.context[*column])
+    }
+
+    /// The windows with at least 80 % of their scored cells, ascending.
+    pub(super) fn usable(&self, windows: ArrayView2<'_, f32>) -> Vec<usize> {
+        let enough = |row: &usize| {
+            let row = windows.row(*row);
+            let finite = |cell: usize, column: usize| row[cell * self.columns + column].is_finite();
+            let in_cell = |cell| self.scored.iter().filter(|column| finite(cell, **column)).count();
+            let observed: usize = (0..self.cells).map(in_cell).sum();
+            10 * observed >= 8 * self.cells * self.scored.len()
+        };
+        (0..windows.nrows()).filter(enough).collect()
     }
 
     /// The scored columns of the window's last cells, as many as `out` holds; clipped, and NaN where

@@ -15,6 +15,8 @@ pub(super) const BLOCK: usize = 48;
 /// Nats stillness may add to a state at most: a quiet column is a hint beside the densities. Uncapped it
 /// drowned them on machines whose columns often rest; between 4 and 6 all gained.
 const STILL_MAX: f64 = 5.0;
+/// Surprise of a flag that is neither on nor off, nats: what a column never was is no matter of degree.
+const STRANGE_FLAG: f32 = 30.0;
 /// A level of which less than this share is observed has no say.
 const SPEAKS_FROM: f64 = 0.5;
 
@@ -81,7 +83,10 @@ impl pulp::WithSimd for Batch<'_> {
             out.still.push(still as f32);
             out.state.push(state);
             let tail = pyramid.state_tail.as_ref().filter(|_| n > 0);
-            out.surprise.push(tail.map_or(0.0, |tail| surprise(tail, state, still as f32)));
+            let window = &windows[row * pyramid.dimension()..][..pyramid.dimension()];
+            let strange = pyramid.columns.flags().any(|column| pyramid.columns.is_strange(window, column));
+            let least = if strange { STRANGE_FLAG } else { 0.0 };
+            out.surprise.push(tail.map_or(0.0, |tail| surprise(tail, state, still as f32)).max(least));
         }
     }
 }

@@ -137,7 +137,7 @@ proptest! {
         let explained = pyramid.explain(&window, &mut work);
         let share: f32 = explained.iter().flatten().map(|e| e.share).sum();
         prop_assert!((share - 1.0).abs() < 1e-4);
-        prop_assert!(explained.iter().flatten().all(|e| e.share >= 0.0 && e.expected.is_finite() && e.sd > 0.0));
+        prop_assert!(explained.iter().flatten().all(|e| e.share >= 0.0 && e.expected.is_finite() && e.sd >= 0.0));
         let missing: Vec<f32> = window.iter().map(|z| if z.is_finite() { *z } else { f32::NAN }).collect();
         let mut again = Scores::default();
         pyramid.score(&missing, &mut again, &mut work);
