@@ -118,6 +118,66 @@ fn what_makes_a_backtest_worthless_is_said() {
     assert!(said.contains("of 14400 rows came too late") && said.contains("must be merged"), "{said}");
 }
 
+/// Two pumps, a reading a second each; the first one's flow leaves its wave for five minutes.
+fn readings(seconds: i64) -> String {
+    let mut text = String::from("ts,pump,flow\n");
+    for second in 0..seconds {
+        for pump in ["north", "south"] {
+            let fault = if pump == "north" && (6000..6300).contains(&second) { 6.0 } else { 0.0 };
+            // Steps of a linear congruential generator, so that the model has a spread to learn.
+            let noise = f64::from((second as u32).wrapping_mul(2_654_435_769) >> 16) / 65_536.0;
+            let flow = (second as f64 / 50.0).sin() + 0.2 * noise + fault;
+            text += &format!("{},{pump},{flow:.4}\n", 1_767_225_600 + second);
+        }
+    }
+    text
+}
+
+/// Nothing that comes later reaches a verdict: cut the file short, and what was said before stays.
+#[test]
+fn every_window_has_its_line_and_a_shorter_file_changes_no_earlier_one() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let config = "[source.file]\ntype = \"replay\"\npath = \"whole.csv\"\n[stream.pumps]\nfrom = \"file\"\nkey = \"pump\"\n\
+        time = { path = \"ts\", unit = \"s\" }\ncolumns.flow = { path = \"flow\" }\n\
+        window = { type = \"hopping\", size = \"40s\", every = \"10s\", grid = \"5s\", lateness = \"0s\" }\n\
+        model = { type = \"fit\", warmup = \"1h\" }\n[sink.out]\ntype = \"stdout\"\n";
+    std::fs::write(folder.path().join("eddy.toml"), config).expect("a config");
+    let told = |name: &str, seconds: i64| {
+        std::fs::write(folder.path().join(name), readings(seconds)).expect("data");
+        let args = ["backtest", "eddy.toml", "--stream", "pumps", "--data", name];
+        let done =
+            eddy(folder.path(), &[&args[..], &["--scores", "scores.csv", "--json", "told.json"]].concat());
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        let scores = std::fs::read_to_string(folder.path().join("scores.csv")).expect("scores");
+        let lines: Vec<String> = scores.lines().map(str::to_owned).collect();
+        (lines, json(&folder.path().join("told.json"))["run"].take())
+    };
+    let (whole, run) = told("whole.csv", 7200);
+    assert_eq!(whole[0], "key,window_end_ns,surprise_nats,p_value,confident,anomalous");
+    assert_eq!(whole.len() as u64 - 1, run["windows"].as_u64().expect("a count"));
+    assert!(whole.len() > 600, "{} lines", whole.len());
+    let odd = whole.iter().filter(|line| line.starts_with("north,") && line.ends_with(",true,true")).count();
+    assert!(odd > 10, "{odd} anomalous windows in the fault");
+
+    // In the midst of the fault, and of a window.
+    let cut = 6157;
+    let (short, cut_run) = told("short.csv", cut);
+    let (cut_ns, end_ns) = ((1_767_225_600 + cut) * 1_000_000_000, |line: &String| -> i64 {
+        line.split(',').nth(1).expect("an end").parse().expect("a number")
+    });
+    let before = |lines: &[String]| -> Vec<String> {
+        lines[1..].iter().filter(|line| end_ns(line) <= cut_ns).cloned().collect()
+    };
+    assert_eq!(before(&short), before(&whole));
+    assert!(before(&short).len() > 400, "{} lines", short.len());
+    let openings = |run: &Value| -> Vec<(String, i64)> {
+        let told = told_by_backtest(run).into_iter();
+        told.map(|(id, opened, ..)| (id, opened)).filter(|(_, opened)| *opened <= cut_ns).collect()
+    };
+    assert_eq!(openings(&cut_run), openings(&run));
+    assert!(!openings(&run).is_empty(), "the fault is told of");
+}
+
 /// Nobody records what a request's path was: a file belongs to the stream that is named.
 #[test]
 fn a_stream_that_comes_by_http_or_mqtt_learns_from_files() {

@@ -4,6 +4,7 @@
 mod account;
 mod compare;
 mod labels;
+mod scores;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -23,6 +24,7 @@ use crate::types::{Position, StreamId};
 use account::{Account, Alert};
 use compare::Comparison;
 use labels::{Event, Found};
+use scores::Scores;
 
 const STREAM: StreamId = StreamId(0);
 /// Messages a step, as the log's group commits make them; what comes out does not depend on it.
@@ -64,9 +66,9 @@ struct Report {
 /// If a config has problems, or the data, the labels or a model cannot be read.
 pub fn backtest(args: &BacktestArgs) -> Result<()> {
     let labels = args.labels.as_deref().map(labels::read).transpose()?;
-    let run = run(args, &args.config, labels.as_deref())?;
-    let against =
-        args.against.as_deref().map(|other| self::run(args, other, labels.as_deref())).transpose()?;
+    let labels = labels.as_deref();
+    let run = run(args, &args.config, labels, args.scores.as_deref())?;
+    let against = args.against.as_deref().map(|other| self::run(args, other, labels, None)).transpose()?;
     let comparison = against.as_ref().map(|other| Comparison::of(&other.alerts, &run.alerts));
     let report = Report { stream: args.stream.clone(), run, against, comparison };
     print(&report);
@@ -77,44 +79,83 @@ pub fn backtest(args: &BacktestArgs) -> Result<()> {
     Ok(())
 }
 
-fn run(args: &BacktestArgs, config: &Path, labels: Option<&[Event]>) -> Result<Run> {
-    let history = History::new(config, load(config)?, &args.stream, args.key.as_deref())?;
-    let mut engine = Engine::new(history.plan());
-    if let ModelPlan::Load { path } = &history.stream().model {
-        let model = Arc::new(Model::load(path)?);
-        engine.activate(STREAM, model).with_context(|| path.display().to_string())?;
+/// A config's engine, and what became of what it gave.
+struct Replay {
+    engine: Engine,
+    slot: Slot,
+    out: Outputs,
+    account: Account,
+    scores: Option<Scores>,
+    /// The first failure to write the scores.
+    failed: Result<()>,
+}
+
+impl Replay {
+    fn new(history: &History, scores: Option<&Path>) -> Result<Self> {
+        let mut engine = Engine::new(history.plan());
+        if let ModelPlan::Load { path } = &history.stream().model {
+            let model = Arc::new(Model::load(path)?);
+            engine.activate(STREAM, model).with_context(|| path.display().to_string())?;
+        }
+        let scores = scores.map(Scores::create).transpose()?;
+        let out = Outputs { judged: scores.is_some().then(Vec::new), ..Outputs::default() };
+        Ok(Replay { engine, slot: Slot::default(), out, account: Account::default(), scores, failed: Ok(()) })
     }
-    let (mut slot, mut out, mut account) = (Slot::default(), Outputs::default(), Account::default());
+
+    fn step(&mut self) {
+        self.engine.step(&self.slot, &Env::SIMULATED, &mut self.out);
+        self.slot.clear();
+        self.take();
+    }
+
+    fn end(&mut self) {
+        self.step();
+        self.engine.end_of_input(STREAM, Position(u64::MAX), &Env::SIMULATED, &mut self.out);
+        self.take();
+    }
+
+    fn take(&mut self) {
+        if let (Some(scores), Some(judged)) = (&mut self.scores, &self.out.judged)
+            && self.failed.is_ok()
+        {
+            self.failed = judged.iter().try_for_each(|judged| scores.add(judged));
+        }
+        self.account.take(&mut self.out);
+    }
+
+    fn finish_scores(&mut self) -> Result<()> {
+        std::mem::replace(&mut self.failed, Ok(()))?;
+        self.scores.take().map_or(Ok(()), Scores::finish)
+    }
+}
+
+fn run(args: &BacktestArgs, config: &Path, labels: Option<&[Event]>, scores: Option<&Path>) -> Result<Run> {
+    let history = History::new(config, load(config)?, &args.stream, args.key.as_deref())?;
     let mut rows = 0;
     let mut strange = labels::keys(labels.unwrap_or_default());
     let mut span = (i64::MAX, i64::MIN);
-    let step = |engine: &mut Engine, slot: &mut Slot, out: &mut Outputs, account: &mut Account| {
-        engine.step(slot, &Env::SIMULATED, out);
-        slot.clear();
-        account.take(out);
-    };
     // Both closures fill and empty the one slot.
-    let shared = std::cell::RefCell::new(&mut slot);
+    let replay = std::cell::RefCell::new(Replay::new(&history, scores)?);
     history.read(
         &args.data,
         |record| {
             rows += 1;
             strange.remove(record.key);
             span = (span.0.min(record.time.0), span.1.max(record.time.0));
-            shared.borrow_mut().push(*record);
+            replay.borrow_mut().slot.push(*record);
         },
         |position| {
             if position.0.is_multiple_of(MESSAGES_A_STEP) {
-                step(&mut engine, &mut shared.borrow_mut(), &mut out, &mut account);
+                replay.borrow_mut().step();
             }
         },
     )?;
-    step(&mut engine, &mut slot, &mut out, &mut account);
-    engine.end_of_input(STREAM, Position(u64::MAX), &Env::SIMULATED, &mut out);
-    account.take(&mut out);
-    let counts = counted(&mut engine);
+    let mut replay = replay.into_inner();
+    replay.end();
+    replay.finish_scores()?;
+    let counts = counted(&mut replay.engine);
     warn(config, rows, counts.late, &strange);
-    let alerts = account.alerts();
+    let alerts = replay.account.alerts();
     let events = labels.map(|events| Found::of(events, &alerts, span, counts.keys));
     Ok(Run {
         config: config.display().to_string(),
@@ -127,7 +168,7 @@ fn run(args: &BacktestArgs, config: &Path, labels: Option<&[Event]>) -> Result<R
         windows: counts.windows,
         windows_unscored: counts.windows_unscored,
         windows_unsure: counts.windows_unsure,
-        alerts_retracted: account.retracted,
+        alerts_retracted: replay.account.retracted,
         alerts,
         events,
     })

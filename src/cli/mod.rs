@@ -149,6 +149,9 @@ pub struct BacktestArgs {
     /// Write what is printed, and every alert, as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Write CONFIG's verdict on every window as CSV; of two lines on the same window the later one holds
+    #[arg(long, value_name = "FILE")]
+    pub scores: Option<PathBuf>,
 }
 
 /// Structured logs to stderr, so that stdout stays free for the stdout sink. `RUST_LOG` chooses the level.

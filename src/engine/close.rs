@@ -2,11 +2,11 @@
 
 use crate::alert::told::{Change, tell};
 use crate::engine::batch::{Batch, Span};
-use crate::engine::output::Raised;
+use crate::engine::output::{Judged, Raised};
 use crate::engine::partition::{Closing, Partition, Scale, Scoring};
 use crate::engine::past::PastVerdict;
 use crate::engine::setup::StreamSetup;
-use crate::types::{Arrival, Verdict};
+use crate::types::{Arrival, EventTime, Verdict};
 use crate::window::keys::KeyIndex;
 
 /// Standardised values beyond this are as odd as it gets; also bounds what one wild cell can weigh.
@@ -111,6 +111,7 @@ impl Partition {
         let surprise = closing.scratch.scores.surprise[row];
         self.count(verdict);
         self.digest(key, span, surprise, verdict);
+        self.record(key, span, surprise, verdict, closing);
         if verdict.confident {
             self.last_surprise[key as usize] = surprise;
         }
@@ -172,6 +173,21 @@ impl Partition {
         counts.windows += 1;
         counts.windows_unsure += u64::from(!verdict.confident);
         counts.windows_anomalous += u64::from(verdict.anomalous && verdict.confident);
+    }
+
+    /// Keeps a final verdict, if somebody wants them all.
+    pub(super) fn record(
+        &self,
+        key: KeyIndex,
+        span: Span,
+        surprise: f32,
+        verdict: Verdict,
+        closing: &mut Closing<'_, '_>,
+    ) {
+        if let Some(judged) = &mut closing.out.judged {
+            let (stream, key) = (closing.setup.id, self.keys.bytes(key).into());
+            judged.push(Judged { stream, key, end: EventTime(span.end), surprise, verdict });
+        }
     }
 
     pub(super) fn digest(&mut self, key: KeyIndex, span: Span, surprise: f32, verdict: Verdict) {

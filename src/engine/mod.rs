@@ -27,7 +27,7 @@ mod warmup;
 
 use std::sync::Arc;
 
-pub use output::{Counts, LateRow, Outputs, Raised};
+pub use output::{Counts, Judged, LateRow, Outputs, Raised};
 
 use crate::backend::{CpuBackend, Explanation, Scores};
 use crate::config::plan::Plan;

@@ -1,6 +1,6 @@
 //! What a step gives back.
 
-use crate::types::{Arrival, Decision, EventTime, Point, Position, StreamId};
+use crate::types::{Arrival, Decision, EventTime, Point, Position, StreamId, Verdict};
 
 /// A decision with the clock readings its receipt is made of.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,12 +30,27 @@ pub struct LateRow {
     pub watermark: EventTime,
 }
 
+/// The final verdict on one window.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judged {
+    pub stream: StreamId,
+    pub key: Box<[u8]>,
+    /// End of the window.
+    pub end: EventTime,
+    /// nats
+    pub surprise: f32,
+    pub verdict: Verdict,
+}
+
 /// Appended to by [`super::Engine::step`]; cleared and reused by the caller.
 #[derive(Debug, Default)]
 pub struct Outputs {
     pub raised: Vec<Raised>,
     pub late: Vec<LateRow>,
     pub points: Vec<Point>,
+    /// Every final verdict, for whoever wants them all; `None` keeps none and costs nothing. Where late rows
+    /// open a window again, its new verdict follows later: the last one holds.
+    pub judged: Option<Vec<Judged>>,
     /// Windows judged, and the trigger's arrival to the verdict, weighted: for the latency histogram.
     pub verdicts: Vec<(Arrival, i64, u32)>,
     /// Time spent gathering, scoring and judging in this step, ns of [`super::Env::now`].
@@ -50,6 +65,9 @@ impl Outputs {
         self.raised.clear();
         self.late.clear();
         self.points.clear();
+        if let Some(judged) = &mut self.judged {
+            judged.clear();
+        }
         self.verdicts.clear();
         self.gather_ns = 0;
         self.score_ns = 0;

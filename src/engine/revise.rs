@@ -109,7 +109,9 @@ impl Partition {
         let verdict =
             self.in_its_epoch(key, last_cell, closing, |partition, verdict, scoring, closing| {
                 let surprise = closing.scratch.scores.surprise[0];
-                partition.digest(key, setup.span(last_cell), surprise, verdict);
+                let span = setup.span(last_cell);
+                partition.digest(key, span, surprise, verdict);
+                partition.record(key, span, surprise, verdict, closing);
                 if partition.followed[key as usize] {
                     partition.explain(0, scoring, closing);
                     let point = partition.point(0, verdict, closing);

@@ -1,0 +1,92 @@
+//! Every verdict of a run as CSV, a line a window.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::engine::Judged;
+
+const HEADER: &str = "key,window_end_ns,surprise_nats,p_value,confident,anomalous";
+
+/// Lines in the order of the verdicts. Late rows may open a window again: of two lines on the same key and end the
+/// later one holds.
+pub struct Scores {
+    path: PathBuf,
+    file: BufWriter<File>,
+    line: Vec<u8>,
+}
+
+impl Scores {
+    /// # Errors
+    /// If the file cannot be made.
+    pub fn create(path: &Path) -> Result<Self> {
+        let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+        let mut scores = Scores { path: path.to_owned(), file: BufWriter::new(file), line: Vec::new() };
+        scores.line.extend_from_slice(HEADER.as_bytes());
+        scores.end_line()?;
+        Ok(scores)
+    }
+
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn add(&mut self, judged: &Judged) -> Result<()> {
+        let Judged { key, end, surprise, verdict, .. } = judged;
+        write_field(&mut self.line, key);
+        let (p_value, confident, anomalous) = (verdict.p_value, verdict.confident, verdict.anomalous);
+        // The shortest digits that read back as the same number.
+        write!(self.line, ",{},{surprise},{p_value:e},{confident},{anomalous}", end.0)?;
+        self.end_line()
+    }
+
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn finish(mut self) -> Result<()> {
+        self.file.flush().with_context(|| format!("cannot write {}", self.path.display()))
+    }
+
+    fn end_line(&mut self) -> Result<()> {
+        self.line.push(b'\n');
+        let written = self.file.write_all(&self.line);
+        self.line.clear();
+        written.with_context(|| format!("cannot write {}", self.path.display()))
+    }
+}
+
+/// A field of CSV (RFC 4180): in quotes where it holds what would end it.
+fn write_field(line: &mut Vec<u8>, field: &[u8]) {
+    if !field.iter().any(|byte| b",\"\r\n".contains(byte)) {
+        return line.extend_from_slice(field);
+    }
+    line.push(b'"');
+    for &byte in field {
+        if byte == b'"' {
+            line.push(b'"');
+        }
+        line.push(byte);
+    }
+    line.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{EventTime, StreamId, Verdict};
+
+    #[test]
+    fn a_verdict_is_a_line_whatever_its_key_holds() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("scores.csv");
+        let mut scores = Scores::create(&path).expect("a file");
+        for key in ["pump-1", "a,\"b\""] {
+            let verdict = Verdict { p_value: 0.000_25, anomalous: false, confident: true };
+            let (stream, key, end) = (StreamId(0), key.as_bytes().into(), EventTime(60));
+            scores.add(&Judged { stream, key, end, surprise: 8.5, verdict }).expect("room");
+        }
+        scores.finish().expect("room");
+        let text = std::fs::read_to_string(&path).expect("text");
+        let lines = "pump-1,60,8.5,2.5e-4,true,false\n\"a,\"\"b\"\"\",60,8.5,2.5e-4,true,false\n";
+        assert_eq!(text, format!("{HEADER}\n{lines}"));
+    }
+}
