@@ -27,13 +27,19 @@ impl Pyramid {
     ) -> Result<(), FitError> {
         let rows = windows.select(Axis(0), &references(windows.nrows(), settings.ramp));
         self.calibrate_levels(flat(&rows), settings);
-        let (states, still) = match settings.folds {
-            0 | 1 => self.states(flat(&rows)),
-            folds => self.cross_states(windows, folds, settings, starts)?,
+        let seen = match settings.folds {
+            0 | 1 => self.seen(flat(&rows)),
+            folds => self.cross_seen(windows, folds, settings, starts)?,
         };
-        let tail = Tail::fit(states.clone(), settings.knots);
-        let both = states.iter().zip(&still).map(|(state, still)| surprise(&tail, *state, *still));
-        self.references = knots(both.collect(), settings.knots);
+        let joint = if settings.joint && self.columns.scored.len() > 1 {
+            self.fit_joint(&seen.joint)
+        } else {
+            vec![0.0; seen.states.len()]
+        };
+        let tail = Tail::fit(seen.states.clone(), settings.knots);
+        let parts = seen.still.iter().zip(&joint).map(|(still, joint)| [*still, *joint]);
+        let all = seen.states.iter().zip(parts).map(|(state, parts)| surprise(&tail, *state, parts));
+        self.references = knots(all.collect(), settings.knots);
         self.state_tail = Some(tail);
         Ok(())
     }
@@ -59,23 +65,31 @@ impl Pyramid {
         }
     }
 
-    /// Each window's state, and the surprise of its quietest column.
-    fn states(&self, windows: &[f32]) -> (Vec<f32>, Vec<f32>) {
-        let mut scores = Scores::default();
-        self.score(windows, &mut scores, &mut Work::new());
-        (scores.state, scores.still)
+    fn seen(&self, windows: &[f32]) -> Seen {
+        let (mut scores, mut work) = (Scores::default(), Work::new());
+        self.score(windows, &mut scores, &mut work);
+        let columns = self.columns.scored.len();
+        let mut joint = vec![Vec::new(); columns];
+        let arch = work.arch;
+        for windows in windows.chunks(BLOCK * self.dimension()) {
+            arch.dispatch(JointBlock { pyramid: self, windows, work: &mut work });
+            for row in work.joint.chunks_exact(columns) {
+                joint.iter_mut().zip(row).for_each(|(of, energy)| of.push(*energy));
+            }
+        }
+        Seen { states: scores.state, still: scores.still, joint }
     }
 
-    /// States of each part of the rows under the same levels fitted on the others.
-    fn cross_states(
+    /// What each part of the rows shows under the same levels fitted on the others.
+    fn cross_seen(
         &self,
         windows: ArrayView2<'_, f32>,
         folds: usize,
         settings: &Settings,
         starts: Starts<'_>,
-    ) -> Result<(Vec<f32>, Vec<f32>), FitError> {
+    ) -> Result<Seen, FitError> {
         let n = windows.nrows();
-        let (mut states, mut still) = (Vec::with_capacity(n), Vec::with_capacity(n));
+        let mut seen = Seen { joint: vec![Vec::new(); self.columns.scored.len()], ..Seen::default() };
         for fold in 0..folds {
             let (from, to) = (n * fold / folds, n * (fold + 1) / folds);
             let others = concatenate![Axis(0), windows.slice(s![..from, ..]), windows.slice(s![to.., ..])];
@@ -85,11 +99,39 @@ impl Pyramid {
             pyramid.calibrate_levels(flat(&rows), settings);
             let part = windows.slice(s![from..to, ..]);
             let part = part.select(Axis(0), &references(part.nrows(), settings.ramp && fold == 0));
-            let of_part = pyramid.states(flat(&part));
-            states.extend(of_part.0);
-            still.extend(of_part.1);
+            let of_part = pyramid.seen(flat(&part));
+            seen.states.extend(of_part.states);
+            seen.still.extend(of_part.still);
+            seen.joint.iter_mut().zip(of_part.joint).for_each(|(all, part)| all.extend(part));
         }
-        Ok((states, still))
+        Ok(seen)
+    }
+}
+
+/// What training windows show.
+#[derive(Default)]
+struct Seen {
+    states: Vec<f32>,
+    /// Surprise of each window's quietest column.
+    still: Vec<f32>,
+    /// By scored column: energies given all others.
+    joint: Vec<Vec<f32>>,
+}
+
+/// As [`Block`], for the columns' energies given all others.
+struct JointBlock<'a> {
+    pyramid: &'a Pyramid,
+    windows: &'a [f32],
+    work: &'a mut Work,
+}
+
+impl pulp::WithSimd for JointBlock<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        let rows = self.pyramid.gather(self.windows, self.work);
+        self.pyramid.joint_energies(rows, self.work);
     }
 }
 

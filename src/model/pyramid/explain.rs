@@ -80,6 +80,12 @@ impl Pyramid {
                 *share += (still.surprise(*r) - (columns as f64).ln()).max(0.0);
             }
         }
+        if !self.joint.is_empty() {
+            self.joint_energies(1, work);
+            for (column, share) in shares.iter_mut().enumerate() {
+                *share += self.joint_surprise(0, column, work);
+            }
+        }
         (normalised(shares), to_blame.1)
     }
 

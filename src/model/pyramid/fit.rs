@@ -31,6 +31,8 @@ pub struct Settings {
     pub knots: usize,
     /// Columns that are too quiet count as a further level.
     pub still: bool,
+    /// Columns that contradict all others count.
+    pub joint: bool,
     /// Parts of the training rows whose states are found by a fit on the others, as references of the
     /// state's surprise; 0: by the fit on all, which has seen them.
     pub folds: usize,
@@ -44,7 +46,7 @@ pub struct Settings {
 impl Settings {
     /// For fits on the thread that scores: a single density a level, which takes a part of the time.
     pub const QUICK: Settings =
-        Settings { ramp: false, knots: KNOTS, still: true, folds: 4, trim: 0.01, codes: false };
+        Settings { ramp: false, knots: KNOTS, still: true, joint: true, folds: 4, trim: 0.01, codes: false };
 }
 
 impl Default for Settings {

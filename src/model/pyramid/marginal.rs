@@ -125,6 +125,20 @@ impl Moments {
         half.iter().map(|h| h * h).sum()
     }
 
+    /// Rows of `L^-1 P_A.`, `L L' = P_AA`: applied to a residual, their squares sum to [`Moments::part`] of `at`.
+    pub(super) fn whitened_gradient(&self, at: &[usize]) -> Vec<Vec<f64>> {
+        let (d, n) = (self.dimension(), at.len());
+        let mut factor = Vec::with_capacity(n * n);
+        for i in at {
+            factor.extend(at.iter().map(|j| self.precision[i * d + j]));
+        }
+        cholesky(&mut factor, n);
+        let mut rows: Vec<f64> =
+            at.iter().flat_map(|i| self.precision[i * d..][..d].iter().copied()).collect();
+        solve_lower(&factor, n, &mut rows, d);
+        rows.chunks_exact(d).map(<[f64]>::to_vec).collect()
+    }
+
     /// Adds the missing coordinates' conditional covariance `P_MM^-1` to `sum` (d × d).
     pub(super) fn add_uncertainty(&self, pattern: &Pattern, sum: &mut Array2<f64>) {
         let m = pattern.missing.len();

@@ -5,8 +5,8 @@
 //! keep their own values, are carried and not scored, unless they are neither on nor off. Each level ([`levels`]) looks at the window's last cells, the longer ones
 //! through block means, under two closed-form densities: a product of Student-t densities on the
 //! principal axes ([`basis`]) and its mixture over codes ([`codes`]). How odd a window is follows from
-//! its energies, held against those of the training windows ([`tail`]), and from columns that are too
-//! quiet for their habits ([`still`]).
+//! its energies, held against those of the training windows ([`tail`]), from columns that are too quiet
+//! for their habits ([`still`]), and from columns that contradict all others ([`joint`]).
 //!
 //! Cost: a projection of `d * d` and a search of `codes * d` products a level, in f32; see `kernel`.
 
@@ -19,6 +19,7 @@ mod explain;
 mod fill;
 mod fit;
 mod gaps;
+mod joint;
 mod kernel;
 mod levels;
 mod marginal;
@@ -41,6 +42,7 @@ pub use basis::{Basis, NU};
 pub use codes::Codes;
 pub use explain::Explained;
 pub use fit::{Candidate, Level, Settings};
+pub use joint::Joint;
 pub use levels::{DIMENSION_MAX, Shape};
 pub use rows::Columns;
 pub use still::Still;
@@ -55,6 +57,7 @@ use ndarray::ArrayView2;
 use super::FitError;
 use codes::{Starts, fixed_starts};
 use fit::KNOTS;
+use joint::PreparedJoint;
 use prepared::PreparedLevel;
 
 /// A fitted pyramid, ready to score. Immutable.
@@ -65,6 +68,8 @@ pub struct Pyramid {
     pub levels: Vec<Level>,
     /// By scored column: when it is too quiet. Empty: not looked at.
     pub still: Vec<Still>,
+    /// By scored column: when it is off from what the others say. Empty with a single column.
+    pub joint: Vec<Joint>,
     /// States of the training windows; `None` only while they are being found.
     state_tail: Option<Tail>,
     /// Surprise of training windows, each under a fit on others, nats, ascending.
@@ -72,6 +77,7 @@ pub struct Pyramid {
     /// Last cells the levels look at.
     span: usize,
     prepared: Vec<PreparedLevel>,
+    prepared_joint: Option<PreparedJoint>,
     /// Tells pyramids apart, for what scoring threads keep of one.
     id: u64,
 }
@@ -134,11 +140,23 @@ impl Pyramid {
         state_tail: Option<Tail>,
     ) -> Pyramid {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        let prepared = levels.iter().map(PreparedLevel::new).collect();
+        let prepared: Vec<_> = levels.iter().map(PreparedLevel::new).collect();
+        let prepared_joint = PreparedJoint::new(&prepared);
         let span = levels.iter().map(|level| level.shape.cells()).max().unwrap_or(1);
         let span = span.max(still::CELLS.min(columns.cells));
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Pyramid { columns, levels, still, state_tail, references: Vec::new(), span, prepared, id }
+        Pyramid {
+            columns,
+            levels,
+            still,
+            joint: Vec::new(),
+            state_tail,
+            references: Vec::new(),
+            span,
+            prepared,
+            prepared_joint,
+            id,
+        }
     }
 
     /// Which of these windows a fit would use: those with at least 80 % of their scored cells.

@@ -62,7 +62,15 @@ fn compare(bytes: &[u8]) -> Vec<f64> {
     let starts = |rows: usize, codes: usize| {
         fixture.starts.iter().find(|(key, _)| *key == (rows, codes)).unwrap().1.clone()
     };
-    let settings = Settings { ramp: true, knots: usize::MAX, still: false, folds: 0, trim: 0.0, codes: true };
+    let settings = Settings {
+        ramp: true,
+        knots: usize::MAX,
+        still: false,
+        joint: false,
+        folds: 0,
+        trim: 0.0,
+        codes: true,
+    };
     let prefix = windows.slice(ndarray::s![..fixture.prefix, ..]);
     let shape = (CELLS, fixture.columns, &vec![false; fixture.columns][..]);
     let pyramid = Pyramid::fit_from(prefix, shape, &settings, &starts).unwrap();

@@ -24,13 +24,14 @@ impl Pyramid {
     /// Scores rows of [`Pyramid::dimension`] z values (NaN = missing), cell-major. A trailing part of a
     /// row is not looked at. A row's scores do not depend on the other rows.
     pub fn score(&self, windows: &[f32], out: &mut Scores, work: &mut Work) {
-        let Scores { state, surprise, log_likelihood, observed, column_observed, still, levels } = out;
+        let Scores { state, surprise, log_likelihood, observed, column_observed, still, joint, levels } = out;
         state.clear();
         surprise.clear();
         log_likelihood.clear();
         observed.clear();
         column_observed.clear();
         still.clear();
+        joint.clear();
         levels.clear();
         work.adopt(self);
         let arch = work.arch;
@@ -76,27 +77,33 @@ impl pulp::WithSimd for Batch<'_> {
                 }
             }
         }
+        if !pyramid.joint.is_empty() {
+            pyramid.joint_energies(rows, work);
+        }
         for row in 0..rows {
             let still = pyramid.stillness(row, rows, work);
+            let joint = pyramid.disjoint(row, work);
             let (sum, n) = work.sums[row];
             let state = pyramid.state(sum, n, still);
             out.still.push(still as f32);
+            out.joint.push(joint as f32);
             out.state.push(state);
             let tail = pyramid.state_tail.as_ref().filter(|_| n > 0);
             let window = &windows[row * pyramid.dimension()..][..pyramid.dimension()];
             let strange = pyramid.columns.flags().any(|column| pyramid.columns.is_strange(window, column));
             let least = if strange { STRANGE_FLAG } else { 0.0 };
-            out.surprise.push(tail.map_or(0.0, |tail| surprise(tail, state, still as f32)).max(least));
+            let parts = [still as f32, joint as f32];
+            out.surprise.push(tail.map_or(0.0, |tail| surprise(tail, state, parts)).max(least));
         }
     }
 }
 
-/// The rarer of the two, nats: a state, or a column that is too quiet. As a part of the state stillness is bounded, so
+/// The rarest of these, nats: a state, a column that is too quiet, or one that contradicts the others. As a part of the state stillness is bounded, so
 /// that a machine whose columns often rest is not drowned in it; by itself it need not be, since what a p-value is read
 /// off are the same figures of normal windows.
 #[inline(always)]
-pub(super) fn surprise(tail: &Tail, state: f32, still: f32) -> f32 {
-    (tail.surprise(state) as f32).max(still)
+pub(super) fn surprise(tail: &Tail, state: f32, [still, joint]: [f32; 2]) -> f32 {
+    (tail.surprise(state) as f32).max(still).max(joint)
 }
 
 impl Pyramid {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fit::{Candidate, Level};
 use super::levels::DIMENSION_MAX;
-use super::{Basis, Codes, Columns, Fit, Pyramid, Shape, Still, Tail};
+use super::{Basis, Codes, Columns, Fit, Joint, Pyramid, Shape, Still, Tail};
 
 /// Cells of a window at most: counts of them are u16.
 const CELLS_MAX: usize = u16::MAX as usize;
@@ -45,6 +45,8 @@ pub struct Head {
     pub levels: Vec<LevelHead>,
     /// Whether columns that are too quiet count.
     pub still: bool,
+    /// Whether columns that contradict the others count.
+    pub joint: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -87,12 +89,17 @@ impl Pyramid {
                 .collect();
             tensors.push(tensor("still", vec![self.still.len(), 3], Data::F64(values)));
         }
+        if !self.joint.is_empty() {
+            let values = self.joint.iter().flat_map(|of| [of.threshold, of.excess]).collect();
+            tensors.push(tensor("joint", vec![self.joint.len(), 2], Data::F64(values)));
+        }
         let head = Head {
             cells: self.columns.cells,
             columns: self.columns.columns,
             context: self.columns.context.clone(),
             levels: self.levels.iter().map(level_head).collect(),
             still: !self.still.is_empty(),
+            joint: !self.joint.is_empty(),
         };
         (head, tensors)
     }
@@ -114,6 +121,9 @@ impl Pyramid {
         let still = if head.still { from.still(columns.scored.len())? } else { Vec::new() };
         let state = from.tail("state", 0)?;
         let mut pyramid = Pyramid::assemble(columns, levels, still, Some(state));
+        if head.joint && pyramid.prepared_joint.is_some() {
+            pyramid.joint = from.joint(pyramid.columns.scored.len())?;
+        }
         pyramid.references = from.values("references", None)?.to_vec();
         if pyramid.references.is_empty() || !pyramid.references.is_sorted() {
             return Err(wrong("references", "none, or not ascending"));
@@ -232,6 +242,15 @@ impl Tensors<'_> {
         let fit = Fit { threshold: fit[0], excess: fit[1], base: fit[2], median: fit[3] };
         let tail = Tail { knots, fit };
         if tail.is_sound() { Ok(tail) } else { Err(wrong(name, "not ascending, or a scale not above 0")) }
+    }
+
+    fn joint(&self, columns: usize) -> Result<Vec<Joint>, PartsError> {
+        let values = self.doubles("joint", &[columns, 2])?.as_chunks::<2>().0;
+        if !values.iter().flatten().all(|x| *x >= 0.0) {
+            return Err(wrong("joint", "below 0"));
+        }
+        let joint = |[threshold, excess]: &[f64; 2]| Joint { threshold: *threshold, excess: *excess };
+        Ok(values.iter().map(joint).collect())
     }
 
     fn still(&self, columns: usize) -> Result<Vec<Still>, PartsError> {

@@ -11,8 +11,8 @@ pub struct Scores {
     /// How odd the row is: root mean square over levels of the mean surprise of their densities, nats.
     /// 0 where no level has half of its coordinates observed.
     pub state: Vec<f32>,
-    /// Surprise of the state among the states of the training windows, or of the quietest column if that is more,
-    /// nats; 0 as above.
+    /// Surprise of the state among the states of the training windows, or of the quietest column, or of
+    /// the one farthest from its joint law, if that is more; nats; 0 as above.
     pub surprise: Vec<f32>,
     /// Of the finest level's observed coordinates, nats: exact for a full window under a single density,
     /// a lower bound under codes; with gaps, that of the completed window a dimension (see `marginal`).
@@ -23,6 +23,8 @@ pub struct Scores {
     pub column_observed: Vec<u16>,
     /// Surprise of the column that moves least for its habits, nats; 0 where none is below them.
     pub still: Vec<f32>,
+    /// Surprise of the column that is farthest from what all others say, nats; 0 where none is far.
+    pub joint: Vec<f32>,
     /// rows × levels: mean surprise of the level's densities, nats; NaN where it has no say.
     pub levels: Vec<f32>,
 }
@@ -50,6 +52,11 @@ pub struct Work {
     pub(super) rough: Vec<f32>,
     pub(super) known: Vec<f32>,
     pub(super) last: Vec<f32>,
+    /// rows × panels: whitened gradients of a level.
+    pub(super) white: Vec<Lanes>,
+    pub(super) completed: Vec<f32>,
+    /// rows × scored columns: energy a cell given all others.
+    pub(super) joint: Vec<f32>,
     pub(super) patch: Patch,
 }
 

@@ -1,0 +1,249 @@
+//! Columns that have left their joint law: off from what all others say, over several cells at once.
+//!
+//! A level's energy is a mean over its axes, in which one column that contradicts the rest drowns where the machine
+//! as a whole moves about. So each column is looked at by itself: its distance given all other columns,
+//! `q = (P r)_c' P_cc^-1 (P r)_c`, with `P` the precision of a level and `c` the column's m coordinates, as the energy
+//! of a multivariate t density, `E = (nu + m) / 2 ln(1 + q / nu)`. It is held against those of training windows the fit
+//! had not seen, each column by its own tail: `ln 10 + (E - h) / e` beyond the 90 % quantile `h`, with `e` the mean
+//! excess.
+
+use super::basis::NU;
+use super::kernel::{LANES, Packed, product};
+use super::levels::vector;
+use super::prepared::PreparedLevel;
+use super::{Pyramid, Work};
+
+/// Coordinates of the level that is looked at, at most: the price of one more product of that size.
+const DIMENSION: usize = 64;
+/// Fewest windows that may speak for a column.
+const REFERENCES_MIN: usize = 60;
+const BEYOND_SHARE: f64 = 0.1;
+/// A tail is never steeper than this part of the spread of a chi-square energy, so that a constant column does not
+/// turn rounding into certainty.
+const EXCESS_FLOOR: f64 = 0.05;
+
+/// One column's references, nats.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Joint {
+    pub threshold: f64,
+    /// Mean excess beyond; 0: too few windows, never odd.
+    pub excess: f64,
+}
+
+impl Joint {
+    /// Of the training windows' energies, NaN where unknown.
+    fn fit(mut references: Vec<f32>, cells: usize) -> Joint {
+        references.retain(|e| !e.is_nan());
+        references.sort_by(f32::total_cmp);
+        let n = references.len();
+        if n < REFERENCES_MIN {
+            return Joint::default();
+        }
+        let beyond = (BEYOND_SHARE * n as f64) as usize;
+        let threshold = f64::from(references[n - 1 - beyond]);
+        let sum: f64 = references[n - beyond..].iter().map(|e| f64::from(*e) - threshold).sum();
+        // Of `E` where `q` is about its mean: half its own.
+        let floor = EXCESS_FLOOR * 0.5 * (2.0 * cells as f64).sqrt();
+        Joint { threshold, excess: (sum / beyond as f64).max(floor) }
+    }
+
+    /// Nats; 0 up to the threshold, and where unknown.
+    #[inline(always)]
+    fn surprise(&self, energy: f32) -> f64 {
+        let beyond = f64::from(energy) - self.threshold;
+        if beyond > 0.0 && self.excess > 0.0 { -BEYOND_SHARE.ln() + beyond / self.excess } else { 0.0 }
+    }
+}
+
+/// Laid out for scoring.
+#[derive(Clone, Debug)]
+pub(super) struct PreparedJoint {
+    level: usize,
+    blocks: usize,
+    /// Whitened gradients: output `column * blocks + k` of `L_c^-1 (P (w - mu))_c`, `L_c` the factor of `P_cc`.
+    whiten: Packed,
+}
+
+impl PreparedJoint {
+    /// Of the longest unpooled level of few coordinates; none with a single column, which has no others.
+    pub(super) fn new(levels: &[PreparedLevel]) -> Option<PreparedJoint> {
+        let fits = |level: &PreparedLevel| level.shape.pool == 1 && level.dimension <= DIMENSION;
+        let at = levels.iter().rposition(fits)?;
+        let (level, blocks) = (&levels[at], levels[at].shape.blocks);
+        let (d, columns) = (level.dimension, level.dimension / blocks);
+        if columns == 1 {
+            return None;
+        }
+        let rows: Vec<Vec<f64>> = (0..columns)
+            .flat_map(|column| {
+                let own: Vec<usize> = (0..blocks).map(|block| block * columns + column).collect();
+                level.single.moments.whitened_gradient(&own)
+            })
+            .collect();
+        let bias = |output: usize| -rows[output].iter().zip(&level.mu).map(|(g, mu)| g * mu).sum::<f64>();
+        let whiten = Packed::new(d, d, |input, output| rows[output][input], bias, 0.0);
+        Some(PreparedJoint { level: at, blocks, whiten })
+    }
+}
+
+impl Pyramid {
+    /// Energy of each column given all others, of gathered rows, into `work.joint`: rows × columns; NaN where
+    /// less than half of a column's cells are observed.
+    #[inline(always)]
+    pub(super) fn joint_energies(&self, rows: usize, work: &mut Work) {
+        let Some(joint) = &self.prepared_joint else { return };
+        let (level, columns) = (&self.prepared[joint.level], self.columns.scored.len());
+        let (d, part, panels) = (level.dimension, work.z.len() / rows, joint.whiten.panels());
+        work.white.resize(rows * panels, [0.0; LANES]);
+        product(&joint.whiten, &work.z[part - d..], part, rows, &mut work.white);
+        work.joint.clear();
+        for row in 0..rows {
+            if work.gap[row] {
+                self.energies_with_gaps(joint, row, part, work);
+            } else {
+                let white = work.white[row * panels..][..panels].as_flattened();
+                work.joint.extend(
+                    white
+                        .chunks_exact(joint.blocks)
+                        .take(columns)
+                        .map(|white| energy(white.iter().map(|w| w * w).sum::<f32>(), joint.blocks)),
+                );
+            }
+        }
+    }
+
+    /// A gap is completed by what is expected there, which has no gradient; its column's energy is brought to that
+    /// of a whole one, what is missing counting as ordinary.
+    fn energies_with_gaps(&self, joint: &PreparedJoint, row: usize, part: usize, work: &mut Work) {
+        let (level, columns) = (&self.prepared[joint.level], self.columns.scored.len());
+        let z = &work.z[row * part..][..part];
+        work.completed.resize(level.dimension, 0.0);
+        vector(level.shape, columns, z, &mut work.completed);
+        let residual = &mut work.residual;
+        residual.clear();
+        residual.extend(work.completed.iter().zip(&level.mu).map(|(w, mu)| f64::from(*w) - mu));
+        level.single.moments.complete(residual, &mut work.patterns[joint.level][0]);
+        residual.iter_mut().zip(&level.mu).for_each(|(r, mu)| *r += mu);
+        work.projection.clear();
+        for panel in 0..joint.whiten.panels() {
+            work.projection.extend(joint.whiten.outputs(panel, residual));
+        }
+        for column in 0..columns {
+            let seen = work.completed[column..].iter().step_by(columns).filter(|w| !w.is_nan()).count();
+            let white = &work.projection[column * joint.blocks..][..joint.blocks];
+            // The mean of a square that is not seen is 1.
+            let distance = white.iter().map(|w| w * w).sum::<f64>() + (joint.blocks - seen) as f64;
+            let known = 2 * seen >= joint.blocks;
+            work.joint.push(if known { energy(distance as f32, joint.blocks) } else { f32::NAN });
+        }
+    }
+
+    /// By scored column of a row that [`Pyramid::joint_energies`] saw, nats, as of the oddest of so many.
+    #[inline(always)]
+    pub(super) fn joint_surprise(&self, row: usize, column: usize, work: &Work) -> f64 {
+        let columns = self.columns.scored.len();
+        let surprise = self.joint[column].surprise(work.joint[row * columns + column]);
+        (surprise - (columns as f64).ln()).max(0.0)
+    }
+
+    /// Of the oddest column.
+    #[inline(always)]
+    pub(super) fn disjoint(&self, row: usize, work: &Work) -> f64 {
+        (0..self.joint.len()).map(|column| self.joint_surprise(row, column, work)).fold(0.0, f64::max)
+    }
+
+    /// Sets the columns' tails from the energies, by column, of windows the fit had not seen; and gives the surprise
+    /// of each of these windows.
+    pub(super) fn fit_joint(&mut self, energies: &[Vec<f32>]) -> Vec<f32> {
+        let Some(joint) = &self.prepared_joint else {
+            return vec![0.0; energies.first().map_or(0, Vec::len)];
+        };
+        self.joint = energies.iter().map(|of| Joint::fit(of.clone(), joint.blocks)).collect();
+        let mut work = Work::new();
+        let of_row = |row: usize| {
+            work.joint.clear();
+            work.joint.extend(energies.iter().map(|of| of[row]));
+            self.disjoint(0, &work) as f32
+        };
+        (0..energies[0].len()).map(of_row).collect()
+    }
+}
+
+/// `(nu + m) / 2 ln(1 + q / nu)`
+#[inline(always)]
+fn energy(distance: f32, cells: usize) -> f32 {
+    0.5 * (NU as f32 + cells as f32) * (distance / NU as f32).ln_1p()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Scores;
+    use super::super::synthetic::{normal_windows, series};
+    use super::*;
+
+    const COLUMNS: usize = 4;
+    const CELLS: usize = 16;
+
+    fn fitted() -> Pyramid {
+        let windows = normal_windows(&series(2000, COLUMNS, 1), CELLS, COLUMNS);
+        Pyramid::fit(windows.view(), CELLS, COLUMNS, &[false; COLUMNS]).unwrap()
+    }
+
+    /// The packed product is the definition, with a gap and without.
+    #[test]
+    fn energies_are_distances_given_all_others() {
+        let pyramid = fitted();
+        let joint = pyramid.prepared_joint.as_ref().unwrap();
+        let level = &pyramid.prepared[joint.level];
+        assert_eq!((level.shape.cells(), joint.blocks), (16, 16));
+        let mut window = normal_windows(&series(400, COLUMNS, 2), CELLS, COLUMNS).row(100).to_vec();
+        let mut work = Work::new();
+        work.adopt(&pyramid);
+        for gap in [false, true] {
+            if gap {
+                window[9] = f32::NAN;
+            }
+            let rows = pyramid.gather(&window, &mut work);
+            pyramid.joint_energies(rows, &mut work);
+            let mut residual: Vec<f64> =
+                window.iter().zip(&level.mu).map(|(z, mu)| f64::from(*z) - mu).collect();
+            level.single.moments.complete(&mut residual, &mut Default::default());
+            let gradient = level.single.moments.gradient(&residual);
+            for column in 0..COLUMNS {
+                let own: Vec<usize> = (column..CELLS * COLUMNS).step_by(COLUMNS).collect();
+                let missing = if gap && column == 1 { 1.0 } else { 0.0 };
+                let distance = level.single.moments.part(&gradient, &own) + missing;
+                let expected = f64::from(energy(distance as f32, CELLS));
+                let found = f64::from(work.joint[column]);
+                assert!((found - expected).abs() < 1e-3 * expected, "{gap} {column}: {found} {expected}");
+            }
+        }
+    }
+
+    /// A shift of one column that a mean over all axes would hardly show.
+    #[test]
+    fn a_column_that_contradicts_the_others_is_told() {
+        let pyramid = fitted();
+        let mut windows = normal_windows(&series(2000, COLUMNS, 3), CELLS, COLUMNS);
+        let odd = |windows: &[f32]| {
+            let mut scores = Scores::default();
+            pyramid.score(windows, &mut scores, &mut Work::new());
+            let beyond = |of: &[f32]| of.iter().filter(|s| **s > 9.2).count() as f64 / of.len() as f64;
+            (beyond(&scores.joint), beyond(&scores.surprise))
+        };
+        let (joint, _) = odd(windows.as_slice().unwrap());
+        assert!(joint < 0.002, "{joint} of normal windows");
+        for mut row in windows.rows_mut() {
+            row.iter_mut().skip(2).step_by(COLUMNS).for_each(|z| *z += 1.5);
+        }
+        let (joint, surprise) = odd(windows.as_slice().unwrap());
+        assert!(joint > 0.95 && surprise > 0.95, "{joint} {surprise}");
+    }
+
+    #[test]
+    fn one_column_has_no_others() {
+        let windows = normal_windows(&series(400, 1, 1), CELLS, 1);
+        let pyramid = Pyramid::fit(windows.view(), CELLS, 1, &[false]).unwrap();
+        assert!(pyramid.joint.is_empty() && pyramid.prepared_joint.is_none());
+    }
+}
