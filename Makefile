@@ -20,8 +20,8 @@ kill-matrix: setup ## 200,000 events and 50 kills with broker, disk and receiver
 bench: setup     ## First figures: events/s, socket to verdict; written to benches/
 	scripts/bench
 
-quality: setup   ## Real labelled series through a real Mosquitto; DATA=folder of the series
-	scripts/quality $(DATA)
+quality:         ## Eddy on labelled series beside baselines; DATA=folder of the series, EVAL=folder of the evaluator, ONLY=nab,asd
+	scripts/quality "$(DATA)" "$(EVAL)" $(if $(ONLY),--only $(ONLY)) $(if $(NOTE),--note "$(NOTE)")
 
 models:          ## Train the demo's model on a simulated history
 	scripts/train-demo-model

@@ -1,110 +1,168 @@
-"""The figures as a table in Markdown."""
+"""The figures as tables in Markdown, and as JSON."""
 
-METHODS = [
-    ("eddy", "Eddy"),
-    ("rolling_z", "rolling z, same rule"),
-    ("rolling_z_one_row", "rolling z, one row opens"),
-]
+import json
+
+import numpy as np
+
+import bootstrap
+import eddy
+import peers
+
+NAMES = {
+    "eddy": "**Eddy**",
+    "sub_pca": "Sub-PCA",
+    "kmeans": "k-means",
+    "ar": "AR",
+    "rolling_z": "rolling z",
+    "random": "random",
+}
+#: Significant digits in the JSON.
+DIGITS = 5
 
 
 def number(value, digits=2):
-    if value is None:
-        return "-"
-    return f"{value:.{digits}f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def duration(seconds):
-    if seconds is None:
-        return "-"
     for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= length:
             return f"{seconds / length:.1f} {unit}"
     return f"{seconds:.3g} s"
 
 
+def mean(results, method, name):
+    """Over collections that have it, each with the same weight."""
+    values = [v for result in results if (v := result["methods"][method].get(name)) is not None]
+    return float(np.mean(values)) if values else None
+
+
+def best_peer(results):
+    return max(peers.METHODS, key=lambda method: mean(results, method, "vus_pr"))
+
+
 def line(result):
-    parts = [
-        f"{label} {result[key]['opened_in']}/{result[key]['events']} opened in, {result[key]['false_starts_a_day']} false a day"
-        for key, label in METHODS
-    ]
-    return f"{result['collection']} ({result['messages_per_s']} messages/s, {result['replay_s']} s): " + "; ".join(parts)
+    failed = f", {len(result['failed'])} without a model" if result["failed"] else ""
+    figures = ", ".join(f"{method} {number(total['vus_pr'], 3)}" for method, total in result["methods"].items())
+    return f"{result['collection']} ({result['series']} series{failed}, {result['eddy_s']:.0f} s of eddy): VUS-PR {figures}"
 
 
-def opening_table(results):
-    yield "| collection | method | events | opened in | or up to 16 rows after | delay, median | false starts a day | normal rows in alert |"
+def overview(whole):
+    results = whole["collections"]
+    yield (
+        "| method | VUS-PR | VUS-ROC | AUC-PR | event F1 | Eddy's VUS-PR less this, 95 % | the same, each series alike "
+        "| Eddy ahead / behind, series |"
+    )
     yield "|---|---|---|---|---|---|---|---|"
-    for result in results:
-        for key, label in METHODS:
-            figures = result[key]
-            delay = f"{number(figures['delay_rows_median'])} rows ({duration(figures['delay_s_median'])})"
-            yield (
-                f"| {result['collection']} | {label} | {figures['events']} | {figures['opened_in']} "
-                f"| {figures['opened_in_or_16_rows_after']} | {delay if figures['opened_in'] else '-'} "
-                f"| {number(figures['false_starts_a_day'])} | {number(100 * figures['normal_rows_in_alert_share'])} % |"
-            )
-
-
-def evaluator_table(results):
-    yield "| collection | method | events hit | delay, median rows | false alarms a day |"
-    yield "|---|---|---|---|---|"
-    for result in results:
-        for key, label in METHODS:
-            figures = result[key]["evaluator"]
-            yield (
-                f"| {result['collection']} | {label} | {figures['events_hit']}/{result[key]['events']} "
-                f"| {number(figures['detection_delay_rows_median'])} | {number(figures['false_alarms_per_day'])} |"
-            )
-
-
-def ran_table(results):
-    yield "| collection | series | rows scored | days | messages/s | training | replay | licence of the data |"
-    yield "|---|---|---|---|---|---|---|---|"
-    for result in results:
-        figures = result["eddy"]
+    for method, name in NAMES.items():
+        figures = " | ".join(number(mean(results, method, term), 3) for term in ("vus_pr", "vus_roc", "auc_pr", "event_f1"))
+        against = whole["against"].get(method)
+        if against is None:
+            yield f"| {name} | {figures} | | | |"
+            continue
+        span = lambda of: f"{of['mean']:+.3f} ({of['low']:+.3f} to {of['high']:+.3f})"
         yield (
-            f"| {result['collection']} | {figures['series']} | {figures['rows']} | {number(figures['days'])} "
-            f"| {result['messages_per_s']} | {result['train_s']} s | {result['replay_s']} s | {result['licence']} |"
+            f"| {name} | {figures} | {span(against['collections'])} | {span(against['series'])} "
+            f"| {against['series_won']} / {against['series_lost']} |"
         )
+
+
+def row(result, method, name):
+    t = result["methods"][method]
+    scored = " | ".join(number(t[term], 3) for term in ("vus_pr", "vus_roc", "auc_pr", "event_f1"))
+    delay = "-" if t["delay_rows_median"] is None else f"{t['delay_rows_median']:g} rows ({duration(t['delay_s_median'])})"
+    nab = f"{number(t.get('nab_of_alerts'), 1)} | {number(t.get('nab_of_scores'), 1)}"
+    return (
+        f"| {result['collection']} | {name} | {scored} | {t['opened_in']}/{t['events']} | {delay} "
+        f"| {number(t['false_starts_a_day'])} | {number(100 * t['normal_rows_in_alert_share'])} % | {nab} |"
+    )
+
+
+def by_collection(results):
+    yield (
+        "| collection | method | VUS-PR | VUS-ROC | AUC-PR | event F1 | events opened in | delay, median | false starts a day "
+        "| normal rows in alert | NAB, alerts | NAB, scores |"
+    )
+    yield "|---|---|---|---|---|---|---|---|---|---|---|---|"
+    for result in results:
+        for method, name in NAMES.items():
+            yield row(result, method, name)
+
+
+def ran(results):
+    yield "| collection | series | without a model | rows scored | days | eddy, train and backtest | licence of the data |"
+    yield "|---|---|---|---|---|---|---|"
+    for result in results:
+        yield (
+            f"| {result['collection']} | {result['series']} | {len(result['failed'])} | {result['rows']} "
+            f"| {number(result['days'])} | {result['eddy_s']:.0f} s | {result['licence']} |"
+        )
+
+
+HOW = f"""Written by `make quality DATA=FOLDER EVAL=FOLDER`; every series is in `quality.json`. The release binary's own `eddy train`
+fits a model on each series' training prefix, and its `eddy backtest` judges the rest. One configuration for all: hopping
+windows one row apart, of {eddy.CELLS_OF_FEW} rows up to {eddy.FEW_COLUMNS} columns and {eddy.CELLS_OF_MANY} above (fewer where
+that would be more than {eddy.VALUES_MAX} values); everything else is the product's default. Event time is the row's number
+times the published interval. Labels are used by the evaluator only.
+
+The score of a row is the surprise of the window that ends with it, 0 where none was judged. A series that no model could be
+fitted on counts, with a score of 0 throughout. The baselines are the evaluator's, fitted on the same prefix and scored on
+the same rows; their alerts stand while the score is above both the 99.9 % quantile of the prefix's scores and their median
+plus eight scaled MAD.
+"""
+
+TERMS = """*VUS-PR, VUS-ROC, AUC-PR*: free of any threshold, mean over series. *Event F1*: of the alerts told, mean over series
+with events; an event is found by any row in alert, so who stands in alert finds much. *Opened in*: an alert opened on
+one of the event's rows. *Delay*: from the event's first row to that one; the verdict follows with the next row's arrival.
+*False start*: an alert that opened on a normal row. *NAB*: the standard profile; of alerts, each counts once, where it
+opens; of scores, at the one threshold that is best for the collection, as NAB reports.
+
+Daily rates and delays in time say little where the scored part is minutes (physio) or hours (skab). The series are not
+part of this project and keep their own licences; only figures are published here.
+"""
 
 
 def markdown(whole):
     results = whole["collections"]
-    text = [
-        "# Real labelled series through a real Mosquitto",
-        "",
-        "Written by `scripts/quality FOLDER`; every figure, series by series, is in `real-input.json`.",
-        "",
-        "Each series is a key of its own stream: `eddy train` on its training prefix, then every later row",
-        "published at QoS 1 through Mosquitto into the release binary, as fast as both take it; the alerts are",
-        "read from the API. One configuration for all: windows of 16 rows (13 and 9 where 16 would hold more",
-        f"than 512 values), one row apart, p < {whole['p_value']} (the default). Event time is the row's number",
-        "times the published interval. Nothing was chosen by looking past a prefix; labels are used here only.",
-        "",
-        "The peer is a rolling z-score of the 64 rows before, the largest over the columns, made a p-value by",
-        "Eddy's own calibration on the prefix, under the same p and the same alert rule; and once more opening",
-        "on a single row. Its threshold stays as the prefix set it, Eddy's calibration goes on learning.",
-        "",
-        "*Opened in*: an alert opened on one of the event's rows, not merely stood there. *Delay*: from the",
-        "event's first row to the row whose window raised the alert; the verdict follows with the next row's",
-        "arrival. *False start*: an alert that opened on a normal row.",
-        "",
-        *opening_table(results),
-        "",
-        "In the evaluator's terms (an event is hit by any row in alert, a false alarm is an alert run that",
-        "touches no event), where standing alerts count as hits:",
-        "",
-        *evaluator_table(results),
-        "",
-        "## What was run",
-        "",
-        *ran_table(results),
-        "",
-        "A daily rate says little on skab (hours) and physio (minutes). The series themselves are not part of",
-        "this project: skab is under the GPL, kpi has no licence file, and parts of physio refer to terms of",
-        "their own; only figures are published here.",
-        "",
-    ]
-    left_out = [f"{result['collection']}: {name}: {why}" for result in results for name, why in result["left_out"].items()]
-    if left_out:
-        text += ["Left out:", "", *(f"- {entry}" for entry in left_out), ""]
+    weight = f"Mean over {len(results)} collections, each with the same weight; differences with a paired bootstrap over series"
+    text = ["# Detection quality on labelled series", ""]
+    if whole["note"]:
+        text += [f"**{whole['note']}**", ""]
+    text += [HOW, f"{weight} ({bootstrap.DRAWS} draws inside collections).", "", *overview(whole), ""]
+    text += ["![Mean VUS-PR of each collection](quality-by-collection.svg)", ""]
+    text += [f"![VUS-PR of each series, Eddy and {NAMES[best_peer(results)]}](quality-by-series.svg)", ""]
+    text += ["## By collection", "", TERMS, *by_collection(results), "", "## What was run", "", *ran(results), ""]
+    if whole["not_run"]:
+        text += [f"Not run, since their rows are events of many keys at no interval: {', '.join(whole['not_run'])}.", ""]
+    failed = [f"- {result['collection']}, {name}: {why}" for result in results for name, why in result["failed"].items()]
+    if failed:
+        text += ["Without a model:", "", *failed, ""]
     return "\n".join(text)
+
+
+def rounded(value):
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}")
+    if isinstance(value, dict):
+        return {key: rounded(part) for key, part in value.items()}
+    return [rounded(part) for part in value] if isinstance(value, list) else value
+
+
+def json_text(whole):
+    """A line a series, so that two runs can be compared by eye."""
+    whole = rounded(whole)
+    for result in whole["collections"]:
+        result["each_series"] = [json.dumps(slim(one)) for one in result["each_series"]]
+    lines = json.dumps(whole, indent=1).splitlines()
+    plain = lambda text: json.loads(text.strip().rstrip(",")) + ("," if text.endswith(",") else "")
+    return "\n".join(plain(text) if text.lstrip().startswith('"{') else text for text in lines) + "\n"
+
+
+def slim(one):
+    """Without what only a collection's figures need, and what is the same for every method once."""
+    of_labels = ("rows", "normal_rows", "days", "events")
+    methods = one["methods"]
+    one |= {name: methods["eddy"][name] for name in of_labels}
+    left_out = (*of_labels, "delays_rows", "delays_s")
+    kept = {method: {k: v for k, v in figures.items() if k not in left_out} for method, figures in methods.items()}
+    return one | {"methods": kept}

@@ -1,137 +1,163 @@
-"""Real labelled series through a real Mosquitto into the release binary, beside a rolling z-score.
+"""Labelled series through the release binary, beside the evaluator's baselines on the same rows.
 
-One configuration for every series: hopping windows of 16 cells, one cell apart, a cell a row (fewer cells
-where 16 would hold more than 512 values); the product's default p-value; a model fitted by `eddy train` on
-the series' training prefix. Nothing is chosen by looking past a prefix. Called by scripts/quality.
+One configuration for every series: hopping windows one cell apart, a cell a row; a model fitted by `eddy train` on
+the series' training prefix, the rest judged by `eddy backtest`. Nothing is chosen by looking past a prefix, and
+labels are used by the evaluator only. Called by scripts/quality.
 """
 
 import argparse
+import importlib
 import json
+import sys
 import tempfile
 import time
+from multiprocessing import Pool
 from pathlib import Path
 
-import numpy as np
-
+import bootstrap
 import eddy
+import peers
+import plots
 import report
 import series as labelled
 import terms
-import zscore
-from broker import Mosquitto, publish
+from cache import Cache, digest
 
-COLLECTIONS = ["nab", "asd", "skab", "smd", "smap_msl", "kpi", "physio"]
-#: Leaves room for the windows that still hold an event's last cells.
-GRACE_ROWS = 16
-
-
-def messages(named):
-    """Rows of each series from one window before the end of its prefix on, as eddy will be sent them."""
-    for name, series in named.items():
-        topic = f"series/{name}".encode()
-        for row in range(series.prefix - eddy.cells(series), len(series.values)):
-            values = "".join(f',"c{c}":{float(v)!r}' for c, v in enumerate(series.values[row]) if v == v)
-            time_ms = eddy.START_MS + row * series.cadence_ms
-            yield topic, f'{{"k":"{name}","t":{time_ms}{values}}}'.encode()
+METHODS = ["eddy", *peers.METHODS]
+PROCESSES = 2
+HERE = Path(__file__).parent
 
 
-def alert_column(series, decisions):
-    """The alert column and the opening rows from one stream's revisions, oldest first."""
-    rows = len(series.values)
-    alert, opened, since = np.zeros(rows, bool), [], None
-    for decision in decisions:
-        row = (decision["window_end"] // 1_000_000 - eddy.START_MS) // series.cadence_ms - 1
-        if decision["state"] == "raised":
-            since = row
-            opened.append(row)
-        else:
-            alert[since:row] = True
-            since = None
-    if since is not None:
-        alert[since:] = True
-    return alert, opened
+class Bench:
+    """What a worker needs to take one series through every method."""
+
+    def __init__(self, options):
+        self.binary, self.data = options.eddy.resolve(), options.data
+        self.work = options.work
+        sys.path.insert(0, str(options.eval))
+        self.evaluator = importlib.import_module("score_eval")
+        self.baselines = importlib.import_module("baselines")
+        text = lambda name: (options.eval / f"{name}.py").read_bytes()
+        self.baseline_code = digest(text("baselines"), text("score_eval"), (HERE / "peers.py").read_bytes())
+        self.measure_code = digest(text("score_eval"), (HERE / "terms.py").read_bytes())
+        self.cache = Cache(options.work / "cache")
+
+    def take(self, collection, entry):
+        series = labelled.read(self.data / collection, entry)
+        started = time.time()
+        with tempfile.TemporaryDirectory(dir=self.work) as folder:
+            told = {"eddy": eddy.run(self.binary, Path(folder), series)}
+        took_s = time.time() - started
+        for method in peers.METHODS:
+            key = digest(self.baseline_code, method, series.digest)
+            told[method] = self.cache.told(key, lambda: peers.run(self.baselines, method, series))
+        figures = {}
+        for method, one in told.items():
+            key = digest(self.measure_code, series.digest, one.scores, one.alert, one.opened)
+            figures[method] = self.cache.figures(key, lambda: terms.measure(self.evaluator, series, one))
+        each = {
+            "series": series.name,
+            "columns": series.values.shape[1],
+            "cells": eddy.cells(series),
+            "prefix": series.prefix,
+            "eddy_s": took_s,
+            "failed": told["eddy"].failed,
+            "methods": figures,
+        }
+        return each, (series, told) if "nab_windows" in entry else None
 
 
-def scored(series, alert, opened):
-    """Measures the rows after the prefix; alerts that opened before count as standing, not as opened."""
-    a = series.prefix
-    opened = [row - a for row in opened if row >= a]
-    return terms.measure(series.labels[a:], alert[a:], opened, series.times[a:], GRACE_ROWS)
+def start_worker(options):
+    global bench
+    bench = Bench(options)
 
 
-def peers(series):
-    """Rolling z-score under Eddy's rule, and opening on a single row."""
-    scores = zscore.score(series)
-    reference = scores[min(zscore.WINDOW, series.prefix // 4) : series.prefix]
-    p = zscore.p_values(scores, reference)
-    overlap = eddy.cells(series)
-    judge = lambda needed: scored(series, *zscore.alerts(p, eddy.P_VALUE, overlap, needed))
-    return {"rolling_z": judge(zscore.NEEDED), "rolling_z_one_row": judge(1)}
+def take(job):
+    return bench.take(*job)
 
 
-def run_collection(binary, data, name):
-    started = time.time()
-    licence, all_series = labelled.collection(data / name)
-    named = {f"s{i:03}": series for i, series in enumerate(all_series)}
-    with tempfile.TemporaryDirectory(dir=binary.parent) as folder:
-        folder = Path(folder)
-        trained = eddy.train_all(binary, folder, named)
-        left_out = {named[n].name: why for n, (model, why) in trained.items() if model is None}
-        named = {n: s for n, s in named.items() if trained[n][0] is not None}
-        train_s = time.time() - started
-        broker = Mosquitto(folder)
-        appliance = eddy.Appliance(binary, folder, broker.port, named, {n: m for n, (m, _) in trained.items()})
-        try:
-            replay_started = time.time()
-            sent = publish(broker.port, messages(named))
-            counts = appliance.drained(sent)
-            replay_s = time.time() - replay_started
-            decisions = appliance.decisions()
-        finally:
-            appliance.stop()
-            broker.stop()
-    results = {"eddy": [], "rolling_z": [], "rolling_z_one_row": []}
-    each = []
-    for n, series in named.items():
-        own = [decision for decision in decisions if decision["stream"] == n]
-        parts = {"eddy": scored(series, *alert_column(series, own)), **peers(series)}
-        for method, part in parts.items():
-            results[method].append(part)
-        each.append({"series": series.name, "columns": series.values.shape[1], "cells": eddy.cells(series),
-                     "prefix": series.prefix, "rows_scored": len(series.values) - series.prefix,
-                     **{method: terms.total([part]) for method, part in parts.items()}})
+def run_collection(pool, bench, name, found):
+    # The longest first, so that no worker is left with it at the end.
+    jobs = sorted(found["series"], key=lambda e: -e["rows"] * len(e["value_columns"]))
+    done = pool.imap_unordered(take, [(name, entry) for entry in jobs])
+    taken = sorted(done, key=lambda pair: pair[0]["series"])
+    each = [one for one, _ in taken]
+    methods = {m: terms.total([one["methods"][m] for one in each]) for m in METHODS}
+    for_nab = [kept for _, kept in taken]
+    if all(for_nab):
+        for m in METHODS:
+            methods[m] |= terms.nab(bench.evaluator, [(series, told[m]) for series, told in for_nab])
     return {
         "collection": name,
-        "licence": licence,
-        "messages": sent,
-        "messages_per_s": round(sent / replay_s),
-        "train_s": round(train_s, 1),
-        "replay_s": round(replay_s, 1),
-        **counts,
-        "left_out": left_out,
-        **{method: terms.total(parts) for method, parts in results.items()},
+        "licence": found["licence"],
+        "series": len(each),
+        "rows": sum(one["methods"]["eddy"]["rows"] for one in each),
+        "days": sum(one["methods"]["eddy"]["days"] for one in each),
+        "eddy_s": sum(one["eddy_s"] for one in each),
+        "failed": {one["series"]: one["failed"] for one in each if one["failed"]},
+        "methods": methods,
         "each_series": each,
     }
 
 
-def main():
+def collections(options):
+    """Manifests of the wanted collections, and the names of those whose rows lie on no grid."""
+    names = options.only.split(",") if options.only else sorted(p.parent.name for p in options.data.glob("*/manifest.json"))
+    missing = [name for name in names if not (options.data / name / "manifest.json").is_file()]
+    if missing or not names:
+        raise SystemExit(
+            f"quality: no manifest.json of {', '.join(missing) or 'any collection'} in {options.data}: DATA is the folder "
+            "that holds a folder a collection"
+        )
+    manifests = {name: labelled.manifest(options.data / name) for name in names}
+    return {n: m for n, m in manifests.items() if labelled.has_a_grid(m)}, [
+        n for n, m in manifests.items() if not labelled.has_a_grid(m)
+    ]
+
+
+def read_options():
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("data", type=Path)
-    arguments.add_argument("--eddy", type=Path, required=True)
-    arguments.add_argument("--out", type=Path, required=True, help="folder for real-input.json and real-input.md")
+    arguments.add_argument("data", type=Path, help="folder of the series, a folder a collection")
+    arguments.add_argument("eval", type=Path, help="folder of score_eval.py and baselines.py")
+    arguments.add_argument("--eddy", type=Path, required=True, help="the program")
+    arguments.add_argument("--work", type=Path, required=True, help="folder for what may be deleted")
+    arguments.add_argument("--out", type=Path, help="folder for quality.md, quality.json and the plots; WORK if --only is given")
     arguments.add_argument("--only", help="collections, comma-separated")
+    arguments.add_argument("--note", help="a line for the top of quality.md, such as which model was measured")
     options = arguments.parse_args()
-    wanted = options.only.split(",") if options.only else COLLECTIONS
-    found = [name for name in wanted if (options.data / name / "manifest.json").is_file()]
-    if not found:
-        raise SystemExit(f"none of {', '.join(wanted)} in {options.data}: give the folder that holds them")
+    for name in ("score_eval.py", "baselines.py"):
+        if not (options.eval / name).is_file():
+            raise SystemExit(f"quality: no {name} in {options.eval}: EVAL is the folder of the evaluator and its baselines")
+    options.out = options.out or (options.work if options.only else HERE.parent)
+    options.eval = options.eval.resolve()
+    return options
+
+
+def main():
+    options = read_options()
+    options.work.mkdir(parents=True, exist_ok=True)
+    found, no_grid = collections(options)
+    bench = Bench(options)
     results = []
-    for name in found:
-        results.append(run_collection(options.eddy.resolve(), options.data, name))
-        print(report.line(results[-1]), flush=True)
-    whole = {"p_value": eddy.P_VALUE, "cells": eddy.CELLS, "collections": results}
-    (options.out / "real-input.json").write_text(json.dumps(whole, indent=1) + "\n")
-    (options.out / "real-input.md").write_text(report.markdown(whole))
+    with Pool(PROCESSES, start_worker, (options,)) as pool:
+        for name, manifest in found.items():
+            results.append(run_collection(pool, bench, name, manifest))
+            print(report.line(results[-1]), flush=True)
+    if not results:
+        raise SystemExit(f"quality: nothing to run: rows of {', '.join(no_grid)} lie on no grid")
+    whole = {
+        "note": options.note,
+        "values_a_window_max": eddy.VALUES_MAX,
+        "not_run": no_grid,
+        "against": {peer: bootstrap.paired(results, "eddy", peer) for peer in peers.METHODS},
+        "collections": results,
+    }
+    (options.out / "quality.json").write_text(report.json_text(whole))
+    (options.out / "quality.md").write_text(report.markdown(whole))
+    plots.by_collection(results, options.out / "quality-by-collection.svg")
+    plots.by_series(results, report.best_peer(results), options.out / "quality-by-series.svg")
+    print(f"written: {options.out / 'quality.md'}")
 
 
-main()
+if __name__ == "__main__":
+    main()

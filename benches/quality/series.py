@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import hashlib
 import json
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -13,6 +14,8 @@ import numpy as np
 @dataclass
 class Series:
     name: str
+    #: the manifest's entry, as the evaluator wants it
+    entry: dict
     #: rows x columns, NaN where missing
     values: np.ndarray
     #: True on anomalous rows
@@ -21,8 +24,10 @@ class Series:
     times: np.ndarray
     #: rows a model may be fitted on; they are not scored
     prefix: int
-    #: ms between rows; event time in the replay is start + row x cadence
+    #: ms between rows; event time in a run is start + row x cadence
     cadence_ms: int
+    #: of the file's bytes and the entry
+    digest: str
 
 
 def seconds(text):
@@ -35,23 +40,32 @@ def seconds(text):
 
 
 def read(folder: Path, entry: dict) -> Series:
-    with gzip.open(folder / entry["file"], "rt", encoding="utf-8", newline="") as file:
-        rows = csv.reader(file)
-        header = next(rows)
-        rows = [row for row in rows if row]
+    path = folder / entry["file"]
+    try:
+        packed = path.read_bytes()
+    except OSError as error:
+        raise SystemExit(f"{folder / 'manifest.json'} names {entry['file']}, which cannot be read: {error}") from error
+    rows = csv.reader(gzip.decompress(packed).decode("utf-8").splitlines())
+    header = next(rows)
+    rows = [row for row in rows if row]
     number = lambda cell: float(cell) if cell not in ("", "nan", "NaN", "null") else np.nan
     places = [header.index(name) for name in entry["value_columns"]]
     return Series(
         name=entry["name"],
+        entry=entry,
         values=np.array([[number(row[place]) for place in places] for row in rows]),
         labels=np.array([row[-1] == "1" for row in rows]),
         times=np.array([seconds(row[header.index("timestamp")]) for row in rows]),
         prefix=int(entry["suggested_train_prefix"]),
         cadence_ms=round(1000 * entry["sampling_interval_seconds"]),
+        digest=hashlib.sha256(packed + json.dumps(entry, sort_keys=True).encode()).hexdigest(),
     )
 
 
-def collection(folder: Path):
-    """Licence and series of a collection."""
-    manifest = json.loads((folder / "manifest.json").read_text())
-    return manifest["licence"], [read(folder, entry) for entry in manifest["series"]]
+def manifest(folder: Path) -> dict:
+    return json.loads((folder / "manifest.json").read_text())
+
+
+def has_a_grid(found: dict) -> bool:
+    """Rows at one interval and of one key; transactions of many keys are another matter."""
+    return all(entry["sampling_interval_seconds"] and not entry["entity_columns"] for entry in found["series"])

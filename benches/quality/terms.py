@@ -1,6 +1,9 @@
-"""What an alert column is worth against the labels: the evaluator's terms and the opening of alerts."""
+"""What a method told, held against the labels of one series, and the figures of a collection."""
 
 import numpy as np
+
+#: Threshold-free, from the evaluator; they exist where the scored rows have both classes.
+OF_SCORES = ["vus_pr", "vus_roc", "auc_pr"]
 
 
 def runs(mask):
@@ -9,74 +12,72 @@ def runs(mask):
     return list(zip(np.flatnonzero(edges == 1).tolist(), np.flatnonzero(edges == -1).tolist()))
 
 
-def measure(labels, alert, opened, times, grace):
-    """Counts of one series, scored rows only.
+def measure(evaluator, series, told):
+    """Figures of one series, rows after the prefix only."""
+    found = evaluator.score_arrays(
+        series.entry, series.times, series.labels.astype(int), series.values[:, 0], told.scores, told.alert.astype(float), heavy=False
+    )
+    a = series.prefix
+    opened = openings(series.labels[a:], told.opened[told.opened >= a] - a, series.times[a:])
+    normal = ~series.labels[a:]
+    return {
+        **{name: float(found[name]) for name in OF_SCORES if name in found},
+        "event_f1": float(found["alert"]["event_f1"]),
+        "rows": int(len(normal)),
+        "normal_rows": int(normal.sum()),
+        "normal_rows_in_alert": int((told.alert[a:] & normal).sum()),
+        **opened,
+    }
 
-    `alert`: True while an alert stands. `opened`: rows at which one opens. An event is opened in when an
-    alert opens on one of its rows; `grace` more rows count for `opened_in_grace`, since a window still
-    holds an event's cells that long. `touched` and `false_runs` are the evaluator's: alert rows inside
-    the event, whenever they began, and alert runs that touch no event.
-    """
+
+def openings(labels, opened, times):
+    """An event is opened in when an alert opens on one of its rows, not when one merely stands there; a false start is
+    an alert that opens on a normal row."""
     events = runs(labels)
-    near = labels.copy()
-    for _, end in events:
-        near[end : end + grace] = True
-    opened = np.asarray(opened, dtype=int)
-    delays, delays_s, opened_in, opened_near, touched, touched_delays = [], [], 0, 0, 0, []
+    delays, delays_s = [], []
     for start, end in events:
         inside = opened[(opened >= start) & (opened < end)]
-        opened_near += bool(((opened >= start) & (opened < end + grace)).any())
         if len(inside):
-            opened_in += 1
             delays.append(int(inside[0] - start))
             delays_s.append(float(times[inside[0]] - times[start]))
-        standing = np.flatnonzero(alert[start:end])
-        if len(standing):
-            touched += 1
-            touched_delays.append(int(standing[0]))
     return {
-        "rows": len(labels),
-        "days": float(max(times[-1] - times[0], 1e-9) / 86400.0),
+        "days": float(max(times[-1] - times[0], 1e-9) / 86_400.0),
         "events": len(events),
-        "opened_in": opened_in,
-        "opened_in_grace": opened_near,
+        "opened_in": len(delays),
         "delays_rows": delays,
         "delays_s": delays_s,
         "alerts": len(opened),
-        "false_starts": int((~labels[opened]).sum()) if len(opened) else 0,
-        "false_starts_grace": int((~near[opened]).sum()) if len(opened) else 0,
-        "normal_rows": int((~labels).sum()),
-        "normal_rows_in_alert": int((alert & ~labels).sum()),
-        "touched": touched,
-        "touched_delays_rows": touched_delays,
-        "false_runs": sum(not labels[a:b].any() for a, b in runs(alert)),
+        "false_starts": int((~labels[opened]).sum()),
     }
 
 
 def total(parts):
-    """One collection's figures from its series' counts."""
+    """A collection's figures from those of its series."""
     add = lambda name: sum(part[name] for part in parts)
-    pooled = lambda name: [value for part in parts for value in part[name]]
-    median = lambda values: float(np.median(values)) if values else None
-    days = add("days")
+    mean = lambda values: float(np.mean(values)) if values else None
+    median = lambda name: float(np.median(pooled)) if (pooled := [v for part in parts for v in part[name]]) else None
     return {
-        "series": len(parts),
-        "rows": add("rows"),
-        "days": round(days, 2),
+        **{name: mean([part[name] for part in parts if name in part]) for name in OF_SCORES},
+        "event_f1": mean([part["event_f1"] for part in parts if part["events"]]),
         "events": add("events"),
         "opened_in": add("opened_in"),
-        "opened_in_or_16_rows_after": add("opened_in_grace"),
-        "delay_rows_median": median(pooled("delays_rows")),
-        "delay_s_median": median(pooled("delays_s")),
+        "delay_rows_median": median("delays_rows"),
+        "delay_s_median": median("delays_s"),
         "alerts": add("alerts"),
-        "false_starts": add("false_starts"),
-        "false_starts_a_day": round(add("false_starts") / days, 3),
-        "false_starts_more_than_16_rows_after": add("false_starts_grace"),
-        "normal_rows_in_alert_share": round(add("normal_rows_in_alert") / add("normal_rows"), 5),
-        "evaluator": {
-            "events_hit": add("touched"),
-            "detection_delay_rows_median": median(pooled("touched_delays_rows")),
-            "false_alert_runs": add("false_runs"),
-            "false_alarms_per_day": round(add("false_runs") / days, 3),
-        },
+        "false_starts_a_day": add("false_starts") / add("days"),
+        "normal_rows_in_alert_share": add("normal_rows_in_alert") / add("normal_rows"),
+    }
+
+
+def nab(evaluator, told_of):
+    """NAB's standard profile over a collection's (series, told): at the alerts told, each counted once where it opens;
+    and at the one threshold on the scores that is best for the whole collection, as NAB reports."""
+    if not all("nab_windows" in series.entry for series, _ in told_of):
+        return {}
+    windows = lambda series: ([tuple(window) for window in series.entry["nab_windows"]], series.entry["nab_probation_rows"])
+    onsets = [(np.isin(np.arange(len(told.scores)), told.opened).astype(float), *windows(series)) for series, told in told_of]
+    scores = [(evaluator.clean_scores(told.scores), *windows(series)) for series, told in told_of]
+    return {
+        "nab_of_alerts": evaluator.nab_score(onsets, 0.5, "standard")[0],
+        "nab_of_scores": evaluator.nab_score(scores, None, "standard")[0],
     }
