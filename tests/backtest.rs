@@ -72,7 +72,7 @@ fn a_backtest_tells_what_a_run_of_the_same_data_tells() {
     assert_eq!(told_by_backtest(&report["run"]), live);
     let events = &report["run"]["events"];
     assert_eq!((&events["opened_in"], &events["false_alerts"]), (&1.into(), &0.into()), "{said}");
-    assert_eq!(events["delay_ns_median"], 96_000_000_000i64, "datasets/README.md: 07:31:36");
+    assert_eq!(events["delay_ns_median"], 92_000_000_000i64, "datasets/README.md: 07:31:32");
     let comparison = &report["comparison"];
     assert_eq!((&comparison["kept"], &comparison["lost"]), (&0.into(), &Value::Array(Vec::new())), "{said}");
     assert_eq!(comparison["gained"][0]["id"], live[0].0, "{said}");

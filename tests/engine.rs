@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use eddy::backend::{CpuBackend, Scores};
 use eddy::engine::{Engine, Env, Outputs};
-use eddy::judge::calibrate::Calibrator;
+use eddy::judge::calibration::Calibration;
 use eddy::model::ScalerPrior;
 use eddy::ring::Slot;
 use eddy::state::StateReader;
@@ -174,7 +174,8 @@ fn a_new_key_is_not_judged_before_it_has_a_window_of_its_own() {
 /// The plainest reading of the rules: all rows sorted, cells averaged, windows cut, scored one by one.
 fn oracle(rows: &[Row]) -> BTreeMap<(String, i64), u64> {
     let model = plant::model();
-    let calibrator = Calibrator::new(model.pyramid.references());
+    let references = [model.pyramid.references(), model.pyramid.column_references()];
+    let calibration = Calibration::new(references);
     let mut cells: BTreeMap<(String, i64), Vec<&Row>> = BTreeMap::new();
     for row in rows {
         cells.entry((row.key.clone(), row.time_ns.div_euclid(SECOND_NS))).or_default().push(row);
@@ -192,7 +193,8 @@ fn oracle(rows: &[Row]) -> BTreeMap<(String, i64), u64> {
             }
             let z: Vec<f32> = window.iter().flat_map(|cell| standardised(&model.prior, key, *cell)).collect();
             backend.score(&model, &z, &mut scores);
-            verdicts.insert((key.clone(), end * SECOND_NS), calibrator.p_value(scores.surprise[0]).to_bits());
+            let p_value = calibration.p_value([scores.surprise[0], scores.column_surprise[0]]);
+            verdicts.insert((key.clone(), end * SECOND_NS), p_value.to_bits());
         }
     }
     verdicts

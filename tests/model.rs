@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use eddy::backend::{CpuBackend, Explanation, Scores};
-use eddy::judge::calibrate::Calibrator;
+use eddy::judge::calibration::Calibration;
 use eddy::model::{Description, FitError, KeyScale, MIN_ROWS, Model, ModelError, ScalerPrior, Settings};
 use ndarray::{Array2, ArrayView2, s};
 use proptest::prelude::*;
@@ -41,8 +41,12 @@ fn score(model: &Model, windows: &Array2<f32>) -> Scores {
     scores
 }
 
-fn p_value(reference: &[f32], surprise: f32) -> f64 {
-    Calibrator::new(reference).p_value(surprise)
+/// Of every window.
+fn p_values(model: &Model, scores: &Scores) -> Vec<f64> {
+    let references = [model.pyramid.references(), model.pyramid.column_references()];
+    let calibration = Calibration::new(references);
+    let surprises = scores.surprise.iter().zip(&scores.column_surprise);
+    surprises.map(|(state, column)| calibration.p_value([*state, *column])).collect()
 }
 
 /// Share of `surprises` above the references' 99 % quantile.
@@ -111,8 +115,7 @@ fn a_warm_up_of_400_windows_is_calibrated() {
     let mut below = [0; 2];
     for seed in 100..104 {
         let model = fit(plant(400, seed).0.view());
-        let p_values: Vec<f64> =
-            score(&model, &fresh).surprise.iter().map(|s| p_value(model.pyramid.references(), *s)).collect();
+        let p_values = p_values(&model, &score(&model, &fresh));
         below[0] += p_values.iter().filter(|p| **p < 1e-2).count();
         below[1] += p_values.iter().filter(|p| **p < 1e-3).count();
     }
@@ -165,7 +168,7 @@ fn found_and_named(break_column: impl Fn(&mut ChaCha8Rng, &mut [f32], usize)) ->
         backend.score(model, window, &mut scores);
         backend.explain(model, window, &mut why);
         assert!((why.share.iter().sum::<f32>() - 1.0).abs() < 1e-5);
-        let p = p_value(model.pyramid.references(), scores.surprise[0]);
+        let p = self::p_values(model, &scores)[0];
         hits += usize::from(sensors::named(|c| why.share[c]) == column && p < 1e-3);
         p_values.push(p);
     });
@@ -226,8 +229,8 @@ fn constant_columns_stay_scoreable_and_their_move_is_news() {
         assert!(news <= 0.05, "rounding is no news, {news}");
         let mut moved = windows.slice(s![..1, ..]).to_owned();
         moved.slice_mut(s![.., 2..;COLUMNS]).fill(1.0);
-        let surprise = score(&model, &moved).surprise[0];
-        assert!(p_value(model.pyramid.references(), surprise) < 1e-6, "{surprise}");
+        let p_value = p_values(&model, &score(&model, &moved))[0];
+        assert!(p_value < 1e-6, "{p_value}");
     }
     let all_constant = Array2::zeros((100, D));
     let scores = score(&fit(all_constant.view()), &all_constant);

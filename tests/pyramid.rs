@@ -48,10 +48,12 @@ fn levels_agree_with_the_candle_reference() {
 /// of these the column has the largest share.
 fn found_and_named(break_column: impl Fn(&mut ChaCha8Rng, &mut [f32], usize)) -> (usize, usize) {
     let pyramid = fit(&plant(3000, 1).0);
-    let limit = *pyramid.references().last().expect("references");
+    let last = |of: &[f32]| *of.last().expect("references");
+    let limits = [last(pyramid.references()), last(pyramid.column_references())];
     let (mut work, mut found, mut right) = (Work::new(), 0, 0);
     sensors::broken(break_column, |window, column| {
-        if score(&pyramid, window).surprise[0] <= limit {
+        let scores = score(&pyramid, window);
+        if scores.surprise[0] <= limits[0] && scores.column_surprise[0] <= limits[1] {
             return;
         }
         let why: Vec<Explained> = pyramid.explain(window, &mut work).into_iter().flatten().collect();

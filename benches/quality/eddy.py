@@ -13,7 +13,7 @@ import numpy as np
 START_MS = 1_767_225_600_000
 #: Cells of a window: many for few columns, fewer for many, and never more values than a window may hold.
 CELLS_OF_FEW, CELLS_OF_MANY, FEW_COLUMNS = 64, 16, 4
-VALUES_MAX = 1024
+VALUES_MAX = 4096
 KEY = "series"
 #: The appliance may share the machine: one thread each, and the same bytes on any day.
 ENVIRONMENT = {**os.environ, "RAYON_NUM_THREADS": "1", "SOURCE_DATE_EPOCH": "0", "NO_COLOR": "1"}
@@ -33,8 +33,11 @@ class Told:
 
 
 def cells(series):
-    columns = series.values.shape[1]
-    return min(CELLS_OF_FEW if columns <= FEW_COLUMNS else CELLS_OF_MANY, VALUES_MAX // columns)
+    """By the columns that are scored, as the prefix shows: those that are only ever 0 or 1 are flags."""
+    prefix, columns = series.values[: series.prefix], series.values.shape[1]
+    flags = np.all(np.isin(prefix, (0, 1)) | np.isnan(prefix), axis=0).sum()
+    scored = columns - flags or columns
+    return min(CELLS_OF_FEW if scored <= FEW_COLUMNS else CELLS_OF_MANY, VALUES_MAX // columns)
 
 
 def config(series):

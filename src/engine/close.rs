@@ -6,6 +6,7 @@ use crate::engine::output::{Judged, Raised};
 use crate::engine::partition::{Closing, Partition, Scale, Scoring};
 use crate::engine::past::PastVerdict;
 use crate::engine::setup::StreamSetup;
+use crate::judge::calibration::Surprise;
 use crate::types::{Arrival, EventTime, Verdict};
 use crate::window::keys::KeyIndex;
 
@@ -108,7 +109,7 @@ impl Partition {
         let (key, span, rows) = (batch.keys[row], batch.spans[row], batch.rows.get(row).copied());
         let verdict = verdict(row, self.is_warm(key, setup), scoring, closing);
         let verdict = rows.map_or(verdict, |rows| self.final_verdict(key, span, rows, verdict));
-        let surprise = closing.scratch.scores.surprise[row];
+        let surprise = surprise(row, closing);
         self.count(verdict);
         self.digest(key, span, surprise, verdict);
         self.record(key, span, surprise, verdict, closing);
@@ -180,7 +181,7 @@ impl Partition {
         &self,
         key: KeyIndex,
         span: Span,
-        surprise: f32,
+        surprise: Surprise,
         verdict: Verdict,
         closing: &mut Closing<'_, '_>,
     ) {
@@ -190,17 +191,24 @@ impl Partition {
         }
     }
 
-    pub(super) fn digest(&mut self, key: KeyIndex, span: Span, surprise: f32, verdict: Verdict) {
+    pub(super) fn digest(&mut self, key: KeyIndex, span: Span, surprise: Surprise, verdict: Verdict) {
         let counts = &mut self.counts;
-        let mut bytes = [0u8; 41];
+        let mut bytes = [0u8; 45];
         bytes[..8].copy_from_slice(&counts.digest.to_le_bytes());
         bytes[8..16].copy_from_slice(&self.keys.hash(key).to_le_bytes());
         bytes[16..24].copy_from_slice(&span.end.to_le_bytes());
         bytes[24..32].copy_from_slice(&verdict.p_value.to_bits().to_le_bytes());
-        bytes[32..36].copy_from_slice(&surprise.to_bits().to_le_bytes());
-        bytes[40] = u8::from(verdict.confident) * 2 + u8::from(verdict.anomalous);
+        bytes[32..36].copy_from_slice(&surprise[0].to_bits().to_le_bytes());
+        bytes[36..40].copy_from_slice(&surprise[1].to_bits().to_le_bytes());
+        bytes[44] = u8::from(verdict.confident) * 2 + u8::from(verdict.anomalous);
         counts.digest = xxhash_rust::xxh3::xxh3_64(&bytes);
     }
+}
+
+/// The surprises of the scored window in `row`.
+pub(super) fn surprise(row: usize, closing: &Closing<'_, '_>) -> Surprise {
+    let scores = &closing.scratch.scores;
+    [scores.surprise[row], scores.column_surprise[row]]
 }
 
 /// The verdict on the scored window in `row`. To act on it, the key's own scale must be known (`warm`), and
@@ -209,10 +217,10 @@ pub(super) fn verdict(row: usize, warm: bool, scoring: &Scoring, closing: &Closi
     let setup = closing.setup;
     let columns = setup.columns.len();
     let scores = &closing.scratch.scores;
-    let p_value = scoring.calibrator.p_value(scores.surprise[row]);
+    let p_value = scoring.calibration.p_value(surprise(row, closing));
     let seen = &scores.column_observed[row * columns..][..columns];
     let confident =
-        seen.iter().all(|&n| usize::from(n) * 2 >= setup.cells) && warm && scoring.calibrator.ready();
+        seen.iter().all(|&n| usize::from(n) * 2 >= setup.cells) && warm && scoring.calibration.ready();
     Verdict { p_value, anomalous: p_value < setup.rule.threshold, confident }
 }
 

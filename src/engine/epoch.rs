@@ -44,11 +44,11 @@ impl Partition {
             for moments in &mut self.moments[key as usize * columns..][..columns] {
                 if calm { moments.commit(setup.memory_cells()) } else { moments.discard() }
             }
-            let surprise = std::mem::replace(&mut self.last_surprise[key as usize], f32::NAN);
+            let surprise = std::mem::replace(&mut self.last_surprise[key as usize], [f32::NAN; 2]);
             if let Some(scoring) = &mut self.scoring {
                 let chosen = (self.keys.hash(key) ^ self.epoch as u64).is_multiple_of(share);
-                if calm && chosen && !surprise.is_nan() {
-                    Arc::make_mut(&mut scoring.calibrator).observe(surprise);
+                if calm && chosen && !surprise[0].is_nan() {
+                    Arc::make_mut(&mut scoring.calibration).observe(surprise);
                 }
             }
             self.events.commit_amounts(key, calm);
@@ -58,7 +58,7 @@ impl Partition {
             warm += u64::from(self.scoring.is_some() && self.is_warm(key, setup));
         }
         if let Some(scoring) = &mut self.scoring {
-            Arc::make_mut(&mut scoring.calibrator).commit();
+            Arc::make_mut(&mut scoring.calibration).commit();
         }
         let episodes = &self.episodes;
         self.events.commit(|key| episodes[key as usize].is_calm());

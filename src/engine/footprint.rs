@@ -11,6 +11,7 @@ use crate::engine::silence::Silence;
 use crate::engine::usual::Usual;
 use crate::engine::warmup;
 use crate::judge::calibrate::REFERENCE_MAX;
+use crate::judge::calibration::{Calibration, Surprise};
 use crate::judge::moments::Moments;
 use crate::model::Pyramid;
 use crate::types::{EPOCH_NS, PARTITIONS};
@@ -65,18 +66,19 @@ impl Footprint {
         let rows_a_cell = demand.rows_per_s * grid_s / partitions;
         let pending_cells = (stream.window.lateness.as_secs_f64() / grid_s) as usize + 2;
         let of_column = (size_of::<Moments>() + size_of::<Scale>()) as f64;
-        let of_key = (size_of::<Episode>() + size_of::<Vec<Told>>() + size_of::<f32>() + size_of::<bool>())
-            as f64
-            + if stream.no_data == NoDataPlan::Off { 0.0 } else { Silence::KEY_BYTES as f64 };
+        let of_key =
+            (size_of::<Episode>() + size_of::<Vec<Told>>() + size_of::<Surprise>() + size_of::<bool>())
+                as f64
+                + if stream.no_data == NoDataPlan::Off { 0.0 } else { Silence::KEY_BYTES as f64 };
         let late_s = (stream.window.lateness - stream.window.disorder).as_secs_f64();
         let kept_s = if on_grid && late_s > 0.0 { late_s + stream.window.every.as_secs_f64() } else { 0.0 };
         let kept_cells = (kept_s / grid_s) as usize;
         // Each of: in order of replacement, sorted, and an epoch's.
-        let calibration = (3 * REFERENCE_MAX * size_of::<f32>()) as f64;
+        let calibration = (Calibration::PARTS * 3 * REFERENCE_MAX * size_of::<f32>()) as f64;
         let fits = matches!(stream.model, ModelPlan::Fit { .. });
-        // Of [`crate::backend::Scores`]: state, surprise, stillness and four levels; likelihood; counts.
+        // Of [`crate::backend::Scores`]: five figures and four levels; likelihood; counts.
         let scores =
-            keys * (7 * size_of::<f32>() + size_of::<f64>() + size_of::<u16>() * (1 + columns)) as f64;
+            keys * (9 * size_of::<f32>() + size_of::<f64>() + size_of::<u16>() * (1 + columns)) as f64;
         let scored = keys * (width * size_of::<f32>() as f64 + size_of::<u32>() as f64);
         Footprint {
             rings: partitions
@@ -91,7 +93,7 @@ impl Footprint {
             waiting: partitions * Pending::heap_bytes(pending_cells, rows_a_cell, columns),
             partitions: partitions * (size_of::<Partition>() as f64 + calibration),
             scoring: shards as f64 * (scored + 1.5 * scores),
-            warmup: if fits { partitions * warmup::heap_bytes(width) } else { 0.0 },
+            warmup: if fits { partitions * warmup::heap_bytes(cells * columns) } else { 0.0 },
             models: if fits { partitions * Pyramid::heap_bytes(cells, columns) } else { 0.0 },
         }
     }

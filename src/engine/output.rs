@@ -1,5 +1,6 @@
 //! What a step gives back.
 
+use crate::judge::calibration::Surprise;
 use crate::types::{Arrival, Decision, EventTime, Point, Position, StreamId, Verdict};
 
 /// A decision with the clock readings its receipt is made of.
@@ -37,8 +38,7 @@ pub struct Judged {
     pub key: Box<[u8]>,
     /// End of the window.
     pub end: EventTime,
-    /// nats
-    pub surprise: f32,
+    pub surprise: Surprise,
     pub verdict: Verdict,
 }
 

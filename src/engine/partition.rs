@@ -16,7 +16,7 @@ use crate::engine::setup::StreamSetup;
 use crate::engine::silence::Silence;
 use crate::engine::warmup::Warmup;
 use crate::engine::{Env, Scratch};
-use crate::judge::calibrate::Calibrator;
+use crate::judge::calibration::{Calibration, Surprise};
 use crate::judge::moments::Moments;
 use crate::model::Model;
 use crate::types::{EPOCH_NS, EventTime, RecordRef};
@@ -51,8 +51,8 @@ pub(crate) struct Partition {
     pub past_epochs: PastEpochs,
     /// Keys and cells that late rows changed since the last window closed.
     pub unsettled: Vec<(KeyIndex, i64)>,
-    /// Surprise of each key's last confident window of the epoch; NaN if there was none.
-    pub last_surprise: Vec<f32>,
+    /// Surprises of each key's last confident window of the epoch; NaN if there was none.
+    pub last_surprise: Vec<Surprise>,
     pub followed: Vec<bool>,
     pub follows_version: u64,
     /// What scores this partition, with its calibration; none while warming up.
@@ -83,13 +83,14 @@ pub(crate) struct Partition {
 pub(crate) struct Scoring {
     pub model: Arc<Model>,
     /// Shared with the past epochs that judged by it; copied when the present one learns.
-    pub calibrator: Arc<Calibrator>,
+    pub calibration: Arc<Calibration>,
 }
 
 impl Scoring {
     pub fn new(model: Arc<Model>) -> Self {
-        let calibrator = Arc::new(Calibrator::new(model.pyramid.references()));
-        Scoring { model, calibrator }
+        let references = [model.pyramid.references(), model.pyramid.column_references()];
+        let calibration = Arc::new(Calibration::new(references));
+        Scoring { model, calibration }
     }
 }
 
@@ -112,7 +113,7 @@ impl Partition {
             followed: Vec::new(),
             follows_version: 0,
             scoring,
-            warmup: Warmup::default(),
+            warmup: Warmup::of(setup.cells * columns),
             fit_error: None,
             epoch: i64::MIN,
             counts: Counts { watermark: i64::MIN, warm_milli, ..Counts::default() },
@@ -210,7 +211,7 @@ impl Partition {
         grow(&mut self.episodes, 1);
         grow(&mut self.last_surprise, 1);
         self.episodes.push(Episode::default());
-        self.last_surprise.push(f32::NAN);
+        self.last_surprise.push([f32::NAN; 2]);
         let hash = self.keys.hash(key as KeyIndex);
         (env.meets)(setup.id, hash);
         self.followed.push((env.follows)(setup.id, hash));

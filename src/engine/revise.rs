@@ -5,7 +5,7 @@
 
 use crate::alert::told::{Change, Told, revise};
 use crate::engine::Env;
-use crate::engine::close::{Times, standardise, verdict};
+use crate::engine::close::{Times, standardise, surprise, verdict};
 use crate::engine::partition::{Closing, Partition, Scoring};
 use crate::engine::past::PastVerdict;
 use crate::engine::setup::StreamSetup;
@@ -108,7 +108,7 @@ impl Partition {
         let setup = closing.setup;
         let verdict =
             self.in_its_epoch(key, last_cell, closing, |partition, verdict, scoring, closing| {
-                let surprise = closing.scratch.scores.surprise[0];
+                let surprise = surprise(0, closing);
                 let span = setup.span(last_cell);
                 partition.digest(key, span, surprise, verdict);
                 partition.record(key, span, surprise, verdict, closing);

@@ -44,7 +44,7 @@ pub(crate) struct StreamSetup {
     pub patience: Patience,
 }
 
-/// Windows of events that a key's level and spread remember, about.
+/// Windows that a key's level and spread remember, about: what was learnt of it must not give way to a few hours.
 const MEMORY_WINDOWS: f64 = 10_000.0;
 
 fn ns(duration: Duration) -> i64 {
@@ -151,11 +151,9 @@ impl StreamSetup {
         self.kept_cells() > 0 || self.shape == Shape::Sliding
     }
 
-    /// Cells a day, or many windows: how long a key's own moments remember.
+    /// Cells a day, and many windows: how long a key's own moments remember.
     pub fn memory_cells(&self) -> f64 {
-        if self.shape != Shape::Grid {
-            return MEMORY_WINDOWS;
-        }
-        (86_400_000_000_000 / self.grid_ns).max(self.cells as i64) as f64
+        let day = if self.shape == Shape::Grid { 86_400_000_000_000 / self.grid_ns } else { 0 };
+        MEMORY_WINDOWS.max(day as f64)
     }
 }

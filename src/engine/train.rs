@@ -10,14 +10,23 @@ use crate::config::plan::StreamPlan;
 use crate::engine::close::standardise;
 use crate::engine::partition::Partition;
 use crate::engine::setup::StreamSetup;
-use crate::engine::warmup::{key_scale, scales};
+use crate::engine::warmup::{Warmup, key_scale, scales};
 use crate::engine::{Env, Outputs, Scratch};
 use crate::model::{FitError, Model, ScalerPrior, Settings, flags};
 use crate::types::{RecordRef, StreamId};
 
+/// Windows kept of all keys together, at most, and numbers in them: more than a fit looks at, and bounded however long
+/// the history is.
+const WINDOWS_MAX: usize = 32_768;
+const VALUES_MAX: usize = 1 << 25;
+
 /// Gathers the windows of a stream's history, key by key, so that files may hold keys one after another.
 pub struct Trainer {
     setup: StreamSetup,
+    /// Windows that may be kept, that are, and how they are chosen by lot: see [`Warmup::with`].
+    room: usize,
+    kept: usize,
+    thinning: u32,
     keys: BTreeMap<Box<[u8]>, Partition>,
     scratch: Scratch,
     out: Outputs,
@@ -40,8 +49,12 @@ impl Trainer {
         setup.loads_model = true;
         // Nothing is told while training: there is no need to judge early and revise.
         setup.disorder_ns = setup.lateness_ns;
+        let room = WINDOWS_MAX.min(VALUES_MAX / (setup.cells * setup.columns.len()));
         Trainer {
             setup,
+            room,
+            kept: 0,
+            thinning: 0,
             keys: BTreeMap::new(),
             scratch: Scratch::default(),
             out: Outputs::default(),
@@ -52,13 +65,27 @@ impl Trainer {
     pub fn push(&mut self, record: &RecordRef<'_>) {
         let setup = &self.setup;
         if !self.keys.contains_key(record.key) {
-            self.keys.insert(record.key.into(), Partition::new(setup));
+            let mut partition = Partition::new(setup);
+            partition.warmup = Warmup::with(self.room, self.thinning);
+            self.keys.insert(record.key.into(), partition);
         }
         if let Some(partition) = self.keys.get_mut(record.key) {
+            let before = partition.warmup.samples().len();
             partition.push(setup, record, &mut self.scratch, &Env::SIMULATED, &mut self.out);
+            self.kept += partition.warmup.samples().len() - before;
         }
         self.late += self.out.late.len() as u64;
         self.out.clear();
+        self.thin();
+    }
+
+    /// Makes room by the same lot for every key, so that none has more of its windows kept than another.
+    fn thin(&mut self) {
+        while self.kept >= self.room {
+            self.thinning += 1;
+            self.keys.values_mut().for_each(|partition| partition.warmup.thin());
+            self.kept = self.keys.values().map(|partition| partition.warmup.samples().len()).sum();
+        }
     }
 
     pub fn seen(&self) -> Seen {

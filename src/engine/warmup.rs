@@ -18,6 +18,13 @@ use crate::window::keys::KeyIndex;
 
 /// Windows kept for a fit. When full, half of them go, chosen by lot, and half as many come.
 const SAMPLES_MAX: usize = 2048;
+/// Of wide windows fewer: no more numbers than this.
+const VALUES_MAX: usize = 1 << 21;
+
+/// How many windows of `width` values a partition keeps.
+fn room(width: usize) -> usize {
+    SAMPLES_MAX.min(VALUES_MAX / width)
+}
 
 pub(crate) struct Sample {
     pub key: KeyIndex,
@@ -26,8 +33,9 @@ pub(crate) struct Sample {
     pub lot: u64,
 }
 
-#[derive(Default)]
 pub(crate) struct Warmup {
+    /// Windows kept at most.
+    room: usize,
     samples: Vec<Sample>,
     /// Raw windows, `samples x width`.
     windows: Vec<f32>,
@@ -37,15 +45,25 @@ pub(crate) struct Warmup {
 }
 
 /// Heap of a full warm-up, bytes, for windows of `width` values. Vectors double as they fill, up to this.
-pub(crate) fn heap_bytes(width: f64) -> f64 {
-    SAMPLES_MAX as f64 * (size_of::<Sample>() as f64 + width * size_of::<f32>() as f64)
+pub(crate) fn heap_bytes(width: usize) -> f64 {
+    room(width) as f64 * (size_of::<Sample>() + width * size_of::<f32>()) as f64
 }
 
 impl Warmup {
+    /// Of windows of `width` values.
+    pub fn of(width: usize) -> Self {
+        Warmup::with(room(width), 0)
+    }
+
+    /// Keeps at most `room` windows; to begin with, those whose lot ends in `thinning` zero bits.
+    pub fn with(room: usize, thinning: u32) -> Self {
+        Warmup { room, samples: Vec::new(), windows: Vec::new(), thinning, start_ns: None }
+    }
+
     pub fn offer(&mut self, key: KeyIndex, key_hash: u64, end_ns: i64, gather: impl FnOnce(&mut Vec<f32>)) {
         self.start_ns.get_or_insert(end_ns);
         let lot = xxhash_rust::xxh3::xxh3_64_with_seed(&end_ns.to_le_bytes(), key_hash);
-        if self.samples.len() == SAMPLES_MAX {
+        if self.samples.len() == self.room {
             self.thin();
         }
         if lot.trailing_zeros() >= self.thinning {
@@ -54,9 +72,10 @@ impl Warmup {
         }
     }
 
-    fn thin(&mut self) {
+    /// Lets half of the windows go.
+    pub fn thin(&mut self) {
         self.thinning += 1;
-        let width = self.windows.len() / self.samples.len();
+        let width = self.windows.len() / self.samples.len().max(1);
         let mut kept = 0;
         for at in 0..self.samples.len() {
             if self.samples[at].lot.trailing_zeros() >= self.thinning {
@@ -120,7 +139,7 @@ impl Partition {
         // The partition's keys have moments of their own; a copy of them is for a model in a file.
         model.prior.keys.clear();
         self.scoring = Some(Scoring::new(Arc::new(model)));
-        self.warmup = Warmup::default();
+        self.warmup = Warmup::of(width);
         self.counts.warm_milli = 1000;
         for key in 0..self.keys.len() {
             self.rescale(key as KeyIndex, columns);
@@ -190,7 +209,7 @@ mod tests {
 
     #[test]
     fn thinning_keeps_windows_of_every_key_with_their_keys() {
-        let mut warmup = Warmup::default();
+        let mut warmup = Warmup::of(2);
         for i in 0..SAMPLES_MAX as i64 * 5 {
             let key = i % 2;
             warmup.offer(key as u32, key as u64, i / 2, |out| out.extend_from_slice(&[key as f32, i as f32]));

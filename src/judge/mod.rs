@@ -1,7 +1,9 @@
 //! What is learnt of each key and partition while running, constant inside an epoch.
 //!
-//! [`moments`]: the level and spread of a key's columns. [`calibrate`]: from surprise to p-value.
+//! [`moments`]: the level and spread of a key's columns. [`calibrate`]: from surprise to p-value;
+//! [`calibration`]: of the two surprises that a window has.
 
 pub mod calibrate;
+pub mod calibration;
 pub mod habits;
 pub mod moments;

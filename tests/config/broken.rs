@@ -394,11 +394,11 @@ fn a_warmup_shorter_than_a_window() {
 
 #[test]
 fn too_many_numbers_a_window() {
-    let text = good_but("size = \"64s\", every = \"1s\"", "size = \"200s\", every = \"1s\"");
+    let text = good_but("size = \"64s\", every = \"1s\"", "size = \"1000s\", every = \"1s\"");
     let columns: String = (0..3).map(|n| format!("columns.c{n} = \"c{n}\"\n")).collect();
     let text = text.replace("key =", "model = { type = \"load\", path = \"m\" }\nkey =");
     assert_snapshot!(problems(&text.replace("[sink", &format!("{columns}[sink"))), @"
-    eddy.toml:12: stream.pumps.window: 200 cells of 5 columns are 1000 numbers a window. Keep it to 512: choose a coarser grid, a shorter size, or fewer columns.
+    eddy.toml:12: stream.pumps.window: 1000 cells of 5 columns are 5000 numbers a window. Keep it to 4096: choose a coarser grid, a shorter size, or fewer columns.
     1 problem in eddy.toml
     ");
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use crate::engine::Judged;
 
-const HEADER: &str = "key,window_end_ns,surprise_nats,p_value,confident,anomalous";
+const HEADER: &str = "key,window_end_ns,surprise_nats,column_surprise_nats,p_value,confident,anomalous";
 
 /// Lines in the order of the verdicts. Late rows may open a window again: of two lines on the same key and end the
 /// later one holds.
@@ -32,11 +32,11 @@ impl Scores {
     /// # Errors
     /// If the file cannot be written.
     pub fn add(&mut self, judged: &Judged) -> Result<()> {
-        let Judged { key, end, surprise, verdict, .. } = judged;
+        let Judged { key, end, surprise: [state, column], verdict, .. } = judged;
         write_field(&mut self.line, key);
         let (p_value, confident, anomalous) = (verdict.p_value, verdict.confident, verdict.anomalous);
         // The shortest digits that read back as the same number.
-        write!(self.line, ",{},{surprise},{p_value:e},{confident},{anomalous}", end.0)?;
+        write!(self.line, ",{},{state},{column},{p_value:e},{confident},{anomalous}", end.0)?;
         self.end_line()
     }
 
@@ -82,7 +82,7 @@ mod tests {
         for key in ["pump-1", "a,\"b\""] {
             let verdict = Verdict { p_value: 0.000_25, anomalous: false, confident: true };
             let (stream, key, end) = (StreamId(0), key.as_bytes().into(), EventTime(60));
-            scores.add(&Judged { stream, key, end, surprise: 8.5, verdict }).expect("room");
+            scores.add(&Judged { stream, key, end, surprise: [8.5, 0.25], verdict }).expect("room");
         }
         scores.finish().expect("room");
         let text = std::fs::read_to_string(&path).expect("text");

@@ -22,8 +22,8 @@ const FORMATS: [&str; 1] = ["json"];
 const P_VALUE_DEFAULT: f64 = 1e-4;
 const MAX_FUTURE_DEFAULT: Duration = Duration::from_secs(600);
 const DAY: Duration = Duration::from_secs(86_400);
-/// Most numbers in one window: each key keeps one, and a fit keeps 2,048 of them a partition.
-const WINDOW_VALUES_MAX: usize = 1024;
+/// Most numbers in one window: each key keeps one.
+const WINDOW_VALUES_MAX: usize = 4096;
 
 pub fn parse(name: &str, field: &Field<'_>, sources: &[Source<'_>]) -> Option<StreamPlan> {
     let mut section = field.section()?;

@@ -15,7 +15,7 @@ use crate::engine::past::{Past, PastEpochs};
 use crate::engine::setup::StreamSetup;
 use crate::engine::silence::Silence;
 use crate::engine::warmup::Warmup;
-use crate::judge::calibrate::Calibrator;
+use crate::judge::calibration::Calibration;
 use crate::judge::moments::Moments;
 use crate::model::Model;
 use crate::state::{NotUnderstood, StateReader, StateWriter, expect};
@@ -77,7 +77,7 @@ impl Partition {
         past.iter().for_each(|past| past.encode(to));
         past_epochs.encode(setup, to);
         encode_unsettled(unsettled, to);
-        to.numbers(last_surprise);
+        to.numbers(last_surprise.as_flattened());
         encode_scoring(scoring.as_ref(), setup, to);
         warmup.encode(to);
         to.number(*epoch);
@@ -116,7 +116,7 @@ impl Partition {
         partition.past = (0..with_past).map(|_| Past::decode(from)).collect::<Result<_, _>>()?;
         partition.past_epochs = PastEpochs::decode(keys, setup, models, from)?;
         partition.unsettled = decode_unsettled(keys, from)?;
-        partition.last_surprise = from.numbers()?;
+        partition.last_surprise = from.numbers::<f32>()?.as_chunks().0.to_vec();
         expect(partition.last_surprise.len() == keys, "surprises of other keys")?;
         partition.followed = vec![false; keys];
         partition.scoring = decode_scoring(setup, models, from)?;
@@ -170,10 +170,10 @@ pub(in crate::engine) fn encode_scoring(
     to: &mut StateWriter<'_>,
 ) {
     to.flag(scoring.is_some());
-    let Some(Scoring { model, calibrator }) = scoring else { return };
+    let Some(Scoring { model, calibration }) = scoring else { return };
     to.bytes(model.checksum().as_bytes());
     to.bytes(&if setup.loads_model { Vec::new() } else { model.to_bytes() });
-    calibrator.encode(to);
+    calibration.encode(to);
 }
 
 pub(in crate::engine) fn decode_scoring(
@@ -194,7 +194,7 @@ pub(in crate::engine) fn decode_scoring(
     };
     let fits = model.check_schema(setup.cells, &setup.schema).is_ok();
     expect(fits, "its model is for other columns or another window")?;
-    Ok(Some(Scoring { model, calibrator: Arc::new(Calibrator::decode(from)?) }))
+    Ok(Some(Scoring { model, calibration: Arc::new(Calibration::decode(from)?) }))
 }
 
 fn encode_counts(counts: &Counts, to: &mut StateWriter<'_>) {

@@ -5,7 +5,7 @@ use crate::state::{NotUnderstood, StateReader, StateWriter, expect};
 
 impl Warmup {
     pub fn encode(&self, to: &mut StateWriter<'_>) {
-        let Warmup { samples, windows, thinning, start_ns } = self;
+        let Warmup { room: _, samples, windows, thinning, start_ns } = self;
         to.len(samples.len());
         for Sample { key, end_ns, lot } in samples {
             to.number(*key);
@@ -32,6 +32,7 @@ impl Warmup {
         let thinning = from.number()?;
         let started = from.flag()?;
         let start_ns = from.number()?;
-        Ok(Warmup { samples, windows, thinning, start_ns: started.then_some(start_ns) })
+        let start_ns = started.then_some(start_ns);
+        Ok(Warmup { samples, windows, start_ns, ..Warmup::with(super::room(width), thinning) })
     }
 }

@@ -11,7 +11,6 @@ use super::super::knots::knots;
 use super::codes::Starts;
 use super::fit::{Settings, levels_like};
 use super::rows::references;
-use super::score::surprise;
 use super::score::{BLOCK, level_energies};
 use super::still::Still;
 use super::tail::Tail;
@@ -37,9 +36,10 @@ impl Pyramid {
             vec![0.0; seen.states.len()]
         };
         let tail = Tail::fit(seen.states.clone(), settings.knots);
-        let parts = seen.still.iter().zip(&joint).map(|(still, joint)| [*still, *joint]);
-        let all = seen.states.iter().zip(parts).map(|(state, parts)| surprise(&tail, *state, parts));
-        self.references = knots(all.collect(), settings.knots);
+        let states = seen.states.iter().map(|state| tail.surprise(*state) as f32);
+        self.references = knots(states.collect(), settings.knots);
+        let columns = seen.still.iter().zip(&joint).map(|(still, joint)| still.max(*joint));
+        self.column_references = knots(columns.collect(), settings.knots);
         self.state_tail = Some(tail);
         Ok(())
     }

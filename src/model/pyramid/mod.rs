@@ -74,6 +74,8 @@ pub struct Pyramid {
     state_tail: Option<Tail>,
     /// Surprise of training windows, each under a fit on others, nats, ascending.
     references: Vec<f32>,
+    /// The same of their oddest columns.
+    column_references: Vec<f32>,
     /// Last cells the levels look at.
     span: usize,
     prepared: Vec<PreparedLevel>,
@@ -152,6 +154,7 @@ impl Pyramid {
             joint: Vec::new(),
             state_tail,
             references: Vec::new(),
+            column_references: Vec::new(),
             span,
             prepared,
             prepared_joint,
@@ -167,6 +170,11 @@ impl Pyramid {
     /// Surprise of training windows, each under a fit on others, nats, ascending.
     pub fn references(&self) -> &[f32] {
         &self.references
+    }
+
+    /// The same of their oddest columns ([`Scores::column_surprise`]).
+    pub fn column_references(&self) -> &[f32] {
+        &self.column_references
     }
 
     /// The vectors a level of this shape looks at, of rows of [`Pyramid::dimension`] z values: rows x its dimension.

@@ -7,13 +7,13 @@ use super::kernel::{LANES, Lanes, ln_sum, product, smallest};
 use super::levels::vector;
 use super::prepared::PreparedLevel;
 use super::still;
-use super::tail::Tail;
 use super::work::{Energies, Scores, Work};
 
 /// Rows that go through a level together: their vectors and projections stay in the second cache.
 pub(super) const BLOCK: usize = 48;
 /// Nats stillness may add to a state at most: a quiet column is a hint beside the densities. Uncapped it
-/// drowned them on machines whose columns often rest; between 4 and 6 all gained.
+/// drowned them on machines whose columns often rest; between 4 and 6 all gained. By itself it need not be bounded:
+/// see [`Scores::column_surprise`].
 const STILL_MAX: f64 = 5.0;
 /// Surprise of a flag that is neither on nor off, nats: what a column never was is no matter of degree.
 const STRANGE_FLAG: f32 = 30.0;
@@ -24,7 +24,17 @@ impl Pyramid {
     /// Scores rows of [`Pyramid::dimension`] z values (NaN = missing), cell-major. A trailing part of a
     /// row is not looked at. A row's scores do not depend on the other rows.
     pub fn score(&self, windows: &[f32], out: &mut Scores, work: &mut Work) {
-        let Scores { state, surprise, log_likelihood, observed, column_observed, still, joint, levels } = out;
+        let Scores {
+            state,
+            surprise,
+            log_likelihood,
+            observed,
+            column_observed,
+            still,
+            joint,
+            column_surprise,
+            levels,
+        } = out;
         state.clear();
         surprise.clear();
         log_likelihood.clear();
@@ -32,6 +42,7 @@ impl Pyramid {
         column_observed.clear();
         still.clear();
         joint.clear();
+        column_surprise.clear();
         levels.clear();
         work.adopt(self);
         let arch = work.arch;
@@ -92,18 +103,10 @@ impl pulp::WithSimd for Batch<'_> {
             let window = &windows[row * pyramid.dimension()..][..pyramid.dimension()];
             let strange = pyramid.columns.flags().any(|column| pyramid.columns.is_strange(window, column));
             let least = if strange { STRANGE_FLAG } else { 0.0 };
-            let parts = [still as f32, joint as f32];
-            out.surprise.push(tail.map_or(0.0, |tail| surprise(tail, state, parts)).max(least));
+            out.surprise.push(tail.map_or(0.0, |tail| tail.surprise(state) as f32).max(least));
+            out.column_surprise.push(still.max(joint) as f32);
         }
     }
-}
-
-/// The rarest of these, nats: a state, a column that is too quiet, or one that contradicts the others. As a part of the state stillness is bounded, so
-/// that a machine whose columns often rest is not drowned in it; by itself it need not be, since what a p-value is read
-/// off are the same figures of normal windows.
-#[inline(always)]
-pub(super) fn surprise(tail: &Tail, state: f32, [still, joint]: [f32; 2]) -> f32 {
-    (tail.surprise(state) as f32).max(still).max(joint)
 }
 
 impl Pyramid {

@@ -17,8 +17,16 @@ fn case(columns: usize, cells: usize) -> (Pyramid, Array2<f32>) {
 }
 
 fn bits(scores: &Scores) -> Vec<u32> {
-    let Scores { state, surprise, levels, still, joint, .. } = scores;
-    state.iter().chain(surprise).chain(levels).chain(still).chain(joint).map(|x| x.to_bits()).collect()
+    let Scores { state, surprise, levels, still, joint, column_surprise, .. } = scores;
+    state
+        .iter()
+        .chain(surprise)
+        .chain(levels)
+        .chain(still)
+        .chain(joint)
+        .chain(column_surprise)
+        .map(|x| x.to_bits())
+        .collect()
 }
 
 #[test]
@@ -38,6 +46,7 @@ fn a_row_does_not_depend_on_its_batch() {
                 together.levels.extend(&some.levels);
                 together.still.extend(&some.still);
                 together.joint.extend(&some.joint);
+                together.column_surprise.extend(&some.column_surprise);
                 together.log_likelihood.extend(&some.log_likelihood);
                 together.observed.extend(&some.observed);
                 together.column_observed.extend(&some.column_observed);

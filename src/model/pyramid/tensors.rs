@@ -10,6 +10,8 @@ use super::{Basis, Codes, Columns, Fit, Joint, Pyramid, Shape, Still, Tail};
 /// Cells of a window at most: counts of them are u16.
 const CELLS_MAX: usize = u16::MAX as usize;
 
+const COLUMN_REFERENCES: &str = "column_references";
+
 /// One array of the model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
@@ -79,8 +81,9 @@ impl Pyramid {
             level_tensors(at, level, &mut tensors);
         }
         tail_tensors("state", self.state_tail.as_slice(), &mut tensors);
-        let references = Data::F32(self.references.clone());
-        tensors.push(tensor("references", vec![self.references.len()], references));
+        for (name, of) in [("references", &self.references), (COLUMN_REFERENCES, &self.column_references)] {
+            tensors.push(tensor(name, vec![of.len()], Data::F32(of.clone())));
+        }
         if !self.still.is_empty() {
             let values = self
                 .still
@@ -124,10 +127,8 @@ impl Pyramid {
         if head.joint && pyramid.prepared_joint.is_some() {
             pyramid.joint = from.joint(pyramid.columns.scored.len())?;
         }
-        pyramid.references = from.values("references", None)?.to_vec();
-        if pyramid.references.is_empty() || !pyramid.references.is_sorted() {
-            return Err(wrong("references", "none, or not ascending"));
-        }
+        pyramid.references = from.ascending("references")?;
+        pyramid.column_references = from.ascending(COLUMN_REFERENCES)?;
         Ok(pyramid)
     }
 }
@@ -211,6 +212,15 @@ impl Tensors<'_> {
         match self.find(name, shape)? {
             Data::F32(values) => Ok(values),
             Data::F64(_) => Err(wrong(name, "f64 where f32 belongs")),
+        }
+    }
+
+    fn ascending(&self, name: &str) -> Result<Vec<f32>, PartsError> {
+        let values = self.values(name, None)?.to_vec();
+        if values.is_empty() || !values.is_sorted() {
+            Err(wrong(name, "none, or not ascending"))
+        } else {
+            Ok(values)
         }
     }
 

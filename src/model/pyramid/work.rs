@@ -11,8 +11,7 @@ pub struct Scores {
     /// How odd the row is: root mean square over levels of the mean surprise of their densities, nats.
     /// 0 where no level has half of its coordinates observed.
     pub state: Vec<f32>,
-    /// Surprise of the state among the states of the training windows, or of the quietest column, or of
-    /// the one farthest from its joint law, if that is more; nats; 0 as above.
+    /// Surprise of the state among the states of the training windows, nats; 0 as above.
     pub surprise: Vec<f32>,
     /// Of the finest level's observed coordinates, nats: exact for a full window under a single density,
     /// a lower bound under codes; with gaps, that of the completed window a dimension (see `marginal`).
@@ -25,6 +24,9 @@ pub struct Scores {
     pub still: Vec<f32>,
     /// Surprise of the column that is farthest from what all others say, nats; 0 where none is far.
     pub joint: Vec<f32>,
+    /// The larger of these two: the oddest column by itself. It finds what a mean over all axes does not show, and
+    /// follows every drift of a column; so it is calibrated apart from the state, and anew while running.
+    pub column_surprise: Vec<f32>,
     /// rows × levels: mean surprise of the level's densities, nats; NaN where it has no say.
     pub levels: Vec<f32>,
 }
