@@ -14,6 +14,13 @@ use crate::types::{Position, RecordRef};
 
 const SOURCE: &str = "history";
 
+/// Rows of recorded data, and those of them that are no events of the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Read {
+    pub rows: u64,
+    pub refused: u64,
+}
+
 /// A config with nothing but the stream, which takes every row of every file.
 pub struct History {
     plan: Plan,
@@ -72,16 +79,17 @@ impl History {
         files: &[S],
         mut row: impl FnMut(&RecordRef<'_>),
         mut end: impl FnMut(Position),
-    ) -> Result<()> {
+    ) -> Result<Read> {
         let mut decoder = Decoder::new(&self.plan);
-        let (mut position, mut good) = (0, 0u64);
+        let (mut position, mut good, mut refused_total) = (0, 0u64, 0);
         let mut missing = vec![true; self.stream().columns.len()];
         for path in files {
             let path = path.as_ref();
-            let rows = replay::Rows::open(path, SOURCE)?;
-            let bar = progress(path, rows.len())?;
-            let mut dead = Vec::new();
-            for message in rows {
+            let mut rows = replay::Rows::open(path, SOURCE)?;
+            let bar = progress(path, rows.progress().0)?;
+            let (mut dead, mut refused, mut first) = (Vec::new(), 0, None);
+            while let Some(message) = rows.next() {
+                let message = message?;
                 let mut each = |record: RecordRef<'_>| {
                     good += 1;
                     missing
@@ -93,15 +101,19 @@ impl History {
                 decoder.decode(Position(position), &message, &mut each, &mut dead);
                 position += 1;
                 end(Position(position));
+                refused += dead.len() as u64;
+                first = first.or_else(|| dead.drain(..).next());
+                dead.clear();
                 if position % 4096 == 0 {
-                    bar.inc(4096);
+                    bar.set_position(rows.progress().1);
                 }
             }
             bar.finish_and_clear();
-            if let Some(first) = dead.first() {
-                let (count, reason, detail) = (dead.len(), first.reason, &first.detail);
-                eprintln!("{}: {count} rows refused; the first: {reason}: {detail}", path.display());
+            if let Some(first) = first {
+                let (reason, detail) = (first.reason, &first.detail);
+                eprintln!("{}: {refused} rows refused; the first: {reason}: {detail}", path.display());
             }
+            refused_total += refused;
         }
         if good == 0 {
             bail!(
@@ -118,14 +130,14 @@ impl History {
                 names.join(" or ")
             );
         }
-        Ok(())
+        Ok(Read { rows: position, refused: refused_total })
     }
 }
 
-fn progress(path: &Path, rows: usize) -> Result<ProgressBar> {
-    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} rows {eta}")
+fn progress(path: &Path, bytes: u64) -> Result<ProgressBar> {
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {bytes} of {total_bytes} {eta}")
         .context("the progress bar's template")?;
-    let bar = ProgressBar::new(rows as u64).with_style(style.progress_chars("=> "));
+    let bar = ProgressBar::new(bytes).with_style(style.progress_chars("=> "));
     bar.set_message(path.display().to_string());
     Ok(bar)
 }

@@ -1,5 +1,7 @@
 //! `eddy train CONFIG --stream NAME --data FILE... --out FILE`: fits a stream's model on recorded data.
 
+pub mod report;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;

@@ -112,7 +112,7 @@ pub fn odds(p: f64) -> String {
     }
 }
 
-fn grouped(n: u64) -> String {
+pub fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {

@@ -9,7 +9,7 @@ mod assets;
 mod chart;
 mod doc;
 mod first_event;
-mod format;
+pub(crate) mod format;
 mod gather;
 mod history;
 mod host;

@@ -87,6 +87,12 @@ pub enum SourceError {
     Open { path: PathBuf, error: std::io::Error },
     #[error("{} is not a CSV file with a header line: {detail}; correct the file or `path`", path.display())]
     NotCsv { path: PathBuf, detail: String },
+    #[error(
+        "{} is a Parquet file, which is not read: write it as CSV, for example with \
+         `duckdb -c \"COPY 'data.parquet' TO 'data.csv'\"`",
+        path.display()
+    )]
+    Parquet { path: PathBuf },
     #[error("{} has no column {column:?}; it has {}; correct `time_column`", path.display(), present.join(", "))]
     NoColumn { path: PathBuf, column: String, present: Vec<String> },
     #[error("`speed` needs `time_column`: name the column with the event time, or leave `speed` out")]

@@ -38,6 +38,7 @@ pub fn read(path: &Path) -> Result<Vec<Event>> {
     let mut events = Vec::new();
     for (row, message) in replay::Rows::open(path, "labels")?.enumerate() {
         let place = || format!("{}, row {}", path.display(), row + 1);
+        let message = message?;
         let line: Line<'_> = sonic_rs::from_slice(&message.payload)
             .with_context(|| format!("{}: it needs the columns key, start and end", place()))?;
         let key = line.key.as_str().unwrap_or_else(|| line.key.as_raw_str()).to_owned();

@@ -37,7 +37,8 @@ impl Pyramid {
         };
         let tail = Tail::fit(seen.states.clone(), settings.knots);
         let states = seen.states.iter().map(|state| tail.surprise(*state) as f32);
-        self.references = knots(states.collect(), settings.knots);
+        self.training_surprises = states.collect();
+        self.references = knots(self.training_surprises.clone(), settings.knots);
         let columns = seen.still.iter().zip(&joint).map(|(still, joint)| still.max(*joint));
         self.column_references = knots(columns.collect(), settings.knots);
         self.state_tail = Some(tail);

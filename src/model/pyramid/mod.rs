@@ -76,6 +76,8 @@ pub struct Pyramid {
     references: Vec<f32>,
     /// The same of their oddest columns.
     column_references: Vec<f32>,
+    /// Surprise by window, in order, of the windows that were used; empty when read from a file.
+    training_surprises: Vec<f32>,
     /// Last cells the levels look at.
     span: usize,
     prepared: Vec<PreparedLevel>,
@@ -155,6 +157,7 @@ impl Pyramid {
             state_tail,
             references: Vec::new(),
             column_references: Vec::new(),
+            training_surprises: Vec::new(),
             span,
             prepared,
             prepared_joint,
@@ -167,6 +170,13 @@ impl Pyramid {
         self.columns.usable(windows)
     }
 
+    /// Shapes of the levels that more training windows would add.
+    pub fn levels_left_out(&self) -> Vec<Shape> {
+        let mut shapes = levels::shapes(self.columns.cells, self.columns.scored.len(), usize::MAX / 4, false);
+        shapes.retain(|shape| self.levels.iter().all(|level| level.shape != *shape));
+        shapes
+    }
+
     /// Surprise of training windows, each under a fit on others, nats, ascending.
     pub fn references(&self) -> &[f32] {
         &self.references
@@ -175,6 +185,12 @@ impl Pyramid {
     /// The same of their oddest columns ([`Scores::column_surprise`]).
     pub fn column_references(&self) -> &[f32] {
         &self.column_references
+    }
+
+    /// Surprise of each window of [`Pyramid::usable`], under a fit on others, nats. `None` when read from a file, and
+    /// of so many windows that only a part was looked at.
+    pub fn training_surprises(&self, usable: usize) -> Option<&[f32]> {
+        (self.training_surprises.len() == usable && usable > 0).then_some(&self.training_surprises)
     }
 
     /// The vectors a level of this shape looks at, of rows of [`Pyramid::dimension`] z values: rows x its dimension.

@@ -3,6 +3,7 @@
 //! One submission is in the log at a time, so the log holds a prefix of the file, also after a crash:
 //! a restart goes on behind as many rows as the log has. The next batch is built meanwhile.
 
+mod pieces;
 mod table;
 
 use std::ops::Range;
@@ -18,6 +19,7 @@ use super::{Context, Ended, SourceError, overdue};
 use crate::config::plan::ReplayPlan;
 use crate::stage::NotSafe;
 use crate::types::{Arrival, Message};
+use pieces::Pieces;
 use table::Table;
 
 const BATCH_ROWS_MAX: usize = 1024;
@@ -26,40 +28,53 @@ const RETRY: Duration = Duration::from_secs(1);
 /// A later row than this is as good as never; also keeps the sum of instants in range.
 const WAIT_MAX: Duration = Duration::from_secs(365 * 86_400);
 
-/// A file's rows as the messages a replay would send, for training. Blocks.
+/// A file's rows as the messages a replay would send, for training. Blocks. Only a few MB of the file are in memory.
 pub struct Rows {
+    pieces: Pieces,
     table: Table,
     source: Arc<str>,
     topic: String,
     next: usize,
+    failed: bool,
 }
 
 impl Rows {
     /// # Errors
     /// The file cannot be opened or read as CSV.
     pub fn open(path: &Path, source: &str) -> Result<Self, SourceError> {
-        Ok(Rows { table: Table::read(path)?, source: source.into(), topic: table::stem(path), next: 0 })
+        let mut pieces = Pieces::open(path)?;
+        let nothing = || SourceError::NotCsv { path: path.to_owned(), detail: "it is empty".to_owned() };
+        let table = pieces.piece()?.ok_or_else(nothing)?;
+        Ok(Rows { pieces, table, source: source.into(), topic: table::stem(path), next: 0, failed: false })
+    }
+
+    /// Bytes of the file, and how many of them were read.
+    pub fn progress(&self) -> (u64, u64) {
+        self.pieces.progress()
     }
 }
 
 impl Iterator for Rows {
-    type Item = Message;
+    type Item = Result<Message, SourceError>;
 
-    fn next(&mut self) -> Option<Message> {
-        (self.next < self.table.rows()).then(|| {
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.next == self.table.rows() && !self.failed {
+            match self.pieces.piece() {
+                Ok(Some(table)) => (self.table, self.next) = (table, 0),
+                Ok(None) => return None,
+                Err(error) => {
+                    self.failed = true;
+                    return Some(Err(error));
+                }
+            }
+        }
+        (!self.failed).then(|| {
             let message = message(&self.table, self.next, &self.source, &self.topic);
             self.next += 1;
-            message
+            Ok(message)
         })
     }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = self.table.rows() - self.next;
-        (left, Some(left))
-    }
 }
-
-impl ExactSizeIterator for Rows {}
 
 /// One row as a message, without its arrival.
 fn message(table: &Table, row: usize, source: &Arc<str>, topic: &str) -> Message {

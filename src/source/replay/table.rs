@@ -1,11 +1,13 @@
-//! A CSV file in memory, every cell as text, and its rows as JSON.
+//! CSV in memory, every cell as text, and its rows as JSON.
 //!
 //! What a cell becomes depends on the cell alone. Column types guessed from the whole file would let a
 //! later row change how an earlier one is scored.
 
 use std::fs::File;
+use std::io::{Read, Seek};
 use std::path::Path;
 
+use polars::io::mmap::MmapBytesReader;
 use polars::prelude::{CsvReadOptions, DataFrame, SerReader, StringChunked};
 
 use crate::source::SourceError;
@@ -19,12 +21,22 @@ pub(super) struct Table {
 impl Table {
     /// Reads the whole file; gzip is recognised by its content. Blocks.
     pub fn read(path: &Path) -> Result<Self, SourceError> {
-        let file = File::open(path).map_err(|error| SourceError::Open { path: path.to_owned(), error })?;
+        let failed = |error| SourceError::Open { path: path.to_owned(), error };
+        let mut file = File::open(path).map_err(failed)?;
+        let mut start = Vec::new();
+        (&file).take(PARQUET.len() as u64).read_to_end(&mut start).map_err(failed)?;
+        refuse_parquet(path, &start)?;
+        file.rewind().map_err(failed)?;
+        Table::of(path, file)
+    }
+
+    /// `path` is for errors only.
+    pub fn of(path: &Path, text: impl MmapBytesReader) -> Result<Self, SourceError> {
         let not_csv = |detail: String| SourceError::NotCsv { path: path.to_owned(), detail };
         let frame = CsvReadOptions::default()
             .with_infer_schema_length(Some(0))
             .with_rechunk(true)
-            .into_reader_with_file_handle(file)
+            .into_reader_with_file_handle(text)
             .finish()
             .map_err(|e| not_csv(e.to_string()))?;
         let keys = frame.get_column_names().into_iter().map(|name| format!("{}:", quoted(name))).collect();
@@ -79,6 +91,14 @@ impl Table {
         })?;
         i64::try_from(timestamp.as_nanosecond()).ok()
     }
+}
+
+/// What a Parquet file starts with.
+const PARQUET: &[u8] = b"PAR1";
+
+/// Read as CSV it would only be a riddle.
+pub(super) fn refuse_parquet(path: &Path, start: &[u8]) -> Result<(), SourceError> {
+    if start.starts_with(PARQUET) { Err(SourceError::Parquet { path: path.to_owned() }) } else { Ok(()) }
 }
 
 /// The file's name without folders, `.gz` and its extension: the topic of its messages.

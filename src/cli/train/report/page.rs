@@ -1,0 +1,120 @@
+//! The report as one HTML page: no script, no request, both themes.
+
+use askama::Template;
+
+use super::columns::{ColumnFacts, Role};
+use super::facts::{Facts, LevelFacts};
+use super::svg::{self, Svg};
+use super::windows::{Expected, Trace, WindowFacts};
+use super::words::{self, count, duration, likelihood, number, odds, percent, value, with_unit};
+use crate::dashboard::format::NONE;
+use crate::model::pyramid::Candidate;
+
+#[derive(Template)]
+#[template(path = "train_report.html")]
+struct Page<'a> {
+    facts: &'a Facts,
+    table: Vec<(&'static str, String)>,
+    version: &'static str,
+}
+
+/// The page, whole.
+pub fn page(facts: &Facts) -> String {
+    let page = Page { facts, table: table(facts), version: env!("CARGO_PKG_VERSION") };
+    page.render().unwrap_or_else(|error| unreachable!("the template writes to a text: {error}"))
+}
+
+/// What was looked at, and what came of it.
+pub(super) fn table(facts: &Facts) -> Vec<(&'static str, String)> {
+    let data = &facts.data;
+    let seen = data.seen;
+    let files: Vec<String> = data.files.iter().map(|path| path.display().to_string()).collect();
+    vec![
+        ("stream", facts.stream.clone()),
+        ("data", files.join(", ")),
+        ("rows", format!("{} read, {} refused", count(data.rows), count(data.refused))),
+        ("keys", count(seen.keys)),
+        (
+            "events",
+            format!(
+                "{} ({} late, {} duplicate)",
+                count(seen.events),
+                count(seen.late),
+                count(seen.duplicates)
+            ),
+        ),
+        (
+            "window",
+            format!(
+                "{} of {} cells of {}",
+                duration(facts.window_ns),
+                count(facts.cells),
+                duration(facts.grid_ns)
+            ),
+        ),
+        (
+            "windows",
+            format!(
+                "{} seen, {} kept, {} fitted on",
+                count(seen.windows),
+                count(facts.windows_given),
+                count(facts.windows_fitted)
+            ),
+        ),
+        ("seed", "none: the fit draws no random number, so the same data gives the same model".to_owned()),
+        ("model", format!("{} ({}), made on {}", data.model.display(), data.checksum, data.made_on)),
+        ("took", duration(data.took.as_nanos() as i64)),
+    ]
+}
+
+impl Page<'_> {
+    fn candidates(&self, at: &usize, level: &LevelFacts) -> Svg {
+        svg::candidates(*at, level)
+    }
+
+    fn histogram(&self) -> Svg {
+        svg::histogram(&self.facts.surprise)
+    }
+
+    fn trace(&self, kind: &str, window: &usize, at: &usize, trace: &Trace) -> Svg {
+        svg::trace(&format!("{kind}-{}-{}", window + 1, at + 1), trace)
+    }
+
+    fn role(&self, column: &ColumnFacts) -> &'static str {
+        match column.role {
+            Role::Scored => "scored",
+            Role::Flag => "flag (0/1): carried, not scored",
+        }
+    }
+
+    fn still(&self, column: &ColumnFacts) -> String {
+        let unit = column.unit.as_deref();
+        column.still_below.map_or(NONE.to_owned(), |below| format!("steps under {}", with_unit(below, unit)))
+    }
+
+    fn looks_at(&self, level: &LevelFacts) -> String {
+        let means = if level.pool > 1 { format!(", as means of {}", level.pool) } else { String::new() };
+        format!("{} ({}{means})", duration(level.looks_back_ns), number(level.cells, "cell"))
+    }
+
+    fn likelihood(&self, candidate: &Candidate) -> String {
+        likelihood(candidate.held_back_log_likelihood)
+    }
+
+    fn last(&self, trace: &Trace) -> String {
+        with_unit(trace.last(), trace.unit.as_deref())
+    }
+
+    fn expected(&self, trace: &Trace) -> String {
+        let to = |e: Expected| format!("{} to {}", value(e.low), with_unit(e.high, trace.unit.as_deref()));
+        trace.expected.map_or(NONE.to_owned(), to)
+    }
+
+    fn share(&self, trace: &Trace) -> String {
+        trace.expected.map_or(NONE.to_owned(), |e| percent(e.share))
+    }
+
+    fn rarity(&self, window: &WindowFacts) -> String {
+        odds(window.p_value)
+    }
+}
