@@ -125,6 +125,9 @@ pub struct TrainArgs {
     /// Where to write the model
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
+    /// Write what is printed, with plots and single windows, as one HTML page
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]

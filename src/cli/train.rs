@@ -3,7 +3,6 @@
 pub mod report;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -11,9 +10,8 @@ use anyhow::{Context, Result};
 use crate::cli::history::History;
 use crate::cli::{TrainArgs, environment, load};
 use crate::config::plan::StreamPlan;
-use crate::engine::train::{Seen, Trainer};
-use crate::model::pyramid::Shape;
-use crate::model::{Description, Model};
+use crate::engine::train::{Key, Trained, Trainer};
+use crate::model::Description;
 
 /// # Errors
 /// If the config has problems, the data cannot be read, or does not determine a model.
@@ -22,13 +20,35 @@ pub fn train(args: &TrainArgs) -> Result<()> {
     let stream = history.stream();
     let start = Instant::now();
     let mut trainer = Trainer::new(stream);
-    history.read(&args.data, |record| trainer.push(record), |_| {})?;
-    let seen = trainer.seen();
-    let mut model = trainer.finish().with_context(|| format!("stream {}", stream.name))?;
-    model.describe(description(stream, made_on(&environment())?));
+    let read = history.read(&args.data, |record| trainer.push(record), |_| {})?;
+    let Trained { mut model, seen, windows } =
+        trainer.finish_with_windows().with_context(|| format!("stream {}", stream.name))?;
+    let made_on = made_on(&environment())?;
+    model.describe(description(stream, made_on.clone()));
     model.save(&args.out)?;
-    report(stream, seen, &model, &args.out, start);
+    let data = report::Data {
+        files: args.data.clone(),
+        rows: read.rows,
+        refused: read.refused,
+        seen,
+        model: args.out.clone(),
+        checksum: model.checksum_short().to_owned(),
+        made_on,
+        took: start.elapsed(),
+    };
+    let keys: Vec<report::Key> = windows.keys.into_iter().map(named).collect();
+    let windows = report::Windows { z: &windows.z, origins: &windows.origins, keys: &keys };
+    let facts = report::Facts::of(&report::Run { stream, data, pyramid: &model.pyramid, windows });
+    print!("{}", report::text(&facts));
+    if let Some(path) = &args.report {
+        let failed = || format!("cannot write {}; check the path and its permissions", path.display());
+        std::fs::write(path, report::page(&facts)).with_context(failed)?;
+    }
     Ok(())
+}
+
+fn named(key: Key) -> report::Key {
+    report::Key { name: String::from_utf8_lossy(&key.name).into_owned(), mean: key.mean, sd: key.sd }
 }
 
 /// The day the model is made, UTC. `SOURCE_DATE_EPOCH` (Unix time in s, reproducible-builds.org) stands in
@@ -53,37 +73,6 @@ fn description(stream: &StreamPlan, date: String) -> Description {
         window_ns: stream.window.size.as_nanos() as i64,
         date,
     }
-}
-
-fn report(stream: &StreamPlan, seen: Seen, model: &Model, out: &Path, start: Instant) {
-    let card = model.card();
-    println!("stream       {}", stream.name);
-    println!("keys         {}", seen.keys);
-    println!("events       {} ({} late, {} duplicate)", seen.events, seen.late, seen.duplicates);
-    println!("windows      {} seen, {} fitted on", seen.windows, card.training_rows);
-    for level in &card.pyramid.levels {
-        let Shape { pool, blocks } = level.shape;
-        let tried = level.candidates.iter().map(|c| (c.codes, c.held_back_log_likelihood));
-        let tried: Vec<String> = tried.map(|(codes, nats)| format!("{codes}: {nats:.3}")).collect();
-        println!(
-            "level        the last {} cells, {}; {} (held back, nats a number: {})",
-            level.shape.cells(),
-            if pool == 1 { "one by one".to_owned() } else { format!("as {blocks} means") },
-            if level.codes == 0 {
-                "1 density".to_owned()
-            } else {
-                format!("1 density and {} codes", level.codes)
-            },
-            tried.join(", ")
-        );
-    }
-    let flags = card.pyramid.context.iter().zip(&card.columns).filter(|(flag, _)| **flag);
-    let flags: Vec<&str> = flags.map(|(_, name)| name.as_str()).collect();
-    if !flags.is_empty() {
-        println!("flags        {}: only ever 0 or 1, so context and not scored", flags.join(", "));
-    }
-    println!("model        {} ({})", out.display(), model.checksum_short());
-    println!("took         {:.1} s", start.elapsed().as_secs_f64());
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use ndarray::ArrayView2;
 
 use crate::config::plan::StreamPlan;
 use crate::engine::close::standardise;
-use crate::engine::partition::Partition;
+use crate::engine::partition::{Partition, Scale};
 use crate::engine::setup::StreamSetup;
 use crate::engine::warmup::{Warmup, key_scale, scales};
 use crate::engine::{Env, Outputs, Scratch};
@@ -41,6 +41,29 @@ pub struct Seen {
     pub late: u64,
     pub duplicates: u64,
     pub windows: u64,
+}
+
+/// A model, and what it was fitted on.
+pub struct Trained {
+    pub model: Model,
+    pub seen: Seen,
+    pub windows: Windows,
+}
+
+/// Training windows in order of time, z units, NaN = missing.
+pub struct Windows {
+    /// rows x `cells * columns`, cell-major
+    pub z: Vec<f32>,
+    /// By row: index of the key, and the window's end in event time, ns.
+    pub origins: Vec<(usize, i64)>,
+    pub keys: Vec<Key>,
+}
+
+/// A key, and the mean and sd its columns were standardised by, raw units.
+pub struct Key {
+    pub name: Box<[u8]>,
+    pub mean: Vec<f32>,
+    pub sd: Vec<f32>,
 }
 
 impl Trainer {
@@ -103,22 +126,32 @@ impl Trainer {
     ///
     /// # Errors
     /// If there are too few windows, or they do not determine a model.
-    pub fn finish(mut self) -> Result<Model, FitError> {
+    pub fn finish(self) -> Result<Model, FitError> {
+        Ok(self.finish_with_windows()?.model)
+    }
+
+    /// [`Trainer::finish`], and what the model was fitted on.
+    ///
+    /// # Errors
+    /// As [`Trainer::finish`].
+    pub fn finish_with_windows(mut self) -> Result<Trained, FitError> {
         let (setup, scratch, out) = (&self.setup, &mut self.scratch, &mut self.out);
         for partition in self.keys.values_mut() {
             partition.flush(setup, scratch, &Env::SIMULATED, out);
             partition.end_epoch(setup);
         }
+        let seen = self.seen();
         let prior = self.prior();
-        let (rows, z) = self.windows(&prior);
-        let width = self.setup.cells * self.setup.columns.len();
-        let view = ArrayView2::from_shape((rows, width), &z).map_err(|_| FitError::Shape {
-            found: z.len(),
+        let windows = self.windows(&prior);
+        let (rows, width) = (windows.origins.len(), self.setup.cells * self.setup.columns.len());
+        let view = ArrayView2::from_shape((rows, width), &windows.z).map_err(|_| FitError::Shape {
+            found: windows.z.len(),
             cells: self.setup.cells,
             columns: self.setup.columns.len(),
             expected: rows * width,
         })?;
-        Model::fit(view, self.setup.cells, &self.setup.schema, prior, &Settings::default())
+        let model = Model::fit(view, self.setup.cells, &self.setup.schema, prior, &Settings::default())?;
+        Ok(Trained { model, seen, windows })
     }
 
     fn prior(&self) -> ScalerPrior {
@@ -128,8 +161,8 @@ impl Trainer {
         ScalerPrior { flags: flags(raw(), columns), ..ScalerPrior::from_keys(columns, own.collect()) }
     }
 
-    /// All windows in order of time, standardised; rows and values.
-    fn windows(&self, prior: &ScalerPrior) -> (usize, Vec<f32>) {
+    /// All windows, standardised.
+    fn windows(&self, prior: &ScalerPrior) -> Windows {
         let columns = self.setup.columns.len();
         let width = self.setup.cells * columns;
         let mut order: Vec<(i64, usize, usize)> = Vec::new();
@@ -138,13 +171,19 @@ impl Trainer {
             order.extend(partition.warmup.samples().iter().enumerate().map(|(i, s)| (s.end_ns, p, i)));
         }
         order.sort_unstable();
+        let scales: Vec<_> = partitions.iter().map(|p| scales(prior, &p.moments[..columns])).collect();
         let mut z = Vec::with_capacity(order.len() * width);
         for &(_, p, i) in &order {
-            let scales = scales(prior, &partitions[p].moments[..columns]);
             let start = z.len();
             z.extend_from_slice(partitions[p].warmup.window(i, width));
-            standardise(&mut z[start..], &scales);
+            standardise(&mut z[start..], &scales[p]);
         }
-        (order.len(), z)
+        let key = |(name, scales): (&Box<[u8]>, &Vec<Scale>)| Key {
+            name: name.clone(),
+            mean: scales.iter().map(|scale| scale.mean).collect(),
+            sd: scales.iter().map(|scale| scale.sd).collect(),
+        };
+        let keys = self.keys.keys().zip(&scales).map(key).collect();
+        Windows { z, origins: order.into_iter().map(|(end_ns, p, _)| (p, end_ns)).collect(), keys }
     }
 }
