@@ -95,7 +95,7 @@ impl Trainer {
         if let Some(partition) = self.keys.get_mut(record.key) {
             let before = partition.warmup.samples().len();
             partition.push(setup, record, &mut self.scratch, &Env::SIMULATED, &mut self.out);
-            self.kept += partition.warmup.samples().len() - before;
+            self.kept = self.kept + partition.warmup.samples().len() - before;
         }
         self.late += self.out.late.len() as u64;
         self.out.clear();
