@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use eddy::config::plan::{
-    ColumnPlan, DashboardPlan, DurablePlan, FieldPath, Layout, ModelPlan, Plan, ReplayPlan, Shape,
+    AlarmPlan, ColumnPlan, DashboardPlan, DurablePlan, FieldPath, Layout, ModelPlan, Plan, ReplayPlan, Shape,
     SourceKind, SourcePlan, StreamPlan, TimePlan, TimeUnit, WindowPlan,
 };
 use eddy::decode::Decoder;
@@ -317,7 +317,7 @@ fn stream(key: &str, time: &str, points: Option<&str>, columns: &[&str]) -> Stre
             lateness: second,
         },
         model: ModelPlan::Fit { warmup: second },
-        p_value: 0.001,
+        alarm: AlarmPlan::PValue(0.001),
         max_future: None,
         no_data: eddy::config::plan::NoDataPlan::Learn,
         idle_after: None,

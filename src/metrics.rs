@@ -248,14 +248,32 @@ fn streams(plan: &Plan, status: &Status) -> Vec<Family> {
             p.windows_anomalous_total.load(Relaxed)
         }),
         family("stream_alerts_open", "Alerts firing", Gauge, |p| p.alerts_open.load(Relaxed)),
+        family("stream_alerts_opened_day", "Alerts opened in the last 24 hours", Gauge, |p| {
+            p.alerts_opened_day.load(Relaxed)
+        }),
         family("stream_keys_silent", "Keys that sent regularly and are silent", Gauge, |p| {
             p.keys_silent.load(Relaxed)
         }),
         family("stream_keys", "Keys seen", Gauge, |p| p.keys.load(Relaxed)),
         family("stream_keys_warm", "Keys scored", Gauge, |p| p.keys_warm.load(Relaxed)),
     ];
+    families.push(budgets(plan));
     families.push(watermarks(plan, status));
     families
+}
+
+/// Only of streams that have one.
+fn budgets(plan: &Plan) -> Family {
+    Family {
+        name: "stream_alert_budget_per_day",
+        help: "Alerts a day the stream may open",
+        kind: MetricType::Gauge,
+        samples: plan
+            .streams
+            .iter()
+            .filter_map(|s| Some((vec![("stream", s.name.clone())], s.alarm.budget_per_day()?)))
+            .collect(),
+    }
 }
 
 /// Only of streams that have one: 1970 would be a lie.

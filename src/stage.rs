@@ -30,6 +30,8 @@ pub enum Notice {
     EndOfInput { source: Arc<str> },
     /// Partitions of a stream have had no row for long.
     Idle { stream: Arc<str>, idle: Idle },
+    /// A stream with an alert budget has so many keys.
+    Keys { stream: Arc<str>, keys: u64 },
 }
 
 /// A source's end of the hand-off to the log. Bounded: a full log makes sources wait.

@@ -44,6 +44,8 @@ pub struct PartitionStatus {
     pub windows_unsure_total: AtomicU64,
     pub windows_anomalous_total: AtomicU64,
     pub alerts_open: AtomicU64,
+    /// In the last 24 hours of event time, by the window rule.
+    pub alerts_opened_day: AtomicU64,
     /// Keys that sent regularly and are silent.
     pub keys_silent: AtomicU64,
     pub keys: AtomicU64,
@@ -119,6 +121,8 @@ pub struct Status {
     pub sinks: Vec<SinkStatus>,
     /// `stream * PARTITIONS + partition`
     partitions: Vec<PartitionStatus>,
+    /// By stream.
+    keys_noted: Vec<AtomicU64>,
 }
 
 impl Status {
@@ -154,11 +158,17 @@ impl Status {
                     ..Default::default()
                 })
                 .collect(),
+            keys_noted: plan.streams.iter().map(|_| AtomicU64::new(0)).collect(),
         }
     }
 
     pub fn partition(&self, stream: StreamId, partition: usize) -> &PartitionStatus {
         &self.partitions[stream.0 as usize * PARTITIONS + partition]
+    }
+
+    /// Keys of a stream as the control log last had it; 0 before.
+    pub fn keys_noted(&self, stream: StreamId) -> &AtomicU64 {
+        &self.keys_noted[stream.0 as usize]
     }
 
     pub fn stream(&self, stream: StreamId) -> &[PartitionStatus] {

@@ -167,8 +167,10 @@ impl fmt::Display for Reason {
 pub struct Verdict {
     /// Calibrated probability that a normal window scores at least this odd.
     pub p_value: f64,
-    /// `p_value` is below the stream's threshold.
+    /// `p_value` is below the threshold of its epoch.
     pub anomalous: bool,
+    /// Nothing odd about it at all: an alert that is open may end.
+    pub calm: bool,
     /// Enough of every column was observed to act on this verdict.
     pub confident: bool,
 }
@@ -214,6 +216,8 @@ pub struct Point {
     pub low: Vec<f32>,
     pub high: Vec<f32>,
     pub p_value: f64,
+    /// p-value below which it was anomalous.
+    pub threshold: f64,
     pub anomalous: bool,
     pub confident: bool,
 }

@@ -78,7 +78,11 @@ fn a_folder_written_under_another_config_is_refused_until_that_config_is_back() 
     let http = local();
     let deployment = with_data(http, 20);
     let before = config(&http_source(http), "[\"line\"]", "", NOWHERE);
-    for (now, was) in [("p_value = 1e-3", "p_value = 1e-4"), ("key = \"ts\"", "key = \"pump\"")] {
+    for (now, was) in [
+        ("p_value = 1e-3", "p_value = 1e-4"),
+        ("alert_budget = \"1/day\"", "p_value = 1e-4"),
+        ("key = \"ts\"", "key = \"pump\""),
+    ] {
         deployment.configure(&before.replace(was, now));
         says(&deployment.output("run"), 78, &["stream pumps", "restore that config", "[durable] path"]);
     }

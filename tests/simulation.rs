@@ -11,11 +11,11 @@ mod world;
 
 use std::path::Path;
 
-use eddy::config::plan::Plan;
+use eddy::config::plan::{AlarmPlan, Plan};
 use eddy::durable::faulty::FaultyDisk;
 use eddy::durable::{Log, Snapshots};
 use eddy::latency::Latency;
-use eddy::stage::NotSafe;
+use eddy::stage::{NotSafe, Notice};
 use eddy::types::{Arrival, Idle, Message, Position};
 use process::{Outcome, Process};
 use rand::{RngExt, SeedableRng};
@@ -33,11 +33,11 @@ fn run(plan: &Plan, messages: &[Message], seed: u64, cut: Option<u64>) -> (Outco
     run_with(plan, messages, &[], seed, cut)
 }
 
-/// As [`run`]; each of `idles` is handed in before the message of its number.
+/// As [`run`]; each of `notices` is handed in before the message of its number.
 fn run_with(
     plan: &Plan,
     messages: &[Message],
-    idles: &[(usize, Idle)],
+    notices: &[(usize, Notice)],
     seed: u64,
     cut: Option<u64>,
 ) -> (Outcome, u64) {
@@ -51,16 +51,17 @@ fn run_with(
     let (mut acked, mut noted) = (0, 0);
     let mut process = Process::start(plan, &disk, &latency, &outbox);
     while acked < messages.len() {
-        let next = idles.get(noted);
-        let notice = next.filter(|(before, _)| *before == acked).map(|(_, idle)| *idle);
+        let next = notices.get(noted);
+        let notice = next.filter(|(before, _)| *before == acked).map(|(_, notice)| notice.clone());
         let until = next.map_or(messages.len(), |(before, _)| *before);
         let group = rng.random_range(1..40).min(until - acked);
+        let is_notice = notice.is_some();
         let answer = process.as_mut().map(|p| match notice {
-            Some(idle) => p.note_idle(idle),
+            Some(notice) => p.note(notice),
             None => p.submit(&messages[acked..acked + group]),
         });
         match answer {
-            Some(Ok(())) if notice.is_some() => noted += 1,
+            Some(Ok(())) if is_notice => noted += 1,
             Some(Ok(())) => acked += group,
             _ => {
                 disk.crash(rng.random());
@@ -144,10 +145,9 @@ fn power_cut_around_entries_on_idleness_changes_no_decision() {
     messages.splice(there..there, stored.map(|message| Message { arrival, ..message }));
     let idle = |at: i64| {
         let before = messages.iter().position(|message| second(message) >= at).expect("within the run");
-        (
-            before,
-            Idle { at: Arrival(plant::START_NS + at * plant::SECOND_NS), after_ns: 20 * plant::SECOND_NS },
-        )
+        let at = Arrival(plant::START_NS + at * plant::SECOND_NS);
+        let idle = Idle { at, after_ns: 20 * plant::SECOND_NS };
+        (before, Notice::Idle { stream: "pumps".into(), idle })
     };
     let idles = [idle(85), idle(120), idle(145)];
     let told = |outcome: &Outcome| outcome.decisions.iter().filter(|d| d.silence().is_some()).count();
@@ -159,6 +159,27 @@ fn power_cut_around_entries_on_idleness_changes_no_decision() {
         let (_, writes) = run_with(&plan, &messages, &idles, seed, None);
         for cut in 1..=writes {
             let (outcome, _) = run_with(&plan, &messages, &idles, seed, Some(cut));
+            assert_eq!(outcome, undisturbed, "EDDY_SEED={seed}, power cut at write {cut} of {writes}");
+        }
+    }
+}
+
+/// Under an alert budget: the entries that say how many keys there are outlive a cut at every write, and every
+/// threshold is as it was.
+#[test]
+fn power_cut_around_entries_on_the_keys_changes_no_threshold() {
+    let (mut plan, messages) = plant::small(7);
+    plan.streams[0].alarm = AlarmPlan::Budget { per_day: 100.0 };
+    let keys = |before, keys| (before, Notice::Keys { stream: "pumps".into(), keys });
+    let notices = [keys(40, 3), keys(260, 90), keys(450, 100)];
+    let (undisturbed, _) = run_with(&plan, &messages, &notices, 0, None);
+    assert!(undisturbed.decisions.len() >= 2, "the run must have something to decide");
+    let (without, _) = run_with(&plan, &messages, &[], 0, None);
+    assert_ne!(without.decisions, undisturbed.decisions, "the entries make no difference");
+    for seed in plant::seeds(1) {
+        let (_, writes) = run_with(&plan, &messages, &notices, seed, None);
+        for cut in 1..=writes {
+            let (outcome, _) = run_with(&plan, &messages, &notices, seed, Some(cut));
             assert_eq!(outcome, undisturbed, "EDDY_SEED={seed}, power cut at write {cut} of {writes}");
         }
     }

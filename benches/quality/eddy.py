@@ -40,8 +40,8 @@ def cells(series):
     return min(CELLS_OF_FEW if scored <= FEW_COLUMNS else CELLS_OF_MANY, VALUES_MAX // columns)
 
 
-def config(series):
-    """One for all series; whatever it does not say is the product's default."""
+def config(series, budget=None):
+    """One for all series; whatever it does not say is the product's default. `budget`: alerts a day."""
     grid, n = series.cadence_ms, cells(series)
     columns = "".join(f'columns.c{c} = {{ path = "c{c}" }}\n' for c in range(series.values.shape[1]))
     return (
@@ -49,6 +49,7 @@ def config(series):
         f'[stream.{KEY}]\nfrom = "file"\nkey = "k"\ntime = {{ path = "t", unit = "ms" }}\n{columns}'
         f'window = {{ type = "hopping", size = "{n * grid}ms", every = "{grid}ms", grid = "{grid}ms", lateness = "0s" }}\n'
         'model = { type = "load", path = "model.safetensors" }\n'
+        + (f'alert_budget = "{budget}/day"\n' if budget else "")
     )
 
 
@@ -61,11 +62,16 @@ def write(path, series, rows):
             out.writerow([START_MS + row * series.cadence_ms, KEY, *values])
 
 
+def nothing(series) -> Told:
+    count = len(series.values)
+    return Told(np.zeros(count), np.zeros(count, bool), np.zeros(0, int))
+
+
 def run(binary: Path, folder: Path, series) -> Told:
     """Trains and judges in `folder`. The rows judged begin one window before the end of the prefix, so that the
     window of the first scored row is full."""
     count = len(series.values)
-    told = Told(np.zeros(count), np.zeros(count, bool), np.zeros(0, int))
+    told = nothing(series)
     (folder / "eddy.toml").write_text(config(series))
     write(folder / "prefix.csv", series, range(series.prefix))
     write(folder / "rest.csv", series, range(max(series.prefix - cells(series), 0), count))
@@ -77,16 +83,35 @@ def run(binary: Path, folder: Path, series) -> Told:
         if done.returncode != 0:
             told.failed = f"eddy {command[0]}: {reason(done)}"
             return told
-    row_of = lambda end_ns: (int(end_ns) // 1_000_000 - START_MS) // series.cadence_ms - 1
     with (folder / "scores.csv").open(newline="") as file:
         for line in csv.DictReader(file):
-            told.scores[row_of(line["window_end_ns"])] = float(line["surprise_nats"])
-    alerts = json.loads((folder / "told.json").read_text())["run"]["alerts"]
-    told.opened = np.array([row_of(alert["opened_ns"]) for alert in alerts], int)
-    for alert, start in zip(alerts, told.opened):
-        end = count if alert["closed_ns"] is None else row_of(alert["closed_ns"])
-        told.alert[start:end] = True
+            told.scores[row_of(series, line["window_end_ns"])] = float(line["surprise_nats"])
+    take_alerts(told, series, folder / "told.json")
     return told
+
+
+def run_budget(binary: Path, folder: Path, series, budget) -> Told:
+    """The same rows by the same model, which [`run`] has left in `folder`, under an alert budget; without scores."""
+    told = nothing(series)
+    (folder / "budget.toml").write_text(config(series, budget))
+    command = ["backtest", "budget.toml", "--stream", KEY, "--data", "rest.csv", "--json", "budget.json"]
+    done = subprocess.run([binary, *command], cwd=folder, env=ENVIRONMENT, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise SystemExit(f"quality: {series.name} under a budget: {reason(done)}")
+    take_alerts(told, series, folder / "budget.json")
+    return told
+
+
+def row_of(series, end_ns):
+    return (int(end_ns) // 1_000_000 - START_MS) // series.cadence_ms - 1
+
+
+def take_alerts(told, series, path):
+    alerts = json.loads(path.read_text())["run"]["alerts"]
+    told.opened = np.array([row_of(series, alert["opened_ns"]) for alert in alerts], int)
+    for alert, start in zip(alerts, told.opened):
+        end = len(series.values) if alert["closed_ns"] is None else row_of(series, alert["closed_ns"])
+        told.alert[start:end] = True
 
 
 def reason(done):

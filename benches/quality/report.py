@@ -89,6 +89,24 @@ def by_collection(results):
             yield row(result, method, name)
 
 
+#: Where fewer false starts are promised, chance says more than the budget.
+PROMISED_MIN = 10
+
+
+def budget(results):
+    yield "| collection | days | budget a day | false starts promised | told | told to promised | events opened in | normal rows in alert |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for result in results:
+        for per_day, t in result["budgets"].items():
+            promised = float(per_day) * t["days"] if t else 0
+            if promised >= PROMISED_MIN:
+                standing = 100 * t["normal_rows_in_alert"] / t["normal_rows"]
+                yield (
+                    f"| {result['collection']} | {number(t['days'], 1)} | {per_day} | {number(promised, 0)} | {t['false_starts']} "
+                    f"| {number(t['false_starts'] / promised)} | {t['opened_in']}/{t['events']} | {number(standing, 1)} % |"
+                )
+
+
 def ran(results):
     yield "| collection | series | without a model | rows scored | days | eddy, train and backtest | licence of the data |"
     yield "|---|---|---|---|---|---|---|"
@@ -122,6 +140,13 @@ part of this project and keep their own licences; only figures are published her
 """
 
 
+BUDGET = f"""The same models and rows with `alert_budget` instead of the default p-value; each series is a stream of one key. The
+budget is of all alerts, true ones among them. A row where at least {PROMISED_MIN} false starts are promised. An alert ends
+only after as many clearly normal windows as a window is long (60 at most), and a key opens no other meanwhile: where
+that takes hours, five a day cannot be.
+"""
+
+
 def markdown(whole):
     results = whole["collections"]
     weight = f"Mean over {len(results)} collections, each with the same weight; differences with a paired bootstrap over series"
@@ -131,7 +156,10 @@ def markdown(whole):
     text += [HOW, f"{weight} ({bootstrap.DRAWS} draws inside collections).", "", *overview(whole), ""]
     text += ["![Mean VUS-PR of each collection](quality-by-collection.svg)", ""]
     text += [f"![VUS-PR of each series, Eddy and {NAMES[best_peer(results)]}](quality-by-series.svg)", ""]
-    text += ["## By collection", "", TERMS, *by_collection(results), "", "## What was run", "", *ran(results), ""]
+    text += ["## By collection", "", TERMS, *by_collection(results), ""]
+    if rows := list(budget(results))[2:]:
+        text += ["## Budget", "", BUDGET, *list(budget(results))[:2], *rows, ""]
+    text += ["## What was run", "", *ran(results), ""]
     if whole["not_run"]:
         text += [f"Not run, since their rows are events of many keys at no interval: {', '.join(whole['not_run'])}.", ""]
     failed = [f"- {result['collection']}, {name}: {why}" for result in results for name, why in result["failed"].items()]

@@ -41,13 +41,16 @@ class Bench:
         self.baseline_code = digest(text("baselines"), text("score_eval"), (HERE / "peers.py").read_bytes())
         self.measure_code = digest(text("score_eval"), (HERE / "terms.py").read_bytes())
         self.cache = Cache(options.work / "cache")
+        self.budgets = options.budgets
 
     def take(self, collection, entry):
         series = labelled.read(self.data / collection, entry)
         started = time.time()
         with tempfile.TemporaryDirectory(dir=self.work) as folder:
             told = {"eddy": eddy.run(self.binary, Path(folder), series)}
-        took_s = time.time() - started
+            took_s = time.time() - started
+            budgeted = [] if told["eddy"].failed else self.budgets
+            budgets = {b: terms.budget(series, eddy.run_budget(self.binary, Path(folder), series, b)) for b in budgeted}
         for method in peers.METHODS:
             key = digest(self.baseline_code, method, series.digest)
             told[method] = self.cache.told(key, lambda: peers.run(self.baselines, method, series))
@@ -62,6 +65,7 @@ class Bench:
             "prefix": series.prefix,
             "eddy_s": took_s,
             "failed": told["eddy"].failed,
+            "budgets": budgets,
             "methods": figures,
         }
         return each, (series, told) if "nab_windows" in entry else None
@@ -95,6 +99,7 @@ def run_collection(pool, bench, name, found):
         "days": sum(one["methods"]["eddy"]["days"] for one in each),
         "eddy_s": sum(one["eddy_s"] for one in each),
         "failed": {one["series"]: one["failed"] for one in each if one["failed"]},
+        "budgets": {b: terms.budget_total(each, b) for b in bench.budgets},
         "methods": methods,
         "each_series": each,
     }
@@ -124,6 +129,12 @@ def read_options():
     arguments.add_argument("--out", type=Path, help="folder for quality.md, quality.json and the plots; WORK if --only is given")
     arguments.add_argument("--only", help="collections, comma-separated")
     arguments.add_argument("--note", help="a line for the top of quality.md, such as which model was measured")
+    arguments.add_argument(
+        "--budgets",
+        type=lambda text: [part for part in text.split(",") if part],
+        default=["0.2", "1", "5"],
+        help="alerts a day that series are run under as well, comma-separated; nothing for none",
+    )
     options = arguments.parse_args()
     for name in ("score_eval.py", "baselines.py"):
         if not (options.eval / name).is_file():

@@ -51,6 +51,29 @@ def openings(labels, opened, times):
     }
 
 
+def budget(series, told):
+    """What a method under an alert budget opened in the rows after the prefix."""
+    a = series.prefix
+    normal = ~series.labels[a:]
+    found = openings(series.labels[a:], told.opened[told.opened >= a] - a, series.times[a:])
+    # Of event time as the run has it: some published times have gaps.
+    days = len(normal) * series.cadence_ms / 86_400_000
+    return {
+        "days": days,
+        "false_starts": found["false_starts"],
+        "opened_in": found["opened_in"],
+        "events": found["events"],
+        "normal_rows": int(normal.sum()),
+        "normal_rows_in_alert": int((told.alert[a:] & normal).sum()),
+    }
+
+
+def budget_total(each, per_day):
+    """Over the series of a collection: each has its own budget."""
+    parts = [one["budgets"][per_day] for one in each if per_day in one["budgets"]]
+    return {name: sum(part[name] for part in parts) for name in parts[0]} if parts else {}
+
+
 def total(parts):
     """A collection's figures from those of its series."""
     add = lambda name: sum(part[name] for part in parts)

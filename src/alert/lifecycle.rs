@@ -15,8 +15,6 @@ use crate::types::{EventTime, Position, Verdict};
 /// When episodes open and close; the same for all keys of a stream.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rule {
-    /// p-value below which a window is anomalous.
-    pub threshold: f64,
     /// How many windows hold a given cell: size / every.
     pub overlap: usize,
 }
@@ -33,11 +31,6 @@ impl Rule {
     /// How many windows in a row must be clearly normal to close.
     fn calm_needed(&self) -> u16 {
         self.overlap.clamp(LOOK_BACK as usize, CALM_MAX) as u16
-    }
-
-    /// Clearly normal: less than half as surprising, in nats, as what opens an episode.
-    fn is_calm(&self, p_value: f64) -> bool {
-        p_value >= self.threshold.sqrt()
     }
 }
 
@@ -77,9 +70,20 @@ pub enum Turn {
 }
 
 impl Episode {
-    /// Nothing odd lately: what this key does may be learnt as normal.
+    /// Nothing odd lately.
     pub fn is_calm(&self) -> bool {
         !self.open && self.recent == 0
+    }
+
+    /// What this key does may be learnt as normal: nothing lately, nor in an alert that is open, had a p-value below
+    /// `p_odd`.
+    pub fn teaches(&self, p_odd: f64) -> bool {
+        self.is_calm() || self.p_value_min >= p_odd
+    }
+
+    /// End of the window that opened the episode that is open, ns.
+    pub fn opened(&self) -> Option<i64> {
+        self.open.then_some(self.opened)
     }
 
     /// The episode that is open.
@@ -92,7 +96,7 @@ impl Episode {
         if !verdict.confident {
             return None;
         }
-        self.calm = if rule.is_calm(verdict.p_value) { self.calm.saturating_add(1) } else { 0 };
+        self.calm = if verdict.calm { self.calm.saturating_add(1) } else { 0 };
         let nothing_recent = self.recent == 0;
         self.recent = (self.recent << 1 | u8::from(verdict.anomalous)) & ((1 << LOOK_BACK) - 1);
         if self.open {
@@ -160,7 +164,7 @@ mod tests {
 
     /// `x` anomalous, `-` neither odd enough to open nor clearly normal, `.` normal, `?` not confident.
     fn states(pattern: &str, overlap: usize) -> Vec<(usize, AlertState, u32, i64)> {
-        let rule = Rule { threshold: 1e-4, overlap };
+        let rule = Rule { overlap };
         let (mut episode, mut told) = (Episode::default(), Vec::<Told>::new());
         let step = |(i, c): (usize, char)| {
             let p_value = match c {
@@ -168,7 +172,8 @@ mod tests {
                 '-' => 1e-3,
                 _ => 0.5,
             };
-            let verdict = Verdict { p_value, anomalous: p_value < rule.threshold, confident: c != '?' };
+            let (anomalous, calm) = (c == 'x', !matches!(c, 'x' | '-'));
+            let verdict = Verdict { p_value, anomalous, calm, confident: c != '?' };
             let at = i as i64 * 10;
             let turn = episode.step(verdict, at, at + 10, rule)?;
             let change = crate::alert::told::tell(&mut told, turn, i64::MIN);
@@ -205,6 +210,26 @@ mod tests {
     fn unsure_windows_change_nothing() {
         assert_eq!(states("xx????????????", 16), []);
         assert_eq!(states("xxx????????????????????", 16).len(), 1);
+    }
+
+    #[test]
+    fn a_key_teaches_unless_what_it_did_was_odd() {
+        let mut episode = Episode::default();
+        let mut step = |p_value: f64| {
+            let verdict =
+                Verdict { p_value, anomalous: p_value < 0.03, calm: p_value > 0.03, confident: true };
+            episode.step(verdict, 0, 10, Rule { overlap: 1 });
+            [episode.is_calm(), episode.teaches(1e-4), episode.teaches(0.03)]
+        };
+        assert_eq!(step(0.5), [true, true, true]);
+        assert_eq!(
+            step(0.02),
+            [false, true, false],
+            "an alert, and yet nothing that is not normal now and then"
+        );
+        assert_eq!(step(1e-5), [false, false, false]);
+        let calm: Vec<_> = (0..5).map(|_| step(0.5)).collect();
+        assert_eq!((calm[3], calm[4]), ([false, false, false], [true, true, true]));
     }
 
     #[test]

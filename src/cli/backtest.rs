@@ -105,6 +105,10 @@ impl Replay {
     fn step(&mut self) {
         self.engine.step(&self.slot, &Env::SIMULATED, &mut self.out);
         self.slot.clear();
+        // As the appliance does, though there it is by the wall clock that the number is looked at.
+        if let Some(keys) = self.engine.keys_due(STREAM) {
+            self.engine.set_keys(STREAM, keys);
+        }
         self.take();
     }
 

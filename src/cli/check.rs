@@ -112,11 +112,11 @@ fn describe_stream(stream: &StreamPlan) -> String {
         false => format!("lateness {lateness}"),
     };
     format!(
-        "from {}, {} column(s) ({layout}), {}, {waits}, {model}, p < {}",
+        "from {}, {} column(s) ({layout}), {}, {waits}, {model}, {}",
         stream.from.join(", "),
         stream.columns.len(),
         describe_window(window),
-        stream.p_value,
+        stream.alarm,
     )
 }
 

@@ -1,5 +1,6 @@
 //! The validated plan: what `resolve` makes of a config file. Every station is built from this alone.
 
+mod alarm;
 mod column;
 mod time;
 mod tls;
@@ -10,6 +11,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use alarm::AlarmPlan;
 pub use column::{Aggregate, ColumnPlan};
 pub use time::{NoDataPlan, TimePlan, TimeUnit};
 pub use tls::{ClientCertificate, TlsPlan, TlsProblem};
@@ -106,8 +108,7 @@ pub struct StreamPlan {
     pub columns: Vec<ColumnPlan>,
     pub window: WindowPlan,
     pub model: ModelPlan,
-    /// p-value below which a window is anomalous.
-    pub p_value: f64,
+    pub alarm: AlarmPlan,
     /// Event time further ahead of its arrival than this is dead-lettered, so that one broken clock
     /// cannot make everybody else late. `None`: no limit.
     pub max_future: Option<Duration>,

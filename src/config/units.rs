@@ -32,6 +32,21 @@ pub fn parse_size(text: &str) -> Option<u64> {
     measure(text, &SIZES)
 }
 
+/// A number, not below 0 and with a fraction if need be, and one of /hour, /day, /week. Result a day.
+pub fn parse_rate(text: &str) -> Option<f64> {
+    let (number, unit) = text.split_once('/')?;
+    let number = number.trim();
+    let plain = number.starts_with(|c: char| c.is_ascii_digit())
+        && number.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let number: f64 = if plain { number.parse().ok()? } else { return None };
+    match unit.trim() {
+        "hour" => Some(number * 24.0),
+        "day" => Some(number),
+        "week" => Some(number / 7.0),
+        _ => None,
+    }
+}
+
 /// In the largest unit that needs no fraction; the inverse of [`parse_duration`] down to 1 ms.
 pub fn show_duration(duration: Duration) -> String {
     if duration.is_zero() {
@@ -71,6 +86,29 @@ mod tests {
         assert_eq!(ms("2d"), Some(172_800_000));
         for bad in ["", "s", "64", "-1s", "1.5s", "1h30m", "1M", "99999999999999d"] {
             assert_eq!(ms(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn rates_of_every_unit() {
+        let rates = [("1/day", 1.0), ("2 / hour", 48.0), ("0.5/week", 0.5 / 7.0), ("10/day", 10.0)];
+        for (text, per_day) in rates {
+            assert_eq!(parse_rate(text), Some(per_day), "{text}");
+        }
+        for bad in [
+            "",
+            "1",
+            "/day",
+            "1/",
+            "1/min",
+            "-1/day",
+            "1e3/day",
+            "inf/day",
+            ".5/day",
+            "1/day/week",
+            "1.2.3/day",
+        ] {
+            assert_eq!(parse_rate(bad), None, "{bad}");
         }
     }
 

@@ -131,7 +131,9 @@ pub fn draw(panel: &Panel<'_>) -> Result<Chart, ChartError> {
     let curve = reduce(panel.samples, panel.every_ns, panel.duration() / BINS);
     let steps = match panel.scale {
         Scale::Linear => ticks(span),
-        Scale::Surprise { threshold } => vec![-threshold.log10()],
+        Scale::Surprise { threshold } => {
+            vec![-threshold.log10()].into_iter().filter(|y| y.is_finite()).collect()
+        }
     };
     let mut svg = String::new();
     paint(&mut svg, panel, span, &curve, &steps).map_err(|error| ChartError(error.to_string()))?;

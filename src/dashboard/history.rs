@@ -22,6 +22,8 @@ pub struct Window {
     pub low: Vec<f32>,
     pub high: Vec<f32>,
     pub p_value: f64,
+    /// p-value below which it was anomalous.
+    pub threshold: f64,
     pub anomalous: bool,
     pub confident: bool,
 }
@@ -30,6 +32,7 @@ pub struct Window {
 struct Head {
     time_ns: i64,
     p_value: f64,
+    threshold: f64,
     anomalous: bool,
     confident: bool,
 }
@@ -132,8 +135,8 @@ impl KeySeries {
             self.heads.pop_front();
             self.numbers.drain(..4 * self.columns);
         }
-        let Point { time, p_value, anomalous, confident, .. } = *point;
-        self.heads.push_back(Head { time_ns: time.0, p_value, anomalous, confident });
+        let Point { time, p_value, threshold, anomalous, confident, .. } = *point;
+        self.heads.push_back(Head { time_ns: time.0, p_value, threshold, anomalous, confident });
         for numbers in [&point.values, &point.expected, &point.low, &point.high] {
             let padded = numbers.iter().copied().chain(std::iter::repeat(f32::NAN));
             self.numbers.extend(padded.take(self.columns));
@@ -143,8 +146,8 @@ impl KeySeries {
     /// Late rows gave a window another verdict. One that is not here is left out: it came from a replay.
     fn revise(&mut self, point: &Point) {
         let Ok(at) = self.heads.binary_search_by_key(&point.time.0, |head| head.time_ns) else { return };
-        let Point { time, p_value, anomalous, confident, .. } = *point;
-        self.heads[at] = Head { time_ns: time.0, p_value, anomalous, confident };
+        let Point { time, p_value, threshold, anomalous, confident, .. } = *point;
+        self.heads[at] = Head { time_ns: time.0, p_value, threshold, anomalous, confident };
         for (part, numbers) in
             [&point.values, &point.expected, &point.low, &point.high].into_iter().enumerate()
         {
@@ -157,7 +160,7 @@ impl KeySeries {
     }
 
     fn window(&self, i: usize) -> Window {
-        let Head { time_ns, p_value, anomalous, confident } = self.heads[i];
+        let Head { time_ns, p_value, threshold, anomalous, confident } = self.heads[i];
         let row = |part: usize| {
             let start = (4 * i + part) * self.columns;
             self.numbers.range(start..start + self.columns).copied().collect()
@@ -169,6 +172,7 @@ impl KeySeries {
             low: row(2),
             high: row(3),
             p_value,
+            threshold,
             anomalous,
             confident,
         }
@@ -194,6 +198,7 @@ mod tests {
             low: one(t + 0.2),
             high: one(t + 0.3),
             p_value: 0.5,
+            threshold: 1e-4,
             anomalous: time % 2 == 0,
             confident: true,
         }

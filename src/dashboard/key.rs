@@ -47,6 +47,12 @@ impl KeyView {
         &self.plan.streams[self.stream.0 as usize]
     }
 
+    /// p-value: that of the newest window; NaN if there is none, and a budget finds it.
+    fn threshold(&self) -> f64 {
+        let newest = self.windows.last().map(|window| window.threshold);
+        newest.or(self.plan().alarm.p_value()).unwrap_or(f64::NAN)
+    }
+
     /// `None` where events make the windows.
     fn every_ns(&self) -> Option<i64> {
         let window = &self.plan().window;
@@ -66,7 +72,7 @@ impl KeyView {
             key: self.key.clone(),
             columns: self.columns(),
             every_ns: self.every_ns(),
-            threshold: self.plan().p_value,
+            threshold: self.threshold(),
             count: self.windows.len(),
             anomalous_count: self.windows.iter().filter(|window| window.anomalous).count(),
             from_ns: self.windows.first().map(|window| window.time_ns),
@@ -89,7 +95,7 @@ impl KeyView {
     /// no calibration reaches, so that one broken sensor does not flatten all the rest.
     pub fn surprise(&self) -> Result<Chart, ChartError> {
         let samples = self.samples(|window| (-window.p_value.max(1e-12).log10(), f64::NAN, f64::NAN));
-        self.draw(&samples, Scale::Surprise { threshold: self.plan().p_value })
+        self.draw(&samples, Scale::Surprise { threshold: self.threshold() })
     }
 
     fn samples(&self, read: impl Fn(&Window) -> (f64, f64, f64)) -> Vec<Sample> {

@@ -13,7 +13,7 @@ pub struct Series {
     pub columns: Vec<ColumnView>,
     /// Time between two windows; `null` where events make them.
     pub every_ns: Option<i64>,
-    /// The stream's threshold on the p-value.
+    /// The threshold on the p-value, as of the newest window; `null` before the first under an alert budget.
     pub threshold: f64,
     /// Windows in `points`, and how many of them are anomalous.
     pub count: usize,

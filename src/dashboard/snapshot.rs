@@ -111,8 +111,12 @@ pub struct StreamView {
     pub window_size_ns: Option<u64>,
     /// `null` where events make the windows.
     pub window_every_ns: Option<u64>,
-    /// p-value below which a window is anomalous.
-    pub p_value: f64,
+    /// p-value below which a window is anomalous; `null` under an alert budget, which finds it.
+    pub p_value: Option<f64>,
+    /// Alerts a day the stream may open; `null` without a budget.
+    pub alert_budget_per_day: Option<f64>,
+    /// Those it opened in the last 24 hours of event time, without those on silence.
+    pub alerts_opened_day: u64,
     pub events_total: u64,
     pub events_per_s: Option<f64>,
     pub duplicates_total: u64,
@@ -142,6 +146,14 @@ pub struct StreamView {
     pub watermark_lag_ns: Option<i64>,
     /// Sum of the partitions' running hashes over their verdicts.
     pub digest: String,
+}
+
+impl StreamView {
+    /// Clearly: at one alert a day, two in a day are no surprise.
+    pub fn is_over_budget(&self) -> bool {
+        self.alert_budget_per_day
+            .is_some_and(|budget| self.alerts_opened_day as f64 > (2.0 * budget).max(3.0))
+    }
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -207,6 +219,7 @@ pub struct PartitionView {
     pub windows_unsure_total: u64,
     pub windows_anomalous_total: u64,
     pub alerts_open: u64,
+    pub alerts_opened_day: u64,
     /// Keys that sent regularly and are silent.
     pub keys_silent: u64,
     pub keys: u64,

@@ -31,6 +31,8 @@ pub enum ControlEvent {
     EndOfInput { source: String },
     /// Wall-clock time had passed: partitions of a stream without rows go on.
     Idle { stream: String, idle: Idle },
+    /// So many keys a stream has, about: its partitions share its alert budget by them.
+    Keys { stream: String, keys: u64 },
     /// What was learnt of a stream is forgotten: it begins here.
     Reset { stream: String },
 }
@@ -42,6 +44,7 @@ impl ControlEvent {
             ControlEvent::Config { stream, .. }
             | ControlEvent::ModelActivated { stream, .. }
             | ControlEvent::Idle { stream, .. }
+            | ControlEvent::Keys { stream, .. }
             | ControlEvent::Reset { stream } => Some(stream),
             ControlEvent::EndOfInput { .. } => None,
         }

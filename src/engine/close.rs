@@ -6,6 +6,7 @@ use crate::engine::output::{Judged, Raised};
 use crate::engine::partition::{Closing, Partition, Scale, Scoring};
 use crate::engine::past::PastVerdict;
 use crate::engine::setup::StreamSetup;
+use crate::judge::budget::Alarm;
 use crate::judge::calibration::Surprise;
 use crate::types::{Arrival, EventTime, Verdict};
 use crate::window::keys::KeyIndex;
@@ -116,10 +117,12 @@ impl Partition {
         if verdict.confident {
             self.last_surprise[key as usize] = surprise;
         }
+        let open_before = self.episodes[key as usize].opened();
         let changes = match rows {
             Some(rows) => self.replace_finally(key, span, rows, verdict, setup),
             None => self.turn(key, span, verdict, setup).into_iter().collect(),
         };
+        self.note_opening(key, open_before);
         if changes.is_empty() && !self.followed[key as usize] {
             return;
         }
@@ -128,7 +131,7 @@ impl Partition {
             self.announce(row, verdict, change, scoring, times, closing);
         }
         if self.followed[key as usize] {
-            let point = self.point(row, verdict, closing);
+            let point = self.point(row, verdict, scoring, closing);
             closing.out.points.push(point);
         }
     }
@@ -170,6 +173,7 @@ impl Partition {
     }
 
     fn count(&mut self, verdict: Verdict) {
+        self.budget.judged();
         let counts = &mut self.counts;
         counts.windows += 1;
         counts.windows_unsure += u64::from(!verdict.confident);
@@ -200,7 +204,8 @@ impl Partition {
         bytes[24..32].copy_from_slice(&verdict.p_value.to_bits().to_le_bytes());
         bytes[32..36].copy_from_slice(&surprise[0].to_bits().to_le_bytes());
         bytes[36..40].copy_from_slice(&surprise[1].to_bits().to_le_bytes());
-        bytes[44] = u8::from(verdict.confident) * 2 + u8::from(verdict.anomalous);
+        bytes[44] =
+            u8::from(verdict.calm) * 4 + u8::from(verdict.confident) * 2 + u8::from(verdict.anomalous);
         counts.digest = xxhash_rust::xxh3::xxh3_64(&bytes);
     }
 }
@@ -221,7 +226,8 @@ pub(super) fn verdict(row: usize, warm: bool, scoring: &Scoring, closing: &Closi
     let seen = &scores.column_observed[row * columns..][..columns];
     let confident =
         seen.iter().all(|&n| usize::from(n) * 2 >= setup.cells) && warm && scoring.calibration.ready();
-    Verdict { p_value, anomalous: p_value < setup.rule.threshold, confident }
+    let Alarm { threshold, calm } = scoring.alarm;
+    Verdict { p_value, anomalous: p_value < threshold, calm: p_value >= calm, confident }
 }
 
 /// `(x - mean) / sd`, clipped; missing stays NaN.

@@ -40,7 +40,7 @@ impl Partition {
         let mut warm = 0;
         for i in 0..self.keys.len() {
             let key = self.keys.ordered()[i];
-            let calm = self.episodes[key as usize].is_calm();
+            let calm = self.episodes[key as usize].teaches(setup.p_odd);
             for moments in &mut self.moments[key as usize * columns..][..columns] {
                 if calm { moments.commit(setup.memory_cells()) } else { moments.discard() }
             }
@@ -61,7 +61,8 @@ impl Partition {
             Arc::make_mut(&mut scoring.calibration).commit();
         }
         let episodes = &self.episodes;
-        self.events.commit(|key| episodes[key as usize].is_calm());
+        self.events.commit(|key| episodes[key as usize].teaches(setup.p_odd));
+        self.learn_budget(epoch, setup);
         self.adopt(setup);
         self.epoch = epoch;
         self.counts.keys_warm = warm;
@@ -79,7 +80,7 @@ impl Partition {
         if self.scoring.as_ref().is_some_and(|scoring| Arc::ptr_eq(&scoring.model, model)) {
             return;
         }
-        self.scoring = Some(Scoring::new(model.clone()));
+        self.scoring = Some(Scoring::new(model.clone(), self.alarm(setup)));
         self.counts.warm_milli = 1000;
         for key in 0..self.keys.len() as KeyIndex {
             // When a key's first row arrived must not matter, only when it became final.

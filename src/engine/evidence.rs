@@ -53,7 +53,7 @@ impl Partition {
                 model: scoring.model.checksum_short().to_owned(),
                 log_likelihood: scores.log_likelihood[row],
                 p_value: verdict.p_value,
-                threshold: setup.rule.threshold,
+                threshold: scoring.alarm.threshold,
                 p_value_min: change.p_value_min,
                 coverage: f64::from(scores.observed[row]) / cells as f64,
                 columns: (0..setup.columns.len()).map(|c| self.evidence(row, c, closing)).collect(),
@@ -77,7 +77,13 @@ impl Partition {
         }
     }
 
-    pub(super) fn point(&self, row: usize, verdict: Verdict, closing: &Closing<'_, '_>) -> Point {
+    pub(super) fn point(
+        &self,
+        row: usize,
+        verdict: Verdict,
+        scoring: &Scoring,
+        closing: &Closing<'_, '_>,
+    ) -> Point {
         let setup = closing.setup;
         let batch = &closing.scratch.batch;
         let key = batch.keys[row];
@@ -92,6 +98,7 @@ impl Partition {
             low: bands.iter().map(|b| b.low).collect(),
             high: bands.iter().map(|b| b.high).collect(),
             p_value: verdict.p_value,
+            threshold: scoring.alarm.threshold,
             anomalous: verdict.anomalous,
             confident: verdict.confident,
         }

@@ -7,6 +7,7 @@
 //! readings go into receipts and never into a decision.
 
 mod batch;
+mod budget;
 mod close;
 mod epoch;
 mod events;
@@ -139,6 +140,7 @@ impl Engine {
             if let Some(partition) = &mut self.partitions[index] {
                 partition.touched = false;
                 partition.note_idle(&self.streams[stream.0 as usize]);
+                partition.note_opened();
                 tell(stream, id, &partition.counts, partition.fit_error.take());
             }
         }

@@ -16,6 +16,7 @@ use crate::engine::setup::StreamSetup;
 use crate::engine::silence::Silence;
 use crate::engine::warmup::Warmup;
 use crate::engine::{Env, Scratch};
+use crate::judge::budget::{Alarm, Budget};
 use crate::judge::calibration::{Calibration, Surprise};
 use crate::judge::moments::Moments;
 use crate::model::Model;
@@ -58,6 +59,8 @@ pub(crate) struct Partition {
     /// What scores this partition, with its calibration; none while warming up.
     pub scoring: Option<Scoring>,
     pub warmup: Warmup,
+    /// How many alerts it opens, and how many it may.
+    pub budget: Budget,
     /// Why the last fit failed, until it was told.
     pub fit_error: Option<String>,
     pub epoch: i64,
@@ -84,20 +87,23 @@ pub(crate) struct Scoring {
     pub model: Arc<Model>,
     /// Shared with the past epochs that judged by it; copied when the present one learns.
     pub calibration: Arc<Calibration>,
+    pub alarm: Alarm,
 }
 
 impl Scoring {
-    pub fn new(model: Arc<Model>) -> Self {
+    pub fn new(model: Arc<Model>, alarm: Alarm) -> Self {
         let references = [model.pyramid.references(), model.pyramid.column_references()];
         let calibration = Arc::new(Calibration::new(references));
-        Scoring { model, calibration }
+        Scoring { model, calibration, alarm }
     }
 }
 
 impl Partition {
     pub fn new(setup: &StreamSetup) -> Self {
         let columns = setup.columns.len();
-        let scoring = setup.model.clone().map(Scoring::new);
+        let budget = Budget::new(setup.windows_expected);
+        let alarm = setup.alarm(&budget, 0);
+        let scoring = setup.model.clone().map(|model| Scoring::new(model, alarm));
         let warm_milli = if scoring.is_some() { 1000 } else { 0 };
         Partition {
             keys: Keys::default(),
@@ -114,6 +120,7 @@ impl Partition {
             follows_version: 0,
             scoring,
             warmup: Warmup::of(setup.cells * columns),
+            budget,
             fit_error: None,
             epoch: i64::MIN,
             counts: Counts { watermark: i64::MIN, warm_milli, ..Counts::default() },

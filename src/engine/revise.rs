@@ -71,6 +71,9 @@ impl Partition {
         let horizon_ns = (self.released - setup.kept_cells()) * setup.grid_ns;
         let changes = self.telling(key, |told| revise(told, &before, &after, horizon_ns));
         for change in changes {
+            if change.state == AlertState::Raised {
+                self.budget.opened(change.opened);
+            }
             self.tell_again(key, change, &judged, began, closing);
         }
     }
@@ -114,13 +117,16 @@ impl Partition {
                 partition.record(key, span, surprise, verdict, closing);
                 if partition.followed[key as usize] {
                     partition.explain(0, scoring, closing);
-                    let point = partition.point(0, verdict, closing);
+                    let point = partition.point(0, verdict, scoring, closing);
                     closing.out.points.push(point);
                 }
                 verdict
             })?;
         let known = self.past[key as usize].replace(PastVerdict { last_cell, verdict, rows: 0 });
         self.counts.windows += u64::from(!known);
+        if !known {
+            self.budget.judged();
+        }
         self.counts.windows_again += u64::from(known);
         Some(verdict)
     }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::alert::lifecycle::{Rule, alert_id};
-use crate::config::plan::{Aggregate, ColumnPlan, ModelPlan, NoDataPlan, Shape, StreamPlan, WindowPlan};
+use crate::config::plan::{
+    Aggregate, AlarmPlan, ColumnPlan, ModelPlan, NoDataPlan, Shape, StreamPlan, WindowPlan,
+};
 use crate::engine::silence::Patience;
 use crate::model::{Model, ModelError};
 use crate::types::{EventTime, Position, StreamId};
@@ -37,6 +39,13 @@ pub(crate) struct StreamSetup {
     pub disorder_ns: i64,
     pub lateness_ns: i64,
     pub rule: Rule,
+    pub alarm: AlarmPlan,
+    /// Keys learn nothing while their windows had p-values below this.
+    pub p_odd: f64,
+    /// Keys of the stream, as far as it was written down; 0 before.
+    pub keys: u64,
+    /// Windows a key a day, before any was counted.
+    pub windows_expected: f64,
     pub warmup_ns: i64,
     /// The loaded model, if the stream has one; else every partition fits its own.
     pub model: Option<Arc<Model>>,
@@ -46,6 +55,10 @@ pub(crate) struct StreamSetup {
 
 /// Windows that a key's level and spread remember, about: what was learnt of it must not give way to a few hours.
 const MEMORY_WINDOWS: f64 = 10_000.0;
+
+/// Under an alert budget thresholds are such that normal windows pass them every few days. Were they not learnt, all
+/// windows but the calmest would seem odd in the end.
+const P_ODD: f64 = 1e-4;
 
 fn ns(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
@@ -65,6 +78,15 @@ fn overlap(window: &WindowPlan) -> usize {
         Shape::Session { .. } => 1,
         Shape::Count { events, every } => (events / every) as usize,
     }
+}
+
+/// Of a key; of events nothing is known yet, so one a minute.
+fn windows_a_day(window: &WindowPlan) -> f64 {
+    let every_s = match window.shape {
+        Shape::Grid => window.every.as_secs_f64(),
+        Shape::Sliding | Shape::Session { .. } | Shape::Count { .. } => 60.0,
+    };
+    86_400.0 / every_s
 }
 
 impl StreamSetup {
@@ -91,7 +113,11 @@ impl StreamSetup {
             every_cells,
             disorder_ns: ns(window.disorder),
             lateness_ns: ns(window.lateness),
-            rule: Rule { threshold: plan.p_value, overlap: overlap(&window) },
+            rule: Rule { overlap: overlap(&window) },
+            alarm: plan.alarm,
+            p_odd: plan.alarm.p_value().unwrap_or(P_ODD),
+            keys: 0,
+            windows_expected: windows_a_day(&window),
             warmup_ns: match plan.model {
                 ModelPlan::Fit { warmup } => ns(warmup),
                 ModelPlan::Load { .. } => 0,

@@ -138,7 +138,7 @@ impl Partition {
         };
         // The partition's keys have moments of their own; a copy of them is for a model in a file.
         model.prior.keys.clear();
-        self.scoring = Some(Scoring::new(Arc::new(model)));
+        self.scoring = Some(Scoring::new(Arc::new(model), self.alarm(setup)));
         self.warmup = Warmup::of(width);
         self.counts.warm_milli = 1000;
         for key in 0..self.keys.len() {

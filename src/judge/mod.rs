@@ -1,8 +1,10 @@
 //! What is learnt of each key and partition while running, constant inside an epoch.
 //!
 //! [`moments`]: the level and spread of a key's columns. [`calibrate`]: from surprise to p-value;
-//! [`calibration`]: of the two surprises that a window has.
+//! [`calibration`]: of the two surprises that a window has. [`budget`]: the p-value that keeps a stream to a number of
+//! alerts a day.
 
+pub mod budget;
 pub mod calibrate;
 pub mod calibration;
 pub mod habits;

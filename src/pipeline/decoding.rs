@@ -17,7 +17,7 @@ use crate::pipeline::dead::Dead;
 use crate::pipeline::keeping::Kept;
 use crate::pipeline::ledger::Ledger;
 use crate::pipeline::logging::Logged;
-use crate::pipeline::recovery::{Recovery, StreamsOf};
+use crate::pipeline::recovery::{Action, Recovery, StreamsOf};
 use crate::pipeline::rounds::{Due, Rounds};
 use crate::pipeline::running::Counted;
 use crate::pipeline::shard::{Stamps, Work};
@@ -177,7 +177,11 @@ impl DecodeStation {
                 if let Some(stream) = action.touches() {
                     self.touch(stream);
                 }
-                if !self.broadcast(|| action.work()) {
+                let told = match action {
+                    Action::Keys { stream, keys } => self.tell_keys(stream, keys),
+                    other => self.broadcast(|| other.work()),
+                };
+                if !told {
                     return Ok(false);
                 }
             }
@@ -252,18 +256,30 @@ impl DecodeStation {
                 streams.into_iter().all(|stream| self.broadcast(|| Work::EndOfInput { stream, before }))
             }
             ControlEvent::Idle { stream, idle } => {
-                let Some(id) = self.plan.streams.iter().position(|plan| plan.name == *stream) else {
-                    return true;
-                };
-                let (stream, before, idle) = (StreamId(id as u16), self.next, *idle);
+                let Some(stream) = self.stream(stream) else { return true };
+                let (before, idle) = (self.next, *idle);
                 self.touch(stream);
                 self.broadcast(|| Work::Idle { stream, before, idle })
+            }
+            ControlEvent::Keys { stream, keys } => {
+                let (stream, keys) = (self.stream(stream), *keys);
+                stream.is_none_or(|stream| self.tell_keys(stream, keys))
             }
             // Written at the start only, and replayed by recovery.
             ControlEvent::Config { .. }
             | ControlEvent::ModelActivated { .. }
             | ControlEvent::Reset { .. } => true,
         }
+    }
+
+    fn tell_keys(&mut self, stream: StreamId, keys: u64) -> bool {
+        self.status.keys_noted(stream).store(keys, Relaxed);
+        self.broadcast(|| Work::Keys { stream, keys })
+    }
+
+    fn stream(&self, name: &str) -> Option<StreamId> {
+        let id = self.plan.streams.iter().position(|plan| plan.name == name)?;
+        Some(StreamId(id as u16))
     }
 
     fn broadcast(&mut self, work: impl Fn() -> Work) -> bool {

@@ -245,6 +245,7 @@ impl LogStation {
         let event = match notice {
             Notice::EndOfInput { source } => ControlEvent::EndOfInput { source: source.to_string() },
             Notice::Idle { stream, idle } => ControlEvent::Idle { stream: stream.to_string(), idle },
+            Notice::Keys { stream, keys } => ControlEvent::Keys { stream: stream.to_string(), keys },
         };
         let entry = ControlEntry { precedes: self.log.next_position(), event: event.clone() };
         if let Err(error) = self.control.append(&entry) {

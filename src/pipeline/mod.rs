@@ -14,6 +14,7 @@ mod dead;
 mod decoding;
 mod idle;
 pub mod keeping;
+mod keys;
 pub mod ledger;
 pub mod logging;
 mod open;

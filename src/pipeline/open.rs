@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
-use crate::config::plan::{ColumnPlan, ModelPlan, Plan, Shape, StreamPlan, WindowPlan};
+use crate::config::plan::{AlarmPlan, ColumnPlan, ModelPlan, Plan, Shape, StreamPlan, WindowPlan};
 use crate::durable::{
     ControlEntry, ControlEvent, ControlLog, DirLock, Log, RealDisk, Snapshots, read_blob, store_blob,
 };
@@ -20,7 +20,7 @@ use crate::watch::Watch;
 pub enum Mismatch {
     #[error(
         "{} holds events of stream {stream} under another deployment name, key, time, columns, window, \
-         threshold or `no_data`: restore that config, let the stream begin anew (`eddy state reset CONFIG --stream \
+         threshold, alert budget or `no_data`: restore that config, let the stream begin anew (`eddy state reset CONFIG --stream \
          {stream}`), or start with an empty folder (`[durable] path`)",
         dir.display()
     )]
@@ -218,7 +218,7 @@ pub(super) fn fingerprint(deployment: &str, stream: &StreamPlan) -> [u8; 32] {
         ModelPlan::Load { .. } => "load".to_owned(),
     };
     let text = format!(
-        "2|{deployment}|{:?}|{:?}|{:?}|{:?}|{:?}|{:?}|{}|{model}|{:?}|{:?}|{:?}",
+        "2|{deployment}|{:?}|{:?}|{:?}|{:?}|{:?}|{:?}|{}|{model}|{}|{:?}|{:?}",
         stream.from,
         stream.topics,
         stream.key,
@@ -226,11 +226,19 @@ pub(super) fn fingerprint(deployment: &str, stream: &StreamPlan) -> [u8; 32] {
         stream.layout,
         stream.columns,
         window_text(&stream.window),
-        stream.p_value,
+        alarm_text(stream.alarm),
         stream.max_future,
         stream.no_data,
     );
     Sha256::digest(text).into()
+}
+
+/// A threshold as folders of the release before have it.
+fn alarm_text(alarm: AlarmPlan) -> String {
+    match alarm {
+        AlarmPlan::PValue(p_value) => format!("{p_value:?}"),
+        AlarmPlan::Budget { per_day } => format!("budget {per_day:?}"),
+    }
 }
 
 /// As folders of the release before have it for windows on a grid.

@@ -37,6 +37,7 @@ pub enum Action {
     Activate { stream: StreamId, model: Arc<Model> },
     EndOfInput { stream: StreamId, before: Position },
     Idle { stream: StreamId, before: Position, idle: Idle },
+    Keys { stream: StreamId, keys: u64 },
 }
 
 impl Action {
@@ -47,13 +48,14 @@ impl Action {
             Action::Idle { stream, before, idle } => {
                 Work::Idle { stream: *stream, before: *before, idle: *idle }
             }
+            Action::Keys { stream, keys } => Work::Keys { stream: *stream, keys: *keys },
         }
     }
 
     /// The stream whose partitions it changes though no row of theirs is read.
     pub fn touches(&self) -> Option<StreamId> {
         match self {
-            Action::Activate { .. } => None,
+            Action::Activate { .. } | Action::Keys { .. } => None,
             Action::EndOfInput { stream, .. } | Action::Idle { stream, .. } => Some(*stream),
         }
     }
@@ -97,6 +99,11 @@ impl Replay {
         Ok(batch)
     }
 
+    fn stream(&self, name: &str) -> Option<StreamId> {
+        let id = self.stream_ids.iter().position(|known| known == name)?;
+        Some(StreamId(id as u16))
+    }
+
     /// Moves the control entries that precede the next message into `batch.then`.
     fn take_control(&mut self, batch: &mut Batch) {
         while self.control.front().is_some_and(|entry| entry.precedes <= self.position) {
@@ -104,12 +111,10 @@ impl Replay {
             match entry.event {
                 ControlEvent::Config { .. } | ControlEvent::Reset { .. } => {}
                 ControlEvent::ModelActivated { stream, checksum, .. } => {
-                    let id = self.stream_ids.iter().position(|name| *name == stream);
+                    let id = self.stream(&stream);
                     let model = self.models.iter().find(|(known, _)| *known == checksum);
-                    if let (Some(id), Some((_, model))) = (id, model) {
-                        batch
-                            .then
-                            .push(Action::Activate { stream: StreamId(id as u16), model: model.clone() });
+                    if let (Some(stream), Some((_, model))) = (id, model) {
+                        batch.then.push(Action::Activate { stream, model: model.clone() });
                     }
                 }
                 ControlEvent::EndOfInput { source } => {
@@ -120,10 +125,13 @@ impl Replay {
                         .extend(streams.into_iter().map(|stream| Action::EndOfInput { stream, before }));
                 }
                 ControlEvent::Idle { stream, idle } => {
-                    let id = self.stream_ids.iter().position(|name| *name == stream);
-                    let action =
-                        |id| Action::Idle { stream: StreamId(id as u16), before: entry.precedes, idle };
-                    batch.then.extend(id.map(action));
+                    let before = entry.precedes;
+                    let action = |stream| Action::Idle { stream, before, idle };
+                    batch.then.extend(self.stream(&stream).map(action));
+                }
+                ControlEvent::Keys { stream, keys } => {
+                    let stream = self.stream(&stream);
+                    batch.then.extend(stream.map(|stream| Action::Keys { stream, keys }));
                 }
             }
         }
@@ -143,4 +151,36 @@ pub fn streams_of(plan: &Plan) -> StreamsOf {
         };
         from.iter().enumerate().filter_map(takes).collect()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_of_a_stream_s_keys_acts_again_at_its_place() {
+        let keys = |precedes, stream: &str, keys| ControlEntry {
+            precedes: Position(precedes),
+            event: ControlEvent::Keys { stream: stream.into(), keys },
+        };
+        let mut replay = Replay {
+            control: [keys(0, "pumps", 3), keys(7, "fans", 5), keys(7, "pumps", 9)].into(),
+            models: Vec::new(),
+            stream_ids: vec!["fans".into(), "pumps".into()],
+            streams_of: Box::new(|_| Vec::new()),
+            position: Position(6),
+        };
+        let mut taken = |position| {
+            replay.position = Position(position);
+            let mut batch = Batch::default();
+            replay.take_control(&mut batch);
+            let of = |action: &Action| match action {
+                Action::Keys { stream, keys } => (stream.0, *keys),
+                _ => panic!("another action"),
+            };
+            batch.then.iter().map(of).collect::<Vec<_>>()
+        };
+        assert_eq!(taken(6), [(1, 3)]);
+        assert_eq!(taken(7), [(0, 5), (1, 9)]);
+    }
 }

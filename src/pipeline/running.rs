@@ -17,7 +17,7 @@ use crate::durable::DirLock;
 use crate::latency::{Clock, Latency};
 use crate::pipeline::Common;
 use crate::pipeline::beat::Beater;
-use crate::pipeline::idle;
+use crate::pipeline::{idle, keys};
 use crate::source::http::IdempotencyIndex;
 use crate::source::{self, Context, Ended, SourceError};
 use crate::stage::{Intake, NotSafe, Notice, Validate};
@@ -160,6 +160,7 @@ impl Sources {
             tokio::select! {
                 ended = watch_over(running, &common.status, &shutdown) => ended,
                 never = idle::watch(&common.plan, &common.status, &intake) => never,
+                never = keys::watch(&common.plan, &common.status, &intake) => never,
             }
         });
         Sources { task, stop, result: None }

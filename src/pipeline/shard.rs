@@ -61,6 +61,10 @@ pub enum Work {
         before: Position,
         idle: Idle,
     },
+    Keys {
+        stream: StreamId,
+        keys: u64,
+    },
     /// Copy a partition's state: every message before `position` has been handed on.
     Save {
         stream: StreamId,
@@ -153,6 +157,10 @@ impl Shard {
                 self.engine.idle(stream, before, idle, &env, out);
                 (0, Stamps::begun_here(self.clock.now_ns()))
             }
+            Work::Keys { stream, keys } => {
+                self.engine.set_keys(stream, keys);
+                (0, Stamps { recovered: true, ..Stamps::default() })
+            }
             Work::Save { stream, partition, position, turn } => {
                 self.save(stream, partition, position, turn);
                 (0, Stamps { recovered: true, ..Stamps::default() })
@@ -229,6 +237,7 @@ fn publish(to: &PartitionStatus, counts: &Counts) {
     to.windows_unsure_total.store(counts.windows_unsure, Relaxed);
     to.windows_anomalous_total.store(counts.windows_anomalous, Relaxed);
     to.alerts_open.store(counts.alerts_open, Relaxed);
+    to.alerts_opened_day.store(counts.alerts_opened_day, Relaxed);
     to.keys_silent.store(counts.keys_silent, Relaxed);
     to.heard.store(counts.heard, Relaxed);
     to.idle_acts.store(counts.idle_acts, Relaxed);

@@ -292,6 +292,27 @@ fn nothing_to_do() {
 }
 
 #[test]
+fn alert_budgets() {
+    let with = |lines: &str| problems(&good_but("[stream.pumps]", &format!("[stream.pumps]\n{lines}")));
+    assert_snapshot!(with("alert_budget = \"1/day\"\np_value = 1e-4"), @r#"
+    eddy.toml:8: stream.pumps.alert_budget: `p_value` is given as well, and both say when to alert. Keep one: a budget finds the p-value that keeps to it.
+    1 problem in eddy.toml
+    "#);
+    assert_snapshot!(with("alert_budget = \"1 a day\""), @r#"
+    eddy.toml:8: stream.pumps.alert_budget: "1 a day" is not a number of alerts in a time. Write a number and one of /hour, /day, /week, such as "1/day" or "0.5/week".
+    1 problem in eddy.toml
+    "#);
+    assert_snapshot!(with("alert_budget = 1"), @r#"
+    eddy.toml:8: stream.pumps.alert_budget: is an integer where a string is expected. Write it like `"…"`.
+    1 problem in eddy.toml
+    "#);
+    assert_snapshot!(with("alert_budget = \"0/day\""), @r#"
+    eddy.toml:8: stream.pumps.alert_budget: "0/day" is out of bounds. Choose from 0.001/day to 2880/day.
+    1 problem in eddy.toml
+    "#);
+}
+
+#[test]
 fn many_problems_at_once() {
     let text = r#"deploymnt = "north plant"
 shards = 65

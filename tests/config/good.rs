@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use eddy::config::parse;
 use eddy::config::plan::{
-    FieldPath, Layout, ModelPlan, NoDataPlan, Protocol, Shape, SinkKind, SourceKind, StreamPlan, WindowPlan,
+    AlarmPlan, FieldPath, Layout, ModelPlan, NoDataPlan, Protocol, Shape, SinkKind, SourceKind, StreamPlan,
+    WindowPlan,
 };
 use insta::assert_snapshot;
 
@@ -40,7 +41,7 @@ fn a_good_config_becomes_this_plan() {
         lateness: seconds(10),
     };
     assert_eq!(stream.window, window);
-    assert_eq!((stream.p_value, stream.max_future), (1e-4, Some(seconds(600))));
+    assert_eq!((stream.alarm, stream.max_future), (AlarmPlan::PValue(1e-4), Some(seconds(600))));
     assert_eq!((stream.no_data, stream.idle_after), (NoDataPlan::Learn, Some(seconds(60))));
     assert_eq!(stream.model, ModelPlan::Fit { warmup: seconds(600) });
     assert_eq!((plan.deployment.as_str(), plan.durable.segment_bytes), ("eddy", 64_000_000));
@@ -186,4 +187,15 @@ fn summary_of_an_example() {
     durable                 eddy-data, segments of 64MB
     engine     north-plant  2 shard(s)
     ");
+}
+
+#[test]
+fn an_alert_budget_is_a_rate() {
+    for (text, per_day) in [("1/day", 1.0), ("3.5/week", 0.5), ("2/hour", 48.0)] {
+        let plan = plan_with(
+            &good_but("[stream.pumps]", &format!("[stream.pumps]\nalert_budget = \"{text}\"")),
+            &[],
+        );
+        assert_eq!(plan.streams[0].alarm, AlarmPlan::Budget { per_day }, "{text}");
+    }
 }

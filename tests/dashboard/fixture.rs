@@ -93,7 +93,7 @@ pub fn plan() -> Plan {
                 lateness: Duration::from_secs(10),
             },
             model: ModelPlan::Fit { warmup: Duration::from_secs(600) },
-            p_value: 1e-4,
+            alarm: AlarmPlan::PValue(1e-4),
             max_future: None,
             no_data: NoDataPlan::Learn,
             idle_after: None,
@@ -254,6 +254,7 @@ pub fn point(key: &str, time: i64, i: i64, faulty: bool) -> Point {
         low: each(&|c| expected(c) - COLUMNS[c].3),
         high: each(&|c| expected(c) + COLUMNS[c].3),
         p_value: (0.5 * (-2.4 * climb).exp() * (1.0 + 0.9 * noise(9))).max(1e-9),
+        threshold: 1e-4,
         anomalous: climb > 4.0,
         confident: true,
     }

@@ -61,7 +61,7 @@ pub fn plan(shards: usize) -> Plan {
                 lateness: Duration::from_secs(8),
             },
             model: ModelPlan::Load { path: "unused".into() },
-            p_value: 1e-4,
+            alarm: AlarmPlan::PValue(1e-4),
             max_future: None,
             no_data: NoDataPlan::Learn,
             idle_after: None,

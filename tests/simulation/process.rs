@@ -21,7 +21,7 @@ use eddy::pipeline::rounds::{Due, Rounds};
 use eddy::ring::Slot;
 use eddy::stage::{NotSafe, Notice, Submission};
 use eddy::status::Status;
-use eddy::types::{Decision, Idle, Message, PARTITIONS, PartitionId, Position, StreamId};
+use eddy::types::{Decision, Message, PARTITIONS, PartitionId, Position, StreamId};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::plant::{self, SECOND_NS};
@@ -141,11 +141,11 @@ impl Process {
         let mut written = written.into_iter().peekable();
         for (position, message) in recovered {
             while let Some(entry) = written.next_if(|entry| entry.precedes <= position) {
-                process.idle(entry);
+                process.control(entry);
             }
             process.score(position, &message);
         }
-        written.for_each(|entry| process.idle(entry));
+        written.for_each(|entry| process.control(entry));
         Some(process)
     }
 
@@ -194,8 +194,12 @@ impl Process {
         self.decisions.extend(self.out.raised.drain(..).map(|r| r.decision));
     }
 
-    fn idle(&mut self, entry: ControlEntry) {
-        let ControlEvent::Idle { idle, .. } = entry.event else { panic!("{entry:?}") };
+    fn control(&mut self, entry: ControlEntry) {
+        let idle = match entry.event {
+            ControlEvent::Idle { idle, .. } => idle,
+            ControlEvent::Keys { keys, .. } => return self.engine.set_keys(StreamId(0), keys),
+            _ => panic!("{entry:?}"),
+        };
         (0..PARTITIONS).for_each(|partition| self.rounds.touch(partition));
         self.out.clear();
         self.engine.idle(StreamId(0), entry.precedes, idle, &Env::SIMULATED, &mut self.out);
@@ -207,9 +211,9 @@ impl Process {
         self.hand_in(messages, None)
     }
 
-    /// Says that the stream is idle, as its source's clock does.
-    pub fn note_idle(&mut self, idle: Idle) -> Result<(), NotSafe> {
-        self.hand_in(&[], Some(Notice::Idle { stream: "pumps".into(), idle }))
+    /// Hands in what is no message: that the stream is idle, as its source's clock says, or how many keys it has.
+    pub fn note(&mut self, notice: Notice) -> Result<(), NotSafe> {
+        self.hand_in(&[], Some(notice))
     }
 
     fn hand_in(&mut self, messages: &[Message], notice: Option<Notice>) -> Result<(), NotSafe> {
@@ -225,7 +229,7 @@ impl Process {
                     }
                 }
                 Logged::Control(event) => {
-                    self.idle(ControlEntry { precedes: self.station.log.next_position(), event });
+                    self.control(ControlEntry { precedes: self.station.log.next_position(), event });
                 }
                 Logged::Beat(_) => panic!("nobody sends one"),
             }

@@ -80,7 +80,7 @@ mod tests {
         let path = folder.path().join("scores.csv");
         let mut scores = Scores::create(&path).expect("a file");
         for key in ["pump-1", "a,\"b\""] {
-            let verdict = Verdict { p_value: 0.000_25, anomalous: false, confident: true };
+            let verdict = Verdict { p_value: 0.000_25, anomalous: false, calm: true, confident: true };
             let (stream, key, end) = (StreamId(0), key.as_bytes().into(), EventTime(60));
             scores.add(&Judged { stream, key, end, surprise: [8.5, 0.25], verdict }).expect("room");
         }

@@ -1,5 +1,6 @@
 //! `[stream.NAME]`: what to take from which source, how to read it, and how to judge it.
 
+mod alarm;
 mod layout;
 pub mod model;
 mod no_data;
@@ -19,7 +20,6 @@ use super::topic::parse_filter;
 use super::units::show_duration;
 
 const FORMATS: [&str; 1] = ["json"];
-const P_VALUE_DEFAULT: f64 = 1e-4;
 const MAX_FUTURE_DEFAULT: Duration = Duration::from_secs(600);
 const DAY: Duration = Duration::from_secs(86_400);
 /// Most numbers in one window: each key keeps one.
@@ -38,7 +38,7 @@ pub fn parse(name: &str, field: &Field<'_>, sources: &[Source<'_>]) -> Option<St
         .required("window", "{ type = \"hopping\", size = \"64s\", every = \"1s\" }")
         .and_then(|field| window::parse(&field));
     let model = section.or("model", model::DEFAULT, |field| model::parse(&field));
-    let p_value = section.or("p_value", P_VALUE_DEFAULT, |field| field.number(1e-9..=0.1));
+    let alarm = alarm::parse(&mut section);
     let max_future = section.or("max_future", Some(MAX_FUTURE_DEFAULT), |field| max_future(&field));
 
     let no_data = section.or("no_data", no_data::DEFAULT, |field| no_data::parse(&field));
@@ -60,7 +60,7 @@ pub fn parse(name: &str, field: &Field<'_>, sources: &[Source<'_>]) -> Option<St
         columns: columns?,
         window: window?,
         model: model?,
-        p_value: p_value?,
+        alarm: alarm?,
         max_future: max_future?,
         no_data: no_data?,
         idle_after: idle_after?,

@@ -39,6 +39,7 @@ fn partition_view(stream: &str, partition: usize, p: &PartitionStatus) -> Partit
         windows_unsure_total: p.windows_unsure_total.load(Relaxed),
         windows_anomalous_total: p.windows_anomalous_total.load(Relaxed),
         alerts_open: p.alerts_open.load(Relaxed),
+        alerts_opened_day: p.alerts_opened_day.load(Relaxed),
         keys_silent: p.keys_silent.load(Relaxed),
         keys: p.keys.load(Relaxed),
         keys_warm: p.keys_warm.load(Relaxed),

@@ -1,3 +1,5 @@
+use std::sync::atomic::Ordering::Relaxed;
+
 use super::*;
 use crate::dashboard::testing::{self, HOSTILE, S, Scene};
 use crate::dashboard::{AlertRow, AlertsView};
@@ -154,4 +156,20 @@ fn a_silent_key_is_shown_without_numbers_that_were_not_there() {
     let key = between(&page, "<h2 id=\"key-title\"", "</form>");
     assert!(page.contains(r#"data-topic="key:pumps/pump-05""#), "the silent key is the one that is shown");
     assert!(page[page.find(key).unwrap()..].contains("No data since"), "and says so");
+}
+
+#[test]
+fn a_budget_is_shown_beside_what_was_opened() {
+    let shown = |opened: u64| {
+        let mut parts = testing::parts(Scene::Calm, NOW);
+        let mut plan = (*parts.plan).clone();
+        plan.streams[0].alarm = crate::config::plan::AlarmPlan::Budget { per_day: 1.5 };
+        parts.plan = plan.into();
+        parts.status.partition(StreamId(0), 3).alerts_opened_day.store(opened, Relaxed);
+        let tables = render_fragment(&AppState::at(parts, NOW), "tables", &PageQuery::default()).unwrap();
+        between(&tables, "data-label=\"alerts 24 h\"", "</td>").to_owned()
+    };
+    let two = shown(2);
+    assert!(two.contains(">2</data> of ") && two.contains(">1.5</data> a day"), "{two}");
+    assert!(!two.contains("◆") && shown(4).contains("◆"), "clearly more");
 }

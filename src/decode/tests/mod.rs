@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use super::{DeadRow, Decoder};
 use crate::config::plan::{
-    Aggregate, ColumnPlan, DashboardPlan, DurablePlan, FieldPath, HttpPlan, Layout, ModelPlan, MqttPlan,
-    Plan, Protocol, Shape, SourceKind, SourcePlan, StreamPlan, TimePlan, TimeUnit, WindowPlan,
+    Aggregate, AlarmPlan, ColumnPlan, DashboardPlan, DurablePlan, FieldPath, HttpPlan, Layout, ModelPlan,
+    MqttPlan, Plan, Protocol, Shape, SourceKind, SourcePlan, StreamPlan, TimePlan, TimeUnit, WindowPlan,
 };
 use crate::types::{Arrival, Message, Position};
 
@@ -69,7 +69,7 @@ fn pumps() -> StreamPlan {
             lateness: second,
         },
         model: ModelPlan::Fit { warmup: second },
-        p_value: 0.001,
+        alarm: AlarmPlan::PValue(0.001),
         max_future: Some(Duration::from_secs(3600)),
         no_data: crate::config::plan::NoDataPlan::Learn,
         idle_after: None,

@@ -15,6 +15,7 @@ use crate::engine::past::{Past, PastEpochs};
 use crate::engine::setup::StreamSetup;
 use crate::engine::silence::Silence;
 use crate::engine::warmup::Warmup;
+use crate::judge::budget::{Alarm, Budget};
 use crate::judge::calibration::Calibration;
 use crate::judge::moments::Moments;
 use crate::model::Model;
@@ -50,6 +51,7 @@ impl Partition {
             follows_version: _,
             scoring,
             warmup,
+            budget,
             fit_error: _,
             epoch,
             counts,
@@ -80,6 +82,7 @@ impl Partition {
         to.numbers(last_surprise.as_flattened());
         encode_scoring(scoring.as_ref(), setup, to);
         warmup.encode(to);
+        budget.encode(to);
         to.number(*epoch);
         encode_counts(counts, to);
         pending.encode(to);
@@ -121,6 +124,7 @@ impl Partition {
         partition.followed = vec![false; keys];
         partition.scoring = decode_scoring(setup, models, from)?;
         partition.warmup = Warmup::decode(setup.cells * columns, keys, from)?;
+        partition.budget = Budget::decode(from)?;
         partition.epoch = from.number()?;
         partition.counts = decode_counts(from)?;
         partition.pending = Pending::decode(setup.pending_cells(), setup.late_cells(), columns, keys, from)?;
@@ -170,10 +174,12 @@ pub(in crate::engine) fn encode_scoring(
     to: &mut StateWriter<'_>,
 ) {
     to.flag(scoring.is_some());
-    let Some(Scoring { model, calibration }) = scoring else { return };
+    let Some(Scoring { model, calibration, alarm: Alarm { threshold, calm } }) = scoring else { return };
     to.bytes(model.checksum().as_bytes());
     to.bytes(&if setup.loads_model { Vec::new() } else { model.to_bytes() });
     calibration.encode(to);
+    to.number(*threshold);
+    to.number(*calm);
 }
 
 pub(in crate::engine) fn decode_scoring(
@@ -194,7 +200,9 @@ pub(in crate::engine) fn decode_scoring(
     };
     let fits = model.check_schema(setup.cells, &setup.schema).is_ok();
     expect(fits, "its model is for other columns or another window")?;
-    Ok(Some(Scoring { model, calibration: Arc::new(Calibration::decode(from)?) }))
+    let calibration = Arc::new(Calibration::decode(from)?);
+    let alarm = Alarm { threshold: from.number()?, calm: from.number()? };
+    Ok(Some(Scoring { model, calibration, alarm }))
 }
 
 fn encode_counts(counts: &Counts, to: &mut StateWriter<'_>) {
@@ -218,6 +226,7 @@ fn encode_counts(counts: &Counts, to: &mut StateWriter<'_>) {
         // Taken from the rest whenever counts are told.
         heard: _,
         idle_acts: _,
+        alerts_opened_day: _,
         digest,
     } = *counts;
     to.number(watermark);
@@ -258,6 +267,7 @@ fn decode_counts(from: &mut StateReader<'_>) -> Result<Counts, NotUnderstood> {
         warm_milli,
         heard: 0,
         idle_acts: i64::MAX,
+        alerts_opened_day: 0,
         digest,
     })
 }

@@ -8,7 +8,7 @@ use crate::engine::setup::StreamSetup;
 use crate::state::{NotUnderstood, StateReader, StateWriter, expect};
 use crate::types::Verdict;
 
-const VERDICT_BYTES: usize = 8 + 8 + 2; // At least.
+const VERDICT_BYTES: usize = 8 + 8 + 3; // At least.
 
 impl Past {
     pub fn encode(&self, to: &mut StateWriter<'_>) {
@@ -16,10 +16,11 @@ impl Past {
         before.encode(to);
         to.len(verdicts.len());
         for PastVerdict { last_cell, verdict, rows } in verdicts {
-            let Verdict { p_value, anomalous, confident } = *verdict;
+            let Verdict { p_value, anomalous, calm, confident } = *verdict;
             to.number(*last_cell);
             to.number(p_value);
             to.flag(anomalous);
+            to.flag(calm);
             to.flag(confident);
             to.number(*rows);
         }
@@ -31,9 +32,10 @@ impl Past {
         let mut past = Past { before: Episode::decode(from)?, ..Past::default() };
         for _ in 0..from.len(VERDICT_BYTES)? {
             let last_cell = from.number()?;
-            let (p_value, anomalous, confident) = (from.number()?, from.flag()?, from.flag()?);
+            let (p_value, anomalous, calm) = (from.number()?, from.flag()?, from.flag()?);
+            let confident = from.flag()?;
             let rows = from.number()?;
-            let verdict = Verdict { p_value, anomalous, confident };
+            let verdict = Verdict { p_value, anomalous, calm, confident };
             past.odd += usize::from(anomalous);
             past.verdicts.push_back(PastVerdict { last_cell, verdict, rows });
         }
