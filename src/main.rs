@@ -17,6 +17,7 @@ fn main() -> ExitCode {
         Command::Train(args) => cli::train::train(&args),
         Command::Backtest(args) => cli::backtest::backtest(&args),
         Command::State(args) => cli::state::state(&args),
+        Command::Model(args) => cli::model::model(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

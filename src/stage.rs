@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::latency::Clock;
-use crate::types::{Idle, Message, Reason};
+use crate::types::{Activation, Idle, Message, Reason};
 
 /// The log could not make a submission safe. It holds nothing of it: do not acknowledge, send it again later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +32,29 @@ pub enum Notice {
     Idle { stream: Arc<str>, idle: Idle },
     /// A stream with an alert budget has so many keys.
     Keys { stream: Arc<str>, keys: u64 },
+    /// A stream is to be scored by another model; its bytes are kept already.
+    Model { stream: Arc<str>, activation: Activation },
+}
+
+/// What a person asks of a running appliance about a stream's models.
+#[derive(Debug)]
+pub struct Ask {
+    pub stream: String,
+    pub wish: Wish,
+    /// The stream's history with the wish fulfilled, or why it is not, with the remedy.
+    pub answer: oneshot::Sender<Result<Vec<Activation>, String>>,
+}
+
+/// What a request over HTTP must have beside it to change a stream's model, and with which value.
+pub const MODEL_HEADER: &str = "eddy-model";
+pub const ROLL_BACK: &str = "rollback";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Say which there have been.
+    List,
+    /// Score by the model before the one that is active.
+    RollBack,
 }
 
 /// A source's end of the hand-off to the log. Bounded: a full log makes sources wait.

@@ -1,9 +1,10 @@
 //! What the appliance knows of itself right now: atomics written by their owner, read by page and metrics.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use crate::config::plan::Plan;
-use crate::types::{PARTITIONS, StreamId};
+use crate::types::{Activation, PARTITIONS, StreamId};
 
 /// Of one source.
 #[derive(Debug, Default)]
@@ -19,7 +20,7 @@ pub struct SourceStatus {
     /// Arrival of the newest message, ns; 0 = none yet.
     pub last_arrival: AtomicI64,
     /// Why nothing arrives right now, with the remedy; `None` while all is well.
-    pub last_error: std::sync::Mutex<Option<String>>,
+    pub last_error: Mutex<Option<String>>,
 }
 
 /// Of one stream in one partition; written by the shard that owns the partition, once a slot.
@@ -75,7 +76,7 @@ pub struct SinkStatus {
     pub disabled: AtomicBool,
     /// Wall time of the last 2xx, ns; 0 = none yet.
     pub last_success: AtomicI64,
-    pub last_error: std::sync::Mutex<Option<String>>,
+    pub last_error: Mutex<Option<String>>,
 }
 
 /// Of the snapshots, over all streams.
@@ -89,6 +90,62 @@ pub struct SnapshotStatus {
     pub pause_ns_max: AtomicU64,
     /// Wall time ns at which a round of saves last ended without one that failed; 0 = not yet since the start.
     pub round: AtomicI64,
+}
+
+/// Of a stream's models.
+#[derive(Debug)]
+pub struct ModelStatus {
+    /// Challengers that took their champion's place.
+    pub activated_total: AtomicU64,
+    /// Challengers that were no better.
+    pub rejected_total: AtomicU64,
+    /// Refits that came to nothing.
+    pub failed_total: AtomicU64,
+    /// Watermark from which on the next is due, event time ns; `i64::MAX`: none is.
+    pub due: AtomicI64,
+    active: Mutex<Option<Activation>>,
+    fate: Mutex<Option<String>>,
+}
+
+impl Default for ModelStatus {
+    fn default() -> Self {
+        ModelStatus {
+            activated_total: AtomicU64::new(0),
+            rejected_total: AtomicU64::new(0),
+            failed_total: AtomicU64::new(0),
+            due: AtomicI64::new(i64::MAX),
+            active: Mutex::new(None),
+            fate: Mutex::new(None),
+        }
+    }
+}
+
+impl ModelStatus {
+    /// What scores the stream; `None` if each partition fits its own.
+    pub fn active(&self) -> Option<Activation> {
+        read(&self.active)
+    }
+
+    pub fn set_active(&self, active: Option<&Activation>) {
+        write(&self.active, active.cloned());
+    }
+
+    /// What became of the last challenger since the start.
+    pub fn fate(&self) -> Option<String> {
+        read(&self.fate)
+    }
+
+    pub fn set_fate(&self, fate: String) {
+        write(&self.fate, Some(fate));
+    }
+}
+
+fn read<T: Clone>(of: &Mutex<Option<T>>) -> Option<T> {
+    of.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+}
+
+fn write<T>(to: &Mutex<Option<T>>, value: Option<T>) {
+    *to.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = value;
 }
 
 impl PartitionStatus {
@@ -119,6 +176,8 @@ pub struct Status {
     pub snapshots: SnapshotStatus,
     pub sources: Vec<SourceStatus>,
     pub sinks: Vec<SinkStatus>,
+    /// A stream each.
+    models: Vec<ModelStatus>,
     /// `stream * PARTITIONS + partition`
     partitions: Vec<PartitionStatus>,
     /// By stream.
@@ -151,6 +210,7 @@ impl Status {
                 .iter()
                 .map(|s| SinkStatus { name: s.name.clone(), ..Default::default() })
                 .collect(),
+            models: plan.streams.iter().map(|_| ModelStatus::default()).collect(),
             partitions: (0..plan.streams.len() * PARTITIONS)
                 .map(|_| PartitionStatus {
                     watermark: AtomicI64::new(i64::MIN),
@@ -169,6 +229,10 @@ impl Status {
     /// Keys of a stream as the control log last had it; 0 before.
     pub fn keys_noted(&self, stream: StreamId) -> &AtomicU64 {
         &self.keys_noted[stream.0 as usize]
+    }
+
+    pub fn models(&self, stream: StreamId) -> &ModelStatus {
+        &self.models[stream.0 as usize]
     }
 
     pub fn stream(&self, stream: StreamId) -> &[PartitionStatus] {

@@ -3,6 +3,7 @@
 //! `Message → Slot of rows → WindowBatch → Scores → Verdict → Decision + Receipt`.
 //! Times are nanoseconds since the Unix epoch unless a name says otherwise.
 
+pub mod activation;
 mod decision;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use activation::{Activation, By, MODEL_DIGITS};
 pub use decision::{About, AlertState, ColumnEvidence, Decision, NoDataEvidence, WindowEvidence};
 
 /// Number of virtual partitions for sources that bring none of their own (MQTT, HTTP, files).

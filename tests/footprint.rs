@@ -244,6 +244,16 @@ fn model(shape: &Load, plan: &Plan) -> Arc<Model> {
 
 /// Live heap after enough rows of every key that all of it has been asked for once.
 fn measured(shape: &Load, plan: &Plan, keys: u64, model: Option<Arc<Model>>) -> i64 {
+    let until = match shape.on_grid() {
+        true => 3 * shape.lateness + 2 * shape.every + 6 * shape.grid,
+        // Longer than a window, and than a session may be.
+        false => 3 * shape.lateness + 2 * shape.size + 20 * shape.interval,
+    };
+    measured_after(until, shape, plan, keys, model)
+}
+
+/// Live heap after so many seconds.
+fn measured_after(until: u64, shape: &Load, plan: &Plan, keys: u64, model: Option<Arc<Model>>) -> i64 {
     let before = LIVE.load(Relaxed);
     let mut engine = Engine::new(plan);
     if let Some(model) = model {
@@ -252,11 +262,6 @@ fn measured(shape: &Load, plan: &Plan, keys: u64, model: Option<Arc<Model>>) -> 
     // Rows that wait are counted as if they came evenly; a grid holds them by the cell.
     let spread_ms = if shape.on_grid() { 0 } else { shape.interval * 1000 };
     let mut rows = Rows { keys, columns: shape.columns, key_bytes: shape.key_bytes, spread_ms, seed: 9 };
-    let until = match shape.on_grid() {
-        true => 3 * shape.lateness + 2 * shape.every + 6 * shape.grid,
-        // Longer than a window, and than a session may be.
-        false => 3 * shape.lateness + 2 * shape.size + 20 * shape.interval,
-    };
     let mut out = Outputs::default();
     for step in 0..=until.div_ceil(shape.interval) {
         let mut from = 0;
@@ -295,7 +300,7 @@ fn memory_is_what_was_said_for_configs_of_many_shapes() {
     let mut good = true;
     for keys in counts() {
         for shape in GRIDS.iter().chain(&EVENTS) {
-            let plan = stream(shape, ModelPlan::Load { path: "unused".into() });
+            let plan = stream(shape, ModelPlan::Load { path: "unused".into(), refit: None });
             let rows_per_s = keys as f64 / shape.interval as f64;
             let demand = Demand { keys, rows_per_s, key_bytes: shape.key_bytes };
             let said = Footprint::of(&plan.streams[0], 1, &demand).steady_bytes();
@@ -347,12 +352,27 @@ fn memory_of_a_warm_up_is_what_was_said() {
     assert!(good, "more than 15 % off, see above");
 }
 
+/// Keys must be warm before a window of theirs is kept, which takes some epochs.
+#[test]
+fn memory_of_refits_is_what_was_said() {
+    let _alone = ALONE.lock();
+    let (shape, keys) = (&GRIDS[0], 2000);
+    let refit = Some(Duration::from_secs(3600));
+    let plan = stream(shape, ModelPlan::Load { path: "unused".into(), refit });
+    let demand = Demand { keys, rows_per_s: keys as f64 / shape.interval as f64, key_bytes: shape.key_bytes };
+    let said = Footprint::of(&plan.streams[0], 1, &demand);
+    assert!(said.refits > said.steady_bytes() / 2.0, "the windows kept are most of it: {said:?}");
+    let model = model(shape, &plan);
+    let measured = measured_after(300, shape, &plan, keys, Some(model));
+    assert!(held_to_15_percent("refits", shape, keys, said.steady_bytes(), measured));
+}
+
 /// Names come and go: what is left of a key that is quiet for longer than a window is little.
 #[test]
 fn a_key_that_is_quiet_gives_its_window_to_another() {
     let _alone = ALONE.lock();
     let (shape, keys) = (&GRIDS[1], 10_000u64);
-    let plan = stream(shape, ModelPlan::Load { path: "unused".into() });
+    let plan = stream(shape, ModelPlan::Load { path: "unused".into(), refit: None });
     let before = LIVE.load(Relaxed);
     let mut engine = Engine::new(&plan);
     engine.activate(StreamId(0), model(shape, &plan)).expect("its own model");

@@ -93,7 +93,7 @@ struct Replay {
 impl Replay {
     fn new(history: &History, scores: Option<&Path>) -> Result<Self> {
         let mut engine = Engine::new(history.plan());
-        if let ModelPlan::Load { path } = &history.stream().model {
+        if let ModelPlan::Load { path, .. } = &history.stream().model {
             let model = Arc::new(Model::load(path)?);
             engine.activate(STREAM, model).with_context(|| path.display().to_string())?;
         }

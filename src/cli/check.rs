@@ -23,7 +23,7 @@ pub fn check(args: &CheckArgs) -> ExitCode {
 /// The table of what would run and what it still needs, or what is wrong with the models it names.
 fn judge(config: &Path, plan: &Plan) -> (String, ExitCode) {
     let missing = missing_files(plan);
-    let there = |stream: &&StreamPlan| matches!(&stream.model, ModelPlan::Load { path } if path.exists());
+    let there = |stream: &&StreamPlan| matches!(&stream.model, ModelPlan::Load { path, .. } if path.exists());
     let models = plan.streams.iter().filter(there).filter_map(|stream| pipeline::check_model(stream).err());
     let wrong: String = models.map(|error| format!("{}: {error:#}\n", config.display())).collect();
     if !wrong.is_empty() {
@@ -43,7 +43,7 @@ fn missing_files(plan: &Plan) -> Vec<&Path> {
         _ => None,
     });
     let models = plan.streams.iter().filter_map(|stream| match &stream.model {
-        ModelPlan::Load { path } => Some(path.as_path()),
+        ModelPlan::Load { path, .. } => Some(path.as_path()),
         ModelPlan::Fit { .. } => None,
     });
     replays.chain(models).filter(|path| !path.exists()).collect()
@@ -104,7 +104,10 @@ fn describe_stream(stream: &StreamPlan) -> String {
     };
     let model = match &stream.model {
         ModelPlan::Fit { warmup } => format!("fit on the first {}", show_duration(*warmup)),
-        ModelPlan::Load { path } => format!("load {}", path.display()),
+        ModelPlan::Load { path, refit: None } => format!("load {}", path.display()),
+        ModelPlan::Load { path, refit: Some(every) } => {
+            format!("load {}, refit every {}", path.display(), show_duration(*every))
+        }
     };
     let lateness = show_duration(window.lateness);
     let waits = match window.disorder < window.lateness {

@@ -4,6 +4,7 @@ pub mod backtest;
 pub mod check;
 pub mod demo;
 mod history;
+pub mod model;
 pub mod plan;
 pub mod run;
 mod service;
@@ -52,6 +53,31 @@ pub enum Command {
     Backtest(BacktestArgs),
     /// Look at the snapshots of a deployment that is not running
     State(StateArgs),
+    /// Say which models a stream was scored by, or go back to the one before; running or not
+    Model(ModelArgs),
+}
+
+#[derive(Args, Debug)]
+pub struct ModelArgs {
+    #[command(subcommand)]
+    pub command: ModelCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ModelCommand {
+    /// Say when which model was activated, and by whom
+    List(StreamArgs),
+    /// Score by the model before the active one; refits rest until the config's file is another one
+    Rollback(StreamArgs),
+}
+
+#[derive(Args, Debug)]
+pub struct StreamArgs {
+    /// Config file (TOML)
+    pub config: PathBuf,
+    /// Name of the stream: `[stream.NAME]`
+    #[arg(long, value_name = "NAME")]
+    pub stream: String,
 }
 
 #[derive(Args, Debug)]

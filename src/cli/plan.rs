@@ -58,7 +58,7 @@ fn hold_against_machine(text: &mut String, bytes: f64, cores: f64) -> std::fmt::
 /// The model the stream loads; `None` where it fits one, or the file is still to be made.
 fn known_model(stream: &StreamPlan) -> Result<Option<Model>> {
     match &stream.model {
-        ModelPlan::Load { path } if path.exists() => {
+        ModelPlan::Load { path, .. } if path.exists() => {
             crate::pipeline::check_model(stream)?;
             Ok(Some(Model::load(path)?))
         }
@@ -111,7 +111,8 @@ fn describe(
 }
 
 fn memory(text: &mut String, footprint: &Footprint, demand: &Demand) -> std::fmt::Result {
-    let Footprint { rings, moments, keys, late, waiting, partitions, scoring, warmup, models } = *footprint;
+    let Footprint { rings, moments, keys, late, waiting, partitions, scoring, warmup, refits, models } =
+        *footprint;
     let parts = [
         ("windows", rings),
         ("means and spreads", moments),
@@ -122,6 +123,7 @@ fn memory(text: &mut String, footprint: &Footprint, demand: &Demand) -> std::fmt
         ("batches", scoring),
         ("fitted models, at most", models),
         ("windows kept for the fit", warmup),
+        ("windows kept for refits", refits),
     ];
     let steady = footprint.steady_bytes();
     writeln!(text, "  memory: {} ({:.0} bytes a key)", size(steady), steady / demand.keys as f64)?;

@@ -12,6 +12,7 @@ use crate::cli::{TrainArgs, environment, load};
 use crate::config::plan::StreamPlan;
 use crate::engine::train::{Key, Trained, Trainer};
 use crate::model::Description;
+use crate::pipeline;
 
 /// # Errors
 /// If the config has problems, the data cannot be read, or does not determine a model.
@@ -24,7 +25,7 @@ pub fn train(args: &TrainArgs) -> Result<()> {
     let Trained { mut model, seen, windows } =
         trainer.finish_with_windows().with_context(|| format!("stream {}", stream.name))?;
     let made_on = made_on(&environment())?;
-    model.describe(description(stream, made_on.clone()));
+    model.describe(Description { date: made_on.clone(), ..pipeline::description(stream) });
     model.save(&args.out)?;
     let data = report::Data {
         files: args.data.clone(),
@@ -65,14 +66,6 @@ fn made_on(environment: &BTreeMap<String, String>) -> Result<String> {
     Ok(time.strftime("%Y-%m-%d").to_string())
 }
 
-fn description(stream: &StreamPlan, date: String) -> Description {
-    Description {
-        stream: stream.name.clone(),
-        units: stream.columns.iter().map(|c| c.unit.clone()).collect(),
-        grid_ns: stream.window.grid.as_nanos() as i64,
-        window_ns: stream.window.size.as_nanos() as i64,
-        date,
-    }
 }
 
 #[cfg(test)]

@@ -143,8 +143,9 @@ pub enum Layout {
 pub enum ModelPlan {
     /// Fit on the first `warmup` of event time of each partition.
     Fit { warmup: Duration },
-    /// Load a file made by `eddy train`.
-    Load { path: PathBuf },
+    /// Load a file made by `eddy train`. Each `refit` of event time a challenger is fitted on what the stream
+    /// has shown, and takes its place if it is better; `None`: never.
+    Load { path: PathBuf, refit: Option<Duration> },
 }
 
 #[derive(Clone, Debug)]

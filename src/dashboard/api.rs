@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -84,8 +84,12 @@ pub async fn not_found() -> ApiError {
     ApiError::new(StatusCode::NOT_FOUND, "there is nothing at this address", "start from / or /api/v1/status")
 }
 
-pub async fn not_allowed() -> ApiError {
-    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "this address is only read", "use GET")
+pub async fn not_allowed(method: Method) -> ApiError {
+    let (error, remedy) = match method {
+        Method::GET => ("this address changes something", "use POST"),
+        _ => ("this address is only read", "use GET"),
+    };
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, error, remedy)
 }
 
 pub async fn livez() -> &'static str {

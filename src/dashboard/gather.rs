@@ -11,13 +11,14 @@ use partitions::watermark;
 
 use super::problems;
 use super::snapshot::{
-    Alerts, ColumnView, SinkState, SinkView, Snapshot, SourceView, StageView, State, StreamView, Totals,
+    Alerts, ColumnView, ModelView, SinkState, SinkView, Snapshot, SourceView, StageView, State, StreamView,
+    Totals,
 };
 use super::tiles::Tiles;
 use crate::config::plan::{Plan, SinkKind, SourceKind};
 use crate::latency::{Latency, Stage, StageSummary};
 use crate::status::{PartitionStatus, SinkStatus, SourceStatus, Status};
-use crate::types::{Reason, StreamId};
+use crate::types::{Activation, MODEL_DIGITS, Reason, StreamId};
 
 /// What a snapshot is taken of.
 pub struct Subject<'a> {
@@ -159,7 +160,7 @@ fn sources(plan: &Plan, status: &Status, rates: &Rates<'_>) -> Vec<SourceView> {
 fn streams(plan: &Plan, status: &Status, rates: &Rates<'_>) -> Vec<StreamView> {
     let view = |i: usize| {
         let stream = &plan.streams[i];
-        let partitions = status.stream(StreamId(i as u16));
+        let (partitions, models) = (status.stream(StreamId(i as u16)), status.models(StreamId(i as u16)));
         let sum = |read: fn(&PartitionStatus) -> u64| partitions.iter().map(read).sum::<u64>();
         let watermark_ns = partitions.iter().filter_map(watermark).max();
         let events_total = sum(|p| p.events_total.load(Relaxed));
@@ -198,9 +199,21 @@ fn streams(plan: &Plan, status: &Status, rates: &Rates<'_>) -> Vec<StreamView> {
             watermark_ns,
             watermark_lag_ns: watermark_ns.map(|ns| rates.time_ns.saturating_sub(ns)),
             digest: hex(partitions.iter().fold(0, |d: u64, p| d.wrapping_add(p.digest.load(Relaxed)))),
+            model: models.active().map(model),
+            refits_activated_total: models.activated_total.load(Relaxed),
+            refits_rejected_total: models.rejected_total.load(Relaxed),
+            refits_failed_total: models.failed_total.load(Relaxed),
+            last_challenger: models.fate(),
+            next_refit_ns: Some(models.due.load(Relaxed)).filter(|due| *due != i64::MAX),
         }
     };
     (0..plan.streams.len()).map(view).collect()
+}
+
+fn model(active: Activation) -> ModelView {
+    let Activation { name, mut checksum, by, at: _ } = active;
+    checksum.truncate(MODEL_DIGITS);
+    ModelView { name, checksum, by }
 }
 
 fn warm_milli(partitions: &[PartitionStatus]) -> u64 {

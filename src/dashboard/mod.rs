@@ -17,6 +17,7 @@ mod key;
 mod key_part;
 mod listing;
 mod live;
+mod models;
 mod page;
 mod problems;
 mod reduce;
@@ -33,10 +34,10 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::get;
+use axum::routing::{get, post};
 use jiff::tz::TimeZone;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -46,6 +47,7 @@ pub use history::{History, POINTS_MAX};
 
 use crate::config::plan::Plan;
 use crate::latency::{Clock, Latency};
+use crate::stage::Ask;
 use crate::status::Status;
 use crate::watch::Watch;
 use gather::Subject;
@@ -63,6 +65,8 @@ pub struct Parts {
     pub history: Arc<History>,
     pub watch: Arc<Watch>,
     pub alerts: AlertsView,
+    /// Where questions about models go.
+    pub ask: mpsc::Sender<Ask>,
     pub clock: Clock,
     /// The zone times are shown in.
     pub zone: TimeZone,
@@ -148,6 +152,8 @@ pub fn router(state: AppState) -> Router {
         .route("/api/v1/chart.svg", get(api::chart))
         .route("/api/v1/alerts", get(api::alerts))
         .route("/api/v1/alerts/{id}", get(api::alert))
+        .route("/api/v1/models", get(models::list))
+        .route("/api/v1/models/rollback", post(models::roll_back))
         .route("/api/v1/live", get(live::live))
         .fallback(api::not_found)
         .method_not_allowed_fallback(api::not_allowed)

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::alerts::AlertEntry;
 use super::problems::Problem;
 use super::tiles::Tiles;
+use crate::types::By;
 
 /// What the first glance should say of the whole box.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -146,6 +147,24 @@ pub struct StreamView {
     pub watermark_lag_ns: Option<i64>,
     /// Sum of the partitions' running hashes over their verdicts.
     pub digest: String,
+    /// `null` where each partition fits its own.
+    pub model: Option<ModelView>,
+    pub refits_activated_total: u64,
+    pub refits_rejected_total: u64,
+    pub refits_failed_total: u64,
+    /// What became of the last challenger since the start.
+    pub last_challenger: Option<String>,
+    /// Event time; `null` where none is due.
+    pub next_refit_ns: Option<i64>,
+}
+
+/// What scores a stream.
+#[derive(Clone, Debug, Serialize)]
+pub struct ModelView {
+    pub name: String,
+    /// As in alerts.
+    pub checksum: String,
+    pub by: By,
 }
 
 impl StreamView {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::record_log::RecordLog;
 use super::{Disk, LogError};
-use crate::types::{Idle, Position};
+use crate::types::{Activation, Idle, Position};
 
 const MAGIC: [u8; 8] = *b"EDDYCTL\0";
 
@@ -26,7 +26,11 @@ pub enum ControlEvent {
     /// The decisions of a stream follow this config from here on.
     Config { stream: String, fingerprint: String },
     /// A stream is scored by this model from here on; its bytes are kept under the checksum.
-    ModelActivated { stream: String, name: String, checksum: String },
+    ModelActivated {
+        stream: String,
+        #[serde(flatten)]
+        activation: Activation,
+    },
     /// A source that ends (a replayed file) has given everything.
     EndOfInput { source: String },
     /// Wall-clock time had passed: partitions of a stream without rows go on.
@@ -56,6 +60,15 @@ pub fn beginning(entries: &[ControlEntry], stream: &str) -> Position {
     let reset =
         |entry: &&ControlEntry| matches!(&entry.event, ControlEvent::Reset { stream: of } if of == stream);
     entries.iter().rev().find(reset).map_or(Position(0), |entry| entry.precedes)
+}
+
+/// The models a stream has been scored by, the active one last.
+pub fn activations(entries: &[ControlEntry], stream: &str) -> Vec<Activation> {
+    let of = |entry: &ControlEntry| match &entry.event {
+        ControlEvent::ModelActivated { stream: of, activation } if of == stream => Some(activation.clone()),
+        _ => None,
+    };
+    entries.iter().filter_map(of).collect()
 }
 
 /// Without what a stream's last reset made void.
@@ -118,15 +131,19 @@ mod tests {
     use super::super::RealDisk;
     use super::super::faulty::FaultyDisk;
     use super::*;
-    use crate::types::Arrival;
+    use crate::types::{Arrival, By};
 
     fn entry(n: u64) -> ControlEntry {
         let event = match n % 4 {
             0 => ControlEvent::Config { stream: "pumps".into(), fingerprint: format!("{n:x}") },
             1 => ControlEvent::ModelActivated {
                 stream: "pumps".into(),
-                name: "ä \"quoted\"".into(),
-                checksum: format!("{n:064x}"),
+                activation: Activation {
+                    at: (n % 8 == 1).then_some(Arrival(n as i64)),
+                    name: "ä \"quoted\"".into(),
+                    checksum: format!("{n:064x}"),
+                    by: if n % 8 == 1 { By::Refit } else { By::File },
+                },
             },
             2 => ControlEvent::EndOfInput { source: "file".into() },
             _ => ControlEvent::Idle {
@@ -183,6 +200,15 @@ mod tests {
         assert_eq!(found, [entry(2), reset("valves", 15), reset("pumps", 22), entry(4)]);
         assert_eq!(beginning(&found, "pumps"), Position(22));
         assert_eq!(beginning(&found, "fans"), Position(0));
+    }
+
+    #[test]
+    fn an_activation_of_an_older_version_is_the_file_s() {
+        let written =
+            r#"{"precedes":3,"event":{"model_activated":{"stream":"pumps","name":"a","checksum":"b"}}}"#;
+        let entry: ControlEntry = serde_json::from_str(written).unwrap();
+        let activation = Activation { at: None, name: "a".into(), checksum: "b".into(), by: By::File };
+        assert_eq!(activations(&[entry], "pumps"), [activation]);
     }
 
     #[test]

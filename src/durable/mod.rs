@@ -36,7 +36,7 @@ use std::path::{Path, PathBuf};
 
 pub use ballast::Ballast;
 pub use blob::{read_blob, store_blob};
-pub use control::{ControlEntry, ControlEvent, ControlLog, beginning};
+pub use control::{ControlEntry, ControlEvent, ControlLog, activations, beginning};
 pub use disk::{Disk, RealDisk};
 pub use lock::DirLock;
 pub use log::{Log, LogReader};

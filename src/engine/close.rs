@@ -123,6 +123,7 @@ impl Partition {
             None => self.turn(key, span, verdict, setup).into_iter().collect(),
         };
         self.note_opening(key, open_before);
+        self.keep_for_refit(row, verdict.confident, &closing.scratch.batch, setup);
         if changes.is_empty() && !self.followed[key as usize] {
             return;
         }

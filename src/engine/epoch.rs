@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::config::plan::Shape;
 use crate::engine::partition::{Partition, Scoring};
+use crate::engine::reservoir::Reservoir;
 use crate::engine::setup::StreamSetup;
 use crate::engine::warmup::scale;
 use crate::judge::moments::Moments;
@@ -77,8 +78,13 @@ impl Partition {
     /// A model activated since acts from this epoch on.
     fn adopt(&mut self, setup: &StreamSetup) {
         let Some(model) = &setup.model else { return };
-        if self.scoring.as_ref().is_some_and(|scoring| Arc::ptr_eq(&scoring.model, model)) {
+        let present = self.scoring.as_ref().map(|scoring| &scoring.model);
+        // By its checksum: after a start, the one restored and the one activated may be read apart.
+        if present.is_some_and(|present| present.checksum() == model.checksum()) {
             return;
+        }
+        if !present.is_some_and(|present| present.prior.scales_like(&model.prior)) {
+            self.reservoir = Reservoir::default();
         }
         self.scoring = Some(Scoring::new(model.clone(), self.alarm(setup)));
         self.counts.warm_milli = 1000;

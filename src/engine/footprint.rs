@@ -6,6 +6,7 @@ use crate::alert::told::Told;
 use crate::config::plan::{Aggregate, ModelPlan, NoDataPlan, Shape, StreamPlan};
 use crate::engine::partition::{Partition, Scale};
 use crate::engine::past::Past;
+use crate::engine::reservoir;
 use crate::engine::setup::bucket;
 use crate::engine::silence::Silence;
 use crate::engine::usual::Usual;
@@ -50,6 +51,8 @@ pub struct Footprint {
     pub scoring: f64,
     /// Windows kept to fit on, until the fit; they are copied once while it runs.
     pub warmup: f64,
+    /// Windows kept for refits.
+    pub refits: f64,
     /// Models fitted by the partitions, with every level that the window has room for.
     pub models: f64,
 }
@@ -76,6 +79,7 @@ impl Footprint {
         // Each of: in order of replacement, sorted, and an epoch's.
         let calibration = (Calibration::PARTS * 3 * REFERENCE_MAX * size_of::<f32>()) as f64;
         let fits = matches!(stream.model, ModelPlan::Fit { .. });
+        let refits = matches!(stream.model, ModelPlan::Load { refit: Some(_), .. });
         // Of [`crate::backend::Scores`]: five figures and four levels; likelihood; counts.
         let scores =
             keys * (9 * size_of::<f32>() + size_of::<f64>() + size_of::<u16>() * (1 + columns)) as f64;
@@ -94,14 +98,16 @@ impl Footprint {
             partitions: partitions * (size_of::<Partition>() as f64 + calibration),
             scoring: shards as f64 * (scored + 1.5 * scores),
             warmup: if fits { partitions * warmup::heap_bytes(cells * columns) } else { 0.0 },
+            refits: if refits { partitions * reservoir::heap_bytes(width) } else { 0.0 },
             models: if fits { partitions * Pyramid::heap_bytes(cells, columns) } else { 0.0 },
         }
     }
 
     /// While keys are judged by models; the warm-up is over.
     pub fn steady_bytes(&self) -> f64 {
-        let Footprint { rings, moments, keys, late, waiting, partitions, scoring, models, warmup: _ } = self;
-        rings + moments + keys + late + waiting + partitions + scoring + models
+        let Footprint { rings, moments, keys, late, waiting, partitions, scoring, refits, models, warmup: _ } =
+            self;
+        rings + moments + keys + late + waiting + partitions + scoring + refits + models
     }
 
     /// While every partition gathers windows to fit on, and none is judged yet.

@@ -17,7 +17,9 @@ mod idle;
 pub mod output;
 mod partition;
 mod past;
+pub mod refit;
 pub mod rehearsal;
+pub mod reservoir;
 mod revise;
 mod setup;
 mod silence;
@@ -131,6 +133,12 @@ impl Engine {
     /// becomes final. (Doing so twice at the same place changes nothing.)
     pub fn end_of_input(&mut self, stream: StreamId, before: Position, env: &Env<'_>, out: &mut Outputs) {
         self.each(stream, before, |partition, setup, scratch| partition.flush(setup, scratch, env, out));
+    }
+
+    /// Appends the windows that a refit of this stream may learn from, as far as they lie in these partitions.
+    pub fn reservoir(&self, stream: StreamId, to: &mut reservoir::Windows) {
+        let partitions = &self.partitions[stream.0 as usize * PARTITIONS..][..PARTITIONS];
+        partitions.iter().flatten().for_each(|partition| to.append(partition.reservoir.held()));
     }
 
     /// Counts of the partitions that changed since the last call, and why a fit of theirs failed.

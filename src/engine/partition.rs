@@ -12,6 +12,7 @@ use crate::engine::events::Events;
 use crate::engine::idle::Hearing;
 use crate::engine::output::{Counts, LateRow, Outputs};
 use crate::engine::past::{Past, PastEpochs};
+use crate::engine::reservoir::Reservoir;
 use crate::engine::setup::StreamSetup;
 use crate::engine::silence::Silence;
 use crate::engine::warmup::Warmup;
@@ -61,6 +62,8 @@ pub(crate) struct Partition {
     pub warmup: Warmup,
     /// How many alerts it opens, and how many it may.
     pub budget: Budget,
+    /// What a refit may learn from.
+    pub reservoir: Reservoir,
     /// Why the last fit failed, until it was told.
     pub fit_error: Option<String>,
     pub epoch: i64,
@@ -121,6 +124,7 @@ impl Partition {
             scoring,
             warmup: Warmup::of(setup.cells * columns),
             budget,
+            reservoir: Reservoir::default(),
             fit_error: None,
             epoch: i64::MIN,
             counts: Counts { watermark: i64::MIN, warm_milli, ..Counts::default() },

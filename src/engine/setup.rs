@@ -7,6 +7,7 @@ use crate::alert::lifecycle::{Rule, alert_id};
 use crate::config::plan::{
     Aggregate, AlarmPlan, ColumnPlan, ModelPlan, NoDataPlan, Shape, StreamPlan, WindowPlan,
 };
+use crate::engine::reservoir::LOOK_BACK;
 use crate::engine::silence::Patience;
 use crate::model::{Model, ModelError};
 use crate::types::{EventTime, Position, StreamId};
@@ -50,6 +51,8 @@ pub(crate) struct StreamSetup {
     /// The loaded model, if the stream has one; else every partition fits its own.
     pub model: Option<Arc<Model>>,
     pub loads_model: bool,
+    /// How far back the windows go that a refit learns from; 0: there are no refits.
+    pub refit_span_ns: i64,
     pub patience: Patience,
 }
 
@@ -124,6 +127,10 @@ impl StreamSetup {
             },
             model: None,
             loads_model: matches!(plan.model, ModelPlan::Load { .. }),
+            refit_span_ns: match plan.model {
+                ModelPlan::Load { refit: Some(every), .. } => ns(every).saturating_mul(LOOK_BACK),
+                ModelPlan::Load { refit: None, .. } | ModelPlan::Fit { .. } => 0,
+            },
             patience: match plan.no_data {
                 NoDataPlan::Off => Patience::Endless,
                 NoDataPlan::After(wait) => Patience::Fixed(ns(wait)),

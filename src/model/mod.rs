@@ -20,6 +20,8 @@ pub use pyramid::{Pyramid, Settings};
 
 use ndarray::ArrayView2;
 
+use crate::types::MODEL_DIGITS;
+
 /// A fitted model, ready to score. Immutable but for its [`Description`].
 #[derive(Clone, Debug)]
 pub struct Model {
@@ -60,7 +62,7 @@ impl Model {
 
     /// The first 16 hex digits of the checksum, as alerts and the page show it.
     pub fn checksum_short(&self) -> &str {
-        &self.checksum[..16]
+        &self.checksum[..MODEL_DIGITS]
     }
 
     pub fn card(&self) -> &Card {

@@ -50,6 +50,12 @@ impl ScalerPrior {
         prior
     }
 
+    /// Whether a key with values of its own is standardised by both alike.
+    pub fn scales_like(&self, other: &ScalerPrior) -> bool {
+        let ScalerPrior { mean, sd, between_var, flags, keys: _ } = self;
+        *mean == other.mean && *sd == other.sd && *between_var == other.between_var && *flags == other.flags
+    }
+
     /// `(mean, sd)` by which to standardise `column` of a key with `n` own values of that mean and
     /// variance (`n` = 0: those are not looked at).
     ///

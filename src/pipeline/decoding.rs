@@ -17,6 +17,7 @@ use crate::pipeline::dead::Dead;
 use crate::pipeline::keeping::Kept;
 use crate::pipeline::ledger::Ledger;
 use crate::pipeline::logging::Logged;
+use crate::pipeline::models::Models;
 use crate::pipeline::recovery::{Action, Recovery, StreamsOf};
 use crate::pipeline::rounds::{Due, Rounds};
 use crate::pipeline::running::Counted;
@@ -48,6 +49,8 @@ pub struct DecodeStation {
     /// Told of the keys answered before this start.
     pub answered: IdempotencyIndex,
     pub plan: Arc<Plan>,
+    /// Those to be activated.
+    pub models: Arc<Models>,
     /// Streams of each source, for the end of a bounded one.
     pub streams_of: StreamsOf,
 }
@@ -71,6 +74,9 @@ impl DecodeStation {
             let alive = match logged {
                 Logged::Control(event) => self.control(&event),
                 Logged::Beat(answer) => self.broadcast(|| Work::Beat(answer.clone())),
+                Logged::Gather { stream, answer } => {
+                    self.broadcast(|| Work::Gather { stream, answer: answer.clone() })
+                }
                 Logged::Messages { first, messages, log_start_ns, logged_ns } => {
                     let decode_start_ns = self.clock.now_ns();
                     for (position, message) in (first.0..).map(Position).zip(&messages) {
@@ -265,10 +271,22 @@ impl DecodeStation {
                 let (stream, keys) = (self.stream(stream), *keys);
                 stream.is_none_or(|stream| self.tell_keys(stream, keys))
             }
+            ControlEvent::ModelActivated { stream, activation } => {
+                let id = self.plan.streams.iter().position(|plan| plan.name == *stream);
+                match (id, self.models.take(&activation.checksum)) {
+                    (Some(id), Ok(model)) => {
+                        let stream = StreamId(id as u16);
+                        self.broadcast(|| Work::Activate { stream, model: model.clone() })
+                    }
+                    (_, Err(error)) => {
+                        tracing::error!(stream, ?error, "a model is activated from the next start on only");
+                        true
+                    }
+                    (None, Ok(_)) => true,
+                }
+            }
             // Written at the start only, and replayed by recovery.
-            ControlEvent::Config { .. }
-            | ControlEvent::ModelActivated { .. }
-            | ControlEvent::Reset { .. } => true,
+            ControlEvent::Config { .. } | ControlEvent::Reset { .. } => true,
         }
     }
 

@@ -13,15 +13,26 @@ use crate::durable::{Ballast, ControlEntry, ControlEvent, ControlLog, Log, LogEr
 use crate::latency::{Clock, Latency, Stage, StageRecorder};
 use crate::pipeline::beat::Answer;
 use crate::pipeline::dead::Dead;
+use crate::pipeline::gather;
 use crate::stage::{NotSafe, Notice, Submission};
 use crate::status::Status;
-use crate::types::{Arrival, Message, Position, Reason};
+use crate::types::{Arrival, Message, Position, Reason, StreamId};
 
 /// What became durable, in log order.
 pub enum Logged {
-    Messages { first: Position, messages: Vec<Message>, log_start_ns: i64, logged_ns: i64 },
+    Messages {
+        first: Position,
+        messages: Vec<Message>,
+        log_start_ns: i64,
+        logged_ns: i64,
+    },
     Control(ControlEvent),
     Beat(Answer),
+    /// Nothing that became durable: a question to every shard, which goes the same way.
+    Gather {
+        stream: StreamId,
+        answer: gather::Answer,
+    },
 }
 
 /// One commit takes what is waiting, up to these.
@@ -246,6 +257,9 @@ impl LogStation {
             Notice::EndOfInput { source } => ControlEvent::EndOfInput { source: source.to_string() },
             Notice::Idle { stream, idle } => ControlEvent::Idle { stream: stream.to_string(), idle },
             Notice::Keys { stream, keys } => ControlEvent::Keys { stream: stream.to_string(), keys },
+            Notice::Model { stream, activation } => {
+                ControlEvent::ModelActivated { stream: stream.to_string(), activation }
+            }
         };
         let entry = ControlEntry { precedes: self.log.next_position(), event: event.clone() };
         if let Err(error) = self.control.append(&entry) {

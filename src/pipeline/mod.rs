@@ -10,15 +10,20 @@
 //! one before it has hung up.
 
 pub mod beat;
+mod challenge;
+mod common;
 mod dead;
 mod decoding;
+pub mod gather;
 mod idle;
 pub mod keeping;
 mod keys;
 pub mod ledger;
 pub mod logging;
+mod models;
 mod open;
 mod recovery;
+mod refit;
 pub mod restore;
 pub mod rounds;
 mod running;
@@ -34,7 +39,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+pub use challenge::description;
 pub use dead::Dead;
+pub use models::Models;
 pub use open::{Mismatch, check_model};
 pub use restore::RestoreError;
 pub use running::Running;
@@ -42,24 +49,23 @@ pub use running::Running;
 use crate::alert::outbox::{Outbox, OutboxHandle};
 use crate::config::plan::Plan;
 use crate::decode::{DeadLetters, Decoder, ROTATE_BYTES};
-use crate::durable::Ballast;
 use crate::engine::Engine;
-use crate::latency::{Clock, Latency};
 use crate::sink::deliver::{self, Delivery};
 use crate::sink::schedule::SCHEDULE;
 use crate::source::http::IdempotencyIndex;
 use crate::stage::{Intake, Validate};
-use crate::status::Status;
-use crate::watch::Watch;
+use crate::types::Arrival;
+use common::{Common, Outward};
 use decoding::DecodeStation;
+use gather::Gatherer;
 use keeping::Keeper;
 use logging::{LogStation, Recorders, Retention};
 use open::Opened;
 use recovery::{Recovery, Replay};
+use refit::Refits;
 use rounds::Rounds;
 use running::{Sources, Threads};
 use shard::{Shard, Work};
-use storing::Outgoing;
 
 /// Hand-offs hold this many items; a full one makes the station before it wait.
 const SUBMISSIONS_MAX: usize = 256;
@@ -67,44 +73,19 @@ const BATCHES_MAX: usize = 8;
 const ALERT_GROUPS_MAX: usize = 65_536;
 const DEAD_MAX: usize = 4096;
 const POINT_GROUPS_MAX: usize = 1024;
+const ASKS_MAX: usize = 16;
 
 /// Every station's thread is called by this and its name.
 pub const THREAD_PREFIX: &str = "eddy-";
-
-/// What most stations are given.
-#[derive(Clone)]
-struct Common {
-    plan: Arc<Plan>,
-    status: Arc<Status>,
-    latency: Latency,
-    clock: Clock,
-    watch: Arc<Watch>,
-    ballast: Arc<Ballast>,
-}
-
-/// The hand-offs a shard sends into.
-#[derive(Clone)]
-struct Outward {
-    alerts: mpsc::Sender<Outgoing>,
-    dead: mpsc::Sender<Dead>,
-    points: mpsc::Sender<Vec<crate::types::Point>>,
-}
 
 /// Opens the data folder and starts every station. Sources start once the log has been read back.
 ///
 /// # Errors
 /// If the data folder, a model, a port or a sink cannot be used; the text names the remedy.
 pub async fn start(plan: Plan) -> Result<Running> {
-    let clock = Clock::start();
-    let common = Common {
-        status: Arc::new(Status::new(&plan, clock.now_ns())),
-        ballast: Arc::new(Ballast::new(&plan.durable.path)),
-        plan: Arc::new(plan),
-        latency: Latency::new(),
-        clock,
-        watch: Arc::new(Watch::new()),
-    };
-    let mut opened = open::open(&common.plan)?;
+    let common = Common::new(plan);
+    let clock = common.clock;
+    let mut opened = open::open(&common.plan, &common.models, Arrival(clock.now_ns()))?;
     common.ballast.hold();
     let mut engines: Vec<Engine> = (0..common.plan.shards).map(|_| Engine::new(&common.plan)).collect();
     let restored = opened.restore(&common.plan, &common.watch, &mut engines)?;
@@ -116,6 +97,7 @@ pub async fn start(plan: Plan) -> Result<Running> {
     workers.spawn(running::follow_the_clock(clock, stop_workers.clone()));
     start_sinks(&common, &outbox, &stop_workers, &mut workers);
     let (points_to, points) = mpsc::channel(POINT_GROUPS_MAX);
+    let (ask, asks) = mpsc::channel(ASKS_MAX);
     let sights = view::Sights {
         plan: common.plan.clone(),
         status: common.status.clone(),
@@ -123,6 +105,7 @@ pub async fn start(plan: Plan) -> Result<Running> {
         clock,
         watch: common.watch.clone(),
         points,
+        ask,
     };
     let page = view::start(sights, &outbox, &stop_workers, &mut workers).await?;
     let Opened { lock, log, reading, control, entries, models, snapshots } = opened;
@@ -133,6 +116,7 @@ pub async fn start(plan: Plan) -> Result<Running> {
 
     let (logged_to, logged) = mpsc::channel(BATCHES_MAX);
     let beater = beat::Beater::new(&logged_to, shards.len());
+    let refits = Refits::new(&common, Gatherer::new(&logged_to, shards.len()), asks, &entries);
     let answered = IdempotencyIndex::default();
     let (recovered_to, recovered) = oneshot::channel();
     let decode = DecodeStation {
@@ -143,6 +127,7 @@ pub async fn start(plan: Plan) -> Result<Running> {
         ledger: restored.ledger,
         answered: answered.clone(),
         plan: common.plan.clone(),
+        models: common.models.clone(),
         filling: shards.iter().map(|_| crate::ring::Slot::default()).collect(),
         shards,
         spare,
@@ -183,6 +168,7 @@ pub async fn start(plan: Plan) -> Result<Running> {
         validate(&common.plan),
         answered,
         recovered,
+        refits,
     );
     Ok(Running {
         status: common.status,

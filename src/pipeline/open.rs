@@ -7,12 +7,13 @@ use anyhow::{Context, Result};
 
 use crate::config::plan::{AlarmPlan, ColumnPlan, ModelPlan, Plan, Shape, StreamPlan, WindowPlan};
 use crate::durable::{
-    ControlEntry, ControlEvent, ControlLog, DirLock, Log, RealDisk, Snapshots, read_blob, store_blob,
+    ControlEntry, ControlEvent, ControlLog, DirLock, Log, RealDisk, Snapshots, activations,
 };
 use crate::engine::{Engine, Env};
 use crate::model::{Model, ModelError};
+use crate::pipeline::models::Models;
 use crate::pipeline::restore::{Found, Restored};
-use crate::types::Position;
+use crate::types::{Activation, Arrival, By, Position};
 use crate::watch::Watch;
 
 /// The config is sound, but does not belong to the data folder or the model it names.
@@ -45,7 +46,7 @@ pub struct Opened {
 /// # Errors
 /// If the folder is in use or damaged, was written under another config of a stream, or a model cannot
 /// be loaded; the text names the remedy.
-pub fn open(plan: &Plan) -> Result<Opened> {
+pub fn open(plan: &Plan, known: &Models, now: Arrival) -> Result<Opened> {
     let dir = &plan.durable.path;
     std::fs::create_dir_all(dir).with_context(|| {
         format!(
@@ -67,10 +68,10 @@ pub fn open(plan: &Plan) -> Result<Opened> {
     for (stream, loaded) in plan.streams.iter().zip(loaded) {
         opened.note_config(&plan.deployment, stream)?;
         if let Some(loaded) = loaded {
-            opened.activate(stream, loaded, dir)?;
+            opened.activate(stream, loaded, known, now)?;
         }
     }
-    opened.load_models(dir)?;
+    opened.load_models(known)?;
     Ok(opened)
 }
 
@@ -93,7 +94,7 @@ struct Loaded {
 impl Loaded {
     /// `None` for a stream that fits its own model.
     fn read(stream: &StreamPlan) -> Result<Option<Loaded>> {
-        let ModelPlan::Load { path } = &stream.model else { return Ok(None) };
+        let ModelPlan::Load { path, .. } = &stream.model else { return Ok(None) };
         let bytes = std::fs::read(path).with_context(|| {
             format!(
                 "stream {}: cannot read the model {}; make it with `eddy train`",
@@ -171,43 +172,38 @@ impl Opened {
         self.append(ControlEvent::Config { stream: stream.name.clone(), fingerprint })
     }
 
-    fn activate(&mut self, stream: &StreamPlan, loaded: Loaded, dir: &Path) -> Result<()> {
+    /// A file acts if it is another one than was last activated from the file: a start undoes neither a refit nor a
+    /// roll-back.
+    fn activate(&mut self, stream: &StreamPlan, loaded: Loaded, known: &Models, now: Arrival) -> Result<()> {
         let Loaded { name, bytes, checksum } = loaded;
-        store_blob(&mut RealDisk::new(), &dir.join("models"), &blob_name(&checksum), &bytes)?;
-        let active = self.entries.iter().rev().find_map(|entry| match &entry.event {
-            ControlEvent::ModelActivated { stream: name, checksum, .. } if *name == stream.name => {
-                Some(checksum)
-            }
-            _ => None,
-        });
-        if active == Some(&checksum) {
+        known.store(&checksum, &bytes)?;
+        let history = activations(&self.entries, &stream.name);
+        let from_file = history.iter().rev().find(|activation| activation.by == By::File);
+        if from_file.is_some_and(|last| last.checksum == checksum) {
             return Ok(());
         }
-        self.append(ControlEvent::ModelActivated { stream: stream.name.clone(), name, checksum })
+        let activation = Activation { at: Some(now), name, checksum, by: By::File };
+        self.append(ControlEvent::ModelActivated { stream: stream.name.clone(), activation })
     }
 
-    fn load_models(&mut self, dir: &Path) -> Result<()> {
+    fn load_models(&mut self, known: &Models) -> Result<()> {
         for entry in &self.entries {
-            let ControlEvent::ModelActivated { checksum, stream, .. } = &entry.event else { continue };
+            let ControlEvent::ModelActivated { stream, activation } = &entry.event else { continue };
+            let checksum = &activation.checksum;
             if self.models.iter().any(|(known, _)| known == checksum) {
                 continue;
             }
-            let bytes = read_blob(&RealDisk::new(), &dir.join("models"), &blob_name(checksum))?;
-            let model = Model::from_bytes(&bytes).with_context(|| {
+            let model = known.read(checksum).with_context(|| {
                 format!(
                     "stream {stream}: the model {checksum} kept in the data folder cannot be used. If it is damaged, restore \
                      the folder from a backup. If another version of eddy made it, run that version, or train a model anew \
                      and let the stream begin anew with `eddy state reset` (what was told and is to be delivered stays)"
                 )
             })?;
-            self.models.push((checksum.clone(), Arc::new(model)));
+            self.models.push((checksum.clone(), model));
         }
         Ok(())
     }
-}
-
-fn blob_name(checksum: &str) -> String {
-    format!("{checksum}.safetensors")
 }
 
 /// Everything of a stream's config that its decisions depend on, but for the model's bytes.

@@ -110,9 +110,9 @@ impl Replay {
             let Some(entry) = self.control.pop_front() else { return };
             match entry.event {
                 ControlEvent::Config { .. } | ControlEvent::Reset { .. } => {}
-                ControlEvent::ModelActivated { stream, checksum, .. } => {
+                ControlEvent::ModelActivated { stream, activation } => {
                     let id = self.stream(&stream);
-                    let model = self.models.iter().find(|(known, _)| *known == checksum);
+                    let model = self.models.iter().find(|(known, _)| *known == activation.checksum);
                     if let (Some(stream), Some((_, model))) = (id, model) {
                         batch.then.push(Action::Activate { stream, model: model.clone() });
                     }

@@ -17,6 +17,7 @@ use crate::durable::DirLock;
 use crate::latency::{Clock, Latency};
 use crate::pipeline::Common;
 use crate::pipeline::beat::Beater;
+use crate::pipeline::refit::Refits;
 use crate::pipeline::{idle, keys};
 use crate::source::http::IdempotencyIndex;
 use crate::source::{self, Context, Ended, SourceError};
@@ -127,6 +128,7 @@ impl Sources {
         validate: Validate,
         answered: IdempotencyIndex,
         recovered: oneshot::Receiver<Counted>,
+        refits: Refits,
     ) -> Self {
         let stop = CancellationToken::new();
         let (common, shutdown) = (common.clone(), stop.clone());
@@ -161,6 +163,7 @@ impl Sources {
                 ended = watch_over(running, &common.status, &shutdown) => ended,
                 never = idle::watch(&common.plan, &common.status, &intake) => never,
                 never = keys::watch(&common.plan, &common.status, &intake) => never,
+                never = refits.watch(&intake) => match never {},
             }
         });
         Sources { task, stop, result: None }

@@ -6,11 +6,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use tokio::sync::mpsc;
 
 use crate::durable::Snapshots;
+use crate::engine::reservoir::Windows;
 use crate::engine::{Counts, Engine, Env, Outputs, Raised};
 use crate::latency::{Clock, Latency, ReceiptBuilder, Stage, StageRecorder};
 use crate::model::Model;
 use crate::pipeline::beat::Answer;
 use crate::pipeline::dead::Dead;
+use crate::pipeline::gather;
 use crate::pipeline::keeping::Kept;
 use crate::pipeline::rounds::{Due, Turn};
 use crate::pipeline::storing::Outgoing;
@@ -73,6 +75,11 @@ pub enum Work {
         turn: Turn,
     },
     Beat(Answer),
+    /// Copy the windows kept for a refit.
+    Gather {
+        stream: StreamId,
+        answer: gather::Answer,
+    },
 }
 
 /// Everything a shard is connected to.
@@ -147,6 +154,12 @@ impl Shard {
             Work::Beat(answer) => {
                 // There is room for every shard's; whoever asked may have gone.
                 let _ = answer.try_send(());
+                (0, Stamps { recovered: true, ..Stamps::default() })
+            }
+            Work::Gather { stream, answer } => {
+                let mut windows = Windows::default();
+                self.engine.reservoir(stream, &mut windows);
+                let _ = answer.try_send(windows);
                 (0, Stamps { recovered: true, ..Stamps::default() })
             }
             Work::EndOfInput { stream, before } => {

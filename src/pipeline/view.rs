@@ -16,6 +16,7 @@ use crate::dashboard::{
     self, AlertQuery, AlertRow, AlertsView, AppState, DeliveryRow, DeliveryState, History, Parts,
 };
 use crate::latency::{Clock, Latency};
+use crate::stage::Ask;
 use crate::status::Status;
 use crate::types::Point;
 use crate::watch::Watch;
@@ -28,6 +29,7 @@ pub struct Sights {
     pub clock: Clock,
     pub watch: Arc<Watch>,
     pub points: mpsc::Receiver<Vec<Point>>,
+    pub ask: mpsc::Sender<Ask>,
 }
 
 /// Serves the page if the plan has one; gives its address.
@@ -40,7 +42,7 @@ pub async fn start(
     shutdown: &CancellationToken,
     workers: &mut JoinSet<()>,
 ) -> Result<Option<SocketAddr>> {
-    let Sights { plan, status, latency, clock, watch, points } = sights;
+    let Sights { plan, status, latency, clock, watch, points, ask } = sights;
     let history = Arc::new(History::new(watch.clone()));
     workers.spawn(history.clone().collect(points));
     if !plan.dashboard.enabled {
@@ -53,8 +55,8 @@ pub async fn start(
     let address = listener.local_addr()?;
     let alerts = alerts_view(outbox.reader()?);
     let zone = TimeZone::system();
-    let parts =
-        Parts { plan, status, latency, history, watch, alerts, clock, zone, shutdown: shutdown.clone() };
+    let shutdown = shutdown.clone();
+    let parts = Parts { plan, status, latency, history, watch, alerts, ask, clock, zone, shutdown };
     let state = tokio::task::spawn_blocking(move || AppState::new(parts)).await?;
     workers.spawn(dashboard::sample_each_second(state.clone()));
     workers.spawn(async move {

@@ -49,6 +49,18 @@ fn a_good_config_becomes_this_plan() {
 }
 
 #[test]
+fn a_loaded_model_is_refitted_or_not() {
+    let set = |keys: &str| {
+        let model = format!("key = \"topic.4\"\nmodel = {{ type = \"load\", path = \"m\"{keys} }}");
+        plan_with(&good_but("key = \"topic.4\"", &model), &[]).streams[0].model.clone()
+    };
+    let load = |refit| ModelPlan::Load { path: "m".into(), refit };
+    assert_eq!(set(""), load(None));
+    assert_eq!(set(", refit = \"off\""), load(None));
+    assert_eq!(set(", refit = \"6h\""), load(Some(Duration::from_secs(6 * 3600))));
+}
+
+#[test]
 fn silence_is_learnt_waited_for_or_ignored() {
     let set = |keys: &str| {
         let plan = plan_with(&good_but("key = \"topic.4\"", &format!("key = \"topic.4\"\n{keys}")), &[]);

@@ -154,6 +154,7 @@ pub fn parts(scene: Scene, now_ns: i64) -> Parts {
         history,
         watch,
         alerts: stored(rows),
+        ask: tokio::sync::mpsc::channel(1).0,
         clock: Clock::start(),
         zone: jiff::tz::TimeZone::fixed(jiff::tz::offset(1)),
         shutdown: CancellationToken::new(),

@@ -60,7 +60,7 @@ pub fn plan(shards: usize) -> Plan {
                 disorder: Duration::from_secs(8),
                 lateness: Duration::from_secs(8),
             },
-            model: ModelPlan::Load { path: "unused".into() },
+            model: ModelPlan::Load { path: "unused".into(), refit: None },
             alarm: AlarmPlan::PValue(1e-4),
             max_future: None,
             no_data: NoDataPlan::Learn,
@@ -143,6 +143,16 @@ pub fn rows(keys: usize, seconds: i64, seed: u64, broken: Range<i64>) -> Vec<Row
         }
     }
     rows
+}
+
+/// The same pumps once their sensors have aged: noise of this sd more, in sd of the load, from a second on.
+pub fn aged(rows: &mut [Row], from_s: i64, noise: f32, seed: u64) {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    for row in rows.iter_mut().filter(|row| row.time_ns >= START_NS + from_s * SECOND_NS) {
+        for (value, unit) in row.values.iter_mut().zip([4.0, 1.0, 5.0, 0.5]) {
+            *value += unit * noise * normal(&mut rng);
+        }
+    }
 }
 
 /// Each row as three of its second, a little apart: cells then hold means of several rows.

@@ -22,11 +22,17 @@ pub const KINDS: &[Kind<Parse>] = &[
         summary: "a file made by `eddy train`",
         example: r#"model = { type = "load", path = "models/pumps.safetensors" }"#,
         parse: |section| {
-            let path = section.required("path", "\"models/pumps.safetensors\"")?.file_path()?;
-            Some(ModelPlan::Load { path })
+            let path =
+                section.required("path", "\"models/pumps.safetensors\"").and_then(|path| path.file_path());
+            let refit = section.or("refit", None, |field| refit(&field));
+            Some(ModelPlan::Load { path: path?, refit: refit? })
         },
     },
 ];
+
+/// A refit looks back on four of these: below, it would take a quiet quarter of an hour for all there is.
+const REFIT_MIN: Duration = Duration::from_secs(60);
+const REFIT_MAX: Duration = Duration::from_secs(30 * 86_400);
 
 const WARMUP_DEFAULT: Duration = Duration::from_secs(600);
 const WARMUP_MIN: Duration = Duration::from_secs(10);
@@ -62,4 +68,12 @@ fn short(field: &Field<'_>, text: &str) -> Option<ModelPlan> {
 fn fit(section: &mut Section<'_>) -> Option<ModelPlan> {
     let warmup = section.or("warmup", WARMUP_DEFAULT, |field| field.duration(WARMUP_MIN..=WARMUP_MAX))?;
     Some(ModelPlan::Fit { warmup })
+}
+
+/// `"off"`: the model stays as it is.
+fn refit(field: &Field<'_>) -> Option<Option<Duration>> {
+    if field.is_text() && field.text() == Some("off") {
+        return Some(None);
+    }
+    field.duration(REFIT_MIN..=REFIT_MAX).map(Some)
 }

@@ -52,6 +52,7 @@ impl Partition {
             scoring,
             warmup,
             budget,
+            reservoir: _,
             fit_error: _,
             epoch,
             counts,

@@ -22,6 +22,7 @@ mod gaps;
 mod joint;
 mod kernel;
 mod levels;
+mod likelihood;
 mod marginal;
 #[cfg(test)]
 mod parity;

@@ -88,6 +88,11 @@ pub fn by(mut engine: Engine, first: u64, rows: &[Row]) -> Outcome {
     let (mut out, mut slot) = (Outputs::default(), Slot::default());
     rows.iter().enumerate().for_each(|(i, row)| slot.push(row.record(first + i as u64)));
     engine.step(&slot, &Env::SIMULATED, &mut out);
+    outcome(engine, out)
+}
+
+/// What an engine has come to.
+pub fn outcome(mut engine: Engine, out: Outputs) -> Outcome {
     let mut outcome = Outcome::default();
     engine.changed(|_: StreamId, partition, c, _| {
         outcome.partitions.insert(partition.0, (c.events, c.windows, format!("{:016x}", c.digest)));

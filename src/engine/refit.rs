@@ -1,0 +1,254 @@
+//! A refit: a challenger is fitted on the earlier of the windows kept, and held against the champion on the newest.
+//!
+//! Windows are as they were scored: standardised by their keys' own scales of the time. The challenger takes over
+//! the champion's prior whole, so that both read the same numbers, and a change of models changes no key's scale.
+//! What a key has shown since is in its partition's state and goes on being used; the prior's part is keys never
+//! seen, and those the champion's file knows.
+//!
+//! Every window was let in by verdicts of the champion (see [`super::reservoir`]), which favours it: what it
+//! finds anomalous it is not asked about. A challenger that wins does so in spite of that.
+
+use ndarray::ArrayView2;
+
+use crate::engine::reservoir::{Drawn, Windows};
+use crate::judge::calibrate::Calibrator;
+use crate::model::pyramid::{Scores, Shape, Work};
+use crate::model::{FitError, MIN_ROWS, Model, Settings};
+
+/// Windows a refit uses, chosen by lot where there are more.
+const WINDOWS_MAX: usize = 4096;
+/// Fewest that both are held against.
+const HELD_BACK_MIN: usize = 32;
+/// Stretches of time that the newest windows are cut into: the gain must not be that of one of them.
+const STRETCHES: usize = 8;
+
+/// Least mean gain in log density, nats a number. A challenger of the champion's kind is on fewer windows, and was
+/// seen to lose by 0.003 to 0.01.
+const GAIN_MIN: f64 = 0.005;
+/// And in standard errors of it, by the stretches.
+const GAIN_ERRORS_MIN: f64 = 3.0;
+/// Loss in standard errors that says nothing yet.
+const LOSS_ERRORS_MAX: f64 = 2.0;
+
+/// A window with a p-value below this is called odd here.
+const ODD_P: f64 = 0.01;
+/// Share of odd windows that is no reproach: what is promised is one in a hundred.
+const ODD_MAX: f64 = 0.02;
+/// A champion that calls more of the windows odd has lost touch with the stream.
+const ODD_LOST: f64 = 0.05;
+
+/// How one model does on the windows held back.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Showing {
+    /// Mean log density, nats a number.
+    pub log_likelihood: f64,
+    /// Share with a p-value below 0.01, by the model's own references: neither has adapted to the stream then.
+    pub odd: f64,
+}
+
+/// What the comparison came to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Contest {
+    pub windows: usize,
+    pub held_back: usize,
+    pub champion: Showing,
+    pub challenger: Showing,
+    /// Standard error of the difference in log density.
+    pub error: f64,
+}
+
+impl Contest {
+    /// How much likelier the windows are under the challenger, nats a number.
+    pub fn gain(&self) -> f64 {
+        self.challenger.log_likelihood - self.champion.log_likelihood
+    }
+
+    /// The challenger is better if it is likelier and no worse calibrated, or if the champion has lost touch, the
+    /// challenger has not, and is no less likely. Calibration has a say of its own because a density that is a little
+    /// too narrow costs little likelihood and many false alerts: with 0.008 nats a number to gain, a champion was seen
+    /// to call 39 % of the windows odd, and the challenger 0.4 %.
+    ///
+    /// # Errors
+    /// Why the challenger is not the better model.
+    pub fn decide(&self) -> Result<(), String> {
+        let (gain, error) = (self.gain(), self.error);
+        let (old, new) = (self.champion.odd, self.challenger.odd);
+        let likelier = gain >= GAIN_MIN && gain >= GAIN_ERRORS_MIN * error;
+        // Comparisons with what is no number are false, so that nothing is won by it.
+        if likelier && new <= old.max(ODD_MAX)
+            || gain >= -LOSS_ERRORS_MAX * error && old >= ODD_LOST && new <= ODD_MAX
+        {
+            return Ok(());
+        }
+        Err(format!(
+            "likelier by {gain:.4} +- {error:.4} nats a number ({GAIN_MIN} and {GAIN_ERRORS_MIN} errors are needed), \
+             and p < {ODD_P} in {:.1} % of calm windows (the champion in {:.1} %)",
+            new * 100.0,
+            old * 100.0
+        ))
+    }
+}
+
+/// Why there was no contest.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum RefitError {
+    #[error(
+        "only {earlier} windows of calm keys to fit on and {newest} newer ones to hold it against, {MIN_ROWS} and \
+         {HELD_BACK_MIN} are needed: wait, or raise `refit`"
+    )]
+    TooFewWindows { earlier: usize, newest: usize },
+    #[error(transparent)]
+    Fit(#[from] FitError),
+}
+
+/// Holds a challenger against `champion`; gives it, fitted on all windows, if it is better. `span_ns` is how far
+/// back windows count, `size_ns` the length of one.
+///
+/// # Errors
+/// If there are too few windows, or they do not determine a model.
+pub fn refit(
+    champion: &Model,
+    windows: Windows,
+    span_ns: i64,
+    size_ns: i64,
+) -> Result<(Contest, Option<Model>), RefitError> {
+    let windows = chosen(windows, span_ns);
+    let (earlier, newest) = split(&windows, size_ns);
+    if earlier < MIN_ROWS || windows.len() - newest < HELD_BACK_MIN {
+        return Err(RefitError::TooFewWindows { earlier, newest: windows.len() - newest });
+    }
+    let width = champion.dimension();
+    let (challenger, held_back) =
+        (fit(champion, &windows.z[..earlier * width])?, &windows.z[newest * width..]);
+    let shared = shared(champion, &challenger);
+    let of = |model: &Model| model.pyramid.log_likelihoods(held_back, &shared);
+    let (by_champion, by_challenger) = (of(champion), of(&challenger));
+    let gains: Vec<f64> = by_challenger.iter().zip(&by_champion).map(|(new, old)| new - old).collect();
+    let contest = Contest {
+        windows: windows.len(),
+        held_back: windows.len() - newest,
+        champion: Showing { log_likelihood: mean(&by_champion), odd: odd(champion, held_back) },
+        challenger: Showing { log_likelihood: mean(&by_challenger), odd: odd(&challenger, held_back) },
+        error: error(&gains),
+    };
+    let better = contest.decide().is_ok();
+    Ok((contest, if better { Some(fit(champion, &windows.z)?) } else { None }))
+}
+
+/// The windows that count, in order of time; of equal times, of the lot.
+fn chosen(mut windows: Windows, span_ns: i64) -> Windows {
+    let newest = windows.drawn.iter().map(|drawn| drawn.end_ns).max().unwrap_or_default();
+    windows.retain(|drawn| drawn.end_ns >= newest.saturating_sub(span_ns));
+    if windows.len() > WINDOWS_MAX {
+        // The low bits have decided already, by partition.
+        let mut lots: Vec<u64> = windows.drawn.iter().map(|drawn| drawn.lot.swap_bytes()).collect();
+        let (_, last, _) = lots.select_nth_unstable(WINDOWS_MAX - 1);
+        let last = *last;
+        windows.retain(|drawn| drawn.lot.swap_bytes() <= last);
+    }
+    let width = windows.z.len() / windows.len().max(1);
+    let mut order: Vec<(Drawn, usize)> = windows.drawn.iter().copied().zip(0..).collect();
+    order.sort_unstable_by_key(|(drawn, _)| (drawn.end_ns, drawn.lot));
+    let mut sorted = Windows::default();
+    for (drawn, at) in order {
+        sorted.drawn.push(drawn);
+        sorted.z.extend_from_slice(&windows.z[at * width..][..width]);
+    }
+    sorted
+}
+
+/// Where the earlier three quarters end and the newest begin. What lies between shares cells with both.
+fn split(windows: &Windows, size_ns: i64) -> (usize, usize) {
+    let earlier = windows.len() * 3 / 4;
+    let Some(last) = windows.drawn[..earlier].last() else { return (0, 0) };
+    let begins_after = |drawn: &Drawn| drawn.end_ns.saturating_sub(size_ns) < last.end_ns;
+    let between = windows.drawn[earlier..].iter().take_while(|drawn| begins_after(drawn)).count();
+    (earlier, earlier + between)
+}
+
+fn fit(champion: &Model, z: &[f32]) -> Result<Model, FitError> {
+    let (width, columns) = (champion.dimension(), champion.columns.len());
+    let view = ArrayView2::from_shape((z.len() / width, width), z).map_err(|_| FitError::Shape {
+        found: z.len(),
+        cells: width / columns,
+        columns,
+        expected: z.len() / width * width,
+    })?;
+    Model::fit(view, width / columns, &champion.columns, champion.prior.clone(), &Settings::default())
+}
+
+/// Levels that both have: with fewer windows, a fit has fewer of them.
+fn shared(champion: &Model, challenger: &Model) -> Vec<Shape> {
+    let of = |model: &Model| -> Vec<Shape> { model.pyramid.levels.iter().map(|level| level.shape).collect() };
+    let other = of(challenger);
+    of(champion).into_iter().filter(|shape| other.contains(shape)).collect()
+}
+
+fn odd(model: &Model, z: &[f32]) -> f64 {
+    let (mut scores, calibrator) = (Scores::default(), Calibrator::new(model.pyramid.references()));
+    model.pyramid.score(z, &mut scores, &mut Work::new());
+    let odd = scores.surprise.iter().filter(|surprise| calibrator.p_value(**surprise) < ODD_P).count();
+    odd as f64 / scores.surprise.len().max(1) as f64
+}
+
+/// Without windows in which nothing was observed.
+fn mean(of: &[f64]) -> f64 {
+    let seen = || of.iter().filter(|x| !x.is_nan());
+    seen().sum::<f64>() / seen().count() as f64
+}
+
+/// Standard error of the mean, from the means of stretches: windows that overlap are not so many as they seem.
+fn error(gains: &[f64]) -> f64 {
+    let stretch = |i: usize| &gains[gains.len() * i / STRETCHES..gains.len() * (i + 1) / STRETCHES];
+    let means: Vec<f64> = (0..STRETCHES).map(|i| mean(stretch(i))).filter(|mean| !mean.is_nan()).collect();
+    let (n, all) = (means.len() as f64, mean(&means));
+    let variance = means.iter().map(|mean| (mean - all).powi(2)).sum::<f64>() / (n - 1.0);
+    (variance / n).sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contest(gain: f64, error: f64, odd: [f64; 2]) -> Contest {
+        Contest {
+            windows: 4000,
+            held_back: 1000,
+            champion: Showing { log_likelihood: -1.0, odd: odd[0] },
+            challenger: Showing { log_likelihood: -1.0 + gain, odd: odd[1] },
+            error,
+        }
+    }
+
+    #[test]
+    fn a_challenger_must_be_better_by_a_margin_that_is_no_chance_and_be_calibrated() {
+        let wins = |gain, error, odd| contest(gain, error, odd).decide().is_ok();
+        assert!(wins(0.05, 0.01, [0.01, 0.01]), "likelier");
+        assert!(!wins(0.004, 0.0001, [0.01, 0.01]), "by too little");
+        assert!(!wins(0.05, 0.02, [0.01, 0.01]), "by chance");
+        assert!(!wins(0.05, 0.01, [0.01, 0.03]), "but more is odd to it");
+        assert!(wins(0.05, 0.01, [0.08, 0.03]), "and less is odd to it");
+        assert!(wins(0.001, 0.001, [0.4, 0.004]), "the champion has lost touch");
+        assert!(!wins(0.001, 0.001, [0.4, 0.2]), "as has the challenger");
+        assert!(!wins(-0.01, 0.001, [0.4, 0.004]), "but the challenger is less likely");
+        assert!(!wins(f64::NAN, 0.01, [0.4, 0.0]) && !wins(0.05, f64::NAN, [0.4, 0.0]));
+        let why = contest(0.001, 0.002, [0.01, 0.03]).decide().expect_err("no gain");
+        assert!(why.contains("0.0010 +- 0.0020") && why.contains("3.0 %"), "{why}");
+    }
+
+    #[test]
+    fn windows_are_cut_by_time_and_share_no_cell() {
+        let drawn = |end_ns| Drawn { end_ns, lot: end_ns as u64 * 77 };
+        let ends = [70, 10, 30, 20, 40, 50, 60, 80, 65, -500];
+        let windows = Windows {
+            drawn: ends.map(drawn).to_vec(),
+            z: ends.iter().flat_map(|end| [*end as f32, 0.0]).collect(),
+        };
+        let windows = chosen(windows, 100);
+        let ends: Vec<i64> = windows.drawn.iter().map(|drawn| drawn.end_ns).collect();
+        assert_eq!(ends, [10, 20, 30, 40, 50, 60, 65, 70, 80], "the one of long ago does not count");
+        assert!(windows.z.chunks_exact(2).zip(&ends).all(|(z, end)| z[0] == *end as f32));
+        assert_eq!(split(&windows, 10), (6, 7), "60, then those that begin there or later");
+        assert_eq!(split(&windows, 25), (6, 9));
+    }
+}
