@@ -66,8 +66,6 @@ fn made_on(environment: &BTreeMap<String, String>) -> Result<String> {
     Ok(time.strftime("%Y-%m-%d").to_string())
 }
 
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
