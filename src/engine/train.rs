@@ -178,12 +178,12 @@ impl Trainer {
             z.extend_from_slice(partitions[p].warmup.window(i, width));
             standardise(&mut z[start..], &scales[p]);
         }
-        let key = |(name, scales): (&Box<[u8]>, &Vec<Scale>)| Key {
-            name: name.clone(),
+        let key = |(name, scales): (&[u8], &Vec<Scale>)| Key {
+            name: name.into(),
             mean: scales.iter().map(|scale| scale.mean).collect(),
             sd: scales.iter().map(|scale| scale.sd).collect(),
         };
-        let keys = self.keys.keys().zip(&scales).map(key).collect();
+        let keys = self.keys.keys().map(|name| &**name).zip(&scales).map(key).collect();
         Windows { z, origins: order.into_iter().map(|(end_ns, p, _)| (p, end_ns)).collect(), keys }
     }
 }
