@@ -9,7 +9,6 @@ use anyhow::{Context, Result};
 
 use crate::cli::history::History;
 use crate::cli::{TrainArgs, environment, load};
-use crate::config::plan::StreamPlan;
 use crate::engine::train::{Key, Trained, Trainer};
 use crate::model::Description;
 use crate::pipeline;

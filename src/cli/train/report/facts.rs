@@ -125,7 +125,7 @@ impl Facts {
             windows_fitted: rows.len(),
             levels: pyramid.levels.iter().map(|level| level_facts(level, scored, grid_ns)).collect(),
             left_out: pyramid.levels_left_out().iter().map(|s| (s.cells(), s.dimension(scored))).collect(),
-            surprise: surprise::of(pyramid, &calibrator, &scores.surprise, stream.p_value),
+            surprise: surprise::of(pyramid, &calibrator, &scores.surprise, stream.alarm.p_value()),
             columns: columns::of(run),
             typical,
             oddest,

@@ -41,14 +41,15 @@ pub struct Threshold {
     pub configured: bool,
 }
 
-pub(super) fn of(pyramid: &Pyramid, calibrator: &Calibrator, scored: &[f32], p_value: f64) -> Surprise {
+pub(super) fn of(pyramid: &Pyramid, calibrator: &Calibrator, scored: &[f32], own: Option<f64>) -> Surprise {
     let references = pyramid.references();
-    let mut chances: Vec<f64> = CHANCES.into_iter().filter(|p| *p != p_value).chain([p_value]).collect();
+    let mut chances: Vec<f64> = CHANCES.into_iter().filter(|p| Some(*p) != own).chain(own).collect();
     chances.sort_by(|a, b| b.total_cmp(a));
     let threshold = |p: f64| {
-        let surprise = least_beyond(calibrator, p);
+        // Its oddest column may speak for a window as well, so each of the two has half of the chance.
+        let surprise = least_beyond(calibrator, p / 2.0);
         let beyond = scored.iter().filter(|s| f64::from(**s) > surprise).count();
-        Threshold { p, surprise, beyond, configured: p == p_value }
+        Threshold { p, surprise, beyond, configured: Some(p) == own }
     };
     let thresholds: Vec<Threshold> = chances.into_iter().map(threshold).collect();
     let largest = references.last().map_or(0.0, |s| f64::from(*s));
