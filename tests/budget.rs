@@ -139,7 +139,10 @@ fn batches_shards_order_and_restarts_change_no_threshold() {
 #[test]
 fn an_entry_on_the_keys_acts_from_the_next_epoch_on() {
     let rows = rows();
-    let first = |entries| run(&rows, entries, 64, 1, &[]).raised().map(nats).next().expect("an alert");
+    let first = |entries| {
+        let outcome = run(&rows, entries, 64, 1, &[]);
+        nats(outcome.raised().min_by_key(|decision| decision.onset).expect("an alert"))
+    };
     let few = first(&[(30, KEYS as u64)]);
     let many = first(&[(30, 100 * KEYS as u64)]);
     assert!((many - few - 100f64.ln()).abs() < 0.1, "a hundred times the keys: {few} and {many} nats");
