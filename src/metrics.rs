@@ -15,7 +15,7 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use crate::config::plan::Plan;
+use crate::config::plan::{Plan, StreamPlan};
 use crate::latency::{Latency, Stage, StageBuckets};
 use crate::status::{PartitionStatus, Status};
 use crate::types::StreamId;
@@ -284,16 +284,14 @@ fn watermarks(plan: &Plan, status: &Status) -> Family {
         let partitions = status.stream(StreamId(i as u16));
         partitions.iter().map(|p| p.watermark.load(Relaxed)).max().filter(|&ns| ns != i64::MIN)
     };
+    let of = |(id, stream): (usize, &StreamPlan)| {
+        Some((vec![("stream", stream.name.clone())], newest(id)? as f64 / 1e9))
+    };
     Family {
         name: "stream_watermark_timestamp_seconds",
         help: "Newest watermark, event time",
         kind: MetricType::Gauge,
-        samples: plan
-            .streams
-            .iter()
-            .enumerate()
-            .filter_map(|(i, s)| Some((vec![("stream", s.name.clone())], newest(i)? as f64 / 1e9)))
-            .collect(),
+        samples: plan.streams.iter().enumerate().filter_map(of).collect(),
     }
 }
 

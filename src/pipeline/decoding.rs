@@ -3,6 +3,8 @@
 //! After a start it first reads the log back, with the control entries where they belong, and only then
 //! turns to what is new: rows reach the shards in log order either way.
 
+mod control;
+
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -11,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::plan::Plan;
 use crate::decode::{DeadRow, Decoder};
-use crate::durable::{ControlEvent, Snapshots};
+use crate::durable::Snapshots;
 use crate::latency::{Clock, Latency, Stage};
 use crate::pipeline::dead::Dead;
 use crate::pipeline::keeping::Kept;
@@ -251,53 +253,6 @@ impl DecodeStation {
             }
         }
         true
-    }
-
-    fn control(&mut self, event: &ControlEvent) -> bool {
-        match event {
-            ControlEvent::EndOfInput { source } => {
-                let streams = (self.streams_of)(source);
-                let before = self.next;
-                streams.iter().for_each(|stream| self.touch(*stream));
-                streams.into_iter().all(|stream| self.broadcast(|| Work::EndOfInput { stream, before }))
-            }
-            ControlEvent::Idle { stream, idle } => {
-                let Some(stream) = self.stream(stream) else { return true };
-                let (before, idle) = (self.next, *idle);
-                self.touch(stream);
-                self.broadcast(|| Work::Idle { stream, before, idle })
-            }
-            ControlEvent::Keys { stream, keys } => {
-                let (stream, keys) = (self.stream(stream), *keys);
-                stream.is_none_or(|stream| self.tell_keys(stream, keys))
-            }
-            ControlEvent::ModelActivated { stream, activation } => {
-                let id = self.plan.streams.iter().position(|plan| plan.name == *stream);
-                match (id, self.models.take(&activation.checksum)) {
-                    (Some(id), Ok(model)) => {
-                        let stream = StreamId(id as u16);
-                        self.broadcast(|| Work::Activate { stream, model: model.clone() })
-                    }
-                    (_, Err(error)) => {
-                        tracing::error!(stream, ?error, "a model is activated from the next start on only");
-                        true
-                    }
-                    (None, Ok(_)) => true,
-                }
-            }
-            // Written at the start only, and replayed by recovery.
-            ControlEvent::Config { .. } | ControlEvent::Reset { .. } => true,
-        }
-    }
-
-    fn tell_keys(&mut self, stream: StreamId, keys: u64) -> bool {
-        self.status.keys_noted(stream).store(keys, Relaxed);
-        self.broadcast(|| Work::Keys { stream, keys })
-    }
-
-    fn stream(&self, name: &str) -> Option<StreamId> {
-        let id = self.plan.streams.iter().position(|plan| plan.name == name)?;
-        Some(StreamId(id as u16))
     }
 
     fn broadcast(&mut self, work: impl Fn() -> Work) -> bool {

@@ -86,7 +86,7 @@ mod tests {
         }
         scores.finish().expect("room");
         let text = std::fs::read_to_string(&path).expect("text");
-        let lines = "pump-1,60,8.5,2.5e-4,true,false\n\"a,\"\"b\"\"\",60,8.5,2.5e-4,true,false\n";
+        let lines = "pump-1,60,8.5,0.25,2.5e-4,true,false\n\"a,\"\"b\"\"\",60,8.5,0.25,2.5e-4,true,false\n";
         assert_eq!(text, format!("{HEADER}\n{lines}"));
     }
 }
