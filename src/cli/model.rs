@@ -14,7 +14,7 @@ use super::{ModelArgs, ModelCommand, load, stream_named};
 use crate::config::plan::{ModelPlan, Plan};
 use crate::durable::{ControlEntry, ControlEvent, ControlLog, DirLock, Log, LogError, RealDisk, activations};
 use crate::latency::Clock;
-use crate::pipeline::Models;
+use crate::pipeline::{Models, fits};
 use crate::stage::{MODEL_HEADER, ROLL_BACK, Wish};
 use crate::types::activation::{before, is_held};
 use crate::types::{Activation, Arrival, By, MODEL_DIGITS};
@@ -55,7 +55,8 @@ fn here(plan: &Plan, stream: &str, wish: Wish) -> Result<Vec<Activation>> {
     if wish == Wish::RollBack {
         let to = before(&history)
             .with_context(|| format!("stream {stream} has no model before the one that is active"))?;
-        Models::of(dir).read(&to.checksum)?;
+        let model = Models::of(dir).read(&to.checksum)?;
+        plan.streams.iter().filter(|plan| plan.name == stream).try_for_each(|plan| fits(&model, plan))?;
         let at = Some(Arrival(Clock::start().now_ns()));
         let activation = Activation { at, by: By::RollBack, ..to.clone() };
         let event =
@@ -77,7 +78,13 @@ fn ask(plan: &Plan, stream: &str, wish: Wish) -> Result<Vec<Activation>> {
         );
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(request(page, stream, wish)).with_context(|| format!("asked Eddy at http://{page}"))
+    runtime.block_on(request(page, stream, wish)).with_context(|| {
+        let again = "it may have been done: look at `eddy model list` before you say it again";
+        match wish {
+            Wish::List => format!("asked Eddy at http://{page}"),
+            Wish::RollBack => format!("asked Eddy at http://{page}; {again}"),
+        }
+    })
 }
 
 async fn request(page: SocketAddr, stream: &str, wish: Wish) -> Result<Vec<Activation>> {

@@ -46,7 +46,11 @@ pub async fn roll_back(
 async fn ask(state: &AppState, stream: String, wish: Wish) -> Answer {
     let stopping = |()| {
         let error = "Eddy is stopping, or is not ready yet";
-        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error, "ask again once /readyz says so")
+        ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            error,
+            "look at `eddy model list` once /readyz says so, before you ask again",
+        )
     };
     // Nobody answers while the log is read back, and how long that takes is not known.
     if state.parts.status.recovering.load(Relaxed) {

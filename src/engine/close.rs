@@ -198,14 +198,14 @@ impl Partition {
 
     pub(super) fn digest(&mut self, key: KeyIndex, span: Span, surprise: Surprise, verdict: Verdict) {
         let counts = &mut self.counts;
-        let mut bytes = [0u8; 45];
+        let mut bytes = [0u8; 41];
         bytes[..8].copy_from_slice(&counts.digest.to_le_bytes());
         bytes[8..16].copy_from_slice(&self.keys.hash(key).to_le_bytes());
         bytes[16..24].copy_from_slice(&span.end.to_le_bytes());
         bytes[24..32].copy_from_slice(&verdict.p_value.to_bits().to_le_bytes());
         bytes[32..36].copy_from_slice(&surprise[0].to_bits().to_le_bytes());
         bytes[36..40].copy_from_slice(&surprise[1].to_bits().to_le_bytes());
-        bytes[44] =
+        bytes[40] =
             u8::from(verdict.calm) * 4 + u8::from(verdict.confident) * 2 + u8::from(verdict.anomalous);
         counts.digest = xxhash_rust::xxh3::xxh3_64(&bytes);
     }

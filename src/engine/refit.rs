@@ -11,7 +11,7 @@
 use ndarray::ArrayView2;
 
 use crate::engine::reservoir::{Drawn, Windows};
-use crate::judge::calibrate::Calibrator;
+use crate::judge::calibration::Calibration;
 use crate::model::pyramid::{Scores, Shape, Work};
 use crate::model::{FitError, MIN_ROWS, Model, Settings};
 
@@ -185,9 +185,11 @@ fn shared(champion: &Model, challenger: &Model) -> Vec<Shape> {
 }
 
 fn odd(model: &Model, z: &[f32]) -> f64 {
-    let (mut scores, calibrator) = (Scores::default(), Calibrator::new(model.pyramid.references()));
+    let calibration = Calibration::new([model.pyramid.references(), model.pyramid.column_references()]);
+    let mut scores = Scores::default();
     model.pyramid.score(z, &mut scores, &mut Work::new());
-    let odd = scores.surprise.iter().filter(|surprise| calibrator.p_value(**surprise) < ODD_P).count();
+    let surprises = scores.surprise.iter().zip(&scores.column_surprise);
+    let odd = surprises.filter(|(state, column)| calibration.p_value([**state, **column]) < ODD_P).count();
     odd as f64 / scores.surprise.len().max(1) as f64
 }
 

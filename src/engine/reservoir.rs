@@ -111,7 +111,7 @@ impl Partition {
     /// verdict has had its turn in the key's episode.
     pub(super) fn keep_for_refit(&mut self, row: usize, confident: bool, batch: &Batch, setup: &StreamSetup) {
         let key = batch.keys[row];
-        if setup.refit_span_ns == 0 || !confident || !self.episodes[key as usize].is_calm() {
+        if setup.refit_span_ns == 0 || !confident || !self.episodes[key as usize].teaches(setup.p_odd) {
             return;
         }
         let width = setup.cells * setup.columns.len();

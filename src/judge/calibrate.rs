@@ -115,11 +115,12 @@ impl Calibrator {
         }
         let at = (n * 9 / 10).min(n - 1);
         self.high = f64::from(self.sorted[at]);
-        self.high_p = self.rank_p(self.sorted[at]);
-        let above = &self.sorted[at..];
+        // Many may be equal to the quantile, as where most windows have no odd column: the tail is of what lies beyond.
+        let above = &self.sorted[self.sorted.partition_point(|&r| r <= self.sorted[at])..];
         self.above = above.len() as f64;
-        let mean = above.iter().map(|&r| f64::from(r) - self.high).sum::<f64>() / above.len() as f64;
-        // A reference of equal values has no tail to speak of; a nat then costs a factor e.
+        self.high_p = (self.above + 0.5) / (n as f64 + 1.0);
+        let mean = above.iter().map(|&r| f64::from(r) - self.high).sum::<f64>() / self.above;
+        // Without anything beyond there is no tail to speak of; a nat then costs a factor e.
         self.excess = if mean > 1e-6 { mean } else { 1.0 };
     }
 }
@@ -166,6 +167,24 @@ mod tests {
         let p: Vec<f64> = (0..400).map(|i| calibrator.p_value(i as f32 * 0.05)).collect();
         assert!(p.windows(2).all(|w| w[1] <= w[0]), "{p:?}");
         assert!(p[399] < 1e-5);
+    }
+
+    /// Most windows have no odd column at all, so most references are 0.
+    #[test]
+    fn p_values_hold_where_most_references_are_equal() {
+        let mut rng = ChaCha8Rng::seed_from_u64(2);
+        for share in [0.3, 0.02, 0.003] {
+            let odd = |rng: &mut ChaCha8Rng| if rng.random::<f64>() < share { exponential(rng) } else { 0.0 };
+            let reference: Vec<f32> = (0..1024).map(|_| odd(&mut rng)).collect();
+            let calibrator = Calibrator::new(&reference);
+            for surprise in [1.0f32, 3.0, 5.0, 8.0] {
+                let (found, right) = (calibrator.p_value(surprise), share * f64::from(-surprise).exp());
+                assert!(
+                    found > right / 5.0 && found < right * 30.0 + 1e-3,
+                    "{share} {surprise}: {found:e} {right:e}"
+                );
+            }
+        }
     }
 
     #[test]

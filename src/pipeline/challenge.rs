@@ -61,7 +61,7 @@ fn fit(work: Work) -> Result<Fitted> {
     let (contest, better) = refit(&champion, windows, span_ns, size_ns)?;
     let keep = |mut model: Model| {
         model.describe(Description { date: minute(newest_ns), ..description(stream) });
-        models.keep(model)
+        models.keep(&model)
     };
     Ok(Fitted { contest, better: better.map(keep).transpose()?, newest_ns })
 }

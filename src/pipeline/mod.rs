@@ -42,7 +42,7 @@ use tokio_util::sync::CancellationToken;
 pub use challenge::description;
 pub use dead::Dead;
 pub use models::Models;
-pub use open::{Mismatch, check_model};
+pub use open::{Mismatch, check_model, fits};
 pub use restore::RestoreError;
 pub use running::Running;
 

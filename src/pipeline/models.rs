@@ -26,19 +26,27 @@ impl Models {
         store_blob(&mut RealDisk::new(), &self.dir, &blob_name(checksum), bytes)
     }
 
-    /// Stores a model and holds it ready.
-    pub fn keep(&self, model: Model) -> Result<Arc<Model>, LogError> {
+    /// Stores a model and holds it ready as it reads back, so that what is scored by is what a later start will read.
+    ///
+    /// # Errors
+    /// If the disk fails, or the model could not be read again.
+    pub fn keep(&self, model: &Model) -> Result<Arc<Model>> {
         self.store(model.checksum(), &model.to_bytes())?;
-        let model = Arc::new(model);
-        self.lock().push(model.clone());
-        Ok(model)
+        self.fetch(model.checksum())
     }
 
     /// # Errors
     /// If its bytes are not there, damaged, or of another version.
     pub fn read(&self, checksum: &str) -> Result<Arc<Model>> {
         let bytes = read_blob(&RealDisk::new(), &self.dir, &blob_name(checksum))?;
-        Ok(Arc::new(Model::from_bytes(&bytes)?))
+        let model = Model::from_bytes(&bytes)?;
+        let found = model.checksum();
+        anyhow::ensure!(
+            found == checksum,
+            "models/{} in the data folder holds the model {found}: restore the folder from a backup",
+            blob_name(checksum)
+        );
+        Ok(Arc::new(model))
     }
 
     /// Reads a model and holds it ready.

@@ -91,6 +91,13 @@ struct Loaded {
     checksum: String,
 }
 
+/// # Errors
+/// If the model is of other columns or another window than the stream's.
+pub fn fits(model: &Model, stream: &StreamPlan) -> Result<(), ModelError> {
+    let columns: Vec<String> = stream.columns.iter().map(ColumnPlan::schema_name).collect();
+    model.check_schema(stream.window.cells(), &columns)
+}
+
 impl Loaded {
     /// `None` for a stream that fits its own model.
     fn read(stream: &StreamPlan) -> Result<Option<Loaded>> {
@@ -104,10 +111,7 @@ impl Loaded {
         })?;
         let model = Model::from_bytes(&bytes)
             .with_context(|| format!("stream {}: {} is not a model", stream.name, path.display()))?;
-        let columns: Vec<String> = stream.columns.iter().map(ColumnPlan::schema_name).collect();
-        model
-            .check_schema(stream.window.cells(), &columns)
-            .map_err(|error| Mismatch::Model { stream: stream.name.clone(), error })?;
+        fits(&model, stream).map_err(|error| Mismatch::Model { stream: stream.name.clone(), error })?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         Ok(Some(Loaded { name, checksum: model.checksum().to_owned(), bytes }))
     }

@@ -20,9 +20,9 @@ use crate::config::plan::{ModelPlan, StreamPlan};
 use crate::durable::{ControlEntry, activations};
 use crate::engine::refit::Contest;
 use crate::engine::reservoir::LOOK_BACK;
-use crate::pipeline::Common;
 use crate::pipeline::challenge::{self, Fitted, Work, minute};
 use crate::pipeline::gather::Gatherer;
+use crate::pipeline::{Common, fits};
 use crate::stage::{Ask, Intake, Notice, Wish};
 use crate::status::ModelStatus;
 use crate::types::activation::{before, is_held};
@@ -203,7 +203,8 @@ impl Refits {
     async fn roll_back(&mut self, at: usize, intake: &Intake) -> Result<()> {
         let (activation, models) = (self.lines[at].back(self.now())?, self.common.models.clone());
         let checksum = activation.checksum.clone();
-        tokio::task::spawn_blocking(move || models.fetch(&checksum).map(drop)).await??;
+        let model = tokio::task::spawn_blocking(move || models.fetch(&checksum)).await??;
+        fits(&model, &self.common.plan.streams[self.lines[at].stream.0 as usize])?;
         tracing::info!(stream = &*self.lines[at].name, name = activation.name, "rolled back");
         self.activate(at, activation, intake).await
     }

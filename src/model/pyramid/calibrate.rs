@@ -30,7 +30,7 @@ impl Pyramid {
             0 | 1 => self.seen(flat(&rows)),
             folds => self.cross_seen(windows, folds, settings, starts)?,
         };
-        let joint = if settings.joint && self.columns.scored.len() > 1 {
+        let joint = if settings.joint && self.prepared_joint.is_some() {
             self.fit_joint(&seen.joint)
         } else {
             vec![0.0; seen.states.len()]

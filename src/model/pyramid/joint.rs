@@ -155,9 +155,7 @@ impl Pyramid {
     /// Sets the columns' tails from the energies, by column, of windows the fit had not seen; and gives the surprise
     /// of each of these windows.
     pub(super) fn fit_joint(&mut self, energies: &[Vec<f32>]) -> Vec<f32> {
-        let Some(joint) = &self.prepared_joint else {
-            return vec![0.0; energies.first().map_or(0, Vec::len)];
-        };
+        let Some(joint) = &self.prepared_joint else { return Vec::new() };
         self.joint = energies.iter().map(|of| Joint::fit(of.clone(), joint.blocks)).collect();
         let mut work = Work::new();
         let of_row = |row: usize| {

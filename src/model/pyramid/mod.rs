@@ -2,7 +2,7 @@
 //!
 //! A window is `cells` grid cells of `columns` values in units of the key's own sd (z), flattened
 //! cell-major (`cell * columns + column`), oldest cell first, NaN = missing. Flag columns (0/1 commands)
-//! keep their own values, are carried and not scored, unless they are neither on nor off. Each level ([`levels`]) looks at the window's last cells, the longer ones
+//! keep their own values, are carried and not scored, until one is below 0 or above 1. Each level ([`levels`]) looks at the window's last cells, the longer ones
 //! through block means, under two closed-form densities: a product of Student-t densities on the
 //! principal axes ([`basis`]) and its mixture over codes ([`codes`]). How odd a window is follows from
 //! its energies, held against those of the training windows ([`tail`]), from columns that are too quiet
@@ -208,11 +208,16 @@ impl Pyramid {
     }
 
     /// Heap of a pyramid of such windows, about, without codes (see [`Settings::QUICK`]): of each level the
-    /// axes twice and the precision in f64, the axes once more in f32, and a tail.
+    /// axes twice and the precision in f64, the axes once more in f32, and a tail. Some columns may turn out to be
+    /// flags, and fewer columns have longer levels: the largest counts.
     pub fn heap_bytes(cells: usize, columns: usize) -> f64 {
-        let levels = levels::shapes(cells, columns, usize::MAX / 4, false);
-        let of_level = |shape: &Shape| (shape.dimension(columns).pow(2) * 28 + 4 * KNOTS) as f64;
-        levels.iter().map(of_level).sum::<f64>() + (8 * KNOTS) as f64
+        (1..=columns).map(|scored| Self::heap_bytes_scored(cells, scored)).fold(0.0, f64::max)
+    }
+
+    fn heap_bytes_scored(cells: usize, scored: usize) -> f64 {
+        let levels = levels::shapes(cells, scored, usize::MAX / 4, false);
+        let of_level = |shape: &Shape| (shape.dimension(scored).pow(2) * 28 + 4 * KNOTS) as f64;
+        levels.iter().map(of_level).sum::<f64>() + (12 * KNOTS) as f64
     }
 
     /// Values in a window: `cells * columns`.

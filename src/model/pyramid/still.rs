@@ -40,7 +40,6 @@ impl Still {
         Still { threshold, excess: (sum / beyond as f64).max(EXCESS_FLOOR), median: references[n / 2] }
     }
 
-    /// Nats; 0 at or above the threshold, and where unknown.
     /// The roughness of all steps where only a part is known: what is not counts as ordinary, at the median.
     pub(super) fn whole(&self, roughness: f32, share_known: f32) -> f32 {
         if share_known >= 1.0 || roughness.is_nan() || self.threshold <= 0.0 {
@@ -50,6 +49,7 @@ impl Still {
         (median + (roughness.max(FLOOR).ln() - median) * share_known).exp()
     }
 
+    /// Nats; 0 at or above the threshold, and where unknown.
     #[inline(always)]
     pub(super) fn surprise(&self, roughness: f32) -> f64 {
         if roughness < self.threshold {

@@ -32,9 +32,15 @@ impl DecodeStation {
                     (Some(stream), Ok(model)) => {
                         self.broadcast(|| Work::Activate { stream, model: model.clone() })
                     }
+                    // To score on by the model before would be against the log, which a replay follows.
                     (_, Err(error)) => {
-                        tracing::error!(stream, ?error, "a model is activated from the next start on only");
-                        true
+                        tracing::error!(
+                            stream,
+                            ?error,
+                            "the model that is active from here on cannot be read, so nothing new is scored: restore \
+                             `models` in the data folder and start again"
+                        );
+                        false
                     }
                     (None, Ok(_)) => true,
                 }
