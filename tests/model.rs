@@ -119,7 +119,8 @@ fn a_warm_up_of_400_windows_is_calibrated() {
         below[0] += p_values.iter().filter(|p| **p < 1e-2).count();
         below[1] += p_values.iter().filter(|p| **p < 1e-3).count();
     }
-    assert!((80..=320).contains(&below[0]) && below[1] <= 32, "{below:?} of 16,000 below 1e-2 and 1e-3");
+    // Two figures a window, each paid for: rather fewer than 160 and 16.
+    assert!((50..=200).contains(&below[0]) && below[1] <= 20, "{below:?} of 16,000 below 1e-2 and 1e-3");
 }
 
 #[test]
@@ -176,10 +177,11 @@ fn found_and_named(break_column: impl Fn(&mut ChaCha8Rng, &mut [f32], usize)) ->
     (hits, p_values[100])
 }
 
+/// The load of a whole window differs, and the last half of it, which is looked at, need not.
 #[test]
 fn a_column_off_its_joint_law_is_found_and_named() {
     let (hits, median) = found_and_named(sensors::from_another_time());
-    assert!(hits >= 190 && median < 1e-6, "{hits} of 200, median p {median:e}");
+    assert!(hits >= 180 && median < 1e-6, "{hits} of 200, median p {median:e}");
 }
 
 #[test]

@@ -32,7 +32,7 @@ async fn a_folder_of_a_format_before_says_the_remedy_and_it_helps() {
     for _ in 0..2 {
         let refused = deployment.output("run");
         let said = String::from_utf8_lossy(&refused.stderr);
-        assert_eq!(refused.status.code(), Some(78), "{said}");
+        assert!(!refused.status.success(), "{said}");
         assert!(said.contains("format 1, this build reads 2") && said.contains("eddy train"), "{said}");
         plant::model().save(&deployment.path("model.safetensors")).expect("the model is written");
     }

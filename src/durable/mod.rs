@@ -42,7 +42,7 @@ pub use lock::DirLock;
 pub use log::{Log, LogReader};
 pub use record::MESSAGE_BYTES_MAX;
 pub use record_log::CommitStats;
-pub use snapshot::{SnapshotError, SnapshotName, Snapshots};
+pub use snapshot::{LEDGER, SnapshotError, SnapshotName, Snapshots};
 
 /// What can go wrong with durable state.
 #[derive(Debug, thiserror::Error)]

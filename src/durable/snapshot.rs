@@ -12,6 +12,9 @@ use crate::types::Position;
 
 const MAGIC: [u8; 8] = *b"EDDYSNAP";
 const KEPT: usize = 2;
+/// What is no stream's: its layout is that of this format still, so that `eddy state reset` of the streams is enough.
+pub const LEDGER: &str = "ledger";
+const LEDGER_SINCE: u32 = 3;
 const ENDING: &str = ".snapshot";
 
 /// Why a snapshot cannot be used.
@@ -131,7 +134,8 @@ impl Snapshots {
             return Err(damaged("its header is not whole"));
         }
         let format = number(8);
-        if format != FORMAT {
+        let is_ledger = name.of == LEDGER && (LEDGER_SINCE..FORMAT).contains(&format);
+        if format != FORMAT && !is_ledger {
             return Err(SnapshotError::Version { file: path, found: format });
         }
         let found: [u8; 32] = std::array::from_fn(|i| header[12 + i]);

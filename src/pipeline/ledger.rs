@@ -11,7 +11,7 @@ use crate::state::{NotUnderstood, StateReader, StateWriter};
 use crate::types::{Arrival, Message, PARTITIONS, Position};
 
 /// Name of its snapshots. A partition's ends in its number, so no stream's is called so.
-pub const LEDGER: &str = "ledger";
+pub use crate::durable::LEDGER;
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Ledger {

@@ -91,9 +91,7 @@ impl Partition {
         silence.encode(to);
         hearing.encode(to);
         to.flag(*started);
-        to.number(*newest_time);
-        to.number(*released);
-        to.number(*newest_cell);
+        [newest_time, released, newest_cell].into_iter().for_each(|time| to.number(*time));
         to.number(*seen_keys);
     }
 

@@ -25,7 +25,7 @@ fn golden_text() {
 
 #[test]
 fn the_page_is_well_formed_and_asks_for_nothing() {
-    for facts in [facts(), fitted(|run| Facts::of(run))] {
+    for facts in [facts(), fitted(Facts::of)] {
         let page = page(&facts);
         let elements = elements(&page);
         for element in &elements {
@@ -44,7 +44,7 @@ fn the_page_is_well_formed_and_asks_for_nothing() {
 
 #[test]
 fn every_drawing_says_what_it_shows_and_ids_are_unique() {
-    let page = page(&fitted(|run| Facts::of(run)));
+    let page = page(&fitted(Facts::of));
     let elements = elements(&page);
     let mut ids: Vec<&str> = elements.iter().filter_map(|element| element.get("id")).collect();
     let svgs: Vec<_> = elements.iter().filter(|element| element.name == "svg").collect();
@@ -129,7 +129,7 @@ fn figures_of_the_page_are_those_of_the_facts() {
 
 #[test]
 fn the_planted_window_is_the_oddest_and_its_column_is_to_blame() {
-    let facts = fitted(|run| Facts::of(run));
+    let facts = fitted(Facts::of);
     let oddest = &facts.oddest[0];
     // To a fit that has learnt from it the fault is more ordinary than chance: this one has not.
     assert_eq!(oddest.key, "pump-2", "{:?}", facts.oddest);

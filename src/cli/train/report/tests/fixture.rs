@@ -133,7 +133,7 @@ fn series(rng: &mut ChaCha8Rng, cells: usize) -> Vec<[f32; COLUMNS]> {
     let mut cause = 0.0;
     let mut cell = |at: usize| {
         cause = 0.9 * cause + 0.4 * normal();
-        [cause + 0.4 * normal(), f32::from(at / 40 % 2 == 0), 0.5 - 0.8 * cause + 0.6 * normal()]
+        [cause + 0.4 * normal(), f32::from((at / 40).is_multiple_of(2)), 0.5 - 0.8 * cause + 0.6 * normal()]
     };
     (0..cells).map(&mut cell).collect()
 }
