@@ -14,6 +14,7 @@ mod events;
 mod evidence;
 pub mod footprint;
 mod idle;
+mod lot;
 pub mod output;
 mod partition;
 mod past;

@@ -10,6 +10,7 @@
 //! made of it acts by an entry of the control log alone.
 
 use crate::engine::batch::Batch;
+use crate::engine::lot;
 use crate::engine::partition::Partition;
 use crate::engine::setup::StreamSetup;
 
@@ -46,17 +47,7 @@ impl Windows {
 
     /// Keeps those of which `keep` says so, in their order.
     pub fn retain(&mut self, keep: impl Fn(Drawn) -> bool) {
-        let width = self.z.len() / self.len().max(1);
-        let mut kept = 0;
-        for at in 0..self.len() {
-            if keep(self.drawn[at]) {
-                self.drawn[kept] = self.drawn[at];
-                self.z.copy_within(at * width..(at + 1) * width, kept * width);
-                kept += 1;
-            }
-        }
-        self.drawn.truncate(kept);
-        self.z.truncate(kept * width);
+        lot::retain(&mut self.drawn, &mut self.z, |drawn| keep(*drawn));
     }
 
     pub fn append(&mut self, other: &Windows) {
@@ -96,10 +87,10 @@ impl Reservoir {
         if self.held.len() == HELD_MAX {
             self.thinning += 1;
             let thinning = self.thinning;
-            self.held.retain(|drawn| drawn.lot.trailing_zeros() >= thinning);
+            self.held.retain(|drawn| lot::stays(drawn.lot, thinning));
         }
-        let lot = xxhash_rust::xxh3::xxh3_64_with_seed(&end_ns.to_le_bytes(), key_hash);
-        if lot.trailing_zeros() >= self.thinning && self.held.len() < HELD_MAX {
+        let lot = lot::of(key_hash, end_ns);
+        if lot::stays(lot, self.thinning) && self.held.len() < HELD_MAX {
             self.held.drawn.push(Drawn { end_ns, lot });
             self.held.z.extend_from_slice(z);
         }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use ndarray::ArrayView2;
 
 use crate::engine::close::standardise;
+use crate::engine::lot;
 use crate::engine::partition::{Partition, Scale, Scoring};
 use crate::engine::setup::StreamSetup;
 use crate::judge::moments::Moments;
@@ -62,11 +63,11 @@ impl Warmup {
 
     pub fn offer(&mut self, key: KeyIndex, key_hash: u64, end_ns: i64, gather: impl FnOnce(&mut Vec<f32>)) {
         self.start_ns.get_or_insert(end_ns);
-        let lot = xxhash_rust::xxh3::xxh3_64_with_seed(&end_ns.to_le_bytes(), key_hash);
+        let lot = lot::of(key_hash, end_ns);
         if self.samples.len() == self.room {
             self.thin();
         }
-        if lot.trailing_zeros() >= self.thinning {
+        if lot::stays(lot, self.thinning) {
             self.samples.push(Sample { key, end_ns, lot });
             gather(&mut self.windows);
         }
@@ -75,17 +76,7 @@ impl Warmup {
     /// Lets half of the windows go.
     pub fn thin(&mut self) {
         self.thinning += 1;
-        let width = self.windows.len() / self.samples.len().max(1);
-        let mut kept = 0;
-        for at in 0..self.samples.len() {
-            if self.samples[at].lot.trailing_zeros() >= self.thinning {
-                self.samples.swap(kept, at);
-                self.windows.copy_within(at * width..(at + 1) * width, kept * width);
-                kept += 1;
-            }
-        }
-        self.samples.truncate(kept);
-        self.windows.truncate(kept * width);
+        lot::retain(&mut self.samples, &mut self.windows, |sample| lot::stays(sample.lot, self.thinning));
     }
 
     /// Thousandths of the warm-up time that have passed; 999 at most, since a fit must still succeed.

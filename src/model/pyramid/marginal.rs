@@ -114,28 +114,20 @@ impl Moments {
 
     /// By how much `r' P r` falls when the coordinates `at` are left out: `(P r)_A' P_AA^-1 (P r)_A`.
     pub(super) fn part(&self, gradient: &[f64], at: &[usize]) -> f64 {
-        let (d, n) = (self.dimension(), at.len());
-        let mut factor = Vec::with_capacity(n * n);
-        for i in at {
-            factor.extend(at.iter().map(|j| self.precision[i * d + j]));
-        }
-        cholesky(&mut factor, n);
+        let mut factor = Vec::new();
+        self.factorise(at, &mut factor);
         let mut half: Vec<f64> = at.iter().map(|i| gradient[*i]).collect();
-        solve_lower(&factor, n, &mut half, 1);
+        solve_lower(&factor, at.len(), &mut half, 1);
         half.iter().map(|h| h * h).sum()
     }
 
     /// Rows of `L^-1 P_A.`, `L L' = P_AA`: applied to a residual, their squares sum to [`Moments::part`] of `at`.
     pub(super) fn whitened_gradient(&self, at: &[usize]) -> Vec<Vec<f64>> {
-        let (d, n) = (self.dimension(), at.len());
-        let mut factor = Vec::with_capacity(n * n);
-        for i in at {
-            factor.extend(at.iter().map(|j| self.precision[i * d + j]));
-        }
-        cholesky(&mut factor, n);
+        let (d, mut factor) = (self.dimension(), Vec::new());
+        self.factorise(at, &mut factor);
         let mut rows: Vec<f64> =
             at.iter().flat_map(|i| self.precision[i * d..][..d].iter().copied()).collect();
-        solve_lower(&factor, n, &mut rows, d);
+        solve_lower(&factor, at.len(), &mut rows, d);
         rows.chunks_exact(d).map(<[f64]>::to_vec).collect()
     }
 
@@ -164,6 +156,17 @@ impl Moments {
         half.iter().map(|h| h * h).sum()
     }
 
+    /// `L`, lower, of `L L' = P_AA`.
+    #[inline(always)]
+    fn factorise(&self, at: &[usize], factor: &mut Vec<f64>) {
+        let d = self.dimension();
+        factor.clear();
+        for i in at {
+            factor.extend(at.iter().map(|j| self.precision[i * d + j]));
+        }
+        cholesky(factor, at.len());
+    }
+
     #[inline(always)]
     fn learn(&self, residual: &[f64], pattern: &mut Pattern) {
         let d = self.dimension();
@@ -174,11 +177,7 @@ impl Moments {
         pattern.missing.clear();
         pattern.missing.extend(missing());
         let m = pattern.missing.len();
-        pattern.factor.clear();
-        for i in &pattern.missing {
-            pattern.factor.extend(pattern.missing.iter().map(|j| self.precision[i * d + j]));
-        }
-        cholesky(&mut pattern.factor, m);
+        self.factorise(&pattern.missing, &mut pattern.factor);
         pattern.half.clear();
         pattern.missing.iter().for_each(|i| pattern.half.extend_from_slice(&self.v[i * d..][..d]));
         solve_lower(&pattern.factor, m, &mut pattern.half, d);
