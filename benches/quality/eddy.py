@@ -53,13 +53,15 @@ def config(series, budget=None):
     )
 
 
-def write(path, series, rows):
+def write(path, columns, parts):
+    """`parts`: (key, series, rows), one after another."""
     with path.open("w", newline="") as file:
         out = csv.writer(file)
-        out.writerow(["t", "k", *(f"c{c}" for c in range(series.values.shape[1]))])
-        for row in rows:
-            values = ("" if value != value else repr(float(value)) for value in series.values[row])
-            out.writerow([START_MS + row * series.cadence_ms, KEY, *values])
+        out.writerow(["t", "k", *(f"c{c}" for c in range(columns))])
+        for key, series, rows in parts:
+            for row in rows:
+                values = ("" if value != value else repr(float(value)) for value in series.values[row])
+                out.writerow([START_MS + row * series.cadence_ms, key, *values])
 
 
 def nothing(series) -> Told:
@@ -70,24 +72,54 @@ def nothing(series) -> Told:
 def run(binary: Path, folder: Path, series) -> Told:
     """Trains and judges in `folder`. The rows judged begin one window before the end of the prefix, so that the
     window of the first scored row is full."""
-    count = len(series.values)
     told = nothing(series)
+    columns = series.values.shape[1]
     (folder / "eddy.toml").write_text(config(series))
-    write(folder / "prefix.csv", series, range(series.prefix))
-    write(folder / "rest.csv", series, range(max(series.prefix - cells(series), 0), count))
+    write(folder / "prefix.csv", columns, [(KEY, series, range(series.prefix))])
+    write(folder / "rest.csv", columns, [(KEY, series, judged(series))])
+    told.failed = train_and_judge(binary, folder)
+    if told.failed is None:
+        take_scores({KEY: (series, told)}, folder / "scores.csv")
+        take_alerts(told, series, folder / "told.json")
+    return told
+
+
+def run_shared(binary: Path, folder: Path, all_series) -> list[Told]:
+    """Every series a key of one stream, which one model serves; without alerts."""
+    told = [nothing(series) for series in all_series]
+    columns = all_series[0].values.shape[1]
+    names = [f"k{i}" for i in range(len(all_series))]
+    (folder / "eddy.toml").write_text(config(all_series[0]))
+    write(folder / "prefix.csv", columns, [(k, s, range(s.prefix)) for k, s in zip(names, all_series)])
+    write(folder / "rest.csv", columns, [(k, s, judged(s)) for k, s in zip(names, all_series)])
+    if failed := train_and_judge(binary, folder):
+        raise SystemExit(f"quality: one model for {len(all_series)} series: {failed}")
+    take_scores({k: pair for k, *pair in zip(names, all_series, told)}, folder / "scores.csv")
+    return told
+
+
+def judged(series):
+    return range(max(series.prefix - cells(series), 0), len(series.values))
+
+
+def train_and_judge(binary, folder):
+    """Why it failed, if it did."""
     for command in (
         ["train", "eddy.toml", "--stream", KEY, "--data", "prefix.csv", "--out", "model.safetensors"],
         ["backtest", "eddy.toml", "--stream", KEY, "--data", "rest.csv", "--scores", "scores.csv", "--json", "told.json"],
     ):
         done = subprocess.run([binary, *command], cwd=folder, env=ENVIRONMENT, capture_output=True, text=True)
         if done.returncode != 0:
-            told.failed = f"eddy {command[0]}: {reason(done)}"
-            return told
-    with (folder / "scores.csv").open(newline="") as file:
+            return f"eddy {command[0]}: {reason(done)}"
+    return None
+
+
+def take_scores(told_of, path):
+    """`told_of`: (series, told) by key."""
+    with path.open(newline="") as file:
         for line in csv.DictReader(file):
+            series, told = told_of[line["key"]]
             told.scores[row_of(series, line["window_end_ns"])] = float(line["surprise_nats"])
-    take_alerts(told, series, folder / "told.json")
-    return told
 
 
 def run_budget(binary: Path, folder: Path, series, budget) -> Told:

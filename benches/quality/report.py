@@ -7,6 +7,7 @@ import numpy as np
 import bootstrap
 import eddy
 import peers
+import sharing
 
 NAMES = {
     "eddy": "**Eddy**",
@@ -147,6 +148,11 @@ that takes hours, five a day cannot be.
 """
 
 
+SHARING = """Every series of a collection as a key of one stream: `eddy train` on all prefixes together, one model for all keys, each
+with a level and spread of its own, as the appliance does for a stream. Collections whose series have the same columns.
+"""
+
+
 def markdown(whole):
     results = whole["collections"]
     weight = f"Mean over {len(results)} collections, each with the same weight; differences with a paired bootstrap over series"
@@ -159,6 +165,8 @@ def markdown(whole):
     text += ["## By collection", "", TERMS, *by_collection(results), ""]
     if rows := list(budget(results))[2:]:
         text += ["## Budget", "", BUDGET, *list(budget(results))[:2], *rows, ""]
+    if rows := list(sharing.rows(results))[2:]:
+        text += ["## One model for many keys", "", SHARING, *list(sharing.rows(results))[:2], *rows, ""]
     text += ["## What was run", "", *ran(results), ""]
     if whole["not_run"]:
         text += [f"Not run, since their rows are events of many keys at no interval: {', '.join(whole['not_run'])}.", ""]

@@ -20,6 +20,7 @@ import peers
 import plots
 import report
 import series as labelled
+import sharing
 import terms
 from cache import Cache, digest
 
@@ -105,6 +106,14 @@ def run_collection(pool, bench, name, found):
     }
 
 
+def shared(bench, name, found, result):
+    """Of a whole collection at once, beside the models of a key each; nothing where series have not the same columns."""
+    all_series = [labelled.read(bench.data / name, entry) for entry in found["series"]]
+    if not sharing.can_share(all_series):
+        return {}
+    return {"sharing": sharing.measure(bench.evaluator, bench.binary, bench.work, all_series, result)}
+
+
 def collections(options):
     """Manifests of the wanted collections, and the names of those whose rows lie on no grid."""
     names = options.only.split(",") if options.only else sorted(p.parent.name for p in options.data.glob("*/manifest.json"))
@@ -153,6 +162,7 @@ def main():
     with Pool(PROCESSES, start_worker, (options,)) as pool:
         for name, manifest in found.items():
             results.append(run_collection(pool, bench, name, manifest))
+            results[-1] |= shared(bench, name, manifest, results[-1])
             print(report.line(results[-1]), flush=True)
     if not results:
         raise SystemExit(f"quality: nothing to run: rows of {', '.join(no_grid)} lie on no grid")
