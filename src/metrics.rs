@@ -238,7 +238,6 @@ fn streams(plan: &Plan, status: &Status) -> Vec<Family> {
         family("stream_windows_provisional", "Verdicts on arrival, before the final ones", Counter, |p| {
             p.windows_provisional_total.load(Relaxed)
         }),
-        family("stream_future", "Events from the future", Counter, |p| p.future_total.load(Relaxed)),
         family("stream_windows", "Windows with a verdict", Counter, |p| p.windows_total.load(Relaxed)),
         family("stream_windows_unscored", "Windows while warming up", Counter, |p| {
             p.windows_unscored_total.load(Relaxed)

@@ -15,6 +15,8 @@ pub struct SourceStatus {
     pub acked_total: AtomicU64,
     /// Requests answered by a refusal: nothing of them was taken.
     pub refused_total: AtomicU64,
+    /// When the last one was refused, ns, and why; not while the log cannot be written, which is a problem of its own.
+    pub last_refused: Mutex<Option<(i64, String)>>,
     pub retained_dropped_total: AtomicU64,
     pub reconnects_total: AtomicU64,
     /// Arrival of the newest message, ns; 0 = none yet.
@@ -26,13 +28,12 @@ pub struct SourceStatus {
 /// Of one stream in one partition; written by the shard that owns the partition, once a slot.
 #[derive(Debug, Default)]
 pub struct PartitionStatus {
-    /// Events accepted into windows (late, future and duplicate ones are not among them).
+    /// Events accepted into windows (late and duplicate ones are not among them).
     pub events_total: AtomicU64,
     pub duplicates_total: AtomicU64,
     pub late_total: AtomicU64,
     /// Events behind the watermark but within the lateness: their windows were opened again.
     pub reopening_total: AtomicU64,
-    pub future_total: AtomicU64,
     /// Final windows with a verdict.
     pub windows_total: AtomicU64,
     /// Verdicts given anew because of late events.

@@ -114,6 +114,11 @@ fn what_makes_a_backtest_worthless_is_said() {
     let said = of(&["one.csv"]);
     assert!(said.contains("keys that the data does not have: 1.50, pump-7\n"), "{said}");
     assert!(!said.contains("too late"), "{said}");
+    assert!(!said.contains("outside the data's time"), "{said}");
+    std::fs::write(folder.path().join("labels.csv"), "key,start,end\n1.50,1767225700000,1767225800000\n")
+        .expect("labels");
+    let said = of(&["one.csv", "two.csv"]);
+    assert!(said.contains("1 labelled events lie outside the data's time"), "{said}");
     let said = of(&["one.csv", "one.csv"]);
     assert!(said.contains("of 14400 rows came too late") && said.contains("must be merged"), "{said}");
 }
@@ -256,4 +261,41 @@ fn bad_input_is_named_with_its_remedy() {
     let done = eddy(folder.path(), &["backtest", other, "--data", &data, "--stream", "pumps"]);
     let said = String::from_utf8(done.stderr).expect("text");
     assert!(!done.status.success() && said.contains("no row of the data has flow"), "{said}");
+}
+
+#[test]
+fn a_file_that_is_read_is_never_written_over() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (config, data) = (pumps_config("0s"), readings(300));
+    std::fs::write(folder.path().join("eddy.toml"), &config).expect("a config");
+    std::fs::write(folder.path().join("data.csv"), &data).expect("data");
+    let refused = |args: &[&str]| {
+        let done = eddy(folder.path(), &[args, &["--stream", "pumps", "--data", "data.csv"]].concat());
+        let said = String::from_utf8(done.stderr).expect("text");
+        assert!(done.status.code() == Some(1) && said.contains("name another file"), "{args:?}: {said}");
+    };
+    refused(&["train", "eddy.toml", "--out", "./data.csv"]);
+    refused(&["train", "eddy.toml", "--out", "model", "--report", "eddy.toml"]);
+    refused(&["backtest", "eddy.toml", "--json", "data.csv"]);
+    refused(&["backtest", "eddy.toml", "--scores", "eddy.toml"]);
+    assert_eq!(std::fs::read_to_string(folder.path().join("data.csv")).expect("data"), data);
+    assert_eq!(std::fs::read_to_string(folder.path().join("eddy.toml")).expect("a config"), config);
+}
+
+#[test]
+fn who_reads_the_output_may_stop_reading() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(folder.path().join("eddy.toml"), pumps_config("0s")).expect("a config");
+    std::fs::write(folder.path().join("data.csv"), readings(300)).expect("data");
+    let (reader, closed) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let done = Command::new(env!("CARGO_BIN_EXE_eddy"))
+        .args(["backtest", "eddy.toml", "--stream", "pumps", "--data", "data.csv", "--json", "told.json"])
+        .current_dir(folder.path())
+        .stdout(closed)
+        .output()
+        .expect("it runs");
+    let said = String::from_utf8(done.stderr).expect("text");
+    assert!(done.status.code() == Some(74) && !said.contains("panicked"), "{:?}: {said}", done.status);
+    assert!(json(&folder.path().join("told.json"))["run"]["rows"].as_u64() > Some(0), "written before");
 }

@@ -237,4 +237,14 @@ fn every_refusal_by_http_says_what_is_wrong_and_what_to_do() {
     is_told(&ask("POST", events, &[json, auth], b"{}"), 400, "no good row");
 
     assert_eq!(eddy.metric("eddy_log_messages_total"), 1, "nothing that was refused is in the log");
+    let status = eddy.get("/api/v1/status");
+    let problems = status["problems"].as_array().expect("problems");
+    let told = problems
+        .iter()
+        .find(|problem| problem["what"].as_str().is_some_and(|what| what.contains("refused requests")));
+    let remedy = told.unwrap_or_else(|| panic!("nothing of it on the page: {problems:?}"))["remedy"].as_str();
+    assert!(
+        remedy.is_some_and(|remedy| remedy.contains("`pump`")),
+        "the last one, by its reason: {remedy:?}"
+    );
 }

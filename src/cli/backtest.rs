@@ -7,13 +7,13 @@ mod labels;
 mod scores;
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use crate::cli::history::History;
+use crate::cli::history::{History, not_an_input};
 use crate::cli::{BacktestArgs, load};
 use crate::config::plan::ModelPlan;
 use crate::config::show_duration;
@@ -65,17 +65,23 @@ struct Report {
 /// # Errors
 /// If a config has problems, or the data, the labels or a model cannot be read.
 pub fn backtest(args: &BacktestArgs) -> Result<()> {
+    let read = args.data.iter().chain([&args.config]).chain(&args.labels).chain(&args.against);
+    let read: Vec<&Path> = read.map(PathBuf::as_path).collect();
+    for (option, output) in [("--json", &args.json), ("--scores", &args.scores)] {
+        output.as_deref().map_or(Ok(()), |output| not_an_input(option, output, &read))?;
+    }
     let labels = args.labels.as_deref().map(labels::read).transpose()?;
     let labels = labels.as_deref();
     let run = run(args, &args.config, labels, args.scores.as_deref())?;
     let against = args.against.as_deref().map(|other| self::run(args, other, labels, None)).transpose()?;
     let comparison = against.as_ref().map(|other| Comparison::of(&other.alerts, &run.alerts));
     let report = Report { stream: args.stream.clone(), run, against, comparison };
-    print(&report);
     if let Some(path) = &args.json {
         let text = serde_json::to_string_pretty(&report)?;
         std::fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))?;
     }
+    // Last, since who reads it may stop reading.
+    print(&report);
     Ok(())
 }
 
@@ -160,6 +166,12 @@ fn run(args: &BacktestArgs, config: &Path, labels: Option<&[Event]>, scores: Opt
     let counts = counted(&mut replay.engine);
     warn(config, rows, counts.late, &strange);
     let alerts = replay.account.alerts();
+    let elsewhen = labels.unwrap_or_default().iter().filter(|event| !event.touches(span)).count();
+    if elsewhen > 0 {
+        eprintln!(
+            "{elsewhen} labelled events lie outside the data's time: write their times as ISO 8601, or as seconds since 1970"
+        );
+    }
     let events = labels.map(|events| Found::of(events, &alerts, span, counts.keys));
     Ok(Run {
         config: config.display().to_string(),

@@ -14,6 +14,18 @@ use crate::types::{Position, RecordRef};
 
 const SOURCE: &str = "history";
 
+/// Whether a file to be written is none of those to be read: a slip of the hand must not cost a year's data.
+///
+/// # Errors
+/// If it is one of them.
+pub fn not_an_input<P: AsRef<Path>>(option: &str, output: &Path, inputs: &[P]) -> Result<()> {
+    let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    match inputs.iter().map(AsRef::as_ref).find(|input| real(input) == real(output)) {
+        Some(input) => bail!("{option} names {}, which is read: name another file", input.display()),
+        None => Ok(()),
+    }
+}
+
 /// Rows of recorded data, and those of them that are no events of the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Read {

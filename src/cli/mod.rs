@@ -6,24 +6,24 @@ pub mod demo;
 mod history;
 pub mod model;
 pub mod plan;
+mod process;
 pub mod run;
 mod service;
 pub mod state;
 pub mod train;
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
-
-use tracing_subscriber::EnvFilter;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::config;
 use crate::config::plan::Plan;
-use crate::pipeline::{self, Mismatch, RestoreError};
+use crate::pipeline::{Mismatch, RestoreError};
+
+pub use process::{end_when_a_station_panics, log_to_stderr};
 
 /// Exit code for a config with problems, or one that does not belong to its data folder or model
 /// (`EX_CONFIG` of sysexits.h).
@@ -181,26 +181,6 @@ pub struct BacktestArgs {
     /// Write CONFIG's verdict on every window as CSV; of two lines on the same window the later one holds
     #[arg(long, value_name = "FILE")]
     pub scores: Option<PathBuf>,
-}
-
-/// Structured logs to stderr, so that stdout stays free for the stdout sink. `RUST_LOG` chooses the level.
-pub fn log_to_stderr() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,rumqttd=off"));
-    let colours = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
-}
-
-/// A station that panicked takes its rows with it, and the rest would look healthy without it: the process
-/// ends at once instead, and the next start rebuilds everything from the log.
-pub fn end_when_a_station_panics() {
-    let say = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        say(panic);
-        if std::thread::current().name().is_some_and(|name| name.starts_with(pipeline::THREAD_PREFIX)) {
-            eprintln!("eddy: a station failed; stopping. Nothing acknowledged is lost: start again to go on");
-            std::process::abort();
-        }
-    }));
 }
 
 /// The plan of a config file, or every problem of it.

@@ -3,11 +3,12 @@
 pub mod report;
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use crate::cli::history::History;
+use crate::cli::history::{History, not_an_input};
 use crate::cli::{TrainArgs, environment, load};
 use crate::engine::train::{Key, Trained, Trainer};
 use crate::model::Description;
@@ -18,6 +19,9 @@ use crate::pipeline;
 pub fn train(args: &TrainArgs) -> Result<()> {
     let history = History::new(&args.config, load(&args.config)?, &args.stream, args.key.as_deref())?;
     let stream = history.stream();
+    let read: Vec<&Path> = args.data.iter().chain([&args.config]).map(PathBuf::as_path).collect();
+    not_an_input("--out", &args.out, &read)?;
+    args.report.as_deref().map_or(Ok(()), |report| not_an_input("--report", report, &read))?;
     let start = Instant::now();
     let mut trainer = Trainer::new(stream);
     let read = history.read(&args.data, |record| trainer.push(record), |_| {})?;
@@ -39,11 +43,12 @@ pub fn train(args: &TrainArgs) -> Result<()> {
     let keys: Vec<report::Key> = windows.keys.into_iter().map(named).collect();
     let windows = report::Windows { z: &windows.z, origins: &windows.origins, keys: &keys };
     let facts = report::Facts::of(&report::Run { stream, data, pyramid: &model.pyramid, windows });
-    print!("{}", report::text(&facts));
     if let Some(path) = &args.report {
         let failed = || format!("cannot write {}; check the path and its permissions", path.display());
         std::fs::write(path, report::page(&facts)).with_context(failed)?;
     }
+    // Last, since who reads it may stop reading.
+    print!("{}", report::text(&facts));
     Ok(())
 }
 

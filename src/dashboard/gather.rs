@@ -79,9 +79,7 @@ impl Snapshot {
         match () {
             () if self.recovering => State::Recovering,
             () if !self.problems.is_empty() => State::Degraded,
-            () if self.totals.log_messages_total == 0 && self.totals.recovered_messages_total == 0 => {
-                State::Empty
-            }
+            () if self.totals.log_messages_total == 0 && self.totals.events_total == 0 => State::Empty,
             () if self.streams.iter().any(warming) => State::Warming,
             () => State::Ok,
         }
@@ -136,6 +134,8 @@ fn sources(plan: &Plan, status: &Status, rates: &Rates<'_>) -> Vec<SourceView> {
     let view = |i: usize, source: &SourceStatus| {
         let last_arrival_ns = some_time(source.last_arrival.load(Relaxed));
         let messages_total = source.messages_total.load(Relaxed);
+        let last_refused =
+            source.last_refused.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
         SourceView {
             name: source.name.clone(),
             kind: match plan.sources[i].kind {
@@ -146,6 +146,9 @@ fn sources(plan: &Plan, status: &Status, rates: &Rates<'_>) -> Vec<SourceView> {
             connected: source.connected.load(Relaxed),
             messages_total,
             acked_total: source.acked_total.load(Relaxed),
+            refused_total: source.refused_total.load(Relaxed),
+            last_refused_age_ns: last_refused.as_ref().map(|(at, _)| rates.time_ns - at),
+            last_refused: last_refused.map(|(_, why)| why),
             retained_dropped_total: source.retained_dropped_total.load(Relaxed),
             reconnects_total: source.reconnects_total.load(Relaxed),
             messages_per_s: rates.per_s(messages_total, |s| s.sources[i].messages_total),
@@ -185,7 +188,6 @@ fn streams(plan: &Plan, status: &Status, rates: &Rates<'_>) -> Vec<StreamView> {
             reopening_total: sum(|p| p.reopening_total.load(Relaxed)),
             windows_again_total: sum(|p| p.windows_again_total.load(Relaxed)),
             windows_provisional_total: sum(|p| p.windows_provisional_total.load(Relaxed)),
-            future_total: sum(|p| p.future_total.load(Relaxed)),
             windows_total: sum(|p| p.windows_total.load(Relaxed)),
             windows_unscored_total: sum(|p| p.windows_unscored_total.load(Relaxed)),
             windows_unsure_total: sum(|p| p.windows_unsure_total.load(Relaxed)),

@@ -95,6 +95,10 @@ pub struct SourceView {
     pub connected: bool,
     pub messages_total: u64,
     pub acked_total: u64,
+    /// Requests refused whole, and the last of them.
+    pub refused_total: u64,
+    pub last_refused_age_ns: Option<i64>,
+    pub last_refused: Option<String>,
     pub retained_dropped_total: u64,
     pub reconnects_total: u64,
     pub messages_per_s: Option<f64>,
@@ -128,7 +132,6 @@ pub struct StreamView {
     pub windows_again_total: u64,
     /// Verdicts on arrival, before the final ones; only of sliding windows.
     pub windows_provisional_total: u64,
-    pub future_total: u64,
     pub windows_total: u64,
     pub windows_unscored_total: u64,
     pub windows_unsure_total: u64,
@@ -232,7 +235,6 @@ pub struct PartitionView {
     /// Verdicts given anew because of them.
     pub windows_again_total: u64,
     pub windows_provisional_total: u64,
-    pub future_total: u64,
     pub windows_total: u64,
     pub windows_unscored_total: u64,
     pub windows_unsure_total: u64,

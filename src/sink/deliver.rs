@@ -267,7 +267,7 @@ impl Worker {
                 message,
                 attempt,
                 reason,
-                "delivery given up; it is listed and can be replayed"
+                "delivery given up; it stays in the outbox, marked as failed"
             ),
         }
     }

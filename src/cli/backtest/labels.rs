@@ -32,6 +32,13 @@ struct Line<'a> {
     end: Value,
 }
 
+impl Event {
+    /// Some of it lies within `span`, ns, both ends included.
+    pub fn touches(&self, span: (i64, i64)) -> bool {
+        self.start <= span.1 && self.end >= span.0
+    }
+}
+
 /// # Errors
 /// If the file is no CSV with the columns key, start and end, or a time is none.
 pub fn read(path: &Path) -> Result<Vec<Event>> {

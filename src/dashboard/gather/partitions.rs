@@ -14,7 +14,7 @@ pub fn partitions(plan: &Plan, status: &Status) -> Vec<PartitionView> {
     for (i, stream) in plan.streams.iter().enumerate() {
         for (partition, p) in status.stream(StreamId(i as u16)).iter().enumerate() {
             let seen = watermark(p).is_some()
-                || [&p.events_total, &p.future_total, &p.late_total].iter().any(|n| n.load(Relaxed) > 0);
+                || [&p.events_total, &p.late_total].iter().any(|n| n.load(Relaxed) > 0);
             if seen {
                 views.push(partition_view(&stream.name, partition, p));
             }
@@ -33,7 +33,6 @@ fn partition_view(stream: &str, partition: usize, p: &PartitionStatus) -> Partit
         reopening_total: p.reopening_total.load(Relaxed),
         windows_again_total: p.windows_again_total.load(Relaxed),
         windows_provisional_total: p.windows_provisional_total.load(Relaxed),
-        future_total: p.future_total.load(Relaxed),
         windows_total: p.windows_total.load(Relaxed),
         windows_unscored_total: p.windows_unscored_total.load(Relaxed),
         windows_unsure_total: p.windows_unsure_total.load(Relaxed),

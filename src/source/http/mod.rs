@@ -97,9 +97,14 @@ async fn post_events(
     request: Request,
 ) -> Result<Json<Answer>, Refusal> {
     let answer = take_events(app.clone(), stream, request).await;
-    if answer.is_err() {
+    if let Err(refusal) = &answer {
         // The client knows why; whoever watches Eddy must see that something is amiss.
-        app.context.source_status().refused_total.fetch_add(1, Ordering::Relaxed);
+        let (status, now_ns) = (app.context.source_status(), app.context.intake.clock.now_ns());
+        status.refused_total.fetch_add(1, Ordering::Relaxed);
+        if let Some(why) = refusal.why() {
+            *status.last_refused.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) =
+                Some((now_ns, why));
+        }
     }
     answer
 }

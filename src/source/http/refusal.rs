@@ -128,6 +128,14 @@ impl Refusal {
         refusal
     }
 
+    /// For who watches the appliance; `None` while the log cannot be written, which is told already.
+    pub fn why(&self) -> Option<String> {
+        let Body { error, remedy, rejected, .. } = &*self.body;
+        let first = rejected.as_ref().and_then(|rejected| rejected.first());
+        let what = first.map_or_else(|| format!("{error}; {remedy}"), |row| row.detail.clone());
+        (self.status != StatusCode::SERVICE_UNAVAILABLE).then_some(what)
+    }
+
     pub fn not_safe() -> Self {
         let error = "the log cannot be written; nothing of this request was kept";
         let remedy = "send it again later; on the appliance, free disk space and see `eddy_log_safe`";

@@ -152,7 +152,6 @@ pub struct Partition {
     pub events_total: u64,
     pub duplicates_total: u64,
     pub late_total: u64,
-    pub future_total: u64,
     pub windows_total: u64,
     pub windows_unscored_total: u64,
     pub digest: String,
