@@ -217,6 +217,8 @@ pub struct Point {
     pub expected: Vec<f32>,
     pub low: Vec<f32>,
     pub high: Vec<f32>,
+    /// Each column's share of the surprise.
+    pub share: Vec<f32>,
     pub p_value: f64,
     /// p-value below which it was anomalous.
     pub threshold: f64,

@@ -211,6 +211,35 @@ fn a_window_opened_again_by_a_late_row_has_its_new_verdict_below_the_old_one() {
     assert!(again.iter().filter(|(first, last)| last > first).count() >= 2, "{again:?}");
 }
 
+/// A line a column beside each verdict, and nothing else changes for being asked.
+#[test]
+fn what_was_expected_of_every_column_is_told_if_asked() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (plain, run) = scored(folder.path(), &readings(5000), "0s");
+    let args = ["backtest", "eddy.toml", "--stream", "pumps", "--data", "data.csv", "--scores", "scores.csv"];
+    let done =
+        eddy(folder.path(), &[&args[..], &["--columns", "columns.csv", "--json", "asked.json"]].concat());
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let read = |name| std::fs::read_to_string(folder.path().join(name)).expect("a file");
+    assert!(
+        read("scores.csv").lines().eq(plain.iter()) && json(&folder.path().join("asked.json"))["run"] == run
+    );
+    let text = read("columns.csv");
+    let mut lines = text.lines();
+    let header = "key,window_end_ns,column,value,expected,expected_low,expected_high,share";
+    assert_eq!(lines.next(), Some(header));
+    let columns =
+        lines.clone().map(|line| cell::<String>(line, 2)).collect::<std::collections::BTreeSet<_>>().len();
+    assert_eq!(lines.clone().count(), columns * (plain.len() - 1));
+    for (line, verdict) in
+        lines.zip(plain[1..].iter().flat_map(|verdict| std::iter::repeat_n(verdict, columns)))
+    {
+        assert!(line.split(',').take(2).eq(verdict.split(',').take(2)), "{line} beside {verdict}");
+        let [low, expected, high] = [5, 4, 6].map(|place| cell::<f32>(line, place));
+        assert!(low < expected && expected < high && (0.0..=1.0).contains(&cell::<f32>(line, 7)), "{line}");
+    }
+}
+
 /// Nobody records what a request's path was: a file belongs to the stream that is named.
 #[test]
 fn a_stream_that_comes_by_http_or_mqtt_learns_from_files() {

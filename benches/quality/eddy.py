@@ -4,10 +4,12 @@ import csv
 import json
 import os
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+
+import evidence
 
 #: 2026-01-01T00:00:00Z, ms: row 0 of every series
 START_MS = 1_767_225_600_000
@@ -30,6 +32,10 @@ class Told:
     opened: np.ndarray
     #: why nothing was judged at all, if so
     failed: str | None = None
+    #: (row, column) by alert: where it opened and whom it named
+    named: list = field(default_factory=list)
+    #: what was said of every column, if it was asked for
+    columns: evidence.Columns | None = None
 
 
 def cells(series):
@@ -69,7 +75,7 @@ def nothing(series) -> Told:
     return Told(np.zeros(count), np.zeros(count, bool), np.zeros(0, int))
 
 
-def run(binary: Path, folder: Path, series) -> Told:
+def run(binary: Path, folder: Path, series, by_column=False) -> Told:
     """Trains and judges in `folder`. The rows judged begin one window before the end of the prefix, so that the
     window of the first scored row is full."""
     told = nothing(series)
@@ -77,10 +83,11 @@ def run(binary: Path, folder: Path, series) -> Told:
     (folder / "eddy.toml").write_text(config(series))
     write(folder / "prefix.csv", columns, [(KEY, series, range(series.prefix))])
     write(folder / "rest.csv", columns, [(KEY, series, judged(series))])
-    told.failed = train_and_judge(binary, folder)
+    told.failed = train_and_judge(binary, folder, ["--columns", "columns.csv"] if by_column else [])
     if told.failed is None:
         take_scores({KEY: (series, told)}, folder / "scores.csv")
         take_alerts(told, series, folder / "told.json")
+        told.columns = evidence.read(folder / "columns.csv", series, row_of) if by_column else None
     return told
 
 
@@ -102,11 +109,11 @@ def judged(series):
     return range(max(series.prefix - cells(series), 0), len(series.values))
 
 
-def train_and_judge(binary, folder):
+def train_and_judge(binary, folder, options=()):
     """Why it failed, if it did."""
     for command in (
         ["train", "eddy.toml", "--stream", KEY, "--data", "prefix.csv", "--out", "model.safetensors"],
-        ["backtest", "eddy.toml", "--stream", KEY, "--data", "rest.csv", "--scores", "scores.csv", "--json", "told.json"],
+        ["backtest", "eddy.toml", "--stream", KEY, "--data", "rest.csv", "--scores", "scores.csv", "--json", "told.json", *options],
     ):
         done = subprocess.run([binary, *command], cwd=folder, env=ENVIRONMENT, capture_output=True, text=True)
         if done.returncode != 0:
@@ -141,6 +148,7 @@ def row_of(series, end_ns):
 def take_alerts(told, series, path):
     alerts = json.loads(path.read_text())["run"]["alerts"]
     told.opened = np.array([row_of(series, alert["opened_ns"]) for alert in alerts], int)
+    told.named = [(row, int(alert["column"][1:])) for row, alert in zip(told.opened, alerts) if "column" in alert]
     for alert, start in zip(alerts, told.opened):
         end = len(series.values) if alert["closed_ns"] is None else row_of(series, alert["closed_ns"])
         told.alert[start:end] = True

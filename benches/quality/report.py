@@ -6,6 +6,7 @@ import numpy as np
 
 import bootstrap
 import eddy
+import evidence
 import peers
 import sharing
 
@@ -167,6 +168,7 @@ def markdown(whole):
         text += ["## Budget", "", BUDGET, *list(budget(results))[:2], *rows, ""]
     if rows := list(sharing.rows(results))[2:]:
         text += ["## One model for many keys", "", SHARING, *list(sharing.rows(results))[:2], *rows, ""]
+    text += evidence.markdown(results)
     text += ["## What was run", "", *ran(results), ""]
     if whole["not_run"]:
         text += [f"Not run, since their rows are events of many keys at no interval: {', '.join(whole['not_run'])}.", ""]

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import bootstrap
 import eddy
+import evidence
 import peers
 import plots
 import report
@@ -48,7 +49,7 @@ class Bench:
         series = labelled.read(self.data / collection, entry)
         started = time.time()
         with tempfile.TemporaryDirectory(dir=self.work) as folder:
-            told = {"eddy": eddy.run(self.binary, Path(folder), series)}
+            told = {"eddy": eddy.run(self.binary, Path(folder), series, evidence.wanted(collection))}
             took_s = time.time() - started
             budgeted = [] if told["eddy"].failed else self.budgets
             budgets = {b: terms.budget(series, eddy.run_budget(self.binary, Path(folder), series, b)) for b in budgeted}
@@ -69,6 +70,11 @@ class Bench:
             "budgets": budgets,
             "methods": figures,
         }
+        columns = told["eddy"].columns
+        if columns and collection in evidence.WITH_BANDS:
+            each["bands"] = evidence.bands(series, columns, eddy.cells(series))
+        if columns and collection in evidence.WITH_CAUSES:
+            each["named"] = evidence.named(series, columns, told["eddy"].named)
         return each, (series, told) if "nab_windows" in entry else None
 
 
@@ -101,6 +107,8 @@ def run_collection(pool, bench, name, found):
         "eddy_s": sum(one["eddy_s"] for one in each),
         "failed": {one["series"]: one["failed"] for one in each if one["failed"]},
         "budgets": {b: terms.budget_total(each, b) for b in bench.budgets},
+        "bands": evidence.bands_total(each),
+        "named": evidence.named_total(each),
         "methods": methods,
         "each_series": each,
     }

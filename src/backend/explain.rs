@@ -1,6 +1,7 @@
 //! Why a window is odd: what each column should have been, and whose surprise it is.
 
 use crate::model::Model;
+use crate::model::pyramid::Explained;
 
 use super::CpuBackend;
 
@@ -10,8 +11,10 @@ pub struct Explanation {
     /// Expectation of the column's last cell given what is observed of columns that are not to blame, z
     /// units; of a flag, which is context, its own value.
     pub expected: Vec<f32>,
-    /// Its sd, z units: the band is `expected +- 1.96 sd`.
+    /// Its sd, z units.
     pub sd: Vec<f32>,
+    /// The band that holds 95 % of normal values is `expected +- half_width`; z units.
+    pub half_width: Vec<f32>,
     /// Share of the surprise, >= 0, adding up to 1.
     pub share: Vec<f32>,
 }
@@ -21,13 +24,16 @@ impl CpuBackend {
     pub fn explain(&mut self, model: &Model, z_row: &[f32], out: &mut Explanation) {
         out.expected.clear();
         out.sd.clear();
+        out.half_width.clear();
         out.share.clear();
         let last = &z_row[model.dimension() - model.columns.len()..];
         for (column, of) in model.pyramid.explain(z_row, &mut self.work).into_iter().enumerate() {
             let itself = Some(last[column]).filter(|z| z.is_finite()).unwrap_or(0.0);
-            let (expected, sd, share) = of.map_or((itself, 0.0, 0.0), |of| (of.expected, of.sd, of.share));
+            let context = Explained { expected: itself, sd: 0.0, half_width: 0.0, share: 0.0 };
+            let Explained { expected, sd, half_width, share } = of.unwrap_or(context);
             out.expected.push(expected);
             out.sd.push(sd);
+            out.half_width.push(half_width);
             out.share.push(share);
         }
     }

@@ -2,6 +2,7 @@
 //! what it would have told; beside another config and known events, if given.
 
 mod account;
+mod columns;
 mod compare;
 mod labels;
 mod scores;
@@ -22,6 +23,7 @@ use crate::model::Model;
 use crate::ring::Slot;
 use crate::types::{Position, StreamId};
 use account::{Account, Alert};
+use columns::Columns;
 use compare::Comparison;
 use labels::{Event, Found};
 use scores::Scores;
@@ -29,6 +31,9 @@ use scores::Scores;
 const STREAM: StreamId = StreamId(0);
 /// Messages a step, as the log's group commits make them; what comes out does not depend on it.
 const MESSAGES_A_STEP: u64 = 256;
+
+/// As if somebody looked at every key: what was expected of its windows is given too.
+const LOOKED_AT: Env<'static> = Env { follows: &|_, _| true, ..Env::SIMULATED };
 
 /// One row in so many may come too late unmentioned.
 const LATE_SHARE_MAX: u64 = 100;
@@ -72,8 +77,10 @@ pub fn backtest(args: &BacktestArgs) -> Result<()> {
     }
     let labels = args.labels.as_deref().map(labels::read).transpose()?;
     let labels = labels.as_deref();
-    let run = run(args, &args.config, labels, args.scores.as_deref())?;
-    let against = args.against.as_deref().map(|other| self::run(args, other, labels, None)).transpose()?;
+    let files = Files { scores: args.scores.as_deref(), columns: args.columns.as_deref() };
+    let run = run(args, &args.config, labels, files)?;
+    let against = args.against.as_deref();
+    let against = against.map(|other| self::run(args, other, labels, Files::default())).transpose()?;
     let comparison = against.as_ref().map(|other| Comparison::of(&other.alerts, &run.alerts));
     let report = Report { stream: args.stream.clone(), run, against, comparison };
     if let Some(path) = &args.json {
@@ -85,6 +92,13 @@ pub fn backtest(args: &BacktestArgs) -> Result<()> {
     Ok(())
 }
 
+/// Where to write what there is a window.
+#[derive(Clone, Copy, Default)]
+struct Files<'a> {
+    scores: Option<&'a Path>,
+    columns: Option<&'a Path>,
+}
+
 /// A config's engine, and what became of what it gave.
 struct Replay {
     engine: Engine,
@@ -92,24 +106,33 @@ struct Replay {
     out: Outputs,
     account: Account,
     scores: Option<Scores>,
-    /// The first failure to write the scores.
+    columns: Option<Columns>,
+    /// The first failure to write these.
     failed: Result<()>,
 }
 
 impl Replay {
-    fn new(history: &History, scores: Option<&Path>) -> Result<Self> {
+    fn new(history: &History, files: Files<'_>) -> Result<Self> {
         let mut engine = Engine::new(history.plan());
         if let ModelPlan::Load { path, .. } = &history.stream().model {
             let model = Arc::new(Model::load(path)?);
             engine.activate(STREAM, model).with_context(|| path.display().to_string())?;
         }
-        let scores = scores.map(Scores::create).transpose()?;
+        let scores = files.scores.map(Scores::create).transpose()?;
+        let columns = |path| Columns::create(path, &history.stream().columns);
+        let columns = files.columns.map(columns).transpose()?;
         let out = Outputs { judged: scores.is_some().then(Vec::new), ..Outputs::default() };
-        Ok(Replay { engine, slot: Slot::default(), out, account: Account::default(), scores, failed: Ok(()) })
+        let (slot, account, failed) = (Slot::default(), Account::default(), Ok(()));
+        Ok(Replay { engine, slot, out, account, scores, columns, failed })
+    }
+
+    fn env(&self) -> &'static Env<'static> {
+        if self.columns.is_some() { &LOOKED_AT } else { &Env::SIMULATED }
     }
 
     fn step(&mut self) {
-        self.engine.step(&self.slot, &Env::SIMULATED, &mut self.out);
+        let env = self.env();
+        self.engine.step(&self.slot, env, &mut self.out);
         self.slot.clear();
         // As the appliance does, though there it is by the wall clock that the number is looked at.
         if let Some(keys) = self.engine.keys_due(STREAM) {
@@ -120,7 +143,8 @@ impl Replay {
 
     fn end(&mut self) {
         self.step();
-        self.engine.end_of_input(STREAM, Position(u64::MAX), &Env::SIMULATED, &mut self.out);
+        let env = self.env();
+        self.engine.end_of_input(STREAM, Position(u64::MAX), env, &mut self.out);
         self.take();
     }
 
@@ -130,22 +154,28 @@ impl Replay {
         {
             self.failed = judged.iter().try_for_each(|judged| scores.add(judged));
         }
+        if let Some(columns) = &mut self.columns
+            && self.failed.is_ok()
+        {
+            self.failed = self.out.points.iter().try_for_each(|point| columns.add(point));
+        }
         self.account.take(&mut self.out);
     }
 
-    fn finish_scores(&mut self) -> Result<()> {
+    fn finish_files(&mut self) -> Result<()> {
         std::mem::replace(&mut self.failed, Ok(()))?;
-        self.scores.take().map_or(Ok(()), Scores::finish)
+        self.scores.take().map_or(Ok(()), Scores::finish)?;
+        self.columns.take().map_or(Ok(()), Columns::finish)
     }
 }
 
-fn run(args: &BacktestArgs, config: &Path, labels: Option<&[Event]>, scores: Option<&Path>) -> Result<Run> {
+fn run(args: &BacktestArgs, config: &Path, labels: Option<&[Event]>, files: Files<'_>) -> Result<Run> {
     let history = History::new(config, load(config)?, &args.stream, args.key.as_deref())?;
     let mut rows = 0;
     let mut strange = labels::keys(labels.unwrap_or_default());
     let mut span = (i64::MAX, i64::MIN);
     // Both closures fill and empty the one slot.
-    let replay = std::cell::RefCell::new(Replay::new(&history, scores)?);
+    let replay = std::cell::RefCell::new(Replay::new(&history, files)?);
     history.read(
         &args.data,
         |record| {
@@ -162,7 +192,7 @@ fn run(args: &BacktestArgs, config: &Path, labels: Option<&[Event]>, scores: Opt
     )?;
     let mut replay = replay.into_inner();
     replay.end();
-    replay.finish_scores()?;
+    replay.finish_files()?;
     let counts = counted(&mut replay.engine);
     warn(config, rows, counts.late, &strange);
     let alerts = replay.account.alerts();

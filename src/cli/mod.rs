@@ -142,7 +142,7 @@ pub struct TrainArgs {
     /// Name of the stream: `[stream.NAME]`
     #[arg(long, value_name = "NAME")]
     pub stream: String,
-    /// Recorded data, CSV or CSV in gzip
+    /// Recorded data, CSV (gzip or zstd allowed) or Parquet
     #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
     pub data: Vec<PathBuf>,
     /// Field that tells the keys apart, where the config takes the key from a topic
@@ -163,7 +163,7 @@ pub struct BacktestArgs {
     /// Name of the stream: `[stream.NAME]`
     #[arg(long, value_name = "NAME")]
     pub stream: String,
-    /// Recorded data in order of time, CSV or CSV in gzip
+    /// Recorded data in order of time, CSV (gzip or zstd allowed) or Parquet
     #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
     pub data: Vec<PathBuf>,
     /// Field that tells the keys apart, where the config takes the key from a topic
@@ -181,6 +181,9 @@ pub struct BacktestArgs {
     /// Write CONFIG's verdict on every window as CSV; of two lines on the same window the later one holds
     #[arg(long, value_name = "FILE")]
     pub scores: Option<PathBuf>,
+    /// Write what was expected of every column of every window as CSV, and its share of the surprise
+    #[arg(long, value_name = "FILE")]
+    pub columns: Option<PathBuf>,
 }
 
 /// The plan of a config file, or every problem of it.

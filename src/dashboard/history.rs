@@ -197,6 +197,7 @@ mod tests {
             expected: one(t + 0.1),
             low: one(t + 0.2),
             high: one(t + 0.3),
+            share: vec![1.0, 0.0],
             p_value: 0.5,
             threshold: 1e-4,
             anomalous: time % 2 == 0,

@@ -6,9 +6,6 @@ use crate::engine::partition::{Closing, Partition, Scale, Scoring};
 use crate::types::{About, ColumnEvidence, Decision, EventTime, Point, Verdict, WindowEvidence};
 use crate::window::keys::KeyIndex;
 
-/// Half-width of the central 95 % of a normal distribution, in standard deviations.
-const BAND_SD: f32 = 1.96;
-
 const F32_MAX: f64 = f32::MAX as f64;
 
 /// The name under which this detector's alerts are filed.
@@ -97,6 +94,7 @@ impl Partition {
             expected: bands.iter().map(|b| b.expected).collect(),
             low: bands.iter().map(|b| b.low).collect(),
             high: bands.iter().map(|b| b.high).collect(),
+            share: closing.scratch.explanation.share.clone(),
             p_value: verdict.p_value,
             threshold: scoring.alarm.threshold,
             anomalous: verdict.anomalous,
@@ -108,10 +106,10 @@ impl Partition {
     fn band(&self, key: KeyIndex, column: usize, closing: &Closing<'_, '_>) -> Band {
         let Scale { mean, sd } = self.scales[key as usize * closing.setup.columns.len() + column];
         let explanation = &closing.scratch.explanation;
-        let (z, z_sd) = (explanation.expected[column], explanation.sd[column]);
+        let (z, half) = (explanation.expected[column], explanation.half_width[column]);
         // A scale near the end of f32 must not become an infinity, which JSON cannot hold.
         let raw = |z: f32| (f64::from(mean) + f64::from(sd) * f64::from(z)).clamp(-F32_MAX, F32_MAX) as f32;
-        Band { expected: raw(z), low: raw(z - BAND_SD * z_sd), high: raw(z + BAND_SD * z_sd) }
+        Band { expected: raw(z), low: raw(z - half), high: raw(z + half) }
     }
 }
 

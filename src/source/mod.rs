@@ -87,12 +87,15 @@ pub enum SourceError {
     Open { path: PathBuf, error: std::io::Error },
     #[error("{} is not a CSV file with a header line: {detail}; correct the file or `path`", path.display())]
     NotCsv { path: PathBuf, detail: String },
+    #[error("{} is not a whole Parquet file: {detail}; write it anew, or correct `path`", path.display())]
+    NotParquet { path: PathBuf, detail: String },
     #[error(
-        "{} is a Parquet file, which is not read: write it as CSV, for example with \
-         `duckdb -c \"COPY 'data.parquet' TO 'data.csv'\"`",
+        "column {column:?} of {} is of type {kind}, and a row holds numbers, texts, booleans and times only: leave it \
+         out, for example with `duckdb -c \"COPY (SELECT * EXCLUDE ({column}) FROM 'data.parquet') TO 'plain.parquet'\"`, \
+         or write it as one of these",
         path.display()
     )]
-    Parquet { path: PathBuf },
+    ParquetColumn { path: PathBuf, column: String, kind: String },
     #[error("{} has no column {column:?}; it has {}; correct `time_column`", path.display(), present.join(", "))]
     NoColumn { path: PathBuf, column: String, present: Vec<String> },
     #[error("`speed` needs `time_column`: name the column with the event time, or leave `speed` out")]

@@ -254,6 +254,7 @@ pub fn point(key: &str, time: i64, i: i64, faulty: bool) -> Point {
         expected: each(&expected),
         low: each(&|c| expected(c) - COLUMNS[c].3),
         high: each(&|c| expected(c) + COLUMNS[c].3),
+        share: vec![1.0 / COLUMNS.len() as f32; COLUMNS.len()],
         p_value: (0.5 * (-2.4 * climb).exp() * (1.0 + 0.9 * noise(9))).max(1e-9),
         threshold: 1e-4,
         anomalous: climb > 4.0,

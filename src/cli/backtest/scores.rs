@@ -55,7 +55,7 @@ impl Scores {
 }
 
 /// A field of CSV (RFC 4180): in quotes where it holds what would end it.
-fn write_field(line: &mut Vec<u8>, field: &[u8]) {
+pub(super) fn write_field(line: &mut Vec<u8>, field: &[u8]) {
     if !field.iter().any(|byte| b",\"\r\n".contains(byte)) {
         return line.extend_from_slice(field);
     }

@@ -1,4 +1,4 @@
-//! `type = "replay"`: a recorded CSV file.
+//! `type = "replay"`: a recorded CSV or Parquet file.
 
 use super::super::field::Field;
 use super::super::kind::Kind;
@@ -8,7 +8,7 @@ use super::{Naming, Parse};
 
 pub const KIND: Kind<Parse> = Kind {
     name: "replay",
-    summary: "read a recorded CSV file",
+    summary: "read a recorded CSV or Parquet file",
     example: r#"
 type = "replay"
 path = "recorded/pumps.csv.gz"

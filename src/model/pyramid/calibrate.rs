@@ -8,6 +8,7 @@ use ndarray::{Array2, ArrayView2, Axis, concatenate, s};
 
 use super::super::FitError;
 use super::super::knots::knots;
+use super::band::half_width;
 use super::codes::Starts;
 use super::fit::{Settings, levels_like};
 use super::rows::references;
@@ -35,6 +36,7 @@ impl Pyramid {
         } else {
             vec![0.0; seen.states.len()]
         };
+        self.bands = seen.off.into_iter().map(half_width).collect();
         let tail = Tail::fit(seen.states.clone(), settings.knots);
         let states = seen.states.iter().map(|state| tail.surprise(*state) as f32);
         self.training_surprises = states.collect();
@@ -78,7 +80,9 @@ impl Pyramid {
                 joint.iter_mut().zip(row).for_each(|(of, energy)| of.push(*energy));
             }
         }
-        Seen { states: scores.state, still: scores.still, joint }
+        let mut off = vec![Vec::new(); columns];
+        self.off(windows, &mut off);
+        Seen { states: scores.state, still: scores.still, joint, off }
     }
 
     /// What each part of the rows shows under the same levels fitted on the others.
@@ -90,7 +94,8 @@ impl Pyramid {
         starts: Starts<'_>,
     ) -> Result<Seen, FitError> {
         let n = windows.nrows();
-        let mut seen = Seen { joint: vec![Vec::new(); self.columns.scored.len()], ..Seen::default() };
+        let columns = || vec![Vec::new(); self.columns.scored.len()];
+        let mut seen = Seen { joint: columns(), off: columns(), ..Seen::default() };
         for fold in 0..folds {
             let (from, to) = (n * fold / folds, n * (fold + 1) / folds);
             let others = concatenate![Axis(0), windows.slice(s![..from, ..]), windows.slice(s![to.., ..])];
@@ -104,6 +109,7 @@ impl Pyramid {
             seen.states.extend(of_part.states);
             seen.still.extend(of_part.still);
             seen.joint.iter_mut().zip(of_part.joint).for_each(|(all, part)| all.extend(part));
+            seen.off.iter_mut().zip(of_part.off).for_each(|(all, part)| all.extend(part));
         }
         Ok(seen)
     }
@@ -117,6 +123,8 @@ struct Seen {
     still: Vec<f32>,
     /// By scored column: energies given all others.
     joint: Vec<Vec<f32>>,
+    /// By scored column: distances from what was expected, sds.
+    off: Vec<Vec<f32>>,
 }
 
 /// As [`Block`], for the columns' energies given all others.

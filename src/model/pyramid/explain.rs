@@ -1,5 +1,6 @@
 //! Why a window is odd: what each column was expected to be, and its share of the surprise.
 
+use super::band::NORMAL_SD;
 use super::blame::Blame;
 use super::gaps::{about, nearest};
 use super::levels::vector;
@@ -15,6 +16,8 @@ pub struct Explained {
     pub expected: f32,
     /// sd of that expectation.
     pub sd: f32,
+    /// Of the band about it that holds 95 % of normal values (see [`super::band`]); z units.
+    pub half_width: f32,
     /// Its part of the surprise: at least 0, together 1.
     pub share: f32,
 }
@@ -31,12 +34,12 @@ impl Pyramid {
         work.adopt(self);
         self.gather(&window[..self.dimension()], work);
         let (shares, to_blame) = self.shares(work);
-        let finest = self.prepared.iter().find(|l| l.shape.pool == 1 && l.shape.blocks > 1);
-        let expected = self.expected(finest.unwrap_or(&self.prepared[0]), &work.z, &to_blame);
+        let expected = self.expected(self.expecting(), &work.z, &to_blame);
         let mut found = vec![None; self.columns.columns];
-        for ((column, share), (expected, sd)) in self.columns.scored.iter().zip(shares).zip(expected) {
-            found[*column] =
-                Some(Explained { expected: expected as f32, sd: sd as f32, share: share as f32 });
+        for (at, (column, (expected, sd))) in self.columns.scored.iter().zip(expected).enumerate() {
+            let (expected, sd, share) = (expected as f32, sd as f32, shares[at] as f32);
+            let half_width = sd * self.bands.get(at).copied().unwrap_or(NORMAL_SD);
+            found[*column] = Some(Explained { expected, sd, half_width, share });
         }
         self.blame_strange_flags(window, &mut found);
         found
@@ -52,8 +55,14 @@ impl Pyramid {
         let last = &window[self.dimension() - self.columns.columns..];
         for column in &strange {
             let (expected, share) = (last[*column].clamp(0.0, 1.0), 1.0 / strange.len() as f32);
-            found[*column] = Some(Explained { expected, sd: 0.0, share });
+            found[*column] = Some(Explained { expected, sd: 0.0, half_width: 0.0, share });
         }
+    }
+
+    /// The level that expectations are of: the finest that has several cells.
+    pub(super) fn expecting(&self) -> &PreparedLevel {
+        let finest = self.prepared.iter().find(|l| l.shape.pool == 1 && l.shape.blocks > 1);
+        finest.unwrap_or(&self.prepared[0])
     }
 
     /// By scored column, summing to 1; and the columns to blame under the most surprised level.
@@ -63,7 +72,10 @@ impl Pyramid {
         for (at, level) in self.prepared.iter().enumerate() {
             level_energies(&self.prepared, at, 1, work);
             let of = work.energies[0];
-            let Some(surprise) = self.level_surprise(at, &of) else { continue };
+            let [surprise] = self.level_surprise(at, &[of]);
+            if surprise.is_nan() {
+                continue;
+            }
             let w = level_vector(level, columns, &work.z);
             let parts = attributions(level, columns, &w);
             for ((parts, tail), energy) in parts.iter().zip(&self.levels[at].tails).zip(of.energy) {

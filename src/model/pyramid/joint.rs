@@ -8,7 +8,7 @@
 //! excess.
 
 use super::basis::NU;
-use super::kernel::{LANES, Packed, product};
+use super::kernel::{LANES, Packed, ln, product};
 use super::levels::vector;
 use super::prepared::PreparedLevel;
 use super::{Pyramid, Work};
@@ -143,7 +143,7 @@ impl Pyramid {
     pub(super) fn joint_surprise(&self, row: usize, column: usize, work: &Work) -> f64 {
         let columns = self.columns.scored.len();
         let surprise = self.joint[column].surprise(work.joint[row * columns + column]);
-        (surprise - (columns as f64).ln()).max(0.0)
+        if surprise > 0.0 { (surprise - (columns as f64).ln()).max(0.0) } else { 0.0 }
     }
 
     /// Of the oddest column.
@@ -170,7 +170,7 @@ impl Pyramid {
 /// `(nu + m) / 2 ln(1 + q / nu)`
 #[inline(always)]
 fn energy(distance: f32, cells: usize) -> f32 {
-    0.5 * (NU as f32 + cells as f32) * (distance / NU as f32).ln_1p()
+    0.5 * (NU as f32 + cells as f32) * ln(1.0 + distance / NU as f32)
 }
 
 #[cfg(test)]

@@ -151,7 +151,7 @@ pub(super) fn ln_sum(p: &[Lanes], shift: &[Lanes], scale: &[Lanes]) -> f64 {
 /// Natural logarithm of a finite value of at least 1, to 2 ulp: the series of artanh on the mantissa
 /// about 1. In place of `f32::ln`, which is a call a value and differs between platforms.
 #[inline(always)]
-fn ln(x: f32) -> f32 {
+pub(super) fn ln(x: f32) -> f32 {
     const SQRT_HALF_BITS: u32 = 0x3f35_04f3;
     let bits = x.to_bits().wrapping_sub(SQRT_HALF_BITS);
     let exponent = (bits as i32) >> 23;

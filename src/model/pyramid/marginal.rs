@@ -107,6 +107,13 @@ impl Moments {
         }
     }
 
+    /// How many sds the coordinate `at` of a whole residual lies from its expectation given the others:
+    /// `(P r)_i / sqrt(P_ii)`.
+    pub(super) fn off(&self, residual: &[f64], at: usize) -> f64 {
+        let row = &self.precision[at * self.dimension()..][..self.dimension()];
+        dot(row, residual) / row[at].sqrt()
+    }
+
     /// `P r`, the gradient of `r' P r / 2`.
     pub(super) fn gradient(&self, residual: &[f64]) -> Vec<f64> {
         self.precision.chunks_exact(self.dimension()).map(|row| dot(row, residual)).collect()

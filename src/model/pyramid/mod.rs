@@ -10,6 +10,7 @@
 //!
 //! Cost: a projection of `d * d` and a search of `codes * d` products a level, in f32; see `kernel`.
 
+mod band;
 mod basis;
 mod blame;
 mod calibrate;
@@ -32,6 +33,7 @@ pub mod reference;
 mod rows;
 mod score;
 mod still;
+mod surprise;
 #[cfg(test)]
 #[path = "synthetic_tests.rs"]
 mod synthetic;
@@ -71,6 +73,8 @@ pub struct Pyramid {
     pub still: Vec<Still>,
     /// By scored column: when it is off from what the others say. Empty with a single column.
     pub joint: Vec<Joint>,
+    /// By scored column: half-width of the band about an expectation, sds. Empty: that of a normal density.
+    bands: Vec<f32>,
     /// States of the training windows; `None` only while they are being found.
     state_tail: Option<Tail>,
     /// Surprise of training windows, each under a fit on others, nats, ascending.
@@ -155,6 +159,7 @@ impl Pyramid {
             levels,
             still,
             joint: Vec::new(),
+            bands: Vec::new(),
             state_tail,
             references: Vec::new(),
             column_references: Vec::new(),

@@ -17,8 +17,6 @@ pub(super) const BLOCK: usize = 48;
 const STILL_MAX: f64 = 5.0;
 /// Surprise of a flag that is neither on nor off, nats: what a column never was is no matter of degree.
 const STRANGE_FLAG: f32 = 30.0;
-/// A level of which less than this share is observed has no say.
-const SPEAKS_FROM: f64 = 0.5;
 
 impl Pyramid {
     /// Scores rows of [`Pyramid::dimension`] z values (NaN = missing), cell-major. A trailing part of a
@@ -76,35 +74,35 @@ impl pulp::WithSimd for Batch<'_> {
         work.sums.resize(rows, (0.0, 0));
         for at in 0..pyramid.levels.len() {
             level_energies(&pyramid.prepared, at, rows, work);
-            for row in 0..rows {
-                if let Some(surprise) = pyramid.level_surprise(at, &work.energies[row]) {
-                    let (sum, n) = &mut work.sums[row];
-                    *sum += surprise * surprise;
-                    *n += 1;
-                    out.levels[first + row * pyramid.levels.len() + at] = surprise as f32;
-                }
-                if at == 0 {
-                    out.log_likelihood.push(work.energies[row].log_likelihood);
-                }
+            pyramid.level_surprises(at, work);
+            for (row, surprise) in work.surprises.iter().enumerate().filter(|(_, s)| !s.is_nan()) {
+                let (sum, n) = &mut work.sums[row];
+                *sum += surprise * surprise;
+                *n += 1;
+                out.levels[first + row * pyramid.levels.len() + at] = *surprise as f32;
+            }
+            if at == 0 {
+                out.log_likelihood.extend(work.energies.iter().map(|of| of.log_likelihood));
             }
         }
         if !pyramid.joint.is_empty() {
             pyramid.joint_energies(rows, work);
         }
+        let first = out.state.len();
         for row in 0..rows {
             let still = pyramid.stillness(row, rows, work);
             let joint = pyramid.disjoint(row, work);
             let (sum, n) = work.sums[row];
-            let state = pyramid.state(sum, n, still);
             out.still.push(still as f32);
             out.joint.push(joint as f32);
-            out.state.push(state);
-            let tail = pyramid.state_tail.as_ref().filter(|_| n > 0);
-            let window = &windows[row * pyramid.dimension()..][..pyramid.dimension()];
+            out.state.push(pyramid.state(sum, n, still));
+            out.column_surprise.push(still.max(joint) as f32);
+        }
+        pyramid.state_surprises(&out.state[first..], work);
+        for (row, window) in windows.chunks_exact(pyramid.dimension()).enumerate() {
             let strange = pyramid.columns.flags().any(|column| pyramid.columns.is_strange(window, column));
             let least = if strange { STRANGE_FLAG } else { 0.0 };
-            out.surprise.push(tail.map_or(0.0, |tail| tail.surprise(state) as f32).max(least));
-            out.column_surprise.push(still.max(joint) as f32);
+            out.surprise.push((work.surprises[row] as f32).max(least));
         }
     }
 }
@@ -133,11 +131,14 @@ impl Pyramid {
         work.rough.resize(columns, 0.0);
         work.known.resize(columns, 0.0);
         work.last.resize(columns, 0.0);
-        still::roughness(&z[part - cells * columns..], &mut work.rough, &mut work.known, &mut work.last);
+        let z = &z[part - cells * columns..];
         if work.gap[row] {
+            still::roughness(z, &mut work.rough, &mut work.known, &mut work.last);
             for ((still, r), known) in self.still.iter().zip(&mut work.rough).zip(&work.known) {
                 *r = still.whole(*r, *known);
             }
+        } else {
+            still::roughness_whole(z, &mut work.rough);
         }
     }
 
@@ -149,7 +150,8 @@ impl Pyramid {
         }
         self.roughness(row, rows, work);
         let quietest = self.still.iter().zip(&work.rough).map(|(still, r)| still.surprise(*r));
-        (quietest.fold(0.0, f64::max) - (self.still.len() as f64).ln()).max(0.0)
+        let quietest = quietest.fold(0.0, f64::max);
+        if quietest > 0.0 { (quietest - (self.still.len() as f64).ln()).max(0.0) } else { 0.0 }
     }
 
     /// Root mean square of what has a say: `n` levels, whose surprise squared sums to `sum`, and stillness.
@@ -165,21 +167,6 @@ impl Pyramid {
         }
         (sum / n).sqrt() as f32
     }
-
-    /// Mean surprise of a level's densities; `None` where too little is observed.
-    #[inline(always)]
-    pub(super) fn level_surprise(&self, level: usize, energies: &Energies) -> Option<f64> {
-        if energies.observed < SPEAKS_FROM {
-            return None;
-        }
-        let tails = &self.levels[level].tails;
-        let mut sum = 0.0;
-        for (tail, energy) in tails.iter().zip(energies.energy) {
-            let energy = if energies.observed < 1.0 { tail.whole(energy, energies.observed) } else { energy };
-            sum += tail.surprise(energy as f32).max(0.0);
-        }
-        Some(sum / tails.len() as f64)
-    }
 }
 
 /// Counts of observed cells, over the whole of the windows.
@@ -189,15 +176,15 @@ fn observe(pyramid: &Pyramid, windows: &[f32], out: &mut Scores, work: &Work) {
     for (row, window) in windows.chunks_exact(columns.dimension()).enumerate() {
         let first = out.column_observed.len();
         out.column_observed.resize(first + columns.columns, columns.cells as u16);
+        let mut observed = columns.cells * columns.scored.len();
         if work.gap[row] || !all_finite(window) {
             let counts = &mut out.column_observed[first..];
             for cell in window.chunks_exact(columns.columns) {
                 counts.iter_mut().zip(cell).for_each(|(count, z)| *count -= u16::from(!z.is_finite()));
             }
+            observed = columns.scored.iter().map(|column| usize::from(counts[*column])).sum();
         }
-        let counts = &out.column_observed[first..];
-        let observed: u32 = columns.scored.iter().map(|column| u32::from(counts[*column])).sum();
-        out.observed.push(observed.min(u32::from(u16::MAX)) as u16);
+        out.observed.push(observed.min(usize::from(u16::MAX)) as u16);
     }
 }
 

@@ -63,12 +63,25 @@ impl Tail {
     /// Nats, above 0.
     #[inline(always)]
     pub fn surprise(&self, energy: f32) -> f64 {
-        let beyond = f64::from(energy) - self.fit.threshold;
-        if beyond > 0.0 {
-            return self.fit.base + beyond / self.fit.excess;
+        let [surprise] = self.surprises([energy]);
+        surprise
+    }
+
+    /// The same of several energies: their searches wait for memory side by side.
+    #[inline(always)]
+    pub(super) fn surprises<const N: usize>(&self, energies: [f32; N]) -> [f64; N] {
+        let (places, n) = (below(&self.knots, energies), self.knots.len());
+        let all = (n as f64 + 1.0).ln();
+        let mut found = [0.0; N];
+        for ((found, energy), place) in found.iter_mut().zip(energies).zip(places) {
+            let beyond = f64::from(energy) - self.fit.threshold;
+            *found = if beyond > 0.0 {
+                self.fit.base + beyond / self.fit.excess
+            } else {
+                all - ((n - place) as f64 + 0.5).ln()
+            };
         }
-        let n = self.knots.len();
-        -((n - below(&self.knots, energy)) as f64 + 0.5).ln() + (n as f64 + 1.0).ln()
+        found
     }
 
     /// The energy of the whole where only a part is observed: what is missing counts as ordinary, at the
@@ -80,16 +93,21 @@ impl Tail {
     }
 }
 
-/// Number of knots below `energy`. Without branches: where an energy falls is not predictable.
+/// Number of knots below each energy. Without branches: where an energy falls is not predictable.
 #[inline(always)]
-fn below(knots: &[f32], energy: f32) -> usize {
-    let (mut from, mut size) = (0, knots.len());
+fn below<const N: usize>(knots: &[f32], energies: [f32; N]) -> [usize; N] {
+    let (mut from, mut size) = ([0; N], knots.len());
     while size > 1 {
         let half = size / 2;
-        from = if knots[from + half - 1] < energy { from + half } else { from };
+        for (from, energy) in from.iter_mut().zip(energies) {
+            *from = if knots[*from + half - 1] < energy { *from + half } else { *from };
+        }
         size -= half;
     }
-    from + usize::from(size == 1 && knots[from] < energy)
+    for (from, energy) in from.iter_mut().zip(energies) {
+        *from += usize::from(size == 1 && knots[*from] < energy);
+    }
+    from
 }
 
 #[cfg(test)]
@@ -103,7 +121,7 @@ mod tests {
             for step in 0..100 {
                 let energy = step as f32 * 0.25 - 1.0;
                 let naive = knots.iter().filter(|k| **k < energy).count();
-                assert_eq!(below(&knots, energy), naive, "{n} {energy}");
+                assert_eq!(below(&knots, [energy, -2.0]), [naive, 0], "{n} {energy}");
             }
         }
     }

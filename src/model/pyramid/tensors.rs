@@ -13,6 +13,7 @@ use read::{Tensors, read_level};
 /// Cells of a window at most: counts of them are u16.
 const CELLS_MAX: usize = u16::MAX as usize;
 
+const BANDS: &str = "bands";
 const COLUMN_REFERENCES: &str = "column_references";
 
 /// One array of the model.
@@ -52,6 +53,9 @@ pub struct Head {
     pub still: bool,
     /// Whether columns that contradict the others count.
     pub joint: bool,
+    /// Whether bands have widths of their own; older files have none.
+    #[serde(default)]
+    pub bands: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -99,6 +103,9 @@ impl Pyramid {
             let values = self.joint.iter().flat_map(|of| [of.threshold, of.excess]).collect();
             tensors.push(tensor("joint", vec![self.joint.len(), 2], Data::F64(values)));
         }
+        if !self.bands.is_empty() {
+            tensors.push(tensor(BANDS, vec![self.bands.len()], Data::F32(self.bands.clone())));
+        }
         let head = Head {
             cells: self.columns.cells,
             columns: self.columns.columns,
@@ -106,6 +113,7 @@ impl Pyramid {
             levels: self.levels.iter().map(level_head).collect(),
             still: !self.still.is_empty(),
             joint: !self.joint.is_empty(),
+            bands: !self.bands.is_empty(),
         };
         (head, tensors)
     }
@@ -129,6 +137,9 @@ impl Pyramid {
         let mut pyramid = Pyramid::assemble(columns, levels, still, Some(state));
         if head.joint && pyramid.prepared_joint.is_some() {
             pyramid.joint = from.joint(pyramid.columns.scored.len())?;
+        }
+        if head.bands {
+            pyramid.bands = from.bands(BANDS, pyramid.columns.scored.len())?;
         }
         pyramid.references = from.ascending("references")?;
         pyramid.column_references = from.ascending(COLUMN_REFERENCES)?;

@@ -50,6 +50,7 @@ pub struct Work {
     pub(super) projection: Vec<f64>,
     pub(super) energies: Vec<Energies>,
     pub(super) sums: Vec<(f64, u32)>,
+    pub(super) surprises: Vec<f64>,
     /// By scored column: roughness, and working space.
     pub(super) rough: Vec<f32>,
     pub(super) known: Vec<f32>,

@@ -1,8 +1,10 @@
-//! Replay of a CSV file: each row is one JSON message, in file order, at full or event-time speed.
+//! Replay of a CSV or Parquet file: each row is one JSON message, in file order, at full or event-time speed.
 //!
 //! One submission is in the log at a time, so the log holds a prefix of the file, also after a crash:
 //! a restart goes on behind as many rows as the log has. The next batch is built meanwhile.
 
+mod csv;
+mod parquet;
 mod pieces;
 mod table;
 
@@ -40,11 +42,10 @@ pub struct Rows {
 
 impl Rows {
     /// # Errors
-    /// The file cannot be opened or read as CSV.
+    /// The file cannot be opened or read.
     pub fn open(path: &Path, source: &str) -> Result<Self, SourceError> {
         let mut pieces = Pieces::open(path)?;
-        let nothing = || SourceError::NotCsv { path: path.to_owned(), detail: "it is empty".to_owned() };
-        let table = pieces.piece()?.ok_or_else(nothing)?;
+        let table = pieces.piece()?.ok_or_else(|| table::empty(path))?;
         Ok(Rows { pieces, table, source: source.into(), topic: table::stem(path), next: 0, failed: false })
     }
 
@@ -90,7 +91,7 @@ fn message(table: &Table, row: usize, source: &Arc<str>, topic: &str) -> Message
 /// Replays the rows that are not in the log yet. `Ok(Ended::Input)` once all of them are durable.
 ///
 /// # Errors
-/// The file cannot be opened or read as CSV, lacks `time_column`, or holds fewer rows than the log has.
+/// The file cannot be opened or read, lacks `time_column`, or holds fewer rows than the log has.
 pub async fn run(plan: &ReplayPlan, source: Arc<str>, context: Context) -> Result<Ended, SourceError> {
     let path = plan.path.clone();
     let read = tokio::task::spawn_blocking(move || Table::read(&path)).await;

@@ -1,74 +1,73 @@
-//! CSV in memory, every cell as text, and its rows as JSON.
+//! Rows in memory, every cell as text, and each as JSON.
 //!
 //! What a cell becomes depends on the cell alone. Column types guessed from the whole file would let a
 //! later row change how an earlier one is scored.
 
-use std::fs::File;
-use std::io::{Read, Seek};
 use std::path::Path;
 
 use polars::io::mmap::MmapBytesReader;
-use polars::prelude::{CsvReadOptions, DataFrame, SerReader, StringChunked};
+use polars::prelude::{CsvReadOptions, SerReader, StringChunked};
 
+use super::pieces::Pieces;
 use crate::source::SourceError;
 
 pub(super) struct Table {
-    frame: DataFrame,
+    /// All of the same length.
+    columns: Vec<StringChunked>,
     /// `"name":`, ready to be written.
     keys: Vec<String>,
 }
 
 impl Table {
-    /// Reads the whole file; gzip is recognised by its content. Blocks.
-    pub fn read(path: &Path) -> Result<Self, SourceError> {
-        let failed = |error| SourceError::Open { path: path.to_owned(), error };
-        let mut file = File::open(path).map_err(failed)?;
-        let mut start = Vec::new();
-        (&file).take(PARQUET.len() as u64).read_to_end(&mut start).map_err(failed)?;
-        refuse_parquet(path, &start)?;
-        file.rewind().map_err(failed)?;
-        Table::of(path, file)
+    pub fn new(columns: Vec<StringChunked>) -> Self {
+        let keys = columns.iter().map(|column| format!("{}:", quoted(column.name()))).collect();
+        Table { columns, keys }
     }
 
-    /// `path` is for errors only.
+    /// Reads the whole file; what it is is recognised by its content. Blocks.
+    pub fn read(path: &Path) -> Result<Self, SourceError> {
+        let mut pieces = Pieces::open(path)?;
+        let mut whole = pieces.piece()?.ok_or_else(|| empty(path))?;
+        while let Some(piece) = pieces.piece()? {
+            for (column, more) in whole.columns.iter_mut().zip(&piece.columns) {
+                column.append(more).map_err(|e| not_csv(path, e.to_string()))?;
+            }
+        }
+        for column in &mut whole.columns {
+            *column = column.rechunk().into_owned();
+        }
+        Ok(whole)
+    }
+
+    /// Of CSV; `path` is for errors only.
     pub fn of(path: &Path, text: impl MmapBytesReader) -> Result<Self, SourceError> {
-        let not_csv = |detail: String| SourceError::NotCsv { path: path.to_owned(), detail };
         let frame = CsvReadOptions::default()
             .with_infer_schema_length(Some(0))
             .with_rechunk(true)
             .into_reader_with_file_handle(text)
             .finish()
-            .map_err(|e| not_csv(e.to_string()))?;
-        let keys = frame.get_column_names().into_iter().map(|name| format!("{}:", quoted(name))).collect();
-        let texts = frame.columns().iter().all(|column| column.str().is_ok());
-        if !texts {
-            return Err(not_csv("a column could not be read as text".to_owned()));
-        }
-        Ok(Table { frame, keys })
+            .map_err(|e| not_csv(path, e.to_string()))?;
+        let columns = frame.columns().iter().map(|column| column.str().cloned()).collect::<Result<_, _>>();
+        Ok(Table::new(columns.map_err(|_| not_csv(path, "a column could not be read as text".to_owned()))?))
     }
 
     pub fn rows(&self) -> usize {
-        self.frame.height()
+        self.columns.first().map_or(0, |column| column.len())
     }
 
     /// Index of a named column.
     pub fn column(&self, path: &Path, name: &str) -> Result<usize, SourceError> {
-        let present: Vec<String> = self.frame.get_column_names().iter().map(|n| n.to_string()).collect();
+        let present: Vec<String> = self.columns.iter().map(|column| column.name().to_string()).collect();
         match present.iter().position(|n| n == name) {
             Some(index) => Ok(index),
             None => Err(SourceError::NoColumn { path: path.to_owned(), column: name.to_owned(), present }),
         }
     }
 
-    fn texts(&self) -> impl Iterator<Item = &StringChunked> {
-        // Every column was checked to be text when it was read.
-        self.frame.columns().iter().filter_map(|column| column.str().ok())
-    }
-
     /// One row as a JSON object, in the order of the header.
     pub fn json(&self, row: usize) -> Vec<u8> {
         let mut out = Vec::with_capacity(32 * self.keys.len());
-        for (index, (key, text)) in self.keys.iter().zip(self.texts()).enumerate() {
+        for (index, (key, text)) in self.keys.iter().zip(&self.columns).enumerate() {
             out.push(if index == 0 { b'{' } else { b',' });
             out.extend_from_slice(key.as_bytes());
             out.extend_from_slice(cell(text.get(row)).as_bytes());
@@ -80,7 +79,7 @@ impl Table {
     /// A cell as event time, ns since the Unix epoch: a number is seconds, a text is ISO 8601 (in UTC
     /// when it names no offset).
     pub fn time_ns(&self, row: usize, column: usize) -> Option<i64> {
-        let text = self.texts().nth(column)?.get(row)?.trim();
+        let text = self.columns.get(column)?.get(row)?.trim();
         if let Ok(seconds) = text.parse::<f64>() {
             let ns = seconds * 1e9;
             return (ns.abs() < i64::MAX as f64).then_some(ns as i64);
@@ -93,12 +92,12 @@ impl Table {
     }
 }
 
-/// What a Parquet file starts with.
-const PARQUET: &[u8] = b"PAR1";
+pub(super) fn empty(path: &Path) -> SourceError {
+    not_csv(path, "it is empty".to_owned())
+}
 
-/// Read as CSV it would only be a riddle.
-pub(super) fn refuse_parquet(path: &Path, start: &[u8]) -> Result<(), SourceError> {
-    if start.starts_with(PARQUET) { Err(SourceError::Parquet { path: path.to_owned() }) } else { Ok(()) }
+fn not_csv(path: &Path, detail: String) -> SourceError {
+    SourceError::NotCsv { path: path.to_owned(), detail }
 }
 
 /// The file's name without folders, `.gz` and its extension: the topic of its messages.

@@ -8,8 +8,6 @@ const TYPICAL: usize = 3;
 const ODDEST: usize = 6;
 /// Columns of a window that are drawn.
 const TRACES: usize = 6;
-/// An expectation is drawn this many sd to either side.
-const BAND_SD: f64 = 2.0;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct WindowFacts {
@@ -136,8 +134,8 @@ fn trace(run: &Run<'_>, z: &[f32], key: usize, column: usize, explained: Option<
         unit: plan.unit.clone(),
         values: z[column..].iter().step_by(run.stream.columns.len()).map(|z| raw(f64::from(*z))).collect(),
         expected: explained.map(|of| {
-            let (expected, sd) = (f64::from(of.expected), BAND_SD * f64::from(of.sd));
-            Expected { low: raw(expected - sd), high: raw(expected + sd), share: f64::from(of.share) }
+            let (expected, half) = (f64::from(of.expected), f64::from(of.half_width));
+            Expected { low: raw(expected - half), high: raw(expected + half), share: f64::from(of.share) }
         }),
     }
 }

@@ -77,6 +77,15 @@ impl Tensors<'_> {
         Ok(values.iter().map(joint).collect())
     }
 
+    pub(super) fn bands(&self, name: &str, columns: usize) -> Result<Vec<f32>, PartsError> {
+        let found = self.values(name, Some(&[columns]))?;
+        if found.iter().all(|width| *width > 0.0) {
+            Ok(found.to_vec())
+        } else {
+            Err(wrong(name, "not above 0"))
+        }
+    }
+
     pub(super) fn still(&self, columns: usize) -> Result<Vec<Still>, PartsError> {
         let values = self.doubles("still", &[columns, 3])?.as_chunks::<3>().0;
         let sound = |[threshold, excess, median]: &[f64; 3]| {
