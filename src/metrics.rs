@@ -239,7 +239,7 @@ fn streams(plan: &Plan, status: &Status) -> Vec<Family> {
             p.windows_provisional_total.load(Relaxed)
         }),
         family("stream_windows", "Windows with a verdict", Counter, |p| p.windows_total.load(Relaxed)),
-        family("stream_windows_unscored", "Windows while warming up", Counter, |p| {
+        family("stream_windows_unscored", "Windows before the first model", Counter, |p| {
             p.windows_unscored_total.load(Relaxed)
         }),
         family("stream_windows_unsure", "Verdicts on too little data", Counter, |p| {

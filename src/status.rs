@@ -40,7 +40,7 @@ pub struct PartitionStatus {
     pub windows_again_total: AtomicU64,
     /// Verdicts on arrival, before the final ones; only of sliding windows.
     pub windows_provisional_total: AtomicU64,
-    /// Final windows without one: warming up.
+    /// Final windows without one: there was no model yet.
     pub windows_unscored_total: AtomicU64,
     /// Verdicts that could not be acted on: too little of a column was observed.
     pub windows_unsure_total: AtomicU64,
@@ -54,8 +54,11 @@ pub struct PartitionStatus {
     pub keys_warm: AtomicU64,
     /// Event time ns; `i64::MIN` before the first event.
     pub watermark: AtomicI64,
-    /// Warm-up in thousandths; 1000 = scoring.
+    /// Warm-up in thousandths; verdicts before 1000 are early.
     pub warm_milli: AtomicU64,
+    /// Windows behind the model that the partition fitted last, and how many it has fitted; 0 where one is loaded.
+    pub model_windows: AtomicU64,
+    pub fits_total: AtomicU64,
     /// Arrival of the last row, ns.
     pub heard: AtomicI64,
     /// From when on, by the wall clock, an entry on idleness would change something; `i64::MAX`: never.
@@ -238,5 +241,11 @@ impl Status {
 
     pub fn stream(&self, stream: StreamId) -> &[PartitionStatus] {
         &self.partitions[stream.0 as usize * PARTITIONS..][..PARTITIONS]
+    }
+
+    /// Windows behind the model of the partition that has fewest, of those that fitted one.
+    pub fn model_windows(&self, stream: StreamId) -> Option<u64> {
+        let fitted = self.stream(stream).iter().map(|p| p.model_windows.load(Ordering::Relaxed));
+        fitted.filter(|windows| *windows > 0).min()
     }
 }

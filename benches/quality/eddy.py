@@ -4,7 +4,7 @@ import csv
 import json
 import os
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,8 @@ START_MS = 1_767_225_600_000
 CELLS_OF_FEW, CELLS_OF_MANY, FEW_COLUMNS = 64, 16, 4
 VALUES_MAX = 4096
 KEY = "series"
+#: No shorter warm-up is taken.
+WARMUP_MIN_MS = 10_000
 #: The appliance may share the machine: one thread each, and the same bytes on any day.
 ENVIRONMENT = {**os.environ, "RAYON_NUM_THREADS": "1", "SOURCE_DATE_EPOCH": "0", "NO_COLOR": "1"}
 
@@ -46,7 +48,11 @@ def cells(series):
     return min(CELLS_OF_FEW if scored <= FEW_COLUMNS else CELLS_OF_MANY, VALUES_MAX // columns)
 
 
-def config(series, budget=None):
+#: A model from a file; what [`run`] uses.
+LOADED = '{ type = "load", path = "model.safetensors" }'
+
+
+def config(series, budget=None, model=LOADED):
     """One for all series; whatever it does not say is the product's default. `budget`: alerts a day."""
     grid, n = series.cadence_ms, cells(series)
     columns = "".join(f'columns.c{c} = {{ path = "c{c}" }}\n' for c in range(series.values.shape[1]))
@@ -54,7 +60,7 @@ def config(series, budget=None):
         '[source.file]\ntype = "replay"\npath = "rest.csv"\n[sink.console]\ntype = "stdout"\n'
         f'[stream.{KEY}]\nfrom = "file"\nkey = "k"\ntime = {{ path = "t", unit = "ms" }}\n{columns}'
         f'window = {{ type = "hopping", size = "{n * grid}ms", every = "{grid}ms", grid = "{grid}ms", lateness = "0s" }}\n'
-        'model = { type = "load", path = "model.safetensors" }\n'
+        f"model = {model}\n"
         + (f'alert_budget = "{budget}/day"\n' if budget else "")
     )
 
@@ -75,19 +81,36 @@ def nothing(series) -> Told:
     return Told(np.zeros(count), np.zeros(count, bool), np.zeros(0, int))
 
 
-def run(binary: Path, folder: Path, series, by_column=False) -> Told:
+def run(binary: Path, folder: Path, series, trained=None, by_column=False) -> Told:
     """Trains and judges in `folder`. The rows judged begin one window before the end of the prefix, so that the
-    window of the first scored row is full."""
-    told = nothing(series)
+    window of the first scored row is full. `trained`: how many rows to train on, the first of the prefix; all of it by
+    default."""
     columns = series.values.shape[1]
     (folder / "eddy.toml").write_text(config(series))
-    write(folder / "prefix.csv", columns, [(KEY, series, range(series.prefix))])
+    write(folder / "prefix.csv", columns, [(KEY, series, range(trained or series.prefix))])
     write(folder / "rest.csv", columns, [(KEY, series, judged(series))])
-    told.failed = train_and_judge(binary, folder, ["--columns", "columns.csv"] if by_column else [])
+    told = told_by(binary, folder, series, [TRAIN, [*BACKTEST, "--columns", "columns.csv"] if by_column else BACKTEST])
+    if by_column and told.failed is None:
+        told.columns = evidence.read(folder / "columns.csv", series, row_of)
+    return told
+
+
+def run_growing(binary: Path, folder: Path, series, rows) -> Told:
+    """Without training: all rows, by models that the stream fits as it goes. `rows`: length of its warm-up. Models change
+    once a minute of event time at most, so rows that come more often than once a second are taken to come so."""
+    series = replace(series, cadence_ms=max(series.cadence_ms, 1000))
+    warmup_ms = max(max(rows, cells(series)) * series.cadence_ms, WARMUP_MIN_MS)
+    (folder / "eddy.toml").write_text(config(series, model=f'{{ type = "fit", warmup = "{warmup_ms}ms" }}'))
+    write(folder / "rest.csv", series.values.shape[1], [(KEY, series, range(len(series.values)))])
+    return told_by(binary, folder, series, [BACKTEST])
+
+
+def told_by(binary, folder, series, commands) -> Told:
+    told = nothing(series)
+    told.failed = do(binary, folder, commands)
     if told.failed is None:
         take_scores({KEY: (series, told)}, folder / "scores.csv")
         take_alerts(told, series, folder / "told.json")
-        told.columns = evidence.read(folder / "columns.csv", series, row_of) if by_column else None
     return told
 
 
@@ -99,7 +122,7 @@ def run_shared(binary: Path, folder: Path, all_series) -> list[Told]:
     (folder / "eddy.toml").write_text(config(all_series[0]))
     write(folder / "prefix.csv", columns, [(k, s, range(s.prefix)) for k, s in zip(names, all_series)])
     write(folder / "rest.csv", columns, [(k, s, judged(s)) for k, s in zip(names, all_series)])
-    if failed := train_and_judge(binary, folder):
+    if failed := do(binary, folder, [TRAIN, BACKTEST]):
         raise SystemExit(f"quality: one model for {len(all_series)} series: {failed}")
     take_scores({k: pair for k, *pair in zip(names, all_series, told)}, folder / "scores.csv")
     return told
@@ -109,12 +132,13 @@ def judged(series):
     return range(max(series.prefix - cells(series), 0), len(series.values))
 
 
-def train_and_judge(binary, folder, options=()):
-    """Why it failed, if it did."""
-    for command in (
-        ["train", "eddy.toml", "--stream", KEY, "--data", "prefix.csv", "--out", "model.safetensors"],
-        ["backtest", "eddy.toml", "--stream", KEY, "--data", "rest.csv", "--scores", "scores.csv", "--json", "told.json", *options],
-    ):
+TRAIN = ["train", "eddy.toml", "--stream", KEY, "--data", "prefix.csv", "--out", "model.safetensors"]
+BACKTEST = ["backtest", "eddy.toml", "--stream", KEY, "--data", "rest.csv", "--scores", "scores.csv", "--json", "told.json"]
+
+
+def do(binary, folder, commands):
+    """Why a command failed, if one did."""
+    for command in commands:
         done = subprocess.run([binary, *command], cwd=folder, env=ENVIRONMENT, capture_output=True, text=True)
         if done.returncode != 0:
             return f"eddy {command[0]}: {reason(done)}"

@@ -5,6 +5,7 @@ import json
 import numpy as np
 
 import bootstrap
+import cold
 import eddy
 import evidence
 import peers
@@ -166,6 +167,8 @@ def markdown(whole):
     text += ["## By collection", "", TERMS, *by_collection(results), ""]
     if rows := list(budget(results))[2:]:
         text += ["## Budget", "", BUDGET, *list(budget(results))[:2], *rows, ""]
+    if any(result["cold"] for result in results):
+        text += ["## Cold start", "", cold.HOW, *cold.table(results), ""]
     if rows := list(sharing.rows(results))[2:]:
         text += ["## One model for many keys", "", SHARING, *list(sharing.rows(results))[:2], *rows, ""]
     text += evidence.markdown(results)

@@ -15,6 +15,7 @@ from multiprocessing import Pool
 from pathlib import Path
 
 import bootstrap
+import cold
 import eddy
 import evidence
 import peers
@@ -44,15 +45,17 @@ class Bench:
         self.measure_code = digest(text("score_eval"), (HERE / "terms.py").read_bytes())
         self.cache = Cache(options.work / "cache")
         self.budgets = options.budgets
+        self.cold = options.cold
 
     def take(self, collection, entry):
         series = labelled.read(self.data / collection, entry)
         started = time.time()
         with tempfile.TemporaryDirectory(dir=self.work) as folder:
-            told = {"eddy": eddy.run(self.binary, Path(folder), series, evidence.wanted(collection))}
+            told = {"eddy": eddy.run(self.binary, Path(folder), series, by_column=evidence.wanted(collection))}
             took_s = time.time() - started
             budgeted = [] if told["eddy"].failed else self.budgets
             budgets = {b: terms.budget(series, eddy.run_budget(self.binary, Path(folder), series, b)) for b in budgeted}
+            begun = cold.run(self.binary, Path(folder), series) if self.cold and collection in cold.COLLECTIONS else {}
         for method in peers.METHODS:
             key = digest(self.baseline_code, method, series.digest)
             told[method] = self.cache.told(key, lambda: peers.run(self.baselines, method, series))
@@ -68,6 +71,7 @@ class Bench:
             "eddy_s": took_s,
             "failed": told["eddy"].failed,
             "budgets": budgets,
+            "cold": {name: cold.measure(self.evaluator, series, one) for name, one in begun.items()},
             "methods": figures,
         }
         columns = told["eddy"].columns
@@ -109,6 +113,7 @@ def run_collection(pool, bench, name, found):
         "budgets": {b: terms.budget_total(each, b) for b in bench.budgets},
         "bands": evidence.bands_total(each),
         "named": evidence.named_total(each),
+        "cold": cold.total(each),
         "methods": methods,
         "each_series": each,
     }
@@ -152,6 +157,7 @@ def read_options():
         default=["0.2", "1", "5"],
         help="alerts a day that series are run under as well, comma-separated; nothing for none",
     )
+    arguments.add_argument("--cold", action="store_true", help="cold starts as well: trained on less, and not at all")
     options = arguments.parse_args()
     for name in ("score_eval.py", "baselines.py"):
         if not (options.eval / name).is_file():

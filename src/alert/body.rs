@@ -129,6 +129,7 @@ mod tests {
                     threshold: 1e-4,
                     p_value_min: 1e-5,
                     coverage: 1.0,
+                    confidence: Some(0.75),
                     columns: (0..columns).map(column).collect(),
                 }),
             },

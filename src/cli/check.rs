@@ -103,7 +103,7 @@ fn describe_stream(stream: &StreamPlan) -> String {
         Layout::Long { .. } => "long",
     };
     let model = match &stream.model {
-        ModelPlan::Fit { warmup } => format!("fit on the first {}", show_duration(*warmup)),
+        ModelPlan::Fit { warmup } => format!("fitted as it goes, early for {}", show_duration(*warmup)),
         ModelPlan::Load { path, refit: None } => format!("load {}", path.display()),
         ModelPlan::Load { path, refit: Some(every) } => {
             format!("load {}, refit every {}", path.display(), show_duration(*every))

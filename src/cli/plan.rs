@@ -30,7 +30,7 @@ pub fn plan(args: &PlanArgs) -> Result<()> {
     let (mut bytes, mut cores) = (PROCESS_BYTES, 0.0);
     for stream in &plan.streams {
         let footprint = Footprint::of(stream, plan.shards, &demand);
-        bytes += footprint.peak_bytes();
+        bytes += footprint.steady_bytes();
         eprintln!("measuring stream {} on this machine", stream.name);
         let alone = Plan { streams: vec![stream.clone()], ..plan.clone() };
         let rehearsal = rehearse(&alone, known_model(stream)?, &demand, &|| clock.now_ns())?;
@@ -122,16 +122,13 @@ fn memory(text: &mut String, footprint: &Footprint, demand: &Demand) -> std::fmt
         ("calibration", partitions),
         ("batches", scoring),
         ("fitted models, at most", models),
-        ("windows kept for the fit", warmup),
+        ("windows kept for fits", warmup),
         ("windows kept for refits", refits),
     ];
     let steady = footprint.steady_bytes();
     writeln!(text, "  memory: {} ({:.0} bytes a key)", size(steady), steady / demand.keys as f64)?;
     for (name, bytes) in parts.into_iter().filter(|(_, bytes)| *bytes > 0.0) {
         writeln!(text, "    {:>9}  {name}", size(bytes))?;
-    }
-    if warmup > 0.0 {
-        writeln!(text, "    {:>9}  in all during the warm-up", size(footprint.warming_bytes()))?;
     }
     Ok(())
 }

@@ -198,6 +198,8 @@ fn streams(plan: &Plan, status: &Status, rates: &Rates<'_>) -> Vec<StreamView> {
             keys_warm: sum(|p| p.keys_warm.load(Relaxed)),
             warm_milli,
             warm_eta_ns: warm_eta_ns(warm_milli, rates, i),
+            model_windows: status.model_windows(StreamId(i as u16)),
+            fits_total: sum(|p| p.fits_total.load(Relaxed)),
             watermark_ns,
             watermark_lag_ns: watermark_ns.map(|ns| rates.time_ns.saturating_sub(ns)),
             digest: hex(partitions.iter().fold(0, |d: u64, p| d.wrapping_add(p.digest.load(Relaxed)))),

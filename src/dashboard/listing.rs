@@ -43,6 +43,8 @@ pub struct Card {
     recovered: bool,
     /// Not about values: since when nothing came.
     silent_since: Option<String>,
+    /// Its confidence is known.
+    confident: bool,
     first: Option<Evidence>,
     evidence: Vec<Evidence>,
     /// The receipt: what a bar shows, and its segments.
@@ -118,6 +120,7 @@ impl Card {
             ended: entry.resolved.as_ref().map(|end| clock(end.window_end, now_ns, zone)),
             retracted: entry.resolved.as_ref().is_some_and(|end| end.state == AlertState::Retracted),
             recovered: entry.row.alert.receipt.recovered,
+            confident: decision.window().is_some_and(|window| window.confidence.is_some()),
             silent_since: decision.silence().map(|silence| clock(silence.last_seen.0, now_ns, zone)),
             first: self::evidence(&at, entry).into_iter().max_by(|a, b| a.width.total_cmp(&b.width)),
             evidence,

@@ -66,6 +66,8 @@ struct Warming<'a> {
     name: &'a str,
     percent: f64,
     ends: bool,
+    /// Models are there.
+    early: bool,
 }
 
 /// Streams, stages, sources, receivers.
@@ -257,6 +259,7 @@ fn notices<'a>(state: &AppState, status: &'a Doc<'a>, snapshot: &'a Snapshot) ->
                 name: &s.name,
                 percent: s.warm_milli as f64 / 10.0,
                 ends: s.warm_eta_ns.is_some(),
+                early: s.model_windows.is_some(),
             })
             .collect(),
         commands: if empty { first_event::commands(&state.parts.plan, snapshot.time_ns) } else { Vec::new() },

@@ -141,10 +141,14 @@ pub struct StreamView {
     pub keys_silent: u64,
     pub keys: u64,
     pub keys_warm: u64,
-    /// Mean over the partitions that have a key, thousandths; 1000 = scoring.
+    /// Mean over the partitions that have a key, thousandths; verdicts before 1000 are early.
     pub warm_milli: u64,
     /// At the speed of the last seconds.
     pub warm_eta_ns: Option<i64>,
+    /// Windows behind the model of the partition that has fewest; `null` before the first, and where a model is loaded.
+    pub model_windows: Option<u64>,
+    /// Models that the partitions have fitted: each fits again when its windows have doubled.
+    pub fits_total: u64,
     pub watermark_ns: Option<i64>,
     /// Wall clock minus watermark: negative while event time runs ahead.
     pub watermark_lag_ns: Option<i64>,
@@ -246,6 +250,8 @@ pub struct PartitionView {
     pub keys: u64,
     pub keys_warm: u64,
     pub warm_milli: u64,
+    pub model_windows: u64,
+    pub fits_total: u64,
     pub watermark_ns: Option<i64>,
     /// 16 hexadecimal digits: a JSON number would lose some.
     pub digest: String,

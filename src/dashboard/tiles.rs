@@ -109,6 +109,7 @@ fn first(snapshot: &Snapshot, open: Option<&AlertEntry>) -> Tile {
     let Some(entry) = open else {
         let nothing = match snapshot.state {
             State::Ok | State::Degraded => "Nothing firing",
+            State::Warming if snapshot.streams.iter().any(|s| s.windows_total > 0) => "Nothing firing",
             _ => "Nothing scored yet",
         };
         let last =

@@ -42,6 +42,7 @@ pub fn alert(pump: &str, id: &str, window_start_s: i64, window_end_s: i64) -> Re
             threshold: 1e-4,
             p_value_min: 1e-6,
             coverage: 1.0,
+            confidence: Some(0.75),
             columns: vec![evidence("flow", 0.25), evidence("vibration", 0.75)],
         }),
     };

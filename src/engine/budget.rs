@@ -59,7 +59,10 @@ impl Partition {
     }
 
     pub(super) fn alarm(&self, setup: &StreamSetup) -> Alarm {
-        setup.alarm(&self.budget, self.seen_keys)
+        let alarm = setup.alarm(&self.budget, self.seen_keys);
+        // A budget bounds what is told in the first minutes by itself, and would make up for it afterwards.
+        let by_p_value = matches!(setup.alarm, AlarmPlan::PValue(_));
+        if by_p_value && self.is_early(setup) { alarm.early() } else { alarm }
     }
 
     /// Takes note of an alert that a verdict on `key` has opened; `before` is what was open until then.

@@ -6,7 +6,8 @@ use crate::engine::output::{Judged, Raised};
 use crate::engine::partition::{Closing, Partition, Scale, Scoring};
 use crate::engine::past::PastVerdict;
 use crate::engine::setup::StreamSetup;
-use crate::judge::budget::Alarm;
+use crate::engine::verdict::{is_whole, surprise, verdict};
+use crate::engine::warmup::Standing;
 use crate::judge::calibration::Surprise;
 use crate::types::{Arrival, EventTime, Verdict};
 use crate::window::keys::KeyIndex;
@@ -34,11 +35,12 @@ impl Partition {
         }
     }
 
-    /// Judges the final windows in the scratch, or keeps them for a fit.
+    /// Judges the final windows in the scratch, and keeps of them for a fit.
     pub(super) fn judge_batch(&mut self, began: i64, closing: &mut Closing<'_, '_>) {
-        let Some(scoring) = self.scoring.take() else {
-            return self.collect(&closing.scratch.batch, closing.setup);
-        };
+        if self.scoring.is_none() || !closing.setup.loads_model {
+            self.collect(&closing.scratch.batch, closing.setup);
+        }
+        let Some(scoring) = self.scoring.take() else { return };
         self.standardise_batch(closing);
         let gathered = (closing.env.now)();
         let scratch = &mut *closing.scratch;
@@ -50,6 +52,8 @@ impl Partition {
             self.judge(row, &scoring, times, closing);
         }
         self.scoring = Some(scoring);
+        let (episodes, p_odd) = (&self.episodes, closing.setup.p_odd);
+        self.warmup.settle(|key| !episodes[key as usize].teaches(p_odd));
         self.account(times, closing);
     }
 
@@ -64,15 +68,19 @@ impl Partition {
         out.verdicts.push((Arrival(closing.trigger), judged, windows as u32));
     }
 
-    /// While warming up: keeps what a fit will learn from.
+    /// Keeps what a fit will learn from, raw.
     fn collect(&mut self, batch: &Batch, setup: &StreamSetup) {
         let width = setup.cells * setup.columns.len();
+        let judged = self.scoring.is_some();
+        let standing = if judged { Standing::Waiting } else { Standing::Unjudged };
         let rows = batch.z.chunks_exact(width).zip(&batch.keys).zip(&batch.spans);
         for ((window, &key), span) in rows {
-            self.counts.windows_unscored += 1;
+            self.counts.windows_unscored += u64::from(!judged);
             let hash = self.keys.hash(key);
-            self.warmup.offer(key, hash, span.end, |out| out.extend_from_slice(window));
-            self.counts.warm_milli = self.warmup.progress_milli(span.end, setup.warmup_ns);
+            self.warmup.offer(key, hash, span.end, standing, |out| out.extend_from_slice(window));
+            // The last thousandth is for the epoch's end, where a fit must have succeeded.
+            let progress = self.warmup.progress_milli(span.end, setup.warmup_ns).min(999);
+            self.counts.warm_milli = self.counts.warm_milli.max(progress);
         }
     }
 
@@ -108,13 +116,15 @@ impl Partition {
         let setup = closing.setup;
         let batch = &closing.scratch.batch;
         let (key, span, rows) = (batch.keys[row], batch.spans[row], batch.rows.get(row).copied());
-        let verdict = verdict(row, self.is_warm(key, setup), scoring, closing);
+        let verdict = verdict(row, self.warm(key, setup), scoring, closing);
         let verdict = rows.map_or(verdict, |rows| self.final_verdict(key, span, rows, verdict));
         let surprise = surprise(row, closing);
         self.count(verdict);
         self.digest(key, span, surprise, verdict);
         self.record(key, span, surprise, verdict, closing);
-        if verdict.confident {
+        // A window without a column shows less, and would teach that there is less to see.
+        let teaches = verdict.confident && is_whole(row, closing);
+        if teaches {
             self.last_surprise[key as usize] = surprise;
         }
         let open_before = self.episodes[key as usize].opened();
@@ -123,7 +133,7 @@ impl Partition {
             None => self.turn(key, span, verdict, setup).into_iter().collect(),
         };
         self.note_opening(key, open_before);
-        self.keep_for_refit(row, verdict.confident, &closing.scratch.batch, setup);
+        self.keep_for_refit(row, teaches, &closing.scratch.batch, setup);
         if changes.is_empty() && !self.followed[key as usize] {
             return;
         }
@@ -209,26 +219,6 @@ impl Partition {
             u8::from(verdict.calm) * 4 + u8::from(verdict.confident) * 2 + u8::from(verdict.anomalous);
         counts.digest = xxhash_rust::xxh3::xxh3_64(&bytes);
     }
-}
-
-/// The surprises of the scored window in `row`.
-pub(super) fn surprise(row: usize, closing: &Closing<'_, '_>) -> Surprise {
-    let scores = &closing.scratch.scores;
-    [scores.surprise[row], scores.column_surprise[row]]
-}
-
-/// The verdict on the scored window in `row`. To act on it, the key's own scale must be known (`warm`), and
-/// half of every column's cells must have been seen.
-pub(super) fn verdict(row: usize, warm: bool, scoring: &Scoring, closing: &Closing<'_, '_>) -> Verdict {
-    let setup = closing.setup;
-    let columns = setup.columns.len();
-    let scores = &closing.scratch.scores;
-    let p_value = scoring.calibration.p_value(surprise(row, closing));
-    let seen = &scores.column_observed[row * columns..][..columns];
-    let confident =
-        seen.iter().all(|&n| usize::from(n) * 2 >= setup.cells) && warm && scoring.calibration.ready();
-    let Alarm { threshold, calm } = scoring.alarm;
-    Verdict { p_value, anomalous: p_value < threshold, calm: p_value >= calm, confident }
 }
 
 /// `(x - mean) / sd`, clipped; missing stays NaN.

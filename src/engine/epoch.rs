@@ -38,31 +38,35 @@ impl Partition {
         self.keep_epoch(setup);
         // About 64 samples an epoch, however many keys; the choice is the keys' own.
         let share = (self.seen_keys / 64).max(1);
+        let early = self.is_early(setup);
         let mut warm = 0;
         for i in 0..self.keys.len() {
             let key = self.keys.ordered()[i];
             let calm = self.episodes[key as usize].teaches(setup.p_odd);
+            // While it is early, nobody knows yet what a key is like at other times.
+            let learns = calm || early;
             for moments in &mut self.moments[key as usize * columns..][..columns] {
-                if calm { moments.commit(setup.memory_cells()) } else { moments.discard() }
+                if learns { moments.commit(setup.memory_cells()) } else { moments.discard() }
             }
             let surprise = std::mem::replace(&mut self.last_surprise[key as usize], [f32::NAN; 2]);
             if let Some(scoring) = &mut self.scoring {
                 let chosen = (self.keys.hash(key) ^ self.epoch as u64).is_multiple_of(share);
                 if calm && chosen && !surprise[0].is_nan() {
                     Arc::make_mut(&mut scoring.calibration).observe(surprise);
+                    scoring.windows += 1;
                 }
             }
-            self.events.commit_amounts(key, calm);
+            self.events.commit_amounts(key, learns);
             self.grid.rest(key, self.released - setup.ring_cells() as i64);
             self.events.rest(key, self.released, setup);
             self.rescale(key, columns);
-            warm += u64::from(self.scoring.is_some() && self.is_warm(key, setup));
+            warm += u64::from(self.scoring.is_some() && self.is_known(key, setup));
         }
         if let Some(scoring) = &mut self.scoring {
             Arc::make_mut(&mut scoring.calibration).commit();
         }
         let episodes = &self.episodes;
-        self.events.commit(|key| episodes[key as usize].teaches(setup.p_odd));
+        self.events.commit(|key| early || episodes[key as usize].teaches(setup.p_odd));
         self.learn_budget(epoch, setup);
         self.adopt(setup);
         self.epoch = epoch;
@@ -94,10 +98,12 @@ impl Partition {
         }
     }
 
-    /// A key's own level and spread rest on at least one window's worth of cells.
-    pub fn is_warm(&self, key: KeyIndex, setup: &StreamSetup) -> bool {
+    /// A key is judged once the columns that it sends at all are known.
+    fn is_known(&self, key: KeyIndex, setup: &StreamSetup) -> bool {
         let columns = setup.columns.len();
-        is_warm(&self.moments[key as usize * columns..][..columns], setup)
+        let own = &self.moments[key as usize * columns..][..columns];
+        let mut sent = own.iter().filter(|moments| moments.count > 0.0).peekable();
+        sent.peek().is_some() && sent.all(|moments| is_warm(moments, setup))
     }
 }
 
@@ -105,9 +111,9 @@ impl Partition {
 const WARM_WINDOWS: usize = 8;
 
 /// A level and spread rest on at least one window's worth of cells.
-pub(crate) fn is_warm(own: &[Moments], setup: &StreamSetup) -> bool {
+pub(crate) fn is_warm(own: &Moments, setup: &StreamSetup) -> bool {
     let least = if setup.shape == Shape::Grid { setup.cells } else { setup.cells.max(WARM_WINDOWS) };
-    own.iter().all(|moments| moments.count >= least as f64)
+    own.count >= least as f64
 }
 
 /// What a model knows of a key's columns before anything of it was seen.

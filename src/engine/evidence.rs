@@ -3,6 +3,7 @@
 use crate::alert::told::Change;
 use crate::config::plan::Shape;
 use crate::engine::partition::{Closing, Partition, Scale, Scoring};
+use crate::engine::verdict::coverage;
 use crate::types::{About, ColumnEvidence, Decision, EventTime, Point, Verdict, WindowEvidence};
 use crate::window::keys::KeyIndex;
 
@@ -31,7 +32,6 @@ impl Partition {
         let setup = closing.setup;
         let scores = &closing.scratch.scores;
         let (key, span) = (closing.scratch.batch.keys[row], closing.scratch.batch.spans[row]);
-        let cells = setup.cells * setup.columns.len();
         Decision {
             id: setup.alert_id(self.keys.bytes(key), RULE_NAME, change.onset),
             revision: change.revision,
@@ -52,7 +52,8 @@ impl Partition {
                 p_value: verdict.p_value,
                 threshold: scoring.alarm.threshold,
                 p_value_min: change.p_value_min,
-                coverage: f64::from(scores.observed[row]) / cells as f64,
+                coverage: coverage(row, closing),
+                confidence: Some(self.grounds(row, scoring, closing).confidence()),
                 columns: (0..setup.columns.len()).map(|c| self.evidence(row, c, closing)).collect(),
             }),
         }

@@ -49,7 +49,7 @@ pub struct Footprint {
     pub partitions: f64,
     /// Windows of one partition as they are scored, in every shard.
     pub scoring: f64,
-    /// Windows kept to fit on, until the fit; they are copied once while it runs.
+    /// Windows kept to fit on; they are copied once while a fit runs.
     pub warmup: f64,
     /// Windows kept for refits.
     pub refits: f64,
@@ -103,21 +103,11 @@ impl Footprint {
         }
     }
 
-    /// While keys are judged by models; the warm-up is over.
+    /// While keys are judged by models, and every partition that fits its own has kept all the windows it may.
     pub fn steady_bytes(&self) -> f64 {
-        let Footprint { rings, moments, keys, late, waiting, partitions, scoring, refits, models, warmup: _ } =
+        let Footprint { rings, moments, keys, late, waiting, partitions, scoring, refits, models, warmup } =
             self;
-        rings + moments + keys + late + waiting + partitions + scoring + refits + models
-    }
-
-    /// While every partition gathers windows to fit on, and none is judged yet.
-    pub fn warming_bytes(&self) -> f64 {
-        self.steady_bytes() - self.scoring - self.models + self.warmup
-    }
-
-    /// The larger of both, with one fit a shard on the way.
-    pub fn peak_bytes(&self) -> f64 {
-        self.steady_bytes().max(self.warming_bytes())
+        rings + moments + keys + late + waiting + partitions + scoring + refits + models + warmup
     }
 }
 
@@ -150,7 +140,7 @@ fn late_bytes(stream: &StreamPlan, kept_s: f64) -> f64 {
     }
     let verdicts = kept_s / stream.window.every.as_secs_f64() + 1.0;
     let epochs = (kept_s / (EPOCH_NS as f64 / 1e9)).floor() + 1.0;
-    let of_epoch = stream.columns.len() * size_of::<Scale>() + size_of::<bool>();
+    let of_epoch = stream.columns.len() * (size_of::<Scale>() + size_of::<bool>());
     Past::heap_bytes(verdicts) + size_of::<Past>() as f64 + epochs * of_epoch as f64
 }
 

@@ -13,6 +13,7 @@ mod epoch;
 mod events;
 mod evidence;
 pub mod footprint;
+mod growth;
 mod idle;
 mod lot;
 pub mod output;
@@ -27,6 +28,7 @@ mod silence;
 mod state;
 pub mod train;
 mod usual;
+mod verdict;
 mod warmup;
 
 use std::sync::Arc;

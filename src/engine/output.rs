@@ -101,6 +101,9 @@ pub struct Counts {
     pub keys_warm: u64,
     pub watermark: i64,
     pub warm_milli: u64,
+    /// Windows behind the model that the partition fitted last, and how many it has fitted; 0 where one is loaded.
+    pub model_windows: u64,
+    pub fits: u64,
     /// Arrival of the last row.
     pub heard: i64,
     /// From when on, by the wall clock, an entry on idleness would change something; `i64::MAX`: never.

@@ -1,6 +1,7 @@
 //! One stream's state in one partition: rows in, cells and windows out in canonical order.
 
 mod fold;
+pub(super) mod scoring;
 pub(super) mod state;
 
 use std::sync::Arc;
@@ -90,6 +91,8 @@ pub(crate) struct Scoring {
     pub model: Arc<Model>,
     /// Shared with the past epochs that judged by it; copied when the present one learns.
     pub calibration: Arc<Calibration>,
+    /// Normal windows that the calibration has rested on so far.
+    pub windows: u64,
     pub alarm: Alarm,
 }
 
@@ -97,7 +100,8 @@ impl Scoring {
     pub fn new(model: Arc<Model>, alarm: Alarm) -> Self {
         let references = [model.pyramid.references(), model.pyramid.column_references()];
         let calibration = Arc::new(Calibration::new(references));
-        Scoring { model, calibration, alarm }
+        let windows = model.card().training_rows as u64;
+        Scoring { model, calibration, windows, alarm }
     }
 }
 

@@ -141,6 +141,7 @@ struct PastEpoch {
     scoring: Option<Scoring>,
     /// keys x columns, of the keys known then.
     scales: Vec<Scale>,
+    /// The same: whether they are known.
     warm: Vec<bool>,
 }
 
@@ -148,11 +149,18 @@ struct PastEpoch {
 #[derive(Default)]
 pub(crate) struct PastEpochs(VecDeque<PastEpoch>);
 
+impl PastEpochs {
+    pub fn scorings(&self) -> impl Iterator<Item = &Scoring> {
+        self.0.iter().filter_map(|past| past.scoring.as_ref())
+    }
+}
+
 /// What one key's windows were scored by in an epoch.
 pub(crate) struct KeyValues {
     pub scoring: Scoring,
+    /// By column, and whether they are known.
     pub scales: Vec<Scale>,
-    pub warm: bool,
+    pub warm: Vec<bool>,
 }
 
 impl Partition {
@@ -166,8 +174,7 @@ impl Partition {
         while epochs.front().is_some_and(|oldest| oldest.epoch < floor_epoch) {
             epochs.pop_front();
         }
-        let columns = setup.columns.len();
-        let warm = self.moments.chunks_exact(columns).map(|own| is_warm(own, setup)).collect();
+        let warm = self.moments.iter().map(|own| is_warm(own, setup)).collect();
         self.past_epochs.0.push_back(PastEpoch {
             epoch: self.epoch,
             scoring: self.scoring.clone(),
@@ -183,20 +190,17 @@ impl Partition {
         // An epoch that nothing was rolled into was skipped: the next one's values are those it would have had.
         let Some(past) = self.past_epochs.0.iter().find(|past| past.epoch >= epoch) else {
             let scoring = self.scoring.clone()?;
-            return Some(KeyValues {
-                scoring,
-                scales: self.scales[own].to_vec(),
-                warm: self.is_warm(key, setup),
-            });
+            let warm = self.moments[own.clone()].iter().map(|own| is_warm(own, setup)).collect();
+            return Some(KeyValues { scoring, scales: self.scales[own].to_vec(), warm });
         };
         let scoring = past.scoring.clone()?;
-        if let (Some(scales), Some(&warm)) = (past.scales.get(own), past.warm.get(key as usize)) {
-            return Some(KeyValues { scoring, scales: scales.to_vec(), warm });
+        if let (Some(scales), Some(warm)) = (past.scales.get(own.clone()), past.warm.get(own)) {
+            return Some(KeyValues { scoring, scales: scales.to_vec(), warm: warm.to_vec() });
         }
         // Not met by then: it is scored as a key is whose first row has just come.
         let moments = known_moments(&scoring.model, self.keys.bytes(key), setup);
         let scales = scales(&scoring.model.prior, &moments);
-        let warm = is_warm(&moments, setup);
+        let warm = moments.iter().map(|own| is_warm(own, setup)).collect();
         Some(KeyValues { scoring, scales, warm })
     }
 }

@@ -5,10 +5,11 @@
 
 use crate::alert::told::{Change, Told, revise};
 use crate::engine::Env;
-use crate::engine::close::{Times, standardise, surprise, verdict};
+use crate::engine::close::{Times, standardise};
 use crate::engine::partition::{Closing, Partition, Scoring};
 use crate::engine::past::PastVerdict;
 use crate::engine::setup::StreamSetup;
+use crate::engine::verdict::{surprise, verdict};
 use crate::types::{AlertState, RecordRef, Verdict};
 use crate::window::keys::KeyIndex;
 use crate::window::pending::Taken;
@@ -148,7 +149,7 @@ impl Partition {
         scratch.batch.push(key, span, arrival, columns, |out| self.grid.gather(key, last_cell, out));
         standardise(&mut scratch.batch.z, &values.scales);
         scratch.backend.score(&values.scoring.model, &scratch.batch.z, &mut scratch.scores);
-        let verdict = verdict(0, values.warm, &values.scoring, closing);
+        let verdict = verdict(0, |column| values.warm[column], &values.scoring, closing);
         // Bands are drawn in the scale of the window's own epoch.
         let own = key as usize * columns..(key as usize + 1) * columns;
         let present = self.scales[own.clone()].to_vec();

@@ -1,20 +1,12 @@
-//! Warm-up of a partition without a loaded model: keep windows, then fit on them.
-//!
-//! The fit is a function of the partition's own final windows, so it needs no entry in the control log:
-//! a replay comes to the same model at the same epoch.
+//! Windows that a partition without a loaded model keeps to fit on, for as long as it lives: those of its whole past by
+//! lot. When it fits is [`growth`](super::growth)'s matter.
 
 mod state;
 
-use std::sync::Arc;
-
-use ndarray::ArrayView2;
-
-use crate::engine::close::standardise;
 use crate::engine::lot;
-use crate::engine::partition::{Partition, Scale, Scoring};
-use crate::engine::setup::StreamSetup;
+use crate::engine::partition::Scale;
 use crate::judge::moments::Moments;
-use crate::model::{KeyScale, Model, ScalerPrior, Settings, flags};
+use crate::model::{KeyScale, ScalerPrior};
 use crate::window::keys::KeyIndex;
 
 /// Windows kept for a fit. When full, half of them go, chosen by lot, and half as many come.
@@ -32,6 +24,19 @@ pub(crate) struct Sample {
     pub end_ns: i64,
     /// Hash of key and window end: decides which windows stay when there are too many.
     pub lot: u64,
+    pub standing: Standing,
+}
+
+/// What is known of a window that was kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Its verdict comes in the same step.
+    Waiting,
+    /// There was no model yet.
+    Unjudged,
+    Calm,
+    /// Its key was in an episode that does not teach.
+    Odd,
 }
 
 pub(crate) struct Warmup {
@@ -43,6 +48,10 @@ pub(crate) struct Warmup {
     /// Windows whose lot ends in this many zero bits are kept.
     thinning: u32,
     start_ns: Option<i64>,
+    /// Windows offered.
+    seen: u64,
+    /// At how many of these the next fit is due; 0 before the first.
+    due: u64,
 }
 
 /// Heap of a full warm-up, bytes, for windows of `width` values. Vectors double as they fill, up to this.
@@ -58,17 +67,25 @@ impl Warmup {
 
     /// Keeps at most `room` windows; to begin with, those whose lot ends in `thinning` zero bits.
     pub fn with(room: usize, thinning: u32) -> Self {
-        Warmup { room, samples: Vec::new(), windows: Vec::new(), thinning, start_ns: None }
+        Warmup { room, samples: Vec::new(), windows: Vec::new(), thinning, start_ns: None, seen: 0, due: 0 }
     }
 
-    pub fn offer(&mut self, key: KeyIndex, key_hash: u64, end_ns: i64, gather: impl FnOnce(&mut Vec<f32>)) {
+    pub fn offer(
+        &mut self,
+        key: KeyIndex,
+        key_hash: u64,
+        end_ns: i64,
+        standing: Standing,
+        gather: impl FnOnce(&mut Vec<f32>),
+    ) {
         self.start_ns.get_or_insert(end_ns);
+        self.seen += 1;
         let lot = lot::of(key_hash, end_ns);
         if self.samples.len() == self.room {
             self.thin();
         }
         if lot::stays(lot, self.thinning) {
-            self.samples.push(Sample { key, end_ns, lot });
+            self.samples.push(Sample { key, end_ns, lot, standing });
             gather(&mut self.windows);
         }
     }
@@ -79,10 +96,40 @@ impl Warmup {
         lot::retain(&mut self.samples, &mut self.windows, |sample| lot::stays(sample.lot, self.thinning));
     }
 
-    /// Thousandths of the warm-up time that have passed; 999 at most, since a fit must still succeed.
+    /// Says of the windows offered last whether their keys were odd.
+    pub fn settle(&mut self, is_odd: impl Fn(KeyIndex) -> bool) {
+        for sample in self.samples.iter_mut().rev().take_while(|sample| sample.standing == Standing::Waiting)
+        {
+            sample.standing = if is_odd(sample.key) { Standing::Odd } else { Standing::Calm };
+        }
+    }
+
+    /// Since the first window.
+    pub fn seen_ns(&self, now_ns: i64) -> i64 {
+        self.start_ns.map_or(0, |start| now_ns.saturating_sub(start).max(0))
+    }
+
+    /// Thousandths of the warm-up time that have passed.
     pub fn progress_milli(&self, now_ns: i64, warmup_ns: i64) -> u64 {
-        let passed = self.start_ns.map_or(0, |start| now_ns - start);
-        ((passed as i128 * 1000 / i128::from(warmup_ns.max(1))) as u64).min(999)
+        (self.seen_ns(now_ns) as i128 * 1000 / i128::from(warmup_ns.max(1))).min(1000) as u64
+    }
+
+    pub fn is_over(&self, now_ns: i64, warmup_ns: i64) -> bool {
+        self.progress_milli(now_ns, warmup_ns) == 1000
+    }
+
+    /// Windows offered so far.
+    pub fn seen(&self) -> u64 {
+        self.seen
+    }
+
+    /// At how many of these the next fit is due; 0 before the first.
+    pub fn due(&self) -> u64 {
+        self.due
+    }
+
+    pub fn set_due(&mut self, due: u64) {
+        self.due = due;
     }
 
     pub fn samples(&self) -> &[Sample] {
@@ -97,55 +144,6 @@ impl Warmup {
     /// The raw window of the `i`-th sample.
     pub fn window(&self, i: usize, width: usize) -> &[f32] {
         &self.windows[i * width..][..width]
-    }
-
-    fn due(&self, now_ns: i64, warmup_ns: i64) -> bool {
-        self.start_ns.is_some_and(|start| now_ns - start >= warmup_ns)
-    }
-}
-
-impl Partition {
-    /// Fits this partition's model once its warm-up is over. Too few windows: it tries again next epoch.
-    pub(super) fn fit_if_due(&mut self, setup: &StreamSetup) {
-        if self.scoring.is_some() || setup.loads_model {
-            return;
-        }
-        let now_ns = self.epoch * crate::types::EPOCH_NS;
-        if !self.warmup.due(now_ns, setup.warmup_ns) {
-            return;
-        }
-        let columns = setup.columns.len();
-        let prior = self.cohort(columns);
-        let width = setup.cells * columns;
-        let mut z = self.warmup.windows.clone();
-        for (sample, window) in self.warmup.samples.iter().zip(z.chunks_exact_mut(width)) {
-            let own = &self.moments[sample.key as usize * columns..][..columns];
-            standardise(window, &scales(&prior, own));
-        }
-        let Ok(view) = ArrayView2::from_shape((self.warmup.samples.len(), width), &z) else { return };
-        let mut model = match Model::fit(view, setup.cells, &setup.schema, prior, &Settings::QUICK) {
-            Ok(model) => model,
-            Err(error) => return self.fit_error = Some(error.to_string()),
-        };
-        // The partition's keys have moments of their own; a copy of them is for a model in a file.
-        model.prior.keys.clear();
-        self.scoring = Some(Scoring::new(Arc::new(model), self.alarm(setup)));
-        self.warmup = Warmup::of(width);
-        self.counts.warm_milli = 1000;
-        for key in 0..self.keys.len() {
-            self.rescale(key as KeyIndex, columns);
-        }
-    }
-
-    /// What the keys of this partition have in common: the prior of a key not seen yet.
-    fn cohort(&self, columns: usize) -> ScalerPrior {
-        let key_scale = |&key: &KeyIndex| {
-            let own = &self.moments[key as usize * columns..][..columns];
-            own.iter().any(|m| m.count > 0.0).then(|| (self.keys.bytes(key).to_vec(), key_scale(own)))
-        };
-        let keys = self.keys.ordered().iter().filter_map(key_scale).collect();
-        let flags = flags(std::iter::once(&self.warmup.windows[..]), columns);
-        ScalerPrior { flags, ..ScalerPrior::from_keys(columns, keys) }
     }
 }
 
@@ -181,6 +179,7 @@ pub(super) fn scales(prior: &ScalerPrior, own: &[Moments]) -> Vec<Scale> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::close::standardise;
 
     #[test]
     fn a_constant_column_is_not_missing() {
@@ -203,7 +202,9 @@ mod tests {
         let mut warmup = Warmup::of(2);
         for i in 0..SAMPLES_MAX as i64 * 5 {
             let key = i % 2;
-            warmup.offer(key as u32, key as u64, i / 2, |out| out.extend_from_slice(&[key as f32, i as f32]));
+            warmup.offer(key as u32, key as u64, i / 2, Standing::Calm, |out| {
+                out.extend_from_slice(&[key as f32, i as f32])
+            });
         }
         assert!((SAMPLES_MAX / 3..=SAMPLES_MAX).contains(&warmup.samples.len()));
         let of_key = |key: u32| warmup.samples.iter().filter(|s| s.key == key).count();

@@ -57,6 +57,12 @@ impl Alarm {
         Alarm { threshold, calm: threshold.sqrt() }
     }
 
+    /// While little was seen: twice as surprising, in nats, as it has to be later. What the first minutes did not show is
+    /// odd to a model of them.
+    pub fn early(self) -> Self {
+        Alarm { threshold: self.threshold * self.threshold, ..self }
+    }
+
     fn budgeted(threshold: f64) -> Self {
         Alarm { threshold, calm: threshold.sqrt().min(P_CALM).max(threshold) }
     }

@@ -32,7 +32,24 @@ pub(super) fn families(plan: &Plan, status: &Status) -> Vec<Family> {
         ];
         Some((labels, 1.0))
     });
+    let fitted = |of: &dyn Fn(StreamId) -> Option<f64>| {
+        streams().filter_map(|(name, id)| Some((vec![("stream", name.clone())], of(id)?))).collect()
+    };
     vec![
+        Family {
+            name: "stream_fits",
+            help: "Models fitted by the partitions",
+            kind: MetricType::Counter,
+            samples: fitted(&|id| {
+                Some(status.stream(id).iter().map(|p| p.fits_total.load(Relaxed)).sum::<u64>() as f64)
+            }),
+        },
+        Family {
+            name: "stream_model_windows",
+            help: "Windows behind the model of the partition that has fewest",
+            kind: MetricType::Gauge,
+            samples: fitted(&|id| Some(status.model_windows(id)? as f64)),
+        },
         Family {
             name: "stream_refits",
             help: "Challengers by what became of them",

@@ -7,7 +7,7 @@ use super::pyramid::{Pyramid, Settings};
 use super::{Model, ScalerPrior};
 
 /// Fewest usable windows a model is fitted on.
-pub const MIN_ROWS: usize = 64;
+pub const MIN_ROWS: usize = 32;
 
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum FitError {

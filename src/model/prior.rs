@@ -56,6 +56,11 @@ impl ScalerPrior {
         *mean == other.mean && *sd == other.sd && *between_var == other.between_var && *flags == other.flags
     }
 
+    /// Weight of a key's own variance over `n` values beside its cohort's, in [0, 1); see [`ScalerPrior::posterior`].
+    pub fn own_share(n: f64) -> f64 {
+        n / (VARIANCE_STRENGTH + n)
+    }
+
     /// `(mean, sd)` by which to standardise `column` of a key with `n` own values of that mean and
     /// variance (`n` = 0: those are not looked at).
     ///

@@ -258,6 +258,8 @@ fn publish(to: &PartitionStatus, counts: &Counts) {
     to.keys_warm.store(counts.keys_warm, Relaxed);
     to.watermark.store(counts.watermark, Relaxed);
     to.warm_milli.store(counts.warm_milli, Relaxed);
+    to.model_windows.store(counts.model_windows, Relaxed);
+    to.fits_total.store(counts.fits, Relaxed);
     to.digest.store(counts.digest, Relaxed);
 }
 

@@ -84,6 +84,10 @@ pub struct WindowEvidence {
     pub p_value_min: f64,
     /// Share of the window's cells that were observed.
     pub coverage: f64,
+    /// How much of the verdict was seen rather than extrapolated, in [0, 1]: few windows, missing cells and a key of
+    /// which little is known lower it. `None` in alerts of versions before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<f64>,
     pub columns: Vec<ColumnEvidence>,
 }
 
@@ -165,7 +169,7 @@ mod tests {
         let text = concat!(
             r#"{"id":"a1","revision":1,"state":"raised","stream":"pumps","key":"p","rule":"window","onset":10,"#,
             r#""window_start":10,"window_end":20,"epoch":3,"model":"m","log_likelihood":-1.5,"p_value":0.00001,"#,
-            r#""threshold":0.0001,"p_value_min":0.00001,"coverage":1.0,"columns":[{"column":"c","value":null,"#,
+            r#""threshold":0.0001,"p_value_min":0.00001,"coverage":1.0,"confidence":0.75,"columns":[{"column":"c","value":null,"#,
             r#""expected":2.5,"expected_low":2.0,"expected_high":3.0,"share":1.0}]}"#
         );
         let decision: Decision = serde_json::from_str(text).unwrap();

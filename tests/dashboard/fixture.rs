@@ -181,7 +181,10 @@ fn fill_status(status: &Status, scene: Scene, now_ns: i64) {
         partition.windows_unsure_total.store(2, Relaxed);
         partition.windows_anomalous_total.store(u64::from(p == 17) * 41, Relaxed);
         partition.keys.store(1, Relaxed);
-        partition.keys_warm.store(u64::from(warm), Relaxed);
+        let early = scene == Scene::Warming;
+        partition.keys_warm.store(u64::from(warm || early), Relaxed);
+        partition.model_windows.store(u64::from(early) * (256 + p as u64), Relaxed);
+        partition.fits_total.store(u64::from(early) * 4, Relaxed);
         partition.warm_milli.store(if warm { 1_000 } else { 688 }, Relaxed);
         partition.watermark.store(now_ns - 11 * S - 400_000_000, Relaxed);
         partition.digest.store(0x9e37_79b9_7f4a_7c15u64.wrapping_mul(p as u64 + 1), Relaxed);
@@ -295,6 +298,7 @@ fn decision(plan: &Plan, key: &str, id: u64, onset: i64, oddest: usize) -> Decis
             threshold: 1e-4,
             p_value_min: 2.5e-5,
             coverage: 0.98,
+            confidence: Some(0.82),
             columns: plan.streams[0].columns.iter().enumerate().map(evidence).collect(),
         }),
     }

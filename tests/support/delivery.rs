@@ -45,6 +45,7 @@ pub fn alert(id: &str, revision: u32) -> Alert {
                 threshold: 1e-4,
                 p_value_min: 1e-5,
                 coverage: 1.0,
+                confidence: Some(0.75),
                 columns: vec![ColumnEvidence {
                     column: "vibration".into(),
                     unit: Some("mm/s".into()),

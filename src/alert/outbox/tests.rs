@@ -29,6 +29,7 @@ fn alert(id: &str, revision: u32, key: &str) -> Alert {
                 threshold: 1e-4,
                 p_value_min: 1e-5,
                 coverage: 1.0,
+                confidence: Some(0.75),
                 columns: vec![],
             }),
         },

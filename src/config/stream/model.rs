@@ -13,7 +13,7 @@ pub type Parse = fn(&mut Section<'_>) -> Option<ModelPlan>;
 pub const KINDS: &[Kind<Parse>] = &[
     Kind {
         name: "fit",
-        summary: "learn what is normal from the first `warmup` of event time",
+        summary: "learn what is normal from the stream itself; verdicts are early until `warmup` is over",
         example: r#"model = { type = "fit", warmup = "10m" }"#,
         parse: fit,
     },

@@ -6,10 +6,11 @@
 use super::{Gather, Span};
 use crate::alert::told::{Change, revise};
 use crate::config::plan::Shape;
-use crate::engine::close::{Times, standardise, verdict};
+use crate::engine::close::{Times, standardise};
 use crate::engine::partition::{Closing, Partition, Scoring};
 use crate::engine::past::PastVerdict;
 use crate::engine::setup::StreamSetup;
+use crate::engine::verdict::verdict;
 use crate::types::{Arrival, RecordRef, Verdict};
 use crate::window::keys::KeyIndex;
 use crate::window::rows::{ROWS_MAX, RowTime};
@@ -77,7 +78,7 @@ impl Partition {
         let batch = &closing.scratch.batch;
         let (key, span, rows, arrival) =
             (batch.keys[row], batch.spans[row], batch.rows[row], batch.arrivals[row]);
-        let verdict = verdict(row, self.is_warm(key, setup), scoring, closing);
+        let verdict = verdict(row, self.warm(key, setup), scoring, closing);
         self.counts.windows_provisional += 1;
         let changes = self.replace_verdict(key, span, rows, verdict, setup);
         closing.out.verdicts.push((Arrival(arrival), (closing.env.now)(), 1));

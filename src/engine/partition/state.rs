@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use super::{Partition, Scale, Scoring};
+use super::scoring::{decode_models, decode_scoring, encode_models, encode_scoring};
+use super::{Partition, Scale};
 use crate::alert::lifecycle::Episode;
 use crate::alert::told::Told;
 use crate::engine::events::Events;
@@ -15,10 +16,9 @@ use crate::engine::past::{Past, PastEpochs};
 use crate::engine::setup::StreamSetup;
 use crate::engine::silence::Silence;
 use crate::engine::warmup::Warmup;
-use crate::judge::budget::{Alarm, Budget};
-use crate::judge::calibration::Calibration;
+use crate::judge::budget::Budget;
 use crate::judge::moments::Moments;
-use crate::model::Model;
+use crate::model::{Model, Pyramid};
 use crate::state::{NotUnderstood, StateReader, StateWriter, expect};
 use crate::window::grid::Grid;
 use crate::window::keys::{KeyIndex, Keys};
@@ -32,7 +32,13 @@ impl Partition {
     pub fn state_bytes(&self, setup: &StreamSetup) -> usize {
         let (keys, columns) = (self.keys.len(), setup.columns.len());
         let of_key = columns * (Moments::BYTES + 8) + Episode::BYTES + 128;
-        keys * of_key + self.grid.ring_bytes() + self.pending.rows() * (48 + columns * 4) + (64 << 10)
+        let fitted = if setup.loads_model || self.scoring.is_none() {
+            0.0
+        } else {
+            Pyramid::heap_bytes(setup.cells, columns)
+        };
+        let kept = self.warmup.bytes() + self.grid.ring_bytes() + fitted as usize;
+        keys * of_key + kept + self.pending.rows() * (48 + columns * 4) + (64 << 10)
     }
 
     pub fn encode(&self, setup: &StreamSetup, to: &mut StateWriter<'_>) {
@@ -78,10 +84,11 @@ impl Partition {
         episodes.iter().for_each(|episode| episode.encode(to));
         told.iter().for_each(|told| encode_told(told, to));
         past.iter().for_each(|past| past.encode(to));
-        past_epochs.encode(setup, to);
+        encode_models(past_epochs.scorings().chain(scoring), setup, to);
+        past_epochs.encode(to);
         encode_unsettled(unsettled, to);
         to.numbers(last_surprise.as_flattened());
-        encode_scoring(scoring.as_ref(), setup, to);
+        encode_scoring(scoring.as_ref(), to);
         warmup.encode(to);
         budget.encode(to);
         to.number(*epoch);
@@ -116,12 +123,13 @@ impl Partition {
         partition.told = (0..keys).map(|_| decode_told(from)).collect::<Result<_, _>>()?;
         let with_past = if setup.keeps_past() { keys } else { 0 };
         partition.past = (0..with_past).map(|_| Past::decode(from)).collect::<Result<_, _>>()?;
-        partition.past_epochs = PastEpochs::decode(keys, setup, models, from)?;
+        let models = decode_models(setup, models, from)?;
+        partition.past_epochs = PastEpochs::decode(keys, columns, &models, from)?;
         partition.unsettled = decode_unsettled(keys, from)?;
         partition.last_surprise = from.numbers::<f32>()?.as_chunks().0.to_vec();
         expect(partition.last_surprise.len() == keys, "surprises of other keys")?;
         partition.followed = vec![false; keys];
-        partition.scoring = decode_scoring(setup, models, from)?;
+        partition.scoring = decode_scoring(&models, from)?;
         partition.warmup = Warmup::decode(setup.cells * columns, keys, from)?;
         partition.budget = Budget::decode(from)?;
         partition.epoch = from.number()?;
@@ -166,44 +174,6 @@ fn decode_unsettled(keys: usize, from: &mut StateReader<'_>) -> Result<Vec<(KeyI
     Ok(unsettled)
 }
 
-/// A loaded model by its checksum, its bytes are in a file; one fitted here whole.
-pub(in crate::engine) fn encode_scoring(
-    scoring: Option<&Scoring>,
-    setup: &StreamSetup,
-    to: &mut StateWriter<'_>,
-) {
-    to.flag(scoring.is_some());
-    let Some(Scoring { model, calibration, alarm: Alarm { threshold, calm } }) = scoring else { return };
-    to.bytes(model.checksum().as_bytes());
-    to.bytes(&if setup.loads_model { Vec::new() } else { model.to_bytes() });
-    calibration.encode(to);
-    to.number(*threshold);
-    to.number(*calm);
-}
-
-pub(in crate::engine) fn decode_scoring(
-    setup: &StreamSetup,
-    models: Models<'_>,
-    from: &mut StateReader<'_>,
-) -> Result<Option<Scoring>, NotUnderstood> {
-    if !from.flag()? {
-        return Ok(None);
-    }
-    let checksum = std::str::from_utf8(from.bytes()?).map_err(|_| NotUnderstood("a checksum is no text"))?;
-    let bytes = from.bytes()?;
-    let model = if setup.loads_model {
-        models(checksum).ok_or(NotUnderstood("its model is not in the folder `models`"))?
-    } else {
-        let fitted = Model::fitted_before(bytes, checksum);
-        Arc::new(fitted.map_err(|_| NotUnderstood("the model fitted in it is none"))?)
-    };
-    let fits = model.check_schema(setup.cells, &setup.schema).is_ok();
-    expect(fits, "its model is for other columns or another window")?;
-    let calibration = Arc::new(Calibration::decode(from)?);
-    let alarm = Alarm { threshold: from.number()?, calm: from.number()? };
-    Ok(Some(Scoring { model, calibration, alarm }))
-}
-
 fn encode_counts(counts: &Counts, to: &mut StateWriter<'_>) {
     let Counts {
         events,
@@ -222,6 +192,8 @@ fn encode_counts(counts: &Counts, to: &mut StateWriter<'_>) {
         keys_warm,
         watermark,
         warm_milli,
+        model_windows,
+        fits,
         // Taken from the rest whenever counts are told.
         heard: _,
         idle_acts: _,
@@ -231,7 +203,7 @@ fn encode_counts(counts: &Counts, to: &mut StateWriter<'_>) {
     to.number(watermark);
     to.numbers(&[events, duplicates, late, windows, windows_unscored, windows_unsure, windows_anomalous]);
     to.numbers(&[alerts_open, keys, keys_warm, warm_milli, digest, reopening, windows_again]);
-    to.numbers(&[keys_silent, windows_provisional]);
+    to.numbers(&[keys_silent, windows_provisional, model_windows, fits]);
 }
 
 fn decode_counts(from: &mut StateReader<'_>) -> Result<Counts, NotUnderstood> {
@@ -244,7 +216,7 @@ fn decode_counts(from: &mut StateReader<'_>) -> Result<Counts, NotUnderstood> {
     let [alerts_open, keys, keys_warm, warm_milli, digest, reopening, windows_again] = then[..] else {
         return Err(NotUnderstood("other counts"));
     };
-    let [keys_silent, windows_provisional] = from.numbers::<u64>()?[..] else {
+    let [keys_silent, windows_provisional, model_windows, fits] = from.numbers::<u64>()?[..] else {
         return Err(NotUnderstood("other counts"));
     };
     Ok(Counts {
@@ -264,6 +236,8 @@ fn decode_counts(from: &mut StateReader<'_>) -> Result<Counts, NotUnderstood> {
         keys_warm,
         watermark,
         warm_milli,
+        model_windows,
+        fits,
         heard: 0,
         idle_acts: i64::MAX,
         alerts_opened_day: 0,

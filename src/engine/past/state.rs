@@ -1,10 +1,12 @@
 //! Verdicts and epochs that late rows may still need, as bytes.
 
+use std::sync::Arc;
+
 use super::{Past, PastEpoch, PastEpochs, PastVerdict};
 use crate::alert::lifecycle::Episode;
 use crate::engine::partition::Scale;
-use crate::engine::partition::state::{Models, decode_scoring, encode_scoring};
-use crate::engine::setup::StreamSetup;
+use crate::engine::partition::scoring::{decode_scoring, encode_scoring};
+use crate::model::Model;
 use crate::state::{NotUnderstood, StateReader, StateWriter, expect};
 use crate::types::Verdict;
 
@@ -44,11 +46,11 @@ impl Past {
 }
 
 impl PastEpochs {
-    pub fn encode(&self, setup: &StreamSetup, to: &mut StateWriter<'_>) {
+    pub fn encode(&self, to: &mut StateWriter<'_>) {
         to.len(self.0.len());
         for PastEpoch { epoch, scoring, scales, warm } in &self.0 {
             to.number(*epoch);
-            encode_scoring(scoring.as_ref(), setup, to);
+            encode_scoring(scoring.as_ref(), to);
             to.len(warm.len());
             for Scale { mean, sd } in scales {
                 to.number(*mean);
@@ -59,21 +61,21 @@ impl PastEpochs {
     }
 
     /// # Errors
-    /// If the bytes end early, or name a model that is not loaded.
+    /// If the bytes end early, or name a model that is not among `models`.
     pub fn decode(
         keys: usize,
-        setup: &StreamSetup,
-        models: Models<'_>,
+        columns: usize,
+        models: &[Arc<Model>],
         from: &mut StateReader<'_>,
     ) -> Result<Self, NotUnderstood> {
         let mut epochs = PastEpochs::default();
         for _ in 0..from.len(1)? {
             let epoch = from.number()?;
-            let scoring = decode_scoring(setup, models, from)?;
-            let known = from.len(1)?;
-            expect(known <= keys, "an epoch of more keys than there are")?;
-            let mut scales = Vec::with_capacity(known * setup.columns.len());
-            for _ in 0..known * setup.columns.len() {
+            let scoring = decode_scoring(models, from)?;
+            let known = from.len(9)?;
+            expect(known <= keys * columns, "an epoch of more keys than there are")?;
+            let mut scales = Vec::with_capacity(known);
+            for _ in 0..known {
                 scales.push(Scale { mean: from.number()?, sd: from.number()? });
             }
             let warm = (0..known).map(|_| from.flag()).collect::<Result<_, _>>()?;

@@ -9,7 +9,7 @@ use super::codes::{Codes, Starts};
 use super::density::{energies, log_likelihood};
 use super::fill::{fill, fitted};
 use super::levels::{DIMENSION_MAX, Shape, shapes, vector, within_blocks};
-use super::rows::{Columns, Rows};
+use super::rows::{Columns, Rows, Usable};
 use super::tail::Tail;
 
 /// Codebook sizes tried, ascending.
@@ -79,15 +79,16 @@ pub struct Level {
     pub candidates: Vec<Candidate>,
 }
 
-/// Fits every level; tails are left for the calibration.
+/// Fits every level that looks at no more than the last `span` cells; tails are left for the calibration.
 pub(super) fn levels(
     windows: ArrayView2<'_, f32>,
+    span: usize,
     columns: &Columns,
     settings: &Settings,
     starts: Starts<'_>,
 ) -> Result<Vec<Level>, FitError> {
     let n = windows.nrows();
-    let shapes = shapes(columns.cells, columns.scored.len(), n, settings.ramp);
+    let shapes = shapes(span, columns.scored.len(), n, settings.ramp);
     let fit = |shape| {
         let rows = Rows::new(n, shape, settings.ramp);
         let candidates = candidates(windows, columns, shape, &rows, settings, starts)?;
@@ -245,14 +246,17 @@ pub(super) fn check(
     Ok(())
 }
 
-/// The windows that are fitted on, in order.
-pub(super) fn usable(windows: ArrayView2<'_, f32>, columns: &Columns) -> Result<Array2<f32>, FitError> {
-    let kept = columns.usable(windows);
+/// The windows that are fitted on, in order, and how many of their last cells levels may look at.
+pub(super) fn usable(
+    windows: ArrayView2<'_, f32>,
+    columns: &Columns,
+) -> Result<(Array2<f32>, usize), FitError> {
+    let Usable { rows: kept, span } = columns.usable(windows);
     let (rows, usable) = (windows.nrows(), kept.len());
     if usable < MIN_ROWS {
         return Err(FitError::TooFewRows { rows, usable, needed: MIN_ROWS, missing: MIN_ROWS - usable });
     }
-    Ok(windows.select(Axis(0), &kept))
+    Ok((windows.select(Axis(0), &kept), span))
 }
 
 #[cfg(test)]

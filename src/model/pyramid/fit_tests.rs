@@ -28,7 +28,7 @@ fn windows_without_a_fifth_of_their_cells_are_left_out() {
     (0..4).for_each(|at| windows[[0, at]] = f32::NAN);
     (0..5).for_each(|at| windows[[1, at]] = f32::NAN);
     let columns = Columns::new(10, 2, &[false; 2]);
-    assert_eq!(usable(windows.view(), &columns).unwrap().nrows(), windows.nrows() - 1);
+    assert_eq!(usable(windows.view(), &columns).unwrap().0.nrows(), windows.nrows() - 1);
 }
 
 #[test]

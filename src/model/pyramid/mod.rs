@@ -98,7 +98,7 @@ impl Pyramid {
     /// Each level's number of codes is chosen by the log-likelihood of the last quarter of the rows under
     /// a fit on the rest; the fit kept is of all rows but the most surprising ones. References of energies
     /// are the training rows' own, references of states come from cross-fitting. Rows with less than 80 % of
-    /// their cells are left out. The same input gives the same bits: nothing here runs in parallel or draws a
+    /// their cells are left out, where that leaves enough. The same input gives the same bits: nothing here runs in parallel or draws a
     /// random number.
     ///
     /// # Errors
@@ -135,8 +135,8 @@ impl Pyramid {
     ) -> Result<Pyramid, FitError> {
         fit::check(windows, cells, columns, context)?;
         let columns = Columns::new(cells, columns, context);
-        let usable = fit::usable(windows, &columns)?;
-        let levels = fit::levels(usable.view(), &columns, settings, starts)?;
+        let (usable, span) = fit::usable(windows, &columns)?;
+        let levels = fit::levels(usable.view(), span, &columns, settings, starts)?;
         let mut pyramid = Pyramid::assemble(columns, levels, Vec::new(), None);
         pyramid.calibrate(usable.view(), settings, starts)?;
         Ok(pyramid)
@@ -171,9 +171,10 @@ impl Pyramid {
         }
     }
 
-    /// Which of these windows a fit would use: those with at least 80 % of their scored cells.
+    /// Which of these windows a fit would use: those with at least 80 % of their scored cells, or of the last ones where
+    /// these are too few.
     pub fn usable(&self, windows: ArrayView2<'_, f32>) -> Vec<usize> {
-        self.columns.usable(windows)
+        self.columns.usable(windows).rows
     }
 
     /// Shapes of the levels that more training windows would add.

@@ -2,7 +2,7 @@
 
 use ndarray::ArrayView2;
 
-use super::levels::Shape;
+use super::levels::{Shape, shapes};
 
 /// Values beyond this many sd count as this many.
 const CLIP: f32 = 20.0;
@@ -53,14 +53,34 @@ impl Columns {
         (0..self.columns).filter(move |column| !none && self.context[*column])
     }
 
-    /// The windows with at least 80 % of their scored cells, ascending.
-    pub(super) fn usable(&self, windows: ArrayView2<'_, f32>) -> Vec<usize> {
+    /// The windows to fit on: those with at least 80 % of their scored cells. Where they are too few for the longer
+    /// levels, as at a stream's beginning, those levels are given up, and windows need 80 % only of the last cells that
+    /// the others look at.
+    pub(super) fn usable(&self, windows: ArrayView2<'_, f32>) -> Usable {
+        let of = |cells: usize, rows: usize| shapes(cells, self.scored.len(), rows, false);
+        let all = of(self.cells, usize::MAX / 4);
+        let mut spans: Vec<usize> =
+            all.iter().map(|shape| shape.cells()).filter(|span| *span < self.cells).collect();
+        spans.sort_unstable_by(|a, b| b.cmp(a));
+        let over = |span: usize| Usable { rows: self.with_last(span, windows), span };
+        let mut found = over(self.cells);
+        for span in spans {
+            if of(found.span, found.rows.len()).len() == of(found.span, usize::MAX / 4).len() {
+                break;
+            }
+            found = over(span);
+        }
+        found
+    }
+
+    /// The windows with at least 80 % of the scored part of their last cells, ascending.
+    fn with_last(&self, cells: usize, windows: ArrayView2<'_, f32>) -> Vec<usize> {
         let enough = |row: &usize| {
             let row = windows.row(*row);
             let finite = |cell: usize, column: usize| row[cell * self.columns + column].is_finite();
             let in_cell = |cell| self.scored.iter().filter(|column| finite(cell, **column)).count();
-            let observed: usize = (0..self.cells).map(in_cell).sum();
-            10 * observed >= 8 * self.cells * self.scored.len()
+            let observed: usize = (self.cells - cells..self.cells).map(in_cell).sum();
+            10 * observed >= 8 * cells * self.scored.len()
         };
         (0..windows.nrows()).filter(enough).collect()
     }
@@ -80,6 +100,14 @@ impl Columns {
             self.scored.iter().zip(out).for_each(|(column, out)| *out = clipped(cell[*column]));
         }
     }
+}
+
+/// Windows to fit on, and how many of their last cells the levels may look at.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Usable {
+    /// Ascending.
+    pub rows: Vec<usize>,
+    pub span: usize,
 }
 
 /// The training rows of a level.
