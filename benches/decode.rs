@@ -306,6 +306,7 @@ fn stream(key: &str, time: &str, points: Option<&str>, columns: &[&str]) -> Stre
                 path: path(c),
                 unit: None,
                 aggregate: Default::default(),
+                deviation: None,
             })
             .collect(),
         window: WindowPlan {
@@ -318,6 +319,7 @@ fn stream(key: &str, time: &str, points: Option<&str>, columns: &[&str]) -> Stre
         },
         model: ModelPlan::Fit { warmup: second },
         alarm: AlarmPlan::PValue(0.001),
+        standing: Some(Duration::from_secs(86_400)),
         max_future: None,
         no_data: eddy::config::plan::NoDataPlan::Learn,
         idle_after: None,

@@ -6,6 +6,7 @@
 mod models;
 mod process;
 mod sinks;
+mod streams;
 
 use std::fmt;
 use std::sync::atomic::Ordering::Relaxed;
@@ -15,7 +16,7 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use crate::config::plan::{Plan, StreamPlan};
+use crate::config::plan::Plan;
 use crate::latency::{Latency, Stage, StageBuckets};
 use crate::status::{PartitionStatus, Status};
 use crate::types::StreamId;
@@ -248,6 +249,9 @@ fn streams(plan: &Plan, status: &Status) -> Vec<Family> {
         family("stream_windows_anomalous", "Windows below the threshold", Counter, |p| {
             p.windows_anomalous_total.load(Relaxed)
         }),
+        family("stream_windows_held_back", "Windows below it without a reason to tell", Counter, |p| {
+            p.windows_held_back_total.load(Relaxed)
+        }),
         family("stream_alerts_open", "Alerts firing", Gauge, |p| p.alerts_open.load(Relaxed)),
         family("stream_alerts_opened_day", "Alerts opened in the last 24 hours", Gauge, |p| {
             p.alerts_opened_day.load(Relaxed)
@@ -258,40 +262,8 @@ fn streams(plan: &Plan, status: &Status) -> Vec<Family> {
         family("stream_keys", "Keys seen", Gauge, |p| p.keys.load(Relaxed)),
         family("stream_keys_warm", "Keys scored", Gauge, |p| p.keys_warm.load(Relaxed)),
     ];
-    families.push(budgets(plan));
-    families.push(watermarks(plan, status));
+    families.extend(streams::families(plan, status));
     families
-}
-
-/// Only of streams that have one.
-fn budgets(plan: &Plan) -> Family {
-    Family {
-        name: "stream_alert_budget_per_day",
-        help: "Alerts a day the stream may open",
-        kind: MetricType::Gauge,
-        samples: plan
-            .streams
-            .iter()
-            .filter_map(|s| Some((vec![("stream", s.name.clone())], s.alarm.budget_per_day()?)))
-            .collect(),
-    }
-}
-
-/// Only of streams that have one: 1970 would be a lie.
-fn watermarks(plan: &Plan, status: &Status) -> Family {
-    let newest = |i: usize| {
-        let partitions = status.stream(StreamId(i as u16));
-        partitions.iter().map(|p| p.watermark.load(Relaxed)).max().filter(|&ns| ns != i64::MIN)
-    };
-    let of = |(id, stream): (usize, &StreamPlan)| {
-        Some((vec![("stream", stream.name.clone())], newest(id)? as f64 / 1e9))
-    };
-    Family {
-        name: "stream_watermark_timestamp_seconds",
-        help: "Newest watermark, event time",
-        kind: MetricType::Gauge,
-        samples: plan.streams.iter().enumerate().filter_map(of).collect(),
-    }
 }
 
 #[cfg(test)]

@@ -36,6 +36,25 @@ fn counters_gauges_and_labels() {
 }
 
 #[test]
+fn drift_is_told_by_column_once_it_was_seen() {
+    let (plan, latency) = (plan(), Latency::new());
+    let status = Status::new(&plan, 0);
+    let of = |status: &Status| render(&plan, status, &latency, 0, Format::Prometheus);
+    assert!(!of(&status).contains("eddy_stream_drift_sd{"));
+    let mut drift = crate::types::drift::Drift::new(4);
+    (0..10).for_each(|_| drift.count(1, 1.5));
+    (drift.windows, drift.low) = (40.0, 6.0);
+    // Of two partitions alike, as of one.
+    [3, 9].into_iter().for_each(|partition| status.partition(StreamId(0), partition).set_drift(&drift));
+    let text = of(&status);
+    let labels = r#"{stream="pu\"mps\\\n",column="pressure"}"#;
+    assert_eq!(value(&text, &format!("eddy_stream_drift_sd{labels}")), 1.625);
+    assert_eq!(value(&text, &format!("eddy_stream_drift_keys_ratio{labels}")), 1.0);
+    assert_eq!(value(&text, r#"eddy_stream_low_p_ratio{stream="pu\"mps\\\n"}"#), 0.15);
+    assert!(!text.contains("column=\"flow\""), "nothing was seen of it");
+}
+
+#[test]
 fn each_format_keeps_its_own_rules() {
     let open = text(Format::OpenMetrics);
     assert!(open.ends_with("# EOF\n"));

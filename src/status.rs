@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use crate::config::plan::Plan;
+use crate::types::drift::Drift;
 use crate::types::{Activation, PARTITIONS, StreamId};
 
 /// Of one source.
@@ -45,6 +46,8 @@ pub struct PartitionStatus {
     /// Verdicts that could not be acted on: too little of a column was observed.
     pub windows_unsure_total: AtomicU64,
     pub windows_anomalous_total: AtomicU64,
+    /// Would have been anomalous, but no column gave a reason.
+    pub windows_held_back_total: AtomicU64,
     pub alerts_open: AtomicU64,
     /// In the last 24 hours of event time, by the window rule.
     pub alerts_opened_day: AtomicU64,
@@ -63,6 +66,7 @@ pub struct PartitionStatus {
     pub heard: AtomicI64,
     /// From when on, by the wall clock, an entry on idleness would change something; `i64::MAX`: never.
     pub idle_acts: AtomicI64,
+    pub drift: Mutex<Drift>,
     /// Running hash over every verdict of this partition: equal digests, equal decisions.
     pub digest: AtomicU64,
 }
@@ -144,15 +148,19 @@ impl ModelStatus {
     }
 }
 
-fn read<T: Clone>(of: &Mutex<Option<T>>) -> Option<T> {
+fn read<T: Clone>(of: &Mutex<T>) -> T {
     of.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
 }
 
-fn write<T>(to: &Mutex<Option<T>>, value: Option<T>) {
+fn write<T>(to: &Mutex<T>, value: T) {
     *to.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = value;
 }
 
 impl PartitionStatus {
+    pub fn set_drift(&self, drift: &Drift) {
+        write(&self.drift, drift.clone());
+    }
+
     /// Events and duplicates together: of rows that wait for the watermark it is not known yet which they are.
     pub fn taken_total(&self) -> u64 {
         self.events_total.load(Ordering::Relaxed) + self.duplicates_total.load(Ordering::Relaxed)
@@ -233,6 +241,13 @@ impl Status {
     /// Keys of a stream as the control log last had it; 0 before.
     pub fn keys_noted(&self, stream: StreamId) -> &AtomicU64 {
         &self.keys_noted[stream.0 as usize]
+    }
+
+    /// Over all partitions.
+    pub fn drift(&self, stream: StreamId) -> Drift {
+        let mut all = Drift::default();
+        self.stream(stream).iter().for_each(|partition| all.add(&read(&partition.drift)));
+        all
     }
 
     pub fn models(&self, stream: StreamId) -> &ModelStatus {

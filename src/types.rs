@@ -5,6 +5,7 @@
 
 pub mod activation;
 mod decision;
+pub mod drift;
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use activation::{Activation, By, MODEL_DIGITS};
-pub use decision::{About, AlertState, ColumnEvidence, Decision, NoDataEvidence, WindowEvidence};
+pub use decision::{About, AlertState, ColumnEvidence, Decision, NoDataEvidence, Resolution, WindowEvidence};
 
 /// Number of virtual partitions for sources that bring none of their own (MQTT, HTTP, files).
 pub const PARTITIONS: usize = 64;
@@ -169,8 +170,10 @@ impl fmt::Display for Reason {
 pub struct Verdict {
     /// Calibrated probability that a normal window scores at least this odd.
     pub p_value: f64,
-    /// `p_value` is below the threshold of its epoch.
+    /// `p_value` is below the threshold of its epoch, and some column gives a reason to tell.
     pub anomalous: bool,
+    /// It would be anomalous, but no column departs as its rule asks.
+    pub held_back: bool,
     /// Nothing odd about it at all: an alert that is open may end.
     pub calm: bool,
     /// Enough of every column was observed to act on this verdict.

@@ -168,10 +168,14 @@ fn cell<T: std::str::FromStr>(line: &str, place: usize) -> T {
 fn every_window_has_its_line_and_a_shorter_file_changes_no_earlier_one() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (whole, run) = scored(folder.path(), &readings(7200), "0s");
-    assert_eq!(whole[0], "key,window_end_ns,surprise_nats,column_surprise_nats,p_value,confident,anomalous");
+    assert_eq!(
+        whole[0],
+        "key,window_end_ns,surprise_nats,column_surprise_nats,p_value,confident,anomalous,held_back"
+    );
     assert_eq!(whole.len() as u64 - 1, run["windows"].as_u64().expect("a count"));
     assert!(whole.len() > 600, "{} lines", whole.len());
-    let odd = whole.iter().filter(|line| line.starts_with("north,") && line.ends_with(",true,true")).count();
+    let odd =
+        whole.iter().filter(|line| line.starts_with("north,") && line.ends_with(",true,true,false")).count();
     assert!(odd > 10, "{odd} anomalous windows in the fault");
 
     // In the midst of the fault, and of a window.

@@ -176,6 +176,7 @@ fn stream(shape: &Load, model: ModelPlan) -> Plan {
         name: format!("c{i:02}"),
         path: FieldPath::Json(vec![format!("c{i:02}")]),
         unit: None,
+        deviation: None,
         aggregate: match shape.shape {
             Shape::Grid => Aggregate::Mean,
             _ => [Aggregate::Count, Aggregate::Ratio, Aggregate::SinceLast, Aggregate::Rarity][i % 4],

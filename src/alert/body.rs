@@ -130,6 +130,7 @@ mod tests {
                     p_value_min: 1e-5,
                     coverage: 1.0,
                     confidence: Some(0.75),
+                    resolution: None,
                     columns: (0..columns).map(column).collect(),
                 }),
             },

@@ -5,18 +5,25 @@
 //! windows in a row are clearly normal as hold a given cell, so that the windows it closes on share
 //! nothing with the odd ones, and an anomaly that comes and goes is one alert. A verdict that is not
 //! confident neither opens nor closes anything.
+//!
+//! An episode that has been open for a set time is resolved as well: what stands that long is the key's new state. For
+//! a while after that no window counts, so that what was learnt of the key before it changed can be learnt anew.
 
 mod state;
 
 use sha2::{Digest, Sha256};
 
-use crate::types::{EventTime, Position, Verdict};
+use crate::types::{EventTime, Position, Resolution, Verdict};
 
 /// When episodes open and close; the same for all keys of a stream.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rule {
     /// How many windows hold a given cell: size / every.
     pub overlap: usize,
+    /// An episode that has been open for so long is resolved, ns of event time; `i64::MAX`: never.
+    pub standing_ns: i64,
+    /// For how long after that no window counts, ns.
+    pub settling_ns: i64,
 }
 
 const LOOK_BACK: u32 = 5;
@@ -35,10 +42,12 @@ impl Rule {
 }
 
 /// A key's way through its episodes, as its verdicts show it.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Episode {
     /// Bit i: the confident window i back was anomalous.
     recent: u8,
+    /// Bit i: it would have been, had it given a reason.
+    held_back: u8,
     open: bool,
     /// Clearly normal windows in a row.
     calm: u16,
@@ -47,6 +56,23 @@ pub struct Episode {
     /// End of the window that opened the episode, ns.
     opened: i64,
     p_value_min: f64,
+    /// Windows that end before this do not count: an episode that stood too long was resolved. `i64::MIN`: none was.
+    settled: i64,
+}
+
+impl Default for Episode {
+    fn default() -> Self {
+        Episode {
+            recent: 0,
+            held_back: 0,
+            open: false,
+            calm: 0,
+            first_window: 0,
+            opened: 0,
+            p_value_min: 0.0,
+            settled: i64::MIN,
+        }
+    }
 }
 
 /// One episode: from its first anomalous window to its end, if it has one.
@@ -58,6 +84,8 @@ pub struct Spell {
     pub opened: i64,
     /// End of the window that closed it, ns.
     pub closed: Option<i64>,
+    /// What closed it.
+    pub resolution: Option<Resolution>,
     /// The smallest p-value so far.
     pub p_value_min: f64,
 }
@@ -70,9 +98,19 @@ pub enum Turn {
 }
 
 impl Episode {
-    /// Nothing odd lately.
+    /// Nothing odd lately, told or not.
     pub fn is_calm(&self) -> bool {
-        !self.open && self.recent == 0
+        !self.open && self.recent == 0 && self.held_back == 0
+    }
+
+    /// Until when an episode that stood too long keeps windows from counting, ns; `i64::MIN` if none did.
+    pub fn settled(&self) -> i64 {
+        self.settled
+    }
+
+    /// What ends at `end` does not count: the key is learning its new level.
+    pub fn settles(&self, end: i64) -> bool {
+        end < self.settled
     }
 
     /// What this key does may be learnt as normal: nothing lately, nor in an alert that is open, had a p-value below
@@ -88,49 +126,64 @@ impl Episode {
 
     /// The episode that is open.
     pub fn open_spell(&self) -> Option<Spell> {
-        self.open.then(|| self.spell(None))
+        self.open.then(|| self.spell(None, None))
     }
 
     /// Takes the verdict on the window `[start, end)`, ns; an episode begins with the start of its first.
     pub fn step(&mut self, verdict: Verdict, start: i64, end: i64, rule: Rule) -> Option<Turn> {
-        if !verdict.confident {
+        if !verdict.confident || self.settles(end) {
             return None;
         }
         self.calm = if verdict.calm { self.calm.saturating_add(1) } else { 0 };
-        let nothing_recent = self.recent == 0;
-        self.recent = (self.recent << 1 | u8::from(verdict.anomalous)) & ((1 << LOOK_BACK) - 1);
+        let before = *self;
+        self.recent = shifted(before.recent, verdict.anomalous);
+        self.held_back = shifted(before.held_back, verdict.held_back);
         if self.open {
             self.p_value_min = self.p_value_min.min(verdict.p_value);
             return self.close(end, rule);
         }
+        if !verdict.anomalous && !verdict.held_back {
+            return None;
+        }
+        let p_value_min = if before.is_calm() { f64::INFINITY } else { before.p_value_min };
+        self.p_value_min = p_value_min.min(verdict.p_value);
         if !verdict.anomalous {
             return None;
         }
-        if nothing_recent {
+        if before.recent == 0 {
             self.first_window = start;
-            self.p_value_min = f64::INFINITY;
         }
-        self.p_value_min = self.p_value_min.min(verdict.p_value);
         if self.recent.count_ones() < rule.needed() {
             return None;
         }
         self.open = true;
         self.opened = end;
-        Some(Turn::Opens(self.spell(None)))
+        Some(Turn::Opens(self.spell(None, None)))
     }
 
     fn close(&mut self, end: i64, rule: Rule) -> Option<Turn> {
-        if self.calm < rule.calm_needed() {
+        let resolution = if self.calm >= rule.calm_needed() {
+            Resolution::Calm
+        } else if end.saturating_sub(self.opened) >= rule.standing_ns {
+            self.settled = end.saturating_add(rule.settling_ns);
+            Resolution::Standing
+        } else {
             return None;
-        }
+        };
         self.open = false;
-        self.recent = 0;
-        Some(Turn::Closes(self.spell(Some(end))))
+        (self.recent, self.held_back) = (0, 0);
+        Some(Turn::Closes(self.spell(Some(end), Some(resolution))))
     }
 
-    fn spell(&self, closed: Option<i64>) -> Spell {
-        Spell { first_window: self.first_window, opened: self.opened, closed, p_value_min: self.p_value_min }
+    fn spell(&self, closed: Option<i64>, resolution: Option<Resolution>) -> Spell {
+        let Episode { first_window, opened, p_value_min, .. } = *self;
+        Spell { first_window, opened, closed, resolution, p_value_min }
     }
+}
+
+/// The last windows' bits, one more of them.
+fn shifted(bits: u8, newest: bool) -> u8 {
+    (bits << 1 | u8::from(newest)) & ((1 << LOOK_BACK) - 1)
 }
 
 /// hash(deployment, stream, key, rule, first window of the episode): 32 hex digits, no `.` (Standard Webhooks). Of a
@@ -157,94 +210,4 @@ pub fn alert_id(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::alert::told::Told;
-    use crate::types::AlertState::{self, *};
-
-    /// `x` anomalous, `-` neither odd enough to open nor clearly normal, `.` normal, `?` not confident.
-    fn states(pattern: &str, overlap: usize) -> Vec<(usize, AlertState, u32, i64)> {
-        let rule = Rule { overlap };
-        let (mut episode, mut told) = (Episode::default(), Vec::<Told>::new());
-        let step = |(i, c): (usize, char)| {
-            let p_value = match c {
-                'x' => 1e-5,
-                '-' => 1e-3,
-                _ => 0.5,
-            };
-            let (anomalous, calm) = (c == 'x', !matches!(c, 'x' | '-'));
-            let verdict = Verdict { p_value, anomalous, calm, confident: c != '?' };
-            let at = i as i64 * 10;
-            let turn = episode.step(verdict, at, at + 10, rule)?;
-            let change = crate::alert::told::tell(&mut told, turn, i64::MIN);
-            Some((i, change.state, change.revision, change.onset.0))
-        };
-        pattern.chars().enumerate().filter_map(step).collect()
-    }
-
-    #[test]
-    fn opens_on_three_of_five() {
-        assert_eq!(states("..x.x.......", 16), []);
-        assert_eq!(states("..x.xx......", 16), [(5, Raised, 1, 20)]);
-        assert_eq!(states("xx....x....xx", 16), []);
-    }
-
-    #[test]
-    fn closes_when_a_whole_window_s_length_was_clearly_normal() {
-        assert_eq!(states("xxx.......", 8), [(2, Raised, 1, 0)]);
-        assert_eq!(states("xxx........", 8), [(2, Raised, 1, 0), (10, Resolved, 2, 0)]);
-        assert_eq!(states("xxx...-........", 8), [(2, Raised, 1, 0), (14, Resolved, 2, 0)]);
-    }
-
-    #[test]
-    fn an_anomaly_that_comes_and_goes_is_one_alert() {
-        assert_eq!(states("xxx......x.....xxx...x.....", 8).len(), 1);
-    }
-
-    #[test]
-    fn windows_that_do_not_overlap_stand_alone() {
-        assert_eq!(states(".x.....", 1), [(1, Raised, 1, 10), (6, Resolved, 2, 10)]);
-    }
-
-    #[test]
-    fn unsure_windows_change_nothing() {
-        assert_eq!(states("xx????????????", 16), []);
-        assert_eq!(states("xxx????????????????????", 16).len(), 1);
-    }
-
-    #[test]
-    fn a_key_teaches_unless_what_it_did_was_odd() {
-        let mut episode = Episode::default();
-        let mut step = |p_value: f64| {
-            let verdict =
-                Verdict { p_value, anomalous: p_value < 0.03, calm: p_value > 0.03, confident: true };
-            episode.step(verdict, 0, 10, Rule { overlap: 1 });
-            [episode.is_calm(), episode.teaches(1e-4), episode.teaches(0.03)]
-        };
-        assert_eq!(step(0.5), [true, true, true]);
-        assert_eq!(
-            step(0.02),
-            [false, true, false],
-            "an alert, and yet nothing that is not normal now and then"
-        );
-        assert_eq!(step(1e-5), [false, false, false]);
-        let calm: Vec<_> = (0..5).map(|_| step(0.5)).collect();
-        assert_eq!((calm[3], calm[4]), ([false, false, false], [true, true, true]));
-    }
-
-    #[test]
-    fn ids_depend_on_every_part() {
-        let id = |deployment, stream, beginning, key, time| {
-            alert_id(deployment, stream, Position(beginning), key, "r", EventTime(time))
-        };
-        let base = id("d", "s", 0, b"k" as &[u8], 1);
-        let others = [
-            id("ds", "", 0, b"k", 1),
-            id("d", "sk", 0, b"", 1),
-            id("d", "s", 0, b"k", 2),
-            id("d", "s", 1, b"k", 1),
-        ];
-        assert!(others.iter().all(|other| *other != base));
-        assert_eq!(base.len(), 32);
-    }
-}
+mod tests;

@@ -7,7 +7,7 @@
 mod state;
 
 use crate::alert::lifecycle::{Spell, Turn};
-use crate::types::{AlertState, EventTime};
+use crate::types::{AlertState, EventTime, Resolution};
 
 /// An alert as it was last told.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,6 +31,8 @@ pub struct Change {
     pub p_value_min: f64,
     /// End of the window that opened the episode, ns.
     pub opened: i64,
+    /// Why it is over, if it is.
+    pub resolution: Option<Resolution>,
 }
 
 /// Tells what the newest verdict of a key did. Alerts that ended before `horizon` (ns) can no longer
@@ -59,7 +61,7 @@ pub fn revise(told: &mut Vec<Told>, before: &[Spell], after: &[Spell], horizon: 
         match known {
             Some(at) => changes.push(revise_one(&mut told[at], *spell)),
             None => {
-                changes.push(raise(told, Spell { closed: None, ..*spell }, horizon));
+                changes.push(raise(told, Spell { closed: None, resolution: None, ..*spell }, horizon));
                 if spell.closed.is_some() {
                     changes.extend(told.last_mut().map(|known| revise_one(known, *spell)));
                 }
@@ -75,7 +77,7 @@ pub fn revise(told: &mut Vec<Told>, before: &[Spell], after: &[Spell], horizon: 
 
 /// How odd it was may have changed: that alone is not worth a message.
 fn same_times(a: &Spell, b: &Spell) -> bool {
-    (a.first_window, a.opened, a.closed) == (b.first_window, b.opened, b.closed)
+    (a.first_window, a.opened, a.closed, a.resolution) == (b.first_window, b.opened, b.closed, b.resolution)
 }
 
 fn overlap(a: &Spell, b: &Spell) -> bool {
@@ -132,6 +134,7 @@ fn change(known: &mut Told, state: AlertState, spell: Spell) -> Change {
         onset: EventTime(known.onset),
         p_value_min: spell.p_value_min,
         opened: spell.opened,
+        resolution: spell.resolution.filter(|_| state == AlertState::Resolved),
     }
 }
 
@@ -141,7 +144,8 @@ mod tests {
     use AlertState::*;
 
     fn spell(first_window: i64, opened: i64, closed: Option<i64>) -> Spell {
-        Spell { first_window, opened, closed, p_value_min: 1e-5 }
+        let resolution = closed.map(|_| Resolution::Calm);
+        Spell { first_window, opened, closed, resolution, p_value_min: 1e-5 }
     }
 
     /// State, revision and onset of each change.
@@ -195,6 +199,18 @@ mod tests {
         // The window of the first alert's id opens another one: the id is taken.
         let third = [spell(10, 15, Some(19)), parts[0], parts[1]];
         assert_eq!(brief(&revise(&mut told, &parts, &third, 0)), [(Raised, 1, 11), (Resolved, 2, 11)]);
+    }
+
+    #[test]
+    fn why_it_is_over_is_told_and_told_again_when_late_data_changes_it() {
+        let stood = Spell { resolution: Some(Resolution::Standing), ..spell(10, 30, Some(90)) };
+        let mut told = raised(spell(10, 30, None));
+        assert_eq!(tell(&mut told, Turn::Closes(stood), 0).resolution, Some(Resolution::Standing));
+        let calm = spell(10, 30, Some(90));
+        let changes = revise(&mut told, &[stood], &[calm], 0);
+        assert_eq!(brief(&changes), [(Resolved, 3, 10)]);
+        assert_eq!(changes[0].resolution, Some(Resolution::Calm));
+        assert_eq!(revise(&mut told, &[calm], &[], 0)[0].resolution, None, "a retraction resolves nothing");
     }
 
     #[test]

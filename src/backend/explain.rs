@@ -1,7 +1,7 @@
 //! Why a window is odd: what each column should have been, and whose surprise it is.
 
 use crate::model::Model;
-use crate::model::pyramid::Explained;
+use crate::model::pyramid::{Expected, Explained};
 
 use super::CpuBackend;
 
@@ -20,6 +20,11 @@ pub struct Explanation {
 }
 
 impl CpuBackend {
+    /// By column of one window of `model.dimension()` z values; cells only of those that are `wanted`.
+    pub fn expect(&mut self, model: &Model, z_row: &[f32], wanted: impl Fn(usize) -> bool) -> Vec<Expected> {
+        model.pyramid.expect(z_row, wanted, &mut self.work)
+    }
+
     /// Explains one window of `model.dimension()` z values.
     pub fn explain(&mut self, model: &Model, z_row: &[f32], out: &mut Explanation) {
         out.expected.clear();

@@ -51,6 +51,7 @@ struct Run {
     windows: u64,
     windows_unscored: u64,
     windows_unsure: u64,
+    windows_held_back: u64,
     alerts_retracted: u64,
     alerts: Vec<Alert>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -214,6 +215,7 @@ fn run(args: &BacktestArgs, config: &Path, labels: Option<&[Event]>, files: File
         windows: counts.windows,
         windows_unscored: counts.windows_unscored,
         windows_unsure: counts.windows_unsure,
+        windows_held_back: counts.windows_held_back,
         alerts_retracted: replay.account.retracted,
         alerts,
         events,
@@ -244,6 +246,7 @@ fn counted(engine: &mut Engine) -> Counts {
         sum.windows += counts.windows;
         sum.windows_unscored += counts.windows_unscored;
         sum.windows_unsure += counts.windows_unsure;
+        sum.windows_held_back += counts.windows_held_back;
         reasons.extend(why);
     });
     reasons.iter().for_each(|why| eprintln!("a partition has no model: {why}"));
@@ -268,6 +271,9 @@ fn print(report: &Report) {
             "  {} windows judged, {} of them on too little data; {} while learning",
             run.windows, run.windows_unsure, run.windows_unscored
         );
+        if run.windows_held_back > 0 {
+            println!("  {} windows held back: no column gave a reason to tell them", run.windows_held_back);
+        }
         println!("  {} alerts, {} retracted", run.alerts.len(), run.alerts_retracted);
         if let Some(found) = &run.events {
             found.print();

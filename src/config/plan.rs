@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use alarm::AlarmPlan;
-pub use column::{Aggregate, ColumnPlan};
+pub use column::{Aggregate, ColumnPlan, DeviationRule, Direction};
 pub use time::{NoDataPlan, TimePlan, TimeUnit};
 pub use tls::{ClientCertificate, TlsPlan, TlsProblem};
 pub use window::{Shape, WindowPlan};
@@ -109,6 +109,9 @@ pub struct StreamPlan {
     pub window: WindowPlan,
     pub model: ModelPlan,
     pub alarm: AlarmPlan,
+    /// Event time for which an alert stays open at most: what stands for so long is the key's new state. `None`: no
+    /// limit.
+    pub standing: Option<Duration>,
     /// Event time further ahead of its arrival than this is dead-lettered, so that one broken clock
     /// cannot make everybody else late. `None`: no limit.
     pub max_future: Option<Duration>,

@@ -9,12 +9,12 @@ use std::time::Duration;
 pub use partitions::partitions;
 use partitions::watermark;
 
-use super::problems;
 use super::snapshot::{
     Alerts, ColumnView, ModelView, SinkState, SinkView, Snapshot, SourceView, StageView, State, StreamView,
     Totals,
 };
 use super::tiles::Tiles;
+use super::{drift, problems};
 use crate::config::plan::{Plan, SinkKind, SourceKind};
 use crate::latency::{Latency, Stage, StageSummary};
 use crate::status::{PartitionStatus, SinkStatus, SourceStatus, Status};
@@ -59,6 +59,7 @@ impl Snapshot {
             recovering: status.recovering.load(Relaxed),
             log_safe: status.log_safe.load(Relaxed),
             problems: Vec::new(),
+            notes: Vec::new(),
             tiles: Tiles::default(),
             totals: totals(status, &dead_letters, &streams, &rates),
             dead_letters,
@@ -69,6 +70,7 @@ impl Snapshot {
             alerts,
         };
         snapshot.problems = problems::find(&snapshot, plan);
+        snapshot.notes = drift::notes(&snapshot.streams, &plan.streams);
         snapshot.state = snapshot.judge();
         snapshot.tiles = Tiles::of(&snapshot);
         snapshot
@@ -99,6 +101,11 @@ impl Rates<'_> {
         let passed_s = (self.time_ns - before.time_ns) as f64 / 1e9;
         let change = now.checked_sub(read(before))?;
         (passed_s > 0.0).then(|| change as f64 / passed_s)
+    }
+
+    fn had_drifted(&self, stream: usize) -> bool {
+        let before = self.before.and_then(|before| before.streams[stream].drift.as_ref());
+        before.is_some_and(|drift| drift.drifted)
     }
 }
 
@@ -168,6 +175,7 @@ fn streams(plan: &Plan, status: &Status, rates: &Rates<'_>) -> Vec<StreamView> {
         let watermark_ns = partitions.iter().filter_map(watermark).max();
         let events_total = sum(|p| p.events_total.load(Relaxed));
         let warm_milli = warm_milli(partitions);
+        let (seen, keys) = (status.drift(StreamId(i as u16)), sum(|p| p.keys.load(Relaxed)));
         StreamView {
             name: stream.name.clone(),
             columns: stream
@@ -192,9 +200,10 @@ fn streams(plan: &Plan, status: &Status, rates: &Rates<'_>) -> Vec<StreamView> {
             windows_unscored_total: sum(|p| p.windows_unscored_total.load(Relaxed)),
             windows_unsure_total: sum(|p| p.windows_unsure_total.load(Relaxed)),
             windows_anomalous_total: sum(|p| p.windows_anomalous_total.load(Relaxed)),
+            windows_held_back_total: sum(|p| p.windows_held_back_total.load(Relaxed)),
             alerts_open: sum(|p| p.alerts_open.load(Relaxed)),
             keys_silent: sum(|p| p.keys_silent.load(Relaxed)),
-            keys: sum(|p| p.keys.load(Relaxed)),
+            keys,
             keys_warm: sum(|p| p.keys_warm.load(Relaxed)),
             warm_milli,
             warm_eta_ns: warm_eta_ns(warm_milli, rates, i),
@@ -203,6 +212,8 @@ fn streams(plan: &Plan, status: &Status, rates: &Rates<'_>) -> Vec<StreamView> {
             watermark_ns,
             watermark_lag_ns: watermark_ns.map(|ns| rates.time_ns.saturating_sub(ns)),
             digest: hex(partitions.iter().fold(0, |d: u64, p| d.wrapping_add(p.digest.load(Relaxed)))),
+            drift: drift::view(&seen, stream, keys, rates.had_drifted(i)),
+            low_p_ratio: seen.low_share(),
             model: models.active().map(model),
             refits_activated_total: models.activated_total.load(Relaxed),
             refits_rejected_total: models.rejected_total.load(Relaxed),

@@ -8,6 +8,7 @@ mod api;
 mod assets;
 mod chart;
 mod doc;
+mod drift;
 mod first_event;
 pub(crate) mod format;
 mod gather;

@@ -55,6 +55,7 @@ struct TilePart {
 struct NoticesPart<'a> {
     status: &'a Doc<'a>,
     problems: &'a [Problem],
+    notes: &'a [Problem],
     recovering: bool,
     empty: bool,
     warming: Vec<Warming<'a>>,
@@ -251,6 +252,7 @@ fn notices<'a>(state: &AppState, status: &'a Doc<'a>, snapshot: &'a Snapshot) ->
     NoticesPart {
         status,
         problems: &snapshot.problems,
+        notes: &snapshot.notes,
         recovering: snapshot.recovering,
         empty,
         warming: warming

@@ -41,6 +41,8 @@ pub struct Snapshot {
     pub recovering: bool,
     pub log_safe: bool,
     pub problems: Vec<Problem>,
+    /// What is no trouble of this box, but worth a look.
+    pub notes: Vec<Problem>,
     pub tiles: Tiles,
     pub totals: Totals,
     /// Inputs set aside, by reason.
@@ -136,6 +138,8 @@ pub struct StreamView {
     pub windows_unscored_total: u64,
     pub windows_unsure_total: u64,
     pub windows_anomalous_total: u64,
+    /// Would have been anomalous, but no column gave a reason.
+    pub windows_held_back_total: u64,
     pub alerts_open: u64,
     /// Keys that sent regularly and are silent.
     pub keys_silent: u64,
@@ -154,6 +158,10 @@ pub struct StreamView {
     pub watermark_lag_ns: Option<i64>,
     /// Sum of the partitions' running hashes over their verdicts.
     pub digest: String,
+    /// `null` until a model has scored for a minute of event time.
+    pub drift: Option<DriftView>,
+    /// Share of the windows of calm keys with p below 0.1, over about a day; `null` before the first.
+    pub low_p_ratio: Option<f64>,
     /// `null` where each partition fits its own.
     pub model: Option<ModelView>,
     pub refits_activated_total: u64,
@@ -163,6 +171,18 @@ pub struct StreamView {
     pub last_challenger: Option<String>,
     /// Event time; `null` where none is due.
     pub next_refit_ns: Option<i64>,
+}
+
+/// The column of a stream that has moved the farthest since its model was trained.
+#[derive(Clone, Debug, Serialize)]
+pub struct DriftView {
+    pub column: String,
+    /// Median over keys, about a day, sd of a key's readings; negative: down.
+    pub shift_sd: f64,
+    /// Share of the keys that have moved by an sd or more that way.
+    pub keys_ratio: f64,
+    /// Far enough to say so; it takes less to go on than to begin.
+    pub drifted: bool,
 }
 
 /// What scores a stream.
@@ -243,6 +263,8 @@ pub struct PartitionView {
     pub windows_unscored_total: u64,
     pub windows_unsure_total: u64,
     pub windows_anomalous_total: u64,
+    /// Would have been anomalous, but no column gave a reason.
+    pub windows_held_back_total: u64,
     pub alerts_open: u64,
     pub alerts_opened_day: u64,
     /// Keys that sent regularly and are silent.

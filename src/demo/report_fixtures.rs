@@ -43,6 +43,7 @@ pub fn alert(pump: &str, id: &str, window_start_s: i64, window_end_s: i64) -> Re
             p_value_min: 1e-6,
             coverage: 1.0,
             confidence: Some(0.75),
+            resolution: None,
             columns: vec![evidence("flow", 0.25), evidence("vibration", 0.75)],
         }),
     };

@@ -20,6 +20,8 @@ pub(crate) struct Batch {
     pub arrivals: Vec<i64>,
     /// rows x cells x columns, raw until standardised.
     pub z: Vec<f32>,
+    /// As `z`, raw; only of streams that have rules on departures, else empty.
+    pub raw: Vec<f32>,
     /// rows x columns: the raw values of the last cell.
     pub newest: Vec<f32>,
 }
@@ -34,12 +36,13 @@ impl Batch {
     }
 
     pub fn clear(&mut self) {
-        let Batch { keys, spans, rows, arrivals, z, newest } = self;
+        let Batch { keys, spans, rows, arrivals, z, raw, newest } = self;
         keys.clear();
         spans.clear();
         rows.clear();
         arrivals.clear();
         z.clear();
+        raw.clear();
         newest.clear();
     }
 
@@ -58,6 +61,12 @@ impl Batch {
         gather(&mut self.z);
         let last = self.z.len() - columns;
         self.newest.extend_from_slice(&self.z[last..]);
+    }
+
+    /// Keeps the windows as they are before they are standardised: that clips what is far off.
+    pub fn keep_raw(&mut self) {
+        self.raw.clear();
+        self.raw.extend_from_slice(&self.z);
     }
 
     /// The raw values of the last cell of a window.

@@ -117,6 +117,7 @@ impl Partition {
         let batch = &closing.scratch.batch;
         let (key, span, rows) = (batch.keys[row], batch.spans[row], batch.rows.get(row).copied());
         let verdict = verdict(row, self.warm(key, setup), scoring, closing);
+        let verdict = self.hold_back(row, verdict, scoring, closing);
         let verdict = rows.map_or(verdict, |rows| self.final_verdict(key, span, rows, verdict));
         let surprise = surprise(row, closing);
         self.count(verdict);
@@ -127,12 +128,16 @@ impl Partition {
         if teaches {
             self.last_surprise[key as usize] = surprise;
         }
-        let open_before = self.episodes[key as usize].opened();
+        let before = self.episodes[key as usize];
         let changes = match rows {
             Some(rows) => self.replace_finally(key, span, rows, verdict, setup),
             None => self.turn(key, span, verdict, setup).into_iter().collect(),
         };
-        self.note_opening(key, open_before);
+        if teaches && before.is_calm() && !before.settles(span.end) {
+            self.drift.judged(verdict.p_value);
+        }
+        self.note_opening(key, before.opened());
+        self.note_standing(key, before);
         self.keep_for_refit(row, teaches, &closing.scratch.batch, setup);
         if changes.is_empty() && !self.followed[key as usize] {
             return;
@@ -189,6 +194,7 @@ impl Partition {
         counts.windows += 1;
         counts.windows_unsure += u64::from(!verdict.confident);
         counts.windows_anomalous += u64::from(verdict.anomalous && verdict.confident);
+        counts.windows_held_back += u64::from(verdict.held_back);
     }
 
     /// Keeps a final verdict, if somebody wants them all.
@@ -215,8 +221,9 @@ impl Partition {
         bytes[24..32].copy_from_slice(&verdict.p_value.to_bits().to_le_bytes());
         bytes[32..36].copy_from_slice(&surprise[0].to_bits().to_le_bytes());
         bytes[36..40].copy_from_slice(&surprise[1].to_bits().to_le_bytes());
+        let Verdict { p_value: _, anomalous, held_back, calm, confident } = verdict;
         bytes[40] =
-            u8::from(verdict.calm) * 4 + u8::from(verdict.confident) * 2 + u8::from(verdict.anomalous);
+            u8::from(held_back) * 8 + u8::from(calm) * 4 + u8::from(confident) * 2 + u8::from(anomalous);
         counts.digest = xxhash_rust::xxh3::xxh3_64(&bytes);
     }
 }

@@ -26,8 +26,9 @@ impl Partition {
         let Some(scoring) = &self.scoring else { return };
         let own = key as usize * columns..(key as usize + 1) * columns;
         let moments = &self.moments[own.clone()];
+        let apart = self.has_stood(key);
         for (column, (to, moments)) in self.scales[own].iter_mut().zip(moments).enumerate() {
-            *to = scale(&scoring.model.prior, column, moments);
+            *to = scale(&scoring.model.prior, column, moments, apart);
         }
     }
 
@@ -36,6 +37,8 @@ impl Partition {
         let columns = setup.columns.len();
         self.keys.sort();
         self.keep_epoch(setup);
+        self.note_drift(epoch, setup);
+        self.restart_levels(columns);
         // About 64 samples an epoch, however many keys; the choice is the keys' own.
         let share = (self.seen_keys / 64).max(1);
         let early = self.is_early(setup);
@@ -49,9 +52,10 @@ impl Partition {
                 if learns { moments.commit(setup.memory_cells()) } else { moments.discard() }
             }
             let surprise = std::mem::replace(&mut self.last_surprise[key as usize], [f32::NAN; 2]);
+            let normal = calm && !self.settled_in_epoch(key);
             if let Some(scoring) = &mut self.scoring {
                 let chosen = (self.keys.hash(key) ^ self.epoch as u64).is_multiple_of(share);
-                if calm && chosen && !surprise[0].is_nan() {
+                if normal && chosen && !surprise[0].is_nan() {
                     Arc::make_mut(&mut scoring.calibration).observe(surprise);
                     scoring.windows += 1;
                 }
@@ -87,9 +91,11 @@ impl Partition {
         if present.is_some_and(|present| present.checksum() == model.checksum()) {
             return;
         }
-        if !present.is_some_and(|present| present.prior.scales_like(&model.prior)) {
+        let refitted = present.is_some_and(|present| present.prior.scales_like(&model.prior));
+        if !refitted {
             self.reservoir = Reservoir::default();
         }
+        self.drift.begin(refitted);
         self.scoring = Some(Scoring::new(model.clone(), self.alarm(setup)));
         self.counts.warm_milli = 1000;
         for key in 0..self.keys.len() as KeyIndex {

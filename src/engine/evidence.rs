@@ -54,6 +54,7 @@ impl Partition {
                 p_value_min: change.p_value_min,
                 coverage: coverage(row, closing),
                 confidence: Some(self.grounds(row, scoring, closing).confidence()),
+                resolution: change.resolution,
                 columns: (0..setup.columns.len()).map(|c| self.evidence(row, c, closing)).collect(),
             }),
         }

@@ -83,7 +83,9 @@ impl Footprint {
         // Of [`crate::backend::Scores`]: five figures and four levels; likelihood; counts.
         let scores =
             keys * (9 * size_of::<f32>() + size_of::<f64>() + size_of::<u16>() * (1 + columns)) as f64;
-        let scored = keys * (width * size_of::<f32>() as f64 + size_of::<u32>() as f64);
+        // Departures are measured on the numbers as they came.
+        let copies = if stream.columns.iter().any(|column| column.deviation.is_some()) { 2.0 } else { 1.0 };
+        let scored = keys * (copies * width * size_of::<f32>() as f64 + size_of::<u32>() as f64);
         Footprint {
             rings: partitions
                 * if on_grid {

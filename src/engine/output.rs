@@ -90,6 +90,8 @@ pub struct Counts {
     pub windows_unscored: u64,
     pub windows_unsure: u64,
     pub windows_anomalous: u64,
+    /// Would have been anomalous, but no column gave a reason.
+    pub windows_held_back: u64,
     /// Verdicts on arrival, before the final one.
     pub windows_provisional: u64,
     pub alerts_open: u64,

@@ -20,6 +20,7 @@ use crate::engine::warmup::Warmup;
 use crate::engine::{Env, Scratch};
 use crate::judge::budget::{Alarm, Budget};
 use crate::judge::calibration::{Calibration, Surprise};
+use crate::judge::drift::Watched;
 use crate::judge::moments::Moments;
 use crate::model::Model;
 use crate::types::{EPOCH_NS, EventTime, RecordRef};
@@ -54,6 +55,8 @@ pub(crate) struct Partition {
     pub past_epochs: PastEpochs,
     /// Keys and cells that late rows changed since the last window closed.
     pub unsettled: Vec<(KeyIndex, i64)>,
+    /// Keys whose episode stood in the running epoch: they learn their level anew.
+    pub restarts: Vec<KeyIndex>,
     /// Surprises of each key's last confident window of the epoch; NaN if there was none.
     pub last_surprise: Vec<Surprise>,
     pub followed: Vec<bool>,
@@ -63,6 +66,7 @@ pub(crate) struct Partition {
     pub warmup: Warmup,
     /// How many alerts it opens, and how many it may.
     pub budget: Budget,
+    pub drift: Watched,
     /// What a refit may learn from.
     pub reservoir: Reservoir,
     /// Why the last fit failed, until it was told.
@@ -122,12 +126,14 @@ impl Partition {
             past: Vec::new(),
             past_epochs: PastEpochs::default(),
             unsettled: Vec::new(),
+            restarts: Vec::new(),
             last_surprise: Vec::new(),
             followed: Vec::new(),
             follows_version: 0,
             scoring,
             warmup: Warmup::of(setup.cells * columns),
             budget,
+            drift: Watched::new(columns),
             reservoir: Reservoir::default(),
             fit_error: None,
             epoch: i64::MIN,

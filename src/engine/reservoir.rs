@@ -101,13 +101,15 @@ impl Partition {
     /// Lets the scored window in `row` of the batch into the reservoir, if it may teach a refit. Comes after its
     /// verdict has had its turn in the key's episode.
     pub(super) fn keep_for_refit(&mut self, row: usize, confident: bool, batch: &Batch, setup: &StreamSetup) {
-        let key = batch.keys[row];
-        if setup.refit_span_ns == 0 || !confident || !self.episodes[key as usize].teaches(setup.p_odd) {
+        let (key, end) = (batch.keys[row], batch.spans[row].end);
+        let episode = &self.episodes[key as usize];
+        let normal = episode.teaches(setup.p_odd) && !episode.settles(end);
+        if setup.refit_span_ns == 0 || !confident || !normal {
             return;
         }
         let width = setup.cells * setup.columns.len();
         let z = &batch.z[row * width..][..width];
-        self.reservoir.offer(self.keys.hash(key), batch.spans[row].end, setup.refit_span_ns, z);
+        self.reservoir.offer(self.keys.hash(key), end, setup.refit_span_ns, z);
     }
 }
 

@@ -68,7 +68,8 @@ impl Partition {
             }
         }
         let (after, episode) = self.past[key as usize].spells(setup);
-        self.episodes[key as usize] = episode;
+        let known = std::mem::replace(&mut self.episodes[key as usize], episode);
+        self.note_standing(key, known);
         let horizon_ns = (self.released - setup.kept_cells()) * setup.grid_ns;
         let changes = self.telling(key, |told| revise(told, &before, &after, horizon_ns));
         for change in changes {
@@ -147,13 +148,17 @@ impl Partition {
         let (span, columns) = (setup.span(last_cell), setup.columns.len());
         scratch.batch.clear();
         scratch.batch.push(key, span, arrival, columns, |out| self.grid.gather(key, last_cell, out));
+        if !setup.deviations.is_empty() {
+            scratch.batch.keep_raw();
+        }
         standardise(&mut scratch.batch.z, &values.scales);
         scratch.backend.score(&values.scoring.model, &scratch.batch.z, &mut scratch.scores);
         let verdict = verdict(0, |column| values.warm[column], &values.scoring, closing);
-        // Bands are drawn in the scale of the window's own epoch.
+        // Departures are measured and bands are drawn in the scale of the window's own epoch.
         let own = key as usize * columns..(key as usize + 1) * columns;
         let present = self.scales[own.clone()].to_vec();
         self.scales[own.clone()].copy_from_slice(&values.scales);
+        let verdict = self.hold_back(0, verdict, &values.scoring, closing);
         let done = what(self, verdict, &values.scoring, closing);
         self.scales[own].copy_from_slice(&present);
         Some(done)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::alert::lifecycle::{Rule, alert_id};
 use crate::config::plan::{
-    Aggregate, AlarmPlan, ColumnPlan, ModelPlan, NoDataPlan, Shape, StreamPlan, WindowPlan,
+    Aggregate, AlarmPlan, ColumnPlan, DeviationRule, ModelPlan, NoDataPlan, Shape, StreamPlan, WindowPlan,
 };
 use crate::engine::reservoir::LOOK_BACK;
 use crate::engine::silence::Patience;
@@ -23,6 +23,8 @@ pub(crate) struct StreamSetup {
     pub schema: Vec<String>,
     pub aggregates: Vec<Aggregate>,
     pub units: Vec<Option<String>>,
+    /// By column; empty if none has a rule.
+    pub deviations: Vec<Option<DeviationRule>>,
     pub shape: Shape,
     /// Length of a grid cell; where events make windows, of the buckets in which rows become final.
     pub grid_ns: i64,
@@ -83,6 +85,11 @@ fn overlap(window: &WindowPlan) -> usize {
     }
 }
 
+fn deviations(columns: &[ColumnPlan]) -> Vec<Option<DeviationRule>> {
+    let rules: Vec<_> = columns.iter().map(|column| column.deviation).collect();
+    if rules.iter().any(Option::is_some) { rules } else { Vec::new() }
+}
+
 /// Of a key; of events nothing is known yet, so one a minute.
 fn windows_a_day(window: &WindowPlan) -> f64 {
     let every_s = match window.shape {
@@ -107,6 +114,7 @@ impl StreamSetup {
             schema: plan.columns.iter().map(ColumnPlan::schema_name).collect(),
             aggregates: plan.columns.iter().map(|c| c.aggregate).collect(),
             units: plan.columns.iter().map(|c| c.unit.clone()).collect(),
+            deviations: deviations(&plan.columns),
             shape: window.shape,
             grid_ns,
             unit_ns: if on_grid { grid_ns } else { 1 },
@@ -116,7 +124,11 @@ impl StreamSetup {
             every_cells,
             disorder_ns: ns(window.disorder),
             lateness_ns: ns(window.lateness),
-            rule: Rule { overlap: overlap(&window) },
+            rule: Rule {
+                overlap: overlap(&window),
+                standing_ns: plan.standing.map_or(i64::MAX, ns),
+                settling_ns: StreamSetup::settling_ns(ns(window.lateness), ns(window.size)),
+            },
             alarm: plan.alarm,
             p_odd: plan.alarm.p_value().unwrap_or(P_ODD),
             keys: 0,

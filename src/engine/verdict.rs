@@ -32,7 +32,8 @@ pub(super) fn verdict(
         && columns_seen(row, closing).iter().enumerate().all(is_known)
         && scoring.calibration.ready();
     let Alarm { threshold, calm } = scoring.alarm;
-    Verdict { p_value, anomalous: p_value < threshold, calm: p_value >= calm, confident }
+    let anomalous = p_value < threshold;
+    Verdict { p_value, anomalous, held_back: false, calm: p_value >= calm, confident }
 }
 
 /// Observed cells of each column.

@@ -160,12 +160,13 @@ pub(super) fn key_scale(own: &[Moments]) -> KeyScale {
 /// `0 / 0` would make it so.
 const SD_PER_MEAN_MIN: f32 = 1e-3;
 
-/// The scale by which a column with these moments is standardised under `prior`.
-pub(super) fn scale(prior: &ScalerPrior, column: usize, own: &Moments) -> Scale {
+/// The scale by which a column with these moments is standardised under `prior`; `apart` if its key has left the cohort.
+pub(super) fn scale(prior: &ScalerPrior, column: usize, own: &Moments, apart: bool) -> Scale {
     if prior.flags[column] {
         return Scale { mean: 0.0, sd: 1.0 };
     }
-    let (mean, sd) = prior.posterior(column, own.count as u64, own.mean, own.variance);
+    let of = if apart { ScalerPrior::apart } else { ScalerPrior::posterior };
+    let (mean, sd) = of(prior, column, own.count as u64, own.mean, own.variance);
     let (mean, sd) = (mean as f32, sd as f32);
     // Constant at 0 there is no scale at all: 0 stays 0, and anything else is as odd as it gets.
     Scale { mean, sd: sd.max(SD_PER_MEAN_MIN * mean.abs()).max(f32::MIN_POSITIVE) }
@@ -173,7 +174,7 @@ pub(super) fn scale(prior: &ScalerPrior, column: usize, own: &Moments) -> Scale 
 
 /// The same of all columns of a key.
 pub(super) fn scales(prior: &ScalerPrior, own: &[Moments]) -> Vec<Scale> {
-    own.iter().enumerate().map(|(column, moments)| scale(prior, column, moments)).collect()
+    own.iter().enumerate().map(|(column, moments)| scale(prior, column, moments, false)).collect()
 }
 
 #[cfg(test)]

@@ -36,6 +36,16 @@ impl Moments {
         self.epoch_m2 = 0.0;
     }
 
+    /// Mean of the running epoch's cells, if there were any.
+    pub fn epoch_mean(&self) -> Option<f64> {
+        (self.epoch_count > 0).then_some(self.epoch_mean)
+    }
+
+    /// Forgets all but the running epoch.
+    pub fn restart(&mut self) {
+        (self.count, self.mean, self.variance) = (0.0, 0.0, 0.0);
+    }
+
     /// Joins the epoch's cells in (Chan, Golub, LeVeque 1979). Capping the count at `count_max` cells
     /// makes it an exponential memory of about that length, so that slow drift is followed.
     pub fn commit(&mut self, count_max: f64) {
@@ -71,6 +81,18 @@ mod tests {
             prop_assert!((moments.mean - mean).abs() < 1e-8);
             prop_assert!((moments.variance - variance).abs() < 1e-6 * variance.max(1.0));
         }
+    }
+
+    #[test]
+    fn what_begins_anew_knows_the_running_epoch_alone() {
+        let mut moments = Moments::known(1e4, 5e30, 1.0);
+        [7.0, 9.0].into_iter().for_each(|value| moments.observe(value));
+        assert_eq!(moments.epoch_mean(), Some(8.0));
+        moments.restart();
+        assert_eq!(moments.count, 0.0);
+        moments.commit(1000.0);
+        assert_eq!((moments.count, moments.mean, moments.variance), (2.0, 8.0, 1.0));
+        assert_eq!(moments.epoch_mean(), None);
     }
 
     #[test]

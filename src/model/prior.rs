@@ -76,11 +76,26 @@ impl ScalerPrior {
         if n == 0 {
             return (cohort_mean, (cohort_var + between).sqrt());
         }
-        let n = n as f64;
-        let within = (VARIANCE_STRENGTH * cohort_var + n * var) / (VARIANCE_STRENGTH + n);
-        let sampling = within / n;
+        let (within, sampling) = self.within(column, n, var);
         let own = if between + sampling > 0.0 { between / (between + sampling) } else { 1.0 };
         (cohort_mean + own * (mean - cohort_mean), (within + (1.0 - own) * between).sqrt())
+    }
+
+    /// The same of a key that is known to be no longer one of its cohort: the mean is its own, and what is not yet
+    /// known of it is its sampling error.
+    pub fn apart(&self, column: usize, n: u64, mean: f64, var: f64) -> (f64, f64) {
+        if n == 0 {
+            return self.posterior(column, n, mean, var);
+        }
+        let (within, sampling) = self.within(column, n, var);
+        (mean, (within + sampling).sqrt())
+    }
+
+    /// Variance around the key's own mean, and of that mean, from `n` > 0 values.
+    fn within(&self, column: usize, n: u64, var: f64) -> (f64, f64) {
+        let (cohort_var, n) = (self.sd[column] * self.sd[column], n as f64);
+        let within = (VARIANCE_STRENGTH * cohort_var + n * var) / (VARIANCE_STRENGTH + n);
+        (within, within / n)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -21,13 +22,18 @@ use crate::watch::Watch;
 pub enum Mismatch {
     #[error(
         "{} holds events of stream {stream} under another deployment name, key, time, columns, window, \
-         threshold, alert budget or `no_data`: restore that config, let the stream begin anew (`eddy state reset CONFIG --stream \
+         threshold, alert budget, `standing` or `no_data`: restore that config, let the stream begin anew (`eddy state reset CONFIG --stream \
          {stream}`), or start with an empty folder (`[durable] path`)",
         dir.display()
     )]
     Folder { dir: PathBuf, stream: String },
     #[error("stream {stream}: {error}")]
     Model { stream: String, error: ModelError },
+    #[error(
+        "stream {stream}: column {column} was only ever on or off when the model was trained: remove its `direction` and \
+         `min_deviation`, or train a model on data in which it varies"
+    )]
+    Flag { stream: String, column: String },
 }
 
 /// What an opened data folder gives.
@@ -112,6 +118,11 @@ impl Loaded {
         let model = Model::from_bytes(&bytes)
             .with_context(|| format!("stream {}: {} is not a model", stream.name, path.display()))?;
         fits(&model, stream).map_err(|error| Mismatch::Model { stream: stream.name.clone(), error })?;
+        let mut ruled = stream.columns.iter().zip(&model.prior.flags);
+        if let Some((column, _)) = ruled.find(|(column, flag)| **flag && column.deviation.is_some()) {
+            let (stream, column) = (stream.name.clone(), column.name.clone());
+            return Err(Mismatch::Flag { stream, column }.into());
+        }
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         Ok(Some(Loaded { name, checksum: model.checksum().to_owned(), bytes }))
     }
@@ -218,17 +229,18 @@ pub(super) fn fingerprint(deployment: &str, stream: &StreamPlan) -> [u8; 32] {
         ModelPlan::Load { .. } => "load".to_owned(),
     };
     let text = format!(
-        "2|{deployment}|{:?}|{:?}|{:?}|{:?}|{:?}|{:?}|{}|{model}|{}|{:?}|{:?}",
+        "2|{deployment}|{:?}|{:?}|{:?}|{:?}|{:?}|[{}]|{}|{model}|{}|{:?}|{:?}{}",
         stream.from,
         stream.topics,
         stream.key,
         stream.time,
         stream.layout,
-        stream.columns,
+        stream.columns.iter().map(column_text).collect::<Vec<_>>().join(", "),
         window_text(&stream.window),
         alarm_text(stream.alarm),
         stream.max_future,
         stream.no_data,
+        standing_text(stream),
     );
     Sha256::digest(text).into()
 }
@@ -239,6 +251,19 @@ fn alarm_text(alarm: AlarmPlan) -> String {
         AlarmPlan::PValue(p_value) => format!("{p_value:?}"),
         AlarmPlan::Budget { per_day } => format!("budget {per_day:?}"),
     }
+}
+
+/// As folders of the release before have it for columns without a rule.
+fn column_text(column: &ColumnPlan) -> String {
+    let ColumnPlan { name, path, unit, aggregate, deviation } = column;
+    let rule = deviation.map_or(String::new(), |rule| format!(", deviation: {rule:?}"));
+    format!("ColumnPlan {{ name: {name:?}, path: {path:?}, unit: {unit:?}, aggregate: {aggregate:?}{rule} }}")
+}
+
+/// Nothing for what a stream has unless told otherwise, as in folders of the release before.
+fn standing_text(stream: &StreamPlan) -> String {
+    let usual = Duration::from_secs(86_400).max(stream.window.size);
+    if stream.standing == Some(usual) { String::new() } else { format!("|standing {:?}", stream.standing) }
 }
 
 /// As folders of the release before have it for windows on a grid.
@@ -256,3 +281,6 @@ fn window_text(window: &WindowPlan) -> String {
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -201,6 +201,9 @@ impl Shard {
 
     fn hand_on(&mut self, out: &mut Outputs, stamps: Stamps, start_ns: i64) {
         let status = &self.status;
+        self.engine.drifted(|stream, partition, drift| {
+            status.partition(stream, partition.0 as usize).set_drift(drift);
+        });
         self.engine.changed(|stream, partition, counts, fit_error| {
             if let Some(error) = fit_error {
                 tracing::warn!(stream = stream.0, partition = partition.0, %error, "no model yet; trying again in a minute of event time");
@@ -249,6 +252,7 @@ fn publish(to: &PartitionStatus, counts: &Counts) {
     to.windows_unscored_total.store(counts.windows_unscored, Relaxed);
     to.windows_unsure_total.store(counts.windows_unsure, Relaxed);
     to.windows_anomalous_total.store(counts.windows_anomalous, Relaxed);
+    to.windows_held_back_total.store(counts.windows_held_back, Relaxed);
     to.alerts_open.store(counts.alerts_open, Relaxed);
     to.alerts_opened_day.store(counts.alerts_opened_day, Relaxed);
     to.keys_silent.store(counts.keys_silent, Relaxed);

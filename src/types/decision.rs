@@ -24,6 +24,16 @@ impl AlertState {
     }
 }
 
+/// What ended an episode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resolution {
+    /// Nothing is odd any more.
+    Calm,
+    /// It was odd for so long that it is the key's new state.
+    Standing,
+}
+
 /// One column's part in a decision, in the stream's own units.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ColumnEvidence {
@@ -88,6 +98,9 @@ pub struct WindowEvidence {
     /// which little is known lower it. `None` in alerts of versions before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confidence: Option<f64>,
+    /// Of a resolved alert.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolution: Option<Resolution>,
     pub columns: Vec<ColumnEvidence>,
 }
 
@@ -175,5 +188,11 @@ mod tests {
         let decision: Decision = serde_json::from_str(text).unwrap();
         assert_eq!(decision.window().unwrap().window_end, EventTime(20));
         assert_eq!(serde_json::to_string(&decision).unwrap(), text);
+        let resolved = text
+            .replace("raised", "resolved")
+            .replace(r#""coverage":1.0,"#, r#""coverage":1.0,"resolution":"standing","#);
+        let decision: Decision = serde_json::from_str(&resolved).unwrap();
+        assert_eq!(decision.window().unwrap().resolution, Some(Resolution::Standing));
+        assert_eq!(serde_json::to_string(&decision).unwrap(), resolved);
     }
 }

@@ -273,7 +273,7 @@ fn columns() {
 fn long_layout_half_done() {
     assert_snapshot!(problems(&good_but("key = \"topic.4\"", "key = \"topic.4\"\nvalue = \"v\"")), @r#"
     eddy.toml:7: stream.pumps.column: is missing: `value` alone does not say which column it belongs to. Add `column = "topic.4"` or where the name stands in the document.
-    eddy.toml:13: stream.pumps.columns.vibration.path: unknown key. Remove it; known here: name, unit, aggregate.
+    eddy.toml:13: stream.pumps.columns.vibration.path: unknown key. Remove it; known here: name, unit, aggregate, direction, min_deviation.
     2 problems in eddy.toml
     "#);
 }
@@ -480,6 +480,49 @@ fn an_aggregate_that_looks_back_needs_windows_of_events() {
     let text = good_but("temperature = \"temp\"", "temperature = { path = \"temp\", aggregate = \"ratio\" }");
     assert_snapshot!(problems(&text), @r#"
     eddy.toml:13: stream.pumps.columns.temperature.aggregate: "ratio" needs windows of events. Use window type "sliding", "session" or "count", or another aggregate.
+    1 problem in eddy.toml
+    "#);
+}
+
+#[test]
+fn rules_on_departures() {
+    let column = |keys: &str| {
+        good_but("temperature = \"temp\"", &format!("temperature = {{ path = \"temp\", {keys} }}"))
+    };
+    assert_snapshot!(problems(&column("direction = \"up\", min_deviation = -2")), @r#"
+    eddy.toml:13: stream.pumps.columns.temperature.direction: there is no direction "up". Use above, below or both.
+    eddy.toml:13: stream.pumps.columns.temperature.min_deviation: -2 is out of bounds. Choose from 0 to 1000000000000.
+    2 problems in eddy.toml
+    "#);
+    assert_snapshot!(problems(&column("min_deviation = inf")), @r#"
+    eddy.toml:13: stream.pumps.columns.temperature.min_deviation: inf is out of bounds. Choose from 0 to 1000000000000.
+    1 problem in eddy.toml
+    "#);
+    assert_snapshot!(problems(&column("min_deviation = nan")), @r#"
+    eddy.toml:13: stream.pumps.columns.temperature.min_deviation: NaN is out of bounds. Choose from 0 to 1000000000000.
+    1 problem in eddy.toml
+    "#);
+    let names = column("aggregate = \"rarity\", direction = \"above\"");
+    let names = names.replace(
+        "{ type = \"hopping\", size = \"64s\", every = \"1s\" }",
+        "{ type = \"sliding\", size = \"64s\" }",
+    );
+    assert_snapshot!(problems(&names), @r#"
+    eddy.toml:13: stream.pumps.columns.temperature.direction: the column is of names: what is rare has no side and no size. Remove it, or set it on a column of numbers.
+    1 problem in eddy.toml
+    "#);
+}
+
+#[test]
+fn a_standing_time_is_no_shorter_than_a_window() {
+    let with =
+        |standing: &str| good_but("key = \"topic.4\"", &format!("key = \"topic.4\"\nstanding = {standing}"));
+    assert_snapshot!(problems(&with("\"63s\"")), @r#"
+    eddy.toml:10: stream.pumps.standing: is shorter than a window of 64s. Give it at least 64s, or "off".
+    1 problem in eddy.toml
+    "#);
+    assert_snapshot!(problems(&with("\"never\"")), @r#"
+    eddy.toml:10: stream.pumps.standing: "never" is not a duration. Write a whole number and one of ms, s, m, h, d, such as "64s" or "10m".
     1 problem in eddy.toml
     "#);
 }

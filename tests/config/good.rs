@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use eddy::config::parse;
 use eddy::config::plan::{
-    AlarmPlan, FieldPath, Layout, ModelPlan, NoDataPlan, Protocol, Shape, SinkKind, SourceKind, StreamPlan,
-    WindowPlan,
+    AlarmPlan, DeviationRule, Direction, FieldPath, Layout, ModelPlan, NoDataPlan, Protocol, Shape, SinkKind,
+    SourceKind, StreamPlan, WindowPlan,
 };
 use insta::assert_snapshot;
 
@@ -210,4 +210,30 @@ fn an_alert_budget_is_a_rate() {
         );
         assert_eq!(plan.streams[0].alarm, AlarmPlan::Budget { per_day }, "{text}");
     }
+}
+
+#[test]
+fn columns_have_rules_on_departures_and_alerts_a_standing_time() {
+    let rule = |keys: &str| {
+        let text = good_but("temperature = \"temp\"", &format!("temperature = {{ path = \"temp\"{keys} }}"));
+        stream(&text).columns[0].deviation
+    };
+    let some = |direction, min_deviation| Some(DeviationRule { direction, min_deviation });
+    assert_eq!(rule(""), None);
+    assert_eq!(rule(", direction = \"both\", min_deviation = 0"), None, "it asks for nothing");
+    assert_eq!(rule(", direction = \"below\""), some(Direction::Below, 0.0));
+    assert_eq!(rule(", min_deviation = 2.5"), some(Direction::Both, 2.5));
+    assert_eq!(stream(GOOD).columns[1].deviation, None);
+
+    let standing =
+        |keys: &str| stream(&good_but("key = \"topic.4\"", &format!("key = \"topic.4\"{keys}"))).standing;
+    assert_eq!(standing(""), Some(Duration::from_secs(86_400)));
+    assert_eq!(standing("\nstanding = \"2h\""), Some(Duration::from_secs(7200)));
+    assert_eq!(standing("\nstanding = \"off\""), None);
+    let long = good_but(
+        "{ type = \"hopping\", size = \"64s\", every = \"1s\" }",
+        "{ type = \"tumbling\", size = \"3d\", grid = \"1h\" }",
+    );
+    let long = long.replace("[sink", "model = { type = \"fit\", warmup = \"30d\" }\n[sink");
+    assert_eq!(stream(&long).standing, Some(Duration::from_secs(3 * 86_400)), "a window's length");
 }

@@ -44,6 +44,7 @@ pub fn plan() -> Plan {
         path: path(&format!("data.{name}")),
         unit: Some(unit.to_owned()),
         aggregate: Default::default(),
+        deviation: None,
     };
     let mqtt = MqttPlan {
         host: "broker.plant.local".to_owned(),
@@ -94,6 +95,7 @@ pub fn plan() -> Plan {
             },
             model: ModelPlan::Fit { warmup: Duration::from_secs(600) },
             alarm: AlarmPlan::PValue(1e-4),
+            standing: Some(Duration::from_secs(86_400)),
             max_future: None,
             no_data: NoDataPlan::Learn,
             idle_after: None,
@@ -299,6 +301,7 @@ fn decision(plan: &Plan, key: &str, id: u64, onset: i64, oddest: usize) -> Decis
             p_value_min: 2.5e-5,
             coverage: 0.98,
             confidence: Some(0.82),
+            resolution: None,
             columns: plan.streams[0].columns.iter().enumerate().map(evidence).collect(),
         }),
     }

@@ -37,6 +37,7 @@ pub fn plan(shards: usize) -> Plan {
         path: FieldPath::Json(vec![name.to_string()]),
         unit: None,
         aggregate: Default::default(),
+        deviation: None,
     };
     Plan {
         deployment: "test".into(),
@@ -62,6 +63,7 @@ pub fn plan(shards: usize) -> Plan {
             },
             model: ModelPlan::Load { path: "unused".into(), refit: None },
             alarm: AlarmPlan::PValue(1e-4),
+            standing: Some(Duration::from_secs(86_400)),
             max_future: None,
             no_data: NoDataPlan::Learn,
             idle_after: None,

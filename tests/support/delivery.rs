@@ -46,6 +46,7 @@ pub fn alert(id: &str, revision: u32) -> Alert {
                 p_value_min: 1e-5,
                 coverage: 1.0,
                 confidence: Some(0.75),
+                resolution: None,
                 columns: vec![ColumnEvidence {
                     column: "vibration".into(),
                     unit: Some("mm/s".into()),

@@ -4,16 +4,18 @@ use super::Episode;
 use crate::state::{NotUnderstood, StateReader, StateWriter};
 
 impl Episode {
-    pub const BYTES: usize = 28;
+    pub const BYTES: usize = 37;
 
     pub fn encode(&self, to: &mut StateWriter<'_>) {
-        let Episode { recent, open, calm, first_window, opened, p_value_min } = *self;
+        let Episode { recent, held_back, open, calm, first_window, opened, p_value_min, settled } = *self;
         to.number(recent);
+        to.number(held_back);
         to.flag(open);
         to.number(calm);
         to.number(first_window);
         to.number(opened);
         to.number(p_value_min);
+        to.number(settled);
     }
 
     /// # Errors
@@ -21,11 +23,13 @@ impl Episode {
     pub fn decode(from: &mut StateReader<'_>) -> Result<Self, NotUnderstood> {
         Ok(Episode {
             recent: from.number()?,
+            held_back: from.number()?,
             open: from.flag()?,
             calm: from.number()?,
             first_window: from.number()?,
             opened: from.number()?,
             p_value_min: from.number()?,
+            settled: from.number()?,
         })
     }
 }

@@ -30,6 +30,7 @@ fn alert(id: &str, revision: u32, key: &str) -> Alert {
                 p_value_min: 1e-5,
                 coverage: 1.0,
                 confidence: Some(0.75),
+                resolution: None,
                 columns: vec![],
             }),
         },

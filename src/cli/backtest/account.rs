@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::engine::Outputs;
-use crate::types::{AlertState, Decision};
+use crate::types::{AlertState, Decision, Resolution};
 
 /// Lines of alerts that are printed; the JSON has all.
 const PRINTED_MAX: usize = 20;
@@ -21,6 +21,8 @@ pub struct Alert {
     pub opened_ns: i64,
     /// `null`: it was open at the end of the data.
     pub closed_ns: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resolution: Option<Resolution>,
     pub revisions: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub p_value_min: Option<f64>,
@@ -58,12 +60,14 @@ impl Account {
             onset_ns: decision.onset.0,
             opened_ns: happened,
             closed_ns: None,
+            resolution: None,
             revisions: 0,
             p_value_min,
             column: top_column(&decision),
         });
         alert.revisions = decision.revision;
         alert.p_value_min = p_value_min.or(alert.p_value_min);
+        alert.resolution = decision.window().and_then(|window| window.resolution);
         alert.closed_ns = (decision.state == AlertState::Resolved).then_some(happened);
     }
 
@@ -89,7 +93,8 @@ pub fn print(alerts: &[Alert], mark: &str) {
         };
         let until =
             alert.closed_ns.map_or("open at the end".to_owned(), |closed| format!("until {}", time(closed)));
-        println!("{mark} {}  {}  {until}  {why}", time(alert.opened_ns), alert.key);
+        let stood = if alert.resolution == Some(Resolution::Standing) { " (it stood)" } else { "" };
+        println!("{mark} {}  {}  {until}{stood}  {why}", time(alert.opened_ns), alert.key);
     }
     if let Some(more) = alerts.len().checked_sub(PRINTED_MAX).filter(|more| *more > 0) {
         println!("{mark} and {more} more; --json FILE has all");

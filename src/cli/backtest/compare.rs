@@ -51,6 +51,7 @@ mod tests {
             onset_ns: onset,
             opened_ns: onset + 1,
             closed_ns: closed,
+            resolution: None,
             revisions: 1,
             p_value_min: None,
             column: None,

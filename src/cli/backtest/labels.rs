@@ -197,6 +197,7 @@ mod tests {
             onset_ns: onset,
             opened_ns: opened,
             closed_ns: Some(closed),
+            resolution: None,
             revisions: 1,
             p_value_min: None,
             column: None,

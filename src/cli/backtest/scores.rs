@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::engine::Judged;
+use crate::types::Verdict;
 
-const HEADER: &str = "key,window_end_ns,surprise_nats,column_surprise_nats,p_value,confident,anomalous";
+const HEADER: &str =
+    "key,window_end_ns,surprise_nats,column_surprise_nats,p_value,confident,anomalous,held_back";
 
 /// Lines in the order of the verdicts. Late rows may open a window again: of two lines on the same key and end the
 /// later one holds.
@@ -34,9 +36,9 @@ impl Scores {
     pub fn add(&mut self, judged: &Judged) -> Result<()> {
         let Judged { key, end, surprise: [state, column], verdict, .. } = judged;
         write_field(&mut self.line, key);
-        let (p_value, confident, anomalous) = (verdict.p_value, verdict.confident, verdict.anomalous);
+        let Verdict { p_value, anomalous, held_back, calm: _, confident } = *verdict;
         // The shortest digits that read back as the same number.
-        write!(self.line, ",{},{state},{column},{p_value:e},{confident},{anomalous}", end.0)?;
+        write!(self.line, ",{},{state},{column},{p_value:e},{confident},{anomalous},{held_back}", end.0)?;
         self.end_line()
     }
 
@@ -72,7 +74,7 @@ pub(super) fn write_field(line: &mut Vec<u8>, field: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{EventTime, StreamId, Verdict};
+    use crate::types::{EventTime, StreamId};
 
     #[test]
     fn a_verdict_is_a_line_whatever_its_key_holds() {
@@ -80,13 +82,19 @@ mod tests {
         let path = folder.path().join("scores.csv");
         let mut scores = Scores::create(&path).expect("a file");
         for key in ["pump-1", "a,\"b\""] {
-            let verdict = Verdict { p_value: 0.000_25, anomalous: false, calm: true, confident: true };
+            let verdict = Verdict {
+                p_value: 0.000_25,
+                anomalous: false,
+                held_back: false,
+                calm: true,
+                confident: true,
+            };
             let (stream, key, end) = (StreamId(0), key.as_bytes().into(), EventTime(60));
             scores.add(&Judged { stream, key, end, surprise: [8.5, 0.25], verdict }).expect("room");
         }
         scores.finish().expect("room");
         let text = std::fs::read_to_string(&path).expect("text");
-        let lines = "pump-1,60,8.5,0.25,2.5e-4,true,false\n\"a,\"\"b\"\"\",60,8.5,0.25,2.5e-4,true,false\n";
+        let lines = "pump-1,60,8.5,0.25,2.5e-4,true,false,false\n\"a,\"\"b\"\"\",60,8.5,0.25,2.5e-4,true,false,false\n";
         assert_eq!(text, format!("{HEADER}\n{lines}"));
     }
 }

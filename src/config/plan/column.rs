@@ -9,6 +9,40 @@ pub struct ColumnPlan {
     pub path: FieldPath,
     pub unit: Option<String>,
     pub aggregate: Aggregate,
+    /// How it must depart from what was expected to be a reason to tell; `None`: in any way.
+    pub deviation: Option<DeviationRule>,
+}
+
+/// A side on which a value may be off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    Above,
+    Below,
+    Both,
+}
+
+impl Direction {
+    pub const ALL: [(&str, Direction); 3] =
+        [("above", Direction::Above), ("below", Direction::Below), ("both", Direction::Both)];
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DeviationRule {
+    pub direction: Direction,
+    /// Least departure, in the column's unit.
+    pub min_deviation: f64,
+}
+
+impl DeviationRule {
+    /// `departure`: value less what was expected, in the column's unit; NaN, which meets no rule, if it is missing.
+    pub fn is_met(&self, departure: f64) -> bool {
+        let departure = match self.direction {
+            Direction::Above => departure,
+            Direction::Below => -departure,
+            Direction::Both => departure.abs(),
+        };
+        departure > 0.0 && departure >= self.min_deviation
+    }
 }
 
 /// What a cell makes of a column's readings in it.

@@ -5,6 +5,7 @@ use super::super::path::{self, Allowed};
 use super::super::plan::{Aggregate, ColumnPlan, FieldPath, Layout};
 use super::super::section::Section;
 use super::super::suggest;
+use super::deviation;
 
 const COLUMNS_MAX: usize = 64;
 const UNIT_BYTES_MAX: usize = 32;
@@ -78,7 +79,7 @@ fn columns(field: &Field<'_>, long: bool) -> Option<Vec<ColumnPlan>> {
 /// A string is short for a table with only that path (wide) or name (long).
 fn column(name: &str, field: &Field<'_>, long: bool) -> Option<ColumnPlan> {
     let named = field.check_name(name);
-    let (path, unit, aggregate) = if field.is_table() {
+    let (path, unit, aggregate, deviation) = if field.is_table() {
         let mut section = field.section()?;
         let path = if long {
             section.or("name", FieldPath::Json(vec![name.to_string()]), |field| message_name(&field))
@@ -87,14 +88,15 @@ fn column(name: &str, field: &Field<'_>, long: bool) -> Option<ColumnPlan> {
         };
         let unit = section.maybe("unit", |field| unit(&field));
         let aggregate = section.or("aggregate", Aggregate::Mean, |field| aggregate(&field));
+        let deviation = deviation::parse(&mut section, aggregate);
         section.finish();
-        (path, unit, aggregate)
-    } else if long {
-        (message_name(field), Some(None), Some(Aggregate::Mean))
+        (path, unit, aggregate, deviation)
     } else {
-        (path::parse(field, Allowed::Document), Some(None), Some(Aggregate::Mean))
+        let path = if long { message_name(field) } else { path::parse(field, Allowed::Document) };
+        (path, Some(None), Some(Aggregate::Mean), Some(None))
     };
-    let column = ColumnPlan { name: name.to_string(), path: path?, unit: unit?, aggregate: aggregate? };
+    let (path, unit, aggregate) = (path?, unit?, aggregate?);
+    let column = ColumnPlan { name: name.to_string(), path, unit, aggregate, deviation: deviation? };
     named.then_some(column)
 }
 

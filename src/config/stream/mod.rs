@@ -1,10 +1,12 @@
 //! `[stream.NAME]`: what to take from which source, how to read it, and how to judge it.
 
 mod alarm;
+mod deviation;
 mod layout;
 pub mod model;
 mod no_data;
 mod origin;
+mod standing;
 mod time;
 pub mod window;
 
@@ -39,6 +41,7 @@ pub fn parse(name: &str, field: &Field<'_>, sources: &[Source<'_>]) -> Option<St
         .and_then(|field| window::parse(&field));
     let model = section.or("model", model::DEFAULT, |field| model::parse(&field));
     let alarm = alarm::parse(&mut section);
+    let standing = section.maybe("standing", |field| standing::parse(&field));
     let max_future = section.or("max_future", Some(MAX_FUTURE_DEFAULT), |field| max_future(&field));
 
     let no_data = section.or("no_data", no_data::DEFAULT, |field| no_data::parse(&field));
@@ -46,6 +49,7 @@ pub fn parse(name: &str, field: &Field<'_>, sources: &[Source<'_>]) -> Option<St
 
     check_levels(&section, from.as_deref(), &topics, key.as_ref(), layout.as_ref(), sources);
     let fits = check_window(&section, window, model.as_ref(), columns.as_deref());
+    let standing = standing::resolve(&section, standing, window);
     section.finish();
     if !fits {
         return None;
@@ -61,6 +65,7 @@ pub fn parse(name: &str, field: &Field<'_>, sources: &[Source<'_>]) -> Option<St
         window: window?,
         model: model?,
         alarm: alarm?,
+        standing: standing?,
         max_future: max_future?,
         no_data: no_data?,
         idle_after: idle_after?,

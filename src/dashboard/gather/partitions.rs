@@ -37,6 +37,7 @@ fn partition_view(stream: &str, partition: usize, p: &PartitionStatus) -> Partit
         windows_unscored_total: p.windows_unscored_total.load(Relaxed),
         windows_unsure_total: p.windows_unsure_total.load(Relaxed),
         windows_anomalous_total: p.windows_anomalous_total.load(Relaxed),
+        windows_held_back_total: p.windows_held_back_total.load(Relaxed),
         alerts_open: p.alerts_open.load(Relaxed),
         alerts_opened_day: p.alerts_opened_day.load(Relaxed),
         keys_silent: p.keys_silent.load(Relaxed),

@@ -4,6 +4,7 @@ use super::*;
 use crate::dashboard::testing::{self, HOSTILE, S, Scene};
 use crate::dashboard::{AlertRow, AlertsView};
 
+use crate::types::drift::Drift;
 use crate::types::{About, Alert, AlertState, EventTime, NoDataEvidence, Receipt};
 
 const NOW: i64 = 1_700_000_000 * S;
@@ -59,6 +60,22 @@ fn golden_notices_of_an_empty_box() {
 #[test]
 fn golden_notices_while_warming() {
     insta::assert_snapshot!(part(Scene::Warming, "notices"));
+}
+
+#[test]
+fn a_stream_that_has_drifted_is_a_notice_with_its_remedy_and_no_trouble() {
+    let parts = testing::parts(Scene::Calm, NOW);
+    let mut drift = Drift::new(4);
+    (0..100).for_each(|_| drift.count(3, -2.1));
+    parts.status.partition(StreamId(0), 5).set_drift(&drift);
+    let state = AppState::at(parts, NOW);
+    let notices = render_fragment(&state, "notices", &PageQuery::default()).unwrap();
+    for said in ["pumps has drifted: vibration has moved down by 2.1 sd for 100 % of its keys", "eddy train"]
+    {
+        assert!(notices.contains(said), "{notices}");
+    }
+    let frame = state.frames.newest();
+    assert_eq!((frame.snapshot.problems.len(), frame.snapshot.state), (0, BoxState::Ok));
 }
 
 #[test]

@@ -46,7 +46,13 @@ fn json_path(path: &str) -> FieldPath {
 }
 
 fn column(name: &str, path: &str) -> ColumnPlan {
-    ColumnPlan { name: name.to_owned(), path: json_path(path), unit: None, aggregate: Default::default() }
+    ColumnPlan {
+        name: name.to_owned(),
+        path: json_path(path),
+        unit: None,
+        aggregate: Default::default(),
+        deviation: None,
+    }
 }
 
 /// Pumps: key from the topic, time in ms at `ts`, columns `temp` and `vib.rms`.
@@ -70,6 +76,7 @@ fn pumps() -> StreamPlan {
         },
         model: ModelPlan::Fit { warmup: second },
         alarm: AlarmPlan::PValue(0.001),
+        standing: Some(Duration::from_secs(86_400)),
         max_future: Some(Duration::from_secs(3600)),
         no_data: crate::config::plan::NoDataPlan::Learn,
         idle_after: None,

@@ -79,6 +79,7 @@ impl Partition {
         let (key, span, rows, arrival) =
             (batch.keys[row], batch.spans[row], batch.rows[row], batch.arrivals[row]);
         let verdict = verdict(row, self.warm(key, setup), scoring, closing);
+        let verdict = self.hold_back(row, verdict, scoring, closing);
         self.counts.windows_provisional += 1;
         let changes = self.replace_verdict(key, span, rows, verdict, setup);
         closing.out.verdicts.push((Arrival(arrival), (closing.env.now)(), 1));
@@ -152,6 +153,9 @@ impl Partition {
         let columns = closing.setup.columns.len();
         let width = closing.setup.cells * columns;
         let batch = &mut closing.scratch.batch;
+        if !closing.setup.deviations.is_empty() {
+            batch.keep_raw();
+        }
         for (z, &key) in batch.z.chunks_exact_mut(width).zip(&batch.keys) {
             standardise(z, &self.scales[key as usize * columns..][..columns]);
         }

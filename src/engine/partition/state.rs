@@ -17,6 +17,7 @@ use crate::engine::setup::StreamSetup;
 use crate::engine::silence::Silence;
 use crate::engine::warmup::Warmup;
 use crate::judge::budget::Budget;
+use crate::judge::drift::Watched;
 use crate::judge::moments::Moments;
 use crate::model::{Model, Pyramid};
 use crate::state::{NotUnderstood, StateReader, StateWriter, expect};
@@ -52,12 +53,14 @@ impl Partition {
             past,
             past_epochs,
             unsettled,
+            restarts,
             last_surprise,
             followed: _,
             follows_version: _,
             scoring,
             warmup,
             budget,
+            drift,
             reservoir: _,
             fit_error: _,
             epoch,
@@ -77,20 +80,19 @@ impl Partition {
         keys.encode(to);
         grid.encode(to);
         moments.iter().for_each(|moments| moments.encode(to));
-        for Scale { mean, sd } in scales {
-            to.number(*mean);
-            to.number(*sd);
-        }
+        encode_scales(scales, to);
         episodes.iter().for_each(|episode| episode.encode(to));
         told.iter().for_each(|told| encode_told(told, to));
         past.iter().for_each(|past| past.encode(to));
         encode_models(past_epochs.scorings().chain(scoring), setup, to);
         past_epochs.encode(to);
         encode_unsettled(unsettled, to);
+        to.numbers(restarts);
         to.numbers(last_surprise.as_flattened());
         encode_scoring(scoring.as_ref(), to);
         warmup.encode(to);
         budget.encode(to);
+        drift.encode(to);
         to.number(*epoch);
         encode_counts(counts, to);
         pending.encode(to);
@@ -126,12 +128,15 @@ impl Partition {
         let models = decode_models(setup, models, from)?;
         partition.past_epochs = PastEpochs::decode(keys, columns, &models, from)?;
         partition.unsettled = decode_unsettled(keys, from)?;
+        partition.restarts = from.numbers()?;
+        expect(partition.restarts.iter().all(|key| (*key as usize) < keys), "a new level of no key")?;
         partition.last_surprise = from.numbers::<f32>()?.as_chunks().0.to_vec();
         expect(partition.last_surprise.len() == keys, "surprises of other keys")?;
         partition.followed = vec![false; keys];
         partition.scoring = decode_scoring(&models, from)?;
         partition.warmup = Warmup::decode(setup.cells * columns, keys, from)?;
         partition.budget = Budget::decode(from)?;
+        partition.drift = Watched::decode(columns, from)?;
         partition.epoch = from.number()?;
         partition.counts = decode_counts(from)?;
         partition.pending = Pending::decode(setup.pending_cells(), setup.late_cells(), columns, keys, from)?;
@@ -145,6 +150,13 @@ impl Partition {
         partition.seen_keys = from.number()?;
         from.end()?;
         Ok(partition)
+    }
+}
+
+fn encode_scales(scales: &[Scale], to: &mut StateWriter<'_>) {
+    for Scale { mean, sd } in scales {
+        to.number(*mean);
+        to.number(*sd);
     }
 }
 
@@ -185,6 +197,7 @@ fn encode_counts(counts: &Counts, to: &mut StateWriter<'_>) {
         windows_unscored,
         windows_unsure,
         windows_anomalous,
+        windows_held_back,
         windows_provisional,
         alerts_open,
         keys_silent,
@@ -203,7 +216,7 @@ fn encode_counts(counts: &Counts, to: &mut StateWriter<'_>) {
     to.number(watermark);
     to.numbers(&[events, duplicates, late, windows, windows_unscored, windows_unsure, windows_anomalous]);
     to.numbers(&[alerts_open, keys, keys_warm, warm_milli, digest, reopening, windows_again]);
-    to.numbers(&[keys_silent, windows_provisional, model_windows, fits]);
+    to.numbers(&[keys_silent, windows_provisional, windows_held_back, model_windows, fits]);
 }
 
 fn decode_counts(from: &mut StateReader<'_>) -> Result<Counts, NotUnderstood> {
@@ -216,7 +229,7 @@ fn decode_counts(from: &mut StateReader<'_>) -> Result<Counts, NotUnderstood> {
     let [alerts_open, keys, keys_warm, warm_milli, digest, reopening, windows_again] = then[..] else {
         return Err(NotUnderstood("other counts"));
     };
-    let [keys_silent, windows_provisional, model_windows, fits] = from.numbers::<u64>()?[..] else {
+    let [keys_silent, windows_provisional, windows_held_back, model_windows, fits] = from.numbers::<u64>()?[..] else {
         return Err(NotUnderstood("other counts"));
     };
     Ok(Counts {
@@ -229,6 +242,7 @@ fn decode_counts(from: &mut StateReader<'_>) -> Result<Counts, NotUnderstood> {
         windows_unscored,
         windows_unsure,
         windows_anomalous,
+        windows_held_back,
         windows_provisional,
         alerts_open,
         keys_silent,

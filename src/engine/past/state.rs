@@ -10,7 +10,7 @@ use crate::model::Model;
 use crate::state::{NotUnderstood, StateReader, StateWriter, expect};
 use crate::types::Verdict;
 
-const VERDICT_BYTES: usize = 8 + 8 + 3; // At least.
+const VERDICT_BYTES: usize = 8 + 8 + 4; // At least.
 
 impl Past {
     pub fn encode(&self, to: &mut StateWriter<'_>) {
@@ -18,10 +18,11 @@ impl Past {
         before.encode(to);
         to.len(verdicts.len());
         for PastVerdict { last_cell, verdict, rows } in verdicts {
-            let Verdict { p_value, anomalous, calm, confident } = *verdict;
+            let Verdict { p_value, anomalous, held_back, calm, confident } = *verdict;
             to.number(*last_cell);
             to.number(p_value);
             to.flag(anomalous);
+            to.flag(held_back);
             to.flag(calm);
             to.flag(confident);
             to.number(*rows);
@@ -34,10 +35,10 @@ impl Past {
         let mut past = Past { before: Episode::decode(from)?, ..Past::default() };
         for _ in 0..from.len(VERDICT_BYTES)? {
             let last_cell = from.number()?;
-            let (p_value, anomalous, calm) = (from.number()?, from.flag()?, from.flag()?);
-            let confident = from.flag()?;
+            let (p_value, anomalous, held_back) = (from.number()?, from.flag()?, from.flag()?);
+            let (calm, confident) = (from.flag()?, from.flag()?);
             let rows = from.number()?;
-            let verdict = Verdict { p_value, anomalous, calm, confident };
+            let verdict = Verdict { p_value, anomalous, held_back, calm, confident };
             past.odd += usize::from(anomalous);
             past.verdicts.push_back(PastVerdict { last_cell, verdict, rows });
         }

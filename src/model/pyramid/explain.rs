@@ -31,6 +31,11 @@ impl Pyramid {
     /// the finest level that has several cells, given what is observed of columns that are not to blame: what is off
     /// must not say what to expect.
     pub fn explain(&self, window: &[f32], work: &mut Work) -> Vec<Option<Explained>> {
+        self.explained(window, work).0
+    }
+
+    /// The same, and the scored columns to blame.
+    pub(super) fn explained(&self, window: &[f32], work: &mut Work) -> (Vec<Option<Explained>>, Vec<usize>) {
         work.adopt(self);
         self.gather(&window[..self.dimension()], work);
         let (shares, to_blame) = self.shares(work);
@@ -42,7 +47,7 @@ impl Pyramid {
             found[*column] = Some(Explained { expected, sd, half_width, share });
         }
         self.blame_strange_flags(window, &mut found);
-        found
+        (found, to_blame)
     }
 
     fn blame_strange_flags(&self, window: &[f32], found: &mut [Option<Explained>]) {
@@ -120,7 +125,7 @@ impl Pyramid {
     }
 }
 
-fn level_vector(level: &PreparedLevel, columns: usize, z: &[f32]) -> Vec<f32> {
+pub(super) fn level_vector(level: &PreparedLevel, columns: usize, z: &[f32]) -> Vec<f32> {
     let mut w = vec![0.0; level.dimension];
     vector(level.shape, columns, z, &mut w);
     w

@@ -16,6 +16,7 @@ mod blame;
 mod calibrate;
 mod codes;
 mod density;
+mod departures;
 mod explain;
 mod fill;
 mod fit;
@@ -43,6 +44,7 @@ mod work;
 
 pub use basis::{Basis, NU};
 pub use codes::Codes;
+pub use departures::Expected;
 pub use explain::Explained;
 pub use fit::{Candidate, Level, Settings};
 pub use joint::Joint;

@@ -1,0 +1,40 @@
+//! `standing`: for how long an alert may stay open before what it tells of is the key's new state.
+
+use std::time::Duration;
+
+use super::super::field::Field;
+use super::super::plan::WindowPlan;
+use super::super::section::Section;
+use super::super::units::show_duration;
+
+const DEFAULT: Duration = Duration::from_secs(86_400);
+const MIN: Duration = Duration::from_secs(60);
+const MAX: Duration = Duration::from_secs(365 * 86_400);
+
+/// `"off"`: for ever.
+pub fn parse(field: &Field<'_>) -> Option<Option<Duration>> {
+    if field.is_text() && field.text() == Some("off") {
+        return Some(None);
+    }
+    field.duration(MIN..=MAX).map(Some)
+}
+
+/// `given` is what [`parse`] made of the key, if it is there. A new level is learnt from windows that hold nothing of
+/// the old one.
+pub fn resolve(
+    section: &Section<'_>,
+    given: Option<Option<Option<Duration>>>,
+    window: Option<WindowPlan>,
+) -> Option<Option<Duration>> {
+    let size = window.map_or(Duration::ZERO, |window| window.size);
+    let Some(standing) = given? else { return Some(Some(DEFAULT.max(size))) };
+    if standing.is_some_and(|standing| standing < size) {
+        let size = show_duration(size);
+        section.here().locate("standing").problem(
+            format!("is shorter than a window of {size}"),
+            format!("Give it at least {size}, or \"off\"."),
+        );
+        return None;
+    }
+    Some(standing)
+}

@@ -1,0 +1,84 @@
+//! Of streams, what is no sum of counters: absent where there is nothing to say.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use prometheus_client::metrics::MetricType;
+
+use super::{Family, Labels};
+use crate::config::plan::{Plan, StreamPlan};
+use crate::status::Status;
+use crate::types::StreamId;
+use crate::types::drift::Drift;
+
+pub(super) fn families(plan: &Plan, status: &Status) -> Vec<Family> {
+    let drifts: Vec<Drift> = (0..plan.streams.len()).map(|i| status.drift(StreamId(i as u16))).collect();
+    let by_column = |name, help, read: fn(&Drift, usize) -> Option<f64>| Family {
+        name,
+        help,
+        kind: MetricType::Gauge,
+        samples: plan
+            .streams
+            .iter()
+            .zip(&drifts)
+            .flat_map(|(plan, drift)| columns(plan, drift, read))
+            .collect(),
+    };
+    let low = |(stream, drift): (&StreamPlan, &Drift)| {
+        Some((vec![("stream", stream.name.clone())], drift.low_share()?))
+    };
+    vec![
+        budgets(plan),
+        watermarks(plan, status),
+        by_column("stream_drift_sd", "Median shift of keys since the model was trained", Drift::shift_sd),
+        by_column(
+            "stream_drift_keys_ratio",
+            "Share of keys that have moved by an sd that way",
+            |drift, column| drift.shift_sd(column).map(|_| drift.moved(column)),
+        ),
+        Family {
+            name: "stream_low_p_ratio",
+            help: "Share of windows of calm keys with p below 0.1",
+            kind: MetricType::Gauge,
+            samples: plan.streams.iter().zip(&drifts).filter_map(low).collect(),
+        },
+    ]
+}
+
+fn columns(plan: &StreamPlan, drift: &Drift, read: fn(&Drift, usize) -> Option<f64>) -> Vec<(Labels, f64)> {
+    let of = |column: usize| {
+        let labels = vec![("stream", plan.name.clone()), ("column", plan.columns[column].name.clone())];
+        Some((labels, read(drift, column)?))
+    };
+    (0..drift.columns().min(plan.columns.len())).filter_map(of).collect()
+}
+
+/// Only of streams that have one.
+fn budgets(plan: &Plan) -> Family {
+    Family {
+        name: "stream_alert_budget_per_day",
+        help: "Alerts a day the stream may open",
+        kind: MetricType::Gauge,
+        samples: plan
+            .streams
+            .iter()
+            .filter_map(|s| Some((vec![("stream", s.name.clone())], s.alarm.budget_per_day()?)))
+            .collect(),
+    }
+}
+
+/// Only of streams that have one: 1970 would be a lie.
+fn watermarks(plan: &Plan, status: &Status) -> Family {
+    let newest = |i: usize| {
+        let partitions = status.stream(StreamId(i as u16));
+        partitions.iter().map(|p| p.watermark.load(Relaxed)).max().filter(|&ns| ns != i64::MIN)
+    };
+    let of = |(id, stream): (usize, &StreamPlan)| {
+        Some((vec![("stream", stream.name.clone())], newest(id)? as f64 / 1e9))
+    };
+    Family {
+        name: "stream_watermark_timestamp_seconds",
+        help: "Newest watermark, event time",
+        kind: MetricType::Gauge,
+        samples: plan.streams.iter().enumerate().filter_map(of).collect(),
+    }
+}

@@ -1,0 +1,35 @@
+//! What a folder is held against.
+
+use super::*;
+use crate::config::plan::{DeviationRule, Direction};
+
+fn stream(keys: &str) -> StreamPlan {
+    let text = format!(
+        "[source.a]\ntype = \"http\"\n[stream.pumps]\nfrom = \"a\"\nkey = \"id\"\ntime = \"arrival\"\n\
+         columns.flow = {{ path = \"f\", unit = \"L/s\" }}\nwindow = {{ type = \"tumbling\", size = \"1m\" }}\n{keys}"
+    );
+    let plan = crate::config::parse(&text, "", &Default::default());
+    plan.unwrap_or_else(|problems| panic!("{problems}")).streams.remove(0)
+}
+
+#[test]
+fn what_decides_is_in_the_fingerprint_and_what_is_usual_is_as_it_was() {
+    let usual = stream("");
+    let of = |stream: &StreamPlan| fingerprint("eddy", stream);
+    assert_eq!(of(&stream("standing = \"1d\"")), of(&usual));
+    let mut others = vec![stream("standing = \"2d\""), stream("standing = \"off\"")];
+    for (direction, min_deviation) in
+        [(Direction::Above, 0.0), (Direction::Below, 0.0), (Direction::Above, 1.0)]
+    {
+        let mut ruled = usual.clone();
+        ruled.columns[0].deviation = Some(DeviationRule { direction, min_deviation });
+        others.push(ruled);
+    }
+    others.push(usual.clone());
+    for (at, one) in others.iter().enumerate() {
+        assert!(others[..at].iter().all(|other| of(other) != of(one)), "{one:?}");
+    }
+    // As format 5 had it.
+    let text = "ColumnPlan { name: \"flow\", path: Json([\"f\"]), unit: Some(\"L/s\"), aggregate: Mean }";
+    assert_eq!(column_text(&usual.columns[0]), text);
+}
