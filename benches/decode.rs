@@ -323,6 +323,7 @@ fn stream(key: &str, time: &str, points: Option<&str>, columns: &[&str]) -> Stre
         max_future: None,
         no_data: eddy::config::plan::NoDataPlan::Learn,
         idle_after: None,
+        onsets: None,
     }
 }
 

@@ -13,7 +13,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use activation::{Activation, By, MODEL_DIGITS};
-pub use decision::{About, AlertState, ColumnEvidence, Decision, NoDataEvidence, Resolution, WindowEvidence};
+pub use decision::{
+    About, AlertState, ColumnEvidence, Decision, NoDataEvidence, OnsetEvidence, Resolution, Watched,
+    WindowEvidence,
+};
 
 /// Number of virtual partitions for sources that bring none of their own (MQTT, HTTP, files).
 pub const PARTITIONS: usize = 64;

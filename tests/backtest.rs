@@ -16,6 +16,9 @@ fn json(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).expect("a report")).expect("JSON")
 }
 
+/// End of the warm-up of `configs/replay.toml` on its trace.
+const WARM_NS: i64 = 1_767_765_600_000_000_000;
+
 /// Id, end of the first window told of, end of the last, smallest p-value.
 type Told = Vec<(String, i64, Option<i64>, f64)>;
 
@@ -56,14 +59,19 @@ fn a_backtest_tells_what_a_run_of_the_same_data_tells() {
         .output()
         .expect("it runs");
     let live = told_live(&String::from_utf8(live.stdout).expect("text"));
-    assert_eq!(live.len(), 1, "one fault");
+    // Of the load changes that the first minutes did not show, one at most is odd beyond doubt.
+    let early = live.iter().filter(|(_, opened, ..)| *opened < WARM_NS).count();
+    assert!(live.len() == early + 1 && early <= 1, "one fault: {live:?}");
 
-    // The fault, and nothing else, is known; a config that learns for longer than it lasts loses it.
+    // The fault, and nothing else, is known; a config that wants to be surer loses it.
     let labels = "key,start,end\npump-02,2026-01-07T07:30:00Z,2026-01-07T07:45:00Z\n";
     std::fs::write(folder.path().join("labels.csv"), labels).expect("labels");
     let blind = std::fs::read_to_string(&config).expect("the config");
-    std::fs::write(folder.path().join("blind.toml"), blind.replace("warmup = \"1h\"", "warmup = \"170m\""))
-        .expect("a config");
+    std::fs::write(
+        folder.path().join("blind.toml"),
+        blind.replace("\nwindow =", "\np_value = 1e-9\nwindow ="),
+    )
+    .expect("a config");
     let args = ["--stream", "pumps", "--data", &data, "--labels", "labels.csv", "--against", "blind.toml"];
     let done = eddy(folder.path(), &[&["backtest", &config], &args[..], &["--json", "report.json"]].concat());
     let said = String::from_utf8(done.stdout).expect("text");
@@ -71,15 +79,15 @@ fn a_backtest_tells_what_a_run_of_the_same_data_tells() {
     let report = json(&folder.path().join("report.json"));
     assert_eq!(told_by_backtest(&report["run"]), live);
     let events = &report["run"]["events"];
-    assert_eq!((&events["opened_in"], &events["false_alerts"]), (&1.into(), &0.into()), "{said}");
-    assert_eq!(events["delay_ns_median"], 92_000_000_000i64, "datasets/README.md: 07:31:32");
+    assert_eq!((&events["opened_in"], &events["false_alerts"]), (&1.into(), &early.into()), "{said}");
+    assert_eq!(events["delay_ns_median"], 88_000_000_000i64, "datasets/README.md: 07:31:28");
     let comparison = &report["comparison"];
-    assert_eq!((&comparison["kept"], &comparison["lost"]), (&0.into(), &Value::Array(Vec::new())), "{said}");
-    assert_eq!(comparison["gained"][0]["id"], live[0].0, "{said}");
-    assert!(
-        said.contains("replay.toml against blind.toml: 0 alerts kept, 1 gained (+), 0 lost (-)"),
-        "{said}"
-    );
+    assert_eq!(comparison["lost"], Value::Array(Vec::new()), "{said}");
+    let gained: Vec<&Value> = comparison["gained"].as_array().expect("alerts").iter().collect();
+    assert!(gained.iter().any(|alert| alert["id"] == live[early].0), "{said}");
+    let kept = live.len() - gained.len();
+    let words = format!("against blind.toml: {kept} alerts kept, {} gained (+), 0 lost (-)", gained.len());
+    assert!(said.contains(&words), "{said}");
 }
 
 /// A second file of the same time is nearly all late, and a key that nobody has is a slip.

@@ -252,6 +252,11 @@ fn what_was_told_as_odd_is_not_learnt() {
         let (during, then) = (told.alerts("", 700..1020), told.alerts("", 3900..4000));
         println!("seed {seed}: {during} during, {then} then; {:?}", told.counts);
         assert!(during >= 1 && then == 1, "seed {seed}");
+        let confidence: Vec<f64> =
+            told.decisions.iter().filter_map(|d| d.window().and_then(|window| window.confidence)).collect();
+        let (first, last) = (confidence[0], confidence[confidence.len() - 1]);
+        println!("  confidence {first:.2}, then {last:.2}");
+        assert!(first < last - 0.05 && first > 0.3 && last < 1.0, "it grows with what was seen");
     }
 }
 

@@ -192,6 +192,8 @@ fn stream(shape: &Load, model: ModelPlan) -> Plan {
         lateness: Duration::from_secs(shape.lateness),
     };
     stream.model = model;
+    let onsets = OnsetPlan { cells: 500, span: Duration::from_secs(86_400) };
+    stream.onsets = shape.on_grid().then_some(onsets);
     plan
 }
 

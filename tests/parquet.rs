@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use polars::prelude::{CsvReadOptions, DataType, ParquetWriter, SerReader};
+use polars::prelude::{AnyValue, CsvReadOptions, DataType, ParquetWriter, SerReader};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -30,6 +30,7 @@ fn write_both(folder: &Path) {
     for row in 0..whole.height() {
         let cells =
             whole.columns().iter().enumerate().map(|(at, column)| match column.get(row).expect("a cell") {
+                AnyValue::Null => String::new(),
                 _ if at == 3 && row % 7 == 3 => String::new(),
                 value => value.str_value().into_owned(),
             });

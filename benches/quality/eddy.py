@@ -30,8 +30,10 @@ class Told:
     #: 0 where nothing was judged
     scores: np.ndarray
     alert: np.ndarray
-    #: rows at which an alert opens
+    #: rows at which an alert opens, by whatever rule
     opened: np.ndarray
+    #: those of them that are onsets; None of a method without such a rule
+    onsets: np.ndarray | None = None
     #: why nothing was judged at all, if so
     failed: str | None = None
     #: (row, column) by alert: where it opened and whom it named
@@ -78,18 +80,20 @@ def write(path, columns, parts):
 
 def nothing(series) -> Told:
     count = len(series.values)
-    return Told(np.zeros(count), np.zeros(count, bool), np.zeros(0, int))
+    return Told(np.zeros(count), np.zeros(count, bool), np.zeros(0, int), np.zeros(0, int))
 
 
 def run(binary: Path, folder: Path, series, trained=None, by_column=False) -> Told:
     """Trains and judges in `folder`. The rows judged begin one window before the end of the prefix, so that the
-    window of the first scored row is full. `trained`: how many rows to train on, the first of the prefix; all of it by
-    default."""
+    window of the first scored row is full. Onsets are taken from a run over the whole series instead, since they
+    are told by all that was before, and nothing of them was fitted on the prefix. `trained`: how many rows to train on,
+    the first of the prefix; all of it by default."""
     columns = series.values.shape[1]
     (folder / "eddy.toml").write_text(config(series))
     write(folder / "prefix.csv", columns, [(KEY, series, range(trained or series.prefix))])
     write(folder / "rest.csv", columns, [(KEY, series, judged(series))])
-    told = told_by(binary, folder, series, [TRAIN, [*BACKTEST, "--columns", "columns.csv"] if by_column else BACKTEST])
+    write(folder / "whole.csv", columns, [(KEY, series, range(len(series.values)))])
+    told = told_by(binary, folder, series, [TRAIN, [*BACKTEST, "--columns", "columns.csv"] if by_column else BACKTEST, ONSETS])
     if by_column and told.failed is None:
         told.columns = evidence.read(folder / "columns.csv", series, row_of)
     return told
@@ -110,7 +114,10 @@ def told_by(binary, folder, series, commands) -> Told:
     told.failed = do(binary, folder, commands)
     if told.failed is None:
         take_scores({KEY: (series, told)}, folder / "scores.csv")
-        take_alerts(told, series, folder / "told.json")
+        of_rule = lambda alert: alert["rule"] == "onset"
+        windows = [alert for alert in alerts(folder / "told.json") if not of_rule(alert)]
+        onsets = alerts(folder / "onsets.json") if ONSETS in commands else []
+        take_alerts(told, series, windows + [alert for alert in onsets if of_rule(alert)])
     return told
 
 
@@ -134,6 +141,7 @@ def judged(series):
 
 TRAIN = ["train", "eddy.toml", "--stream", KEY, "--data", "prefix.csv", "--out", "model.safetensors"]
 BACKTEST = ["backtest", "eddy.toml", "--stream", KEY, "--data", "rest.csv", "--scores", "scores.csv", "--json", "told.json"]
+ONSETS = ["backtest", "eddy.toml", "--stream", KEY, "--data", "whole.csv", "--json", "onsets.json"]
 
 
 def do(binary, folder, commands):
@@ -161,7 +169,7 @@ def run_budget(binary: Path, folder: Path, series, budget) -> Told:
     done = subprocess.run([binary, *command], cwd=folder, env=ENVIRONMENT, capture_output=True, text=True)
     if done.returncode != 0:
         raise SystemExit(f"quality: {series.name} under a budget: {reason(done)}")
-    take_alerts(told, series, folder / "budget.json")
+    take_alerts(told, series, alerts(folder / "budget.json"))
     return told
 
 
@@ -169,10 +177,15 @@ def row_of(series, end_ns):
     return (int(end_ns) // 1_000_000 - START_MS) // series.cadence_ms - 1
 
 
-def take_alerts(told, series, path):
-    alerts = json.loads(path.read_text())["run"]["alerts"]
+def alerts(path):
+    return json.loads(path.read_text())["run"]["alerts"]
+
+
+def take_alerts(told, series, alerts):
+    alerts = sorted(alerts, key=lambda alert: alert["opened_ns"])
     told.opened = np.array([row_of(series, alert["opened_ns"]) for alert in alerts], int)
     told.named = [(row, int(alert["column"][1:])) for row, alert in zip(told.opened, alerts) if "column" in alert]
+    told.onsets = told.opened[np.array([alert["rule"] == "onset" for alert in alerts], bool)]
     for alert, start in zip(alerts, told.opened):
         end = len(series.values) if alert["closed_ns"] is None else row_of(series, alert["closed_ns"])
         told.alert[start:end] = True

@@ -98,9 +98,14 @@ def nab(evaluator, told_of):
     if not all("nab_windows" in series.entry for series, _ in told_of):
         return {}
     windows = lambda series: ([tuple(window) for window in series.entry["nab_windows"]], series.entry["nab_probation_rows"])
-    onsets = [(np.isin(np.arange(len(told.scores)), told.opened).astype(float), *windows(series)) for series, told in told_of]
+    at = lambda rows, told: np.isin(np.arange(len(told.scores)), rows).astype(float)
+    of_openings = lambda all_rows: evaluator.nab_score(
+        [(at(rows, told), *windows(series)) for rows, (series, told) in zip(all_rows, told_of)], 0.5, "standard"
+    )[0]
     scores = [(evaluator.clean_scores(told.scores), *windows(series)) for series, told in told_of]
+    of_onsets = [told.onsets for _, told in told_of]
     return {
-        "nab_of_alerts": evaluator.nab_score(onsets, 0.5, "standard")[0],
+        "nab_of_alerts": of_openings([told.opened for _, told in told_of]),
+        "nab_of_onsets": None if any(one is None for one in of_onsets) else of_openings(of_onsets),
         "nab_of_scores": evaluator.nab_score(scores, None, "standard")[0],
     }

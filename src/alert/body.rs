@@ -96,7 +96,7 @@ fn rfc3339(ns: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{AlertState, EventTime, NoDataEvidence, WindowEvidence};
+    use crate::types::{AlertState, EventTime, NoDataEvidence, OnsetEvidence, Watched, WindowEvidence};
     use serde_json::Value;
 
     fn alert(columns: usize) -> Alert {
@@ -182,6 +182,63 @@ mod tests {
             (&"no_data.resolved".into(), &"2023-11-14T22:14:50Z".into())
         );
         assert_eq!(serde_json::from_value::<Decision>(body["data"].clone()).unwrap(), alert.decision);
+    }
+
+    #[test]
+    fn an_onset_is_told_with_what_left_its_range() {
+        let mut alert = alert(2);
+        alert.decision.rule = "onset".into();
+        let cell_end = EventTime(1_700_000_001_000_000_000);
+        let onset = OnsetEvidence {
+            cell_start: EventTime(1_700_000_000_000_000_000),
+            cell_end,
+            epoch: 28_333_333,
+            column: "vibration".into(),
+            unit: None,
+            watched: Watched::Value,
+            value: 7.5,
+            range_low: 2.0,
+            range_high: 4.0,
+            score: 1.75,
+            score_threshold: 0.05,
+            ended: None,
+        };
+        let of_rule = [
+            "cell_start",
+            "cell_end",
+            "epoch",
+            "column",
+            "watched",
+            "value",
+            "range_low",
+            "range_high",
+            "score",
+            "score_threshold",
+        ];
+        let common = ["id", "revision", "state", "stream", "key", "rule", "onset", "receipt"];
+        for (state, ended, name, timestamp) in [
+            (AlertState::Raised, None, "onset.raised", "2023-11-14T22:13:21Z"),
+            (AlertState::Revised, None, "onset.revised", "2023-11-14T22:13:21Z"),
+            (
+                AlertState::Resolved,
+                Some(EventTime(cell_end.0 + 1_000_000_000)),
+                "onset.resolved",
+                "2023-11-14T22:13:22Z",
+            ),
+        ] {
+            alert.decision.state = state;
+            alert.decision.about = About::Onset(OnsetEvidence { ended, ..onset.clone() });
+            let body: Value = serde_json::from_str(&encode(&alert).unwrap()).unwrap();
+            assert_eq!((&body["type"], &body["timestamp"]), (&name.into(), &timestamp.into()));
+            let fields = body["data"].as_object().unwrap();
+            assert_eq!(
+                fields.len(),
+                of_rule.len() + common.len() + usize::from(ended.is_some()),
+                "{fields:?}"
+            );
+            assert!(of_rule.iter().chain(&common).all(|name| fields.contains_key(*name)), "{fields:?}");
+            assert_eq!(serde_json::from_value::<Decision>(body["data"].clone()).unwrap(), alert.decision);
+        }
     }
 
     #[test]

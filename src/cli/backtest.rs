@@ -274,7 +274,12 @@ fn print(report: &Report) {
         if run.windows_held_back > 0 {
             println!("  {} windows held back: no column gave a reason to tell them", run.windows_held_back);
         }
-        println!("  {} alerts, {} retracted", run.alerts.len(), run.alerts_retracted);
+        let rules = if run.alerts.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", account::by_rule(&run.alerts))
+        };
+        println!("  {} alerts{rules}, {} retracted", run.alerts.len(), run.alerts_retracted);
         if let Some(found) = &run.events {
             found.print();
         }

@@ -114,8 +114,9 @@ fn describe_stream(stream: &StreamPlan) -> String {
         true => format!("disorder {}, lateness {lateness}", show_duration(window.disorder)),
         false => format!("lateness {lateness}"),
     };
+    let onsets = if stream.onsets.is_some() { ", onsets" } else { "" };
     format!(
-        "from {}, {} column(s) ({layout}), {}, {waits}, {model}, {}",
+        "from {}, {} column(s) ({layout}), {}, {waits}, {model}, {}{onsets}",
         stream.from.join(", "),
         stream.columns.len(),
         describe_window(window),

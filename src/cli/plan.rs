@@ -111,12 +111,24 @@ fn describe(
 }
 
 fn memory(text: &mut String, footprint: &Footprint, demand: &Demand) -> std::fmt::Result {
-    let Footprint { rings, moments, keys, late, waiting, partitions, scoring, warmup, refits, models } =
-        *footprint;
+    let Footprint {
+        rings,
+        moments,
+        keys,
+        onsets,
+        late,
+        waiting,
+        partitions,
+        scoring,
+        warmup,
+        refits,
+        models,
+    } = *footprint;
     let parts = [
         ("windows", rings),
         ("means and spreads", moments),
         ("names and episodes", keys),
+        ("ranges that onsets are told by", onsets),
         ("verdicts that late rows may change", late),
         ("rows waiting for the watermark", waiting),
         ("calibration", partitions),

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use alarm::AlarmPlan;
+pub use alarm::{AlarmPlan, OnsetPlan};
 pub use column::{Aggregate, ColumnPlan, DeviationRule, Direction};
 pub use time::{NoDataPlan, TimePlan, TimeUnit};
 pub use tls::{ClientCertificate, TlsPlan, TlsProblem};
@@ -118,6 +118,8 @@ pub struct StreamPlan {
     pub no_data: NoDataPlan,
     /// Wall-clock time without a row after which a partition goes on without; `None`: never.
     pub idle_after: Option<Duration>,
+    /// `None`: nobody is told when something sets in. Only where windows lie on a grid.
+    pub onsets: Option<OnsetPlan>,
 }
 
 /// Where a field is found.

@@ -96,7 +96,8 @@ pub struct Resolution {
     pub revision: u32,
     /// Resolved, or retracted: late data showed that there had been nothing.
     pub state: AlertState,
-    /// End of the window that was normal, or the row that ended a silence; event time ns.
+    /// End of the window that was normal, the row that ended a silence, or the end of an onset's quiet time; event
+    /// time ns.
     pub window_end: i64,
     /// Wall time, ns.
     pub stored_at_ns: i64,

@@ -8,7 +8,7 @@ use super::alerts::{AlertEntry, DeliveryState, SegmentKind};
 use super::doc::Doc;
 use super::format::clock;
 use super::snapshot::Snapshot;
-use crate::types::AlertState;
+use crate::types::{AlertState, OnsetEvidence, Watched};
 
 /// Alerts shown with all their evidence; the API has the others.
 const SHOWN: usize = 10;
@@ -45,12 +45,22 @@ pub struct Card {
     silent_since: Option<String>,
     /// Its confidence is known.
     confident: bool,
+    /// Not about a window: what left its range.
+    set_in: Option<SetIn>,
     first: Option<Evidence>,
     evidence: Vec<Evidence>,
     /// The receipt: what a bar shows, and its segments.
     bars: [(&'static str, Vec<Stretch>); 2],
     receivers: Vec<Receiver>,
     reached: usize,
+}
+
+/// A column that left its range; the numbers are in the decision.
+struct SetIn {
+    column: String,
+    unit: String,
+    /// What of it, after its name.
+    watched: &'static str,
 }
 
 /// One column's part.
@@ -122,12 +132,27 @@ impl Card {
             recovered: entry.row.alert.receipt.recovered,
             confident: decision.window().is_some_and(|window| window.confidence.is_some()),
             silent_since: decision.silence().map(|silence| clock(silence.last_seen.0, now_ns, zone)),
+            set_in: decision.set_in().map(SetIn::of),
             first: self::evidence(&at, entry).into_iter().max_by(|a, b| a.width.total_cmp(&b.width)),
             evidence,
             bars: [("To scale", whole), ("Eddy's part, enlarged", own)],
             receivers: receivers(&at, entry),
             reached: entry.row.deliveries.iter().filter(|d| d.state == DeliveryState::Delivered).count(),
             at,
+        }
+    }
+}
+
+impl SetIn {
+    fn of(onset: &OnsetEvidence) -> Self {
+        SetIn {
+            column: onset.column.clone(),
+            unit: onset.unit.clone().unwrap_or_default(),
+            watched: match onset.watched {
+                Watched::Value => "",
+                Watched::Mean => ", mean",
+                Watched::MeanOfHours => ", mean at this time of day",
+            },
         }
     }
 }

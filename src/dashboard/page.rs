@@ -189,7 +189,10 @@ fn choose(state: &AppState, frame: &Frame, query: &PageQuery) -> Option<Choice> 
     let decisions = open.map(|entry| &entry.row.alert.decision);
     let mut own = decisions.filter(|decision| decision.stream == plan.name && decision.key == key);
     let columns = own.clone().find_map(Decision::window).map_or(&[][..], |window| &window.columns);
-    let shares: Vec<(&str, f64)> = columns.iter().map(|c| (c.column.as_str(), c.share)).collect();
+    let mut shares: Vec<(&str, f64)> = columns.iter().map(|c| (c.column.as_str(), c.share)).collect();
+    if shares.is_empty() {
+        shares.extend(own.clone().find_map(Decision::set_in).map(|onset| (onset.column.as_str(), 1.0)));
+    }
     let silence = own.find_map(Decision::silence).cloned();
     let (range, order) = (range(query.range.as_deref()), worst_first(plan, &shares));
     Some(Choice { stream, range, order, silence, key })

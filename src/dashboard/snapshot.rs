@@ -122,7 +122,7 @@ pub struct StreamView {
     pub p_value: Option<f64>,
     /// Alerts a day the stream may open; `null` without a budget.
     pub alert_budget_per_day: Option<f64>,
-    /// Those it opened in the last 24 hours of event time, without those on silence.
+    /// Those it opened in the last 24 hours of event time, windows and onsets, without those on silence.
     pub alerts_opened_day: u64,
     pub events_total: u64,
     pub events_per_s: Option<f64>,

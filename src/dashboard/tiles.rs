@@ -117,7 +117,6 @@ fn first(snapshot: &Snapshot, open: Option<&AlertEntry>) -> Tile {
         return Tile { lines: [last.unwrap_or_default(), String::new()], ..quiet(nothing) };
     };
     let decision = &entry.row.alert.decision;
-    let column = decision.columns().iter().max_by(|a, b| a.share.total_cmp(&b.share));
     let others = snapshot.totals.alerts_open.max(snapshot.alerts.open as u64).saturating_sub(1);
     let second = match others {
         0 => format!("stream {}", decision.stream),
@@ -130,7 +129,7 @@ fn first(snapshot: &Snapshot, open: Option<&AlertEntry>) -> Tile {
         lines: [
             match decision.silence() {
                 Some(_) => "no data".to_owned(),
-                None => column.map_or_else(String::new, |c| c.column.clone()),
+                None => decision.top_column().unwrap_or_default().to_owned(),
             },
             second,
         ],
@@ -149,6 +148,13 @@ fn real(entry: &AlertEntry) -> Tile {
             let every = Format::Duration.write(silence.expected_every_ns as f64);
             let waited = Format::Duration.write((silence.due.0 - silence.last_seen.0) as f64);
             ("Silent".to_owned(), [format!("expected every {every}"), format!("waited for {waited}")])
+        }
+        About::Onset(onset) => {
+            let [low, high, score, alarm] =
+                [onset.range_low, onset.range_high, onset.score, onset.score_threshold]
+                    .map(|x| Format::Value.write(x));
+            let lines = [format!("until then {low} – {high}"), format!("score {score}, alarm from {alarm}")];
+            ("New extreme".to_owned(), lines)
         }
     };
     Tile { level: Level::Firing, mark: "", headline, lines }

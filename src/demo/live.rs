@@ -3,7 +3,7 @@
 use super::faults::Fault;
 use super::plant::pump_name;
 use super::receiver::Received;
-use super::report::{matches, top_column};
+use super::report::matches;
 use super::table::time_of_day;
 use crate::types::{AlertState, EventTime};
 
@@ -46,7 +46,7 @@ fn began(fault: &Fault, real_s: f64) -> String {
 
 fn told(alert: &Received, faults: &[Fault]) -> String {
     let decision = &alert.decision;
-    let place = format!("{:6.1} s  {}  {}", alert.at_s, time_of_day(alert.window.window_end), decision.key);
+    let place = format!("{:6.1} s  {}  {}", alert.at_s, time_of_day(alert.end), decision.key);
     match decision.state {
         AlertState::Resolved => return format!("{place}  resolved"),
         AlertState::Retracted => return format!("{place}  retracted"),
@@ -54,13 +54,17 @@ fn told(alert: &Received, faults: &[Fault]) -> String {
     }
     let cause = match faults.iter().find(|f| matches(alert, f)) {
         Some(fault) => {
-            let delay_s = (alert.window.window_end.0 - fault.start.0) as f64 / 1e9;
+            let delay_s = (alert.end.0 - fault.start.0) as f64 / 1e9;
             format!("{}, {delay_s:.0} s of event time after its start", fault.kind.as_str())
         }
         None => "no fault here: a false alert".to_owned(),
     };
-    let column = top_column(alert).unwrap_or("no column");
-    format!("{place}  ALERT     {column} stands out, p = {:.1e} ({cause})", alert.window.p_value)
+    let column = decision.top_column().unwrap_or("no column");
+    let why = match decision.window() {
+        Some(window) => format!("stands out, p = {:.1e}", window.p_value),
+        None => "goes further than ever".to_owned(),
+    };
+    format!("{place}  ALERT     {column} {why} ({cause})")
 }
 
 #[cfg(test)]

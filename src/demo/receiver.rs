@@ -19,7 +19,7 @@ use sha2::Sha256;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::types::{Decision, Receipt, WindowEvidence};
+use crate::types::{Decision, EventTime, Receipt};
 
 /// The specification's tolerance against replayed messages.
 const TIMESTAMP_TOLERANCE_S: u64 = 300;
@@ -30,8 +30,9 @@ pub struct Received {
     /// Real seconds since the receiver started.
     pub at_s: f64,
     pub decision: Decision,
-    /// What it is about.
-    pub window: WindowEvidence,
+    /// `[start, end)` of the window or the cell it is about.
+    pub start: EventTime,
+    pub end: EventTime,
     pub receipt: Receipt,
 }
 
@@ -132,8 +133,8 @@ async fn take(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> 
     };
     if inbox.ids.insert(id.to_owned()) {
         // Faults are in the values: that a pump is silent is true or not by itself.
-        if let Some(window) = decision.window().cloned() {
-            inbox.received.push(Received { at_s, decision, window, receipt });
+        if let Some((start, end)) = decision.span() {
+            inbox.received.push(Received { at_s, decision, start, end, receipt });
         }
     } else {
         inbox.duplicates += 1;

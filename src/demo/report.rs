@@ -1,7 +1,7 @@
 //! What came of the faults: alerts matched to them, counted as they are.
 //!
-//! A fault is found by an alert that was raised on its pump about a window holding a part of it; its
-//! delay runs, in event time, from the fault's start to that window's end. A raised alert that matches
+//! A fault is found by an alert that was raised on its pump about a window, or an onset's cell, holding a part of
+//! it; its delay runs, in event time, from the fault's start to the end of that. A raised alert that matches
 //! no fault is a false alert. An alert that stood open from before the fault finds nothing.
 
 use std::collections::HashMap;
@@ -87,7 +87,8 @@ pub struct FalseAlert {
     pub pump: String,
     pub window_start: EventTime,
     pub window_end: EventTime,
-    pub p_value: f64,
+    /// Of an onset there is none.
+    pub p_value: Option<f64>,
 }
 
 /// Part of the receipts' time spent in one stage.
@@ -120,9 +121,7 @@ pub struct Report {
 /// Does this alert speak of this fault?
 pub fn matches(alert: &Received, fault: &Fault) -> bool {
     let decision = &alert.decision;
-    decision.key == pump_name(fault.pump)
-        && alert.window.window_start < fault.end
-        && alert.window.window_end > fault.start
+    decision.key == pump_name(fault.pump) && alert.start < fault.end && alert.end > fault.start
 }
 
 /// The first raising revision of every alert, in order of receipt.
@@ -175,18 +174,12 @@ impl Report {
 }
 
 fn outcome(fault: &Fault, raised: &[&Received]) -> Outcome {
-    let first = raised.iter().filter(|a| matches(a, fault)).min_by_key(|a| a.window.window_end);
-    let delay_s = first.map(|a| (a.window.window_end.0 - fault.start.0) as f64 / SECOND_NS as f64);
-    let top_column = first.and_then(|a| top_column(a)).map(str::to_owned);
+    let first = raised.iter().filter(|a| matches(a, fault)).min_by_key(|a| a.end);
+    let delay_s = first.map(|a| (a.end.0 - fault.start.0) as f64 / SECOND_NS as f64);
+    let top_column = first.and_then(|a| a.decision.top_column()).map(str::to_owned);
     let top_column_right =
         top_column.as_ref().map(|top| fault.columns.iter().any(|column| column.as_str() == top));
     Outcome { fault: fault.clone(), found: first.is_some(), delay_s, top_column, top_column_right }
-}
-
-/// The column with the largest share of the surprise.
-pub fn top_column(alert: &Received) -> Option<&str> {
-    let columns = alert.window.columns.iter();
-    columns.max_by(|a, b| a.share.total_cmp(&b.share)).map(|c| c.column.as_str())
 }
 
 fn unmatched(alert: &Received) -> FalseAlert {
@@ -194,9 +187,9 @@ fn unmatched(alert: &Received) -> FalseAlert {
     FalseAlert {
         id: decision.id.clone(),
         pump: decision.key.clone(),
-        window_start: alert.window.window_start,
-        window_end: alert.window.window_end,
-        p_value: alert.window.p_value,
+        window_start: alert.start,
+        window_end: alert.end,
+        p_value: decision.window().map(|window| window.p_value),
     }
 }
 

@@ -47,12 +47,11 @@ pub fn alert(pump: &str, id: &str, window_start_s: i64, window_end_s: i64) -> Re
             columns: vec![evidence("flow", 0.25), evidence("vibration", 0.75)],
         }),
     };
-    let window = decision.window().expect("about a window").clone();
     let segment = |stage: &str, ns| Segment { stage: stage.into(), ns };
     let receipt = Receipt {
         segments: vec![segment("log", 300), segment("score", 100)],
         total_ns: 400,
         ..Default::default()
     };
-    Received { at_s: 10.0, window, decision, receipt }
+    Received { at_s: 10.0, decision, start: at(window_start_s), end: at(window_end_s), receipt }
 }

@@ -2,6 +2,7 @@ use super::super::faults::{Kind, Schedule};
 use super::super::plant::Column;
 use super::fixtures::{alert, at};
 use super::*;
+use crate::types::{About, OnsetEvidence, Watched};
 
 const WINDOW_S: i64 = 64;
 
@@ -40,6 +41,34 @@ fn windows_that_only_touch_the_fault_do_not_find_it() {
     let inside = report(&[wear()], &holding);
     assert_eq!((inside.found, inside.alerts_false), (1, 0));
     assert_eq!(inside.faults[0].delay_s, Some(1.0), "the first of two");
+}
+
+/// An onset has a cell, no window and no p-value.
+#[test]
+fn an_onset_in_the_fault_finds_it_and_elsewhere_is_false() {
+    let onset = |pump: &str, id: &str, second: i64| {
+        let mut alert = alert(pump, id, second, second + 2);
+        alert.decision.rule = "onset".into();
+        alert.decision.about = About::Onset(OnsetEvidence {
+            cell_start: at(second),
+            cell_end: at(second + 2),
+            epoch: 0,
+            column: "vibration".into(),
+            unit: None,
+            watched: Watched::Value,
+            value: 9.0,
+            range_low: 1.0,
+            range_high: 4.0,
+            score: 1.0,
+            score_threshold: 0.05,
+            ended: None,
+        });
+        alert
+    };
+    let report = report(&[wear()], &[onset("pump-03", "a", 1_020), onset("pump-04", "b", 1_020)]);
+    assert_eq!((report.found, report.alerts_false, report.faults[0].delay_s), (1, 1, Some(22.0)));
+    assert_eq!(report.faults[0].top_column_right, Some(true));
+    assert!(report.to_string().contains("FALSE ALERT    an onset"), "{report}");
 }
 
 #[test]

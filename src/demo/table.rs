@@ -60,7 +60,8 @@ impl Report {
         }
         for alert in &self.false_alerts {
             let (start, end) = (time_of_day(alert.window_start), time_of_day(alert.window_end));
-            writeln!(f, "  {}  {start} to {end}  FALSE ALERT    p = {:.1e}", alert.pump, alert.p_value)?;
+            let why = alert.p_value.map_or("an onset".to_owned(), |p| format!("p = {p:.1e}"));
+            writeln!(f, "  {}  {start} to {end}  FALSE ALERT    {why}", alert.pump)?;
         }
         Ok(())
     }

@@ -47,10 +47,14 @@ impl Partition {
     /// Ends an epoch before `epoch`: what it showed acts from there on.
     pub(super) fn learn_budget(&mut self, epoch: i64, setup: &StreamSetup) {
         if let AlarmPlan::Budget { per_day } = setup.alarm
-            && self.scoring.is_some()
             && self.epoch != i64::MIN
         {
-            self.budget.end_epoch(epoch - self.epoch, &setup.terms(per_day, self.seen_keys));
+            let (terms, epochs) = (setup.terms(per_day, self.seen_keys), epoch - self.epoch);
+            match self.scoring {
+                Some(_) => self.budget.end_epoch(epochs, &terms),
+                None => self.budget.end_unjudged(epochs, &terms),
+            }
+            self.onsets.nats = self.budget.onset_nats(&terms);
         }
         let alarm = self.alarm(setup);
         if let Some(scoring) = &mut self.scoring {

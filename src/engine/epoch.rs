@@ -76,6 +76,7 @@ impl Partition {
         self.epoch = epoch;
         self.counts.keys_warm = warm;
         self.fit_if_due(setup);
+        self.onsets.forget(self.scoring.as_ref().map_or(&[], Scoring::flags));
     }
 
     /// Lets what the running epoch gathered count; for training, after the last row.

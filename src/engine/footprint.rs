@@ -4,6 +4,7 @@
 use crate::alert::lifecycle::Episode;
 use crate::alert::told::Told;
 use crate::config::plan::{Aggregate, ModelPlan, NoDataPlan, Shape, StreamPlan};
+use crate::engine::onsets::Onsets;
 use crate::engine::partition::{Partition, Scale};
 use crate::engine::past::Past;
 use crate::engine::reservoir;
@@ -41,6 +42,8 @@ pub struct Footprint {
     pub moments: f64,
     /// Names, look-up, order, episodes and rhythms of the keys.
     pub keys: f64,
+    /// Ranges that onsets are told by.
+    pub onsets: f64,
     /// Verdicts that late rows may still change, and the scales they were given by.
     pub late: f64,
     /// Rows that wait for the watermark, and the identities of those that have passed.
@@ -95,6 +98,11 @@ impl Footprint {
                 },
             moments: partitions * grown(keys * columns as f64) * of_column,
             keys: partitions * (Keys::heap_bytes(keys, demand.key_bytes) + grown(keys) * of_key),
+            onsets: if stream.onsets.is_some() {
+                partitions * grown(keys) * Onsets::key_bytes(columns) as f64
+            } else {
+                0.0
+            },
             late: partitions * keys * late_bytes(stream, kept_s),
             waiting: partitions * Pending::heap_bytes(pending_cells, rows_a_cell, columns),
             partitions: partitions * (size_of::<Partition>() as f64 + calibration),
@@ -107,9 +115,20 @@ impl Footprint {
 
     /// While keys are judged by models, and every partition that fits its own has kept all the windows it may.
     pub fn steady_bytes(&self) -> f64 {
-        let Footprint { rings, moments, keys, late, waiting, partitions, scoring, refits, models, warmup } =
-            self;
-        rings + moments + keys + late + waiting + partitions + scoring + refits + models + warmup
+        let Footprint {
+            rings,
+            moments,
+            keys,
+            onsets,
+            late,
+            waiting,
+            partitions,
+            scoring,
+            refits,
+            models,
+            warmup,
+        } = self;
+        rings + moments + keys + onsets + late + waiting + partitions + scoring + refits + models + warmup
     }
 }
 

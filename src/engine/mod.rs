@@ -17,6 +17,7 @@ pub mod footprint;
 mod growth;
 mod idle;
 mod lot;
+mod onsets;
 pub mod output;
 mod partition;
 mod past;

@@ -95,7 +95,7 @@ pub struct Counts {
     /// Verdicts on arrival, before the final one.
     pub windows_provisional: u64,
     pub alerts_open: u64,
-    /// Opened by the window rule in the last 24 hours of event time.
+    /// Opened in the last 24 hours of event time; silences are not among them.
     pub alerts_opened_day: u64,
     /// Keys that sent regularly and are silent.
     pub keys_silent: u64,

@@ -11,6 +11,7 @@ use crate::alert::told::Told;
 use crate::config::plan::Shape;
 use crate::engine::events::Events;
 use crate::engine::idle::Hearing;
+use crate::engine::onsets::Onsets;
 use crate::engine::output::{Counts, LateRow, Outputs};
 use crate::engine::past::{Past, PastEpochs};
 use crate::engine::reservoir::Reservoir;
@@ -79,6 +80,7 @@ pub(crate) struct Partition {
     /// What windows of events are made of.
     pub events: Events,
     pub silence: Silence,
+    pub onsets: Onsets,
     pub hearing: Hearing,
     pub started: bool,
     pub newest_time: i64,
@@ -143,6 +145,7 @@ impl Partition {
             cell_fold: CellFold::new(setup.aggregates.clone()),
             events: Events::new(setup),
             silence: Silence::new(setup.patience),
+            onsets: Onsets::new(setup.onsets, setup.grid_ns, columns),
             hearing: Hearing::default(),
             started: false,
             newest_time: i64::MIN,
@@ -222,6 +225,7 @@ impl Partition {
         let key = self.keys.len() - 1;
         self.grid.add_key();
         self.silence.add_key();
+        self.onsets.add_key();
         grow(&mut self.told, 1);
         self.told.push(Vec::new());
         self.events.add_key(setup);
@@ -272,6 +276,7 @@ impl Partition {
                 continue;
             }
             self.fold(cell, setup.columns.len());
+            self.tell_onsets(closing);
             self.mind_silence(closing);
             if (cell + 1).rem_euclid(setup.every_cells) == 0 {
                 self.close(cell, closing);

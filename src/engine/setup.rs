@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::alert::lifecycle::{Rule, alert_id};
 use crate::config::plan::{
-    Aggregate, AlarmPlan, ColumnPlan, DeviationRule, ModelPlan, NoDataPlan, Shape, StreamPlan, WindowPlan,
+    Aggregate, AlarmPlan, ColumnPlan, DeviationRule, ModelPlan, NoDataPlan, OnsetPlan, Shape, StreamPlan,
+    WindowPlan,
 };
 use crate::engine::reservoir::LOOK_BACK;
 use crate::engine::silence::Patience;
@@ -56,6 +57,7 @@ pub(crate) struct StreamSetup {
     /// How far back the windows go that a refit learns from; 0: there are no refits.
     pub refit_span_ns: i64,
     pub patience: Patience,
+    pub onsets: Option<OnsetPlan>,
 }
 
 /// Windows that a key's level and spread remember, about: what was learnt of it must not give way to a few hours.
@@ -148,6 +150,7 @@ impl StreamSetup {
                 NoDataPlan::After(wait) => Patience::Fixed(ns(wait)),
                 NoDataPlan::Learn => Patience::Learnt,
             },
+            onsets: plan.onsets.filter(|_| on_grid),
         }
     }
 

@@ -10,6 +10,8 @@
 //! off is the rate, if it falls e-fold with each nat. After a change of what is normal one opening a nat would be
 //! too many.
 //!
+//! Onsets are openings as well, and both rules have the one raise.
+//!
 //! What ended epochs showed acts from the next one on. A day without windows counts as a day, and a longer pause
 //! no longer: it says nothing of how many alerts there would have been.
 
@@ -36,6 +38,9 @@ const STEPS_MEAN: f64 = 1.336;
 /// p from which on a window is clearly normal, where half the nats of the threshold would ask for more: with
 /// low thresholds an alert would hardly ever end.
 const P_CALM: f64 = 0.01;
+/// Records a day of a key whose ranges are a day old, where nothing changes: the `t`-th cell is one with chance `1/t` a
+/// side.
+const RECORDS_A_DAY: f64 = 2.0;
 /// Epochs that what is expected before anything was measured counts for.
 const EXPECTED_EPOCHS: f64 = 10.0;
 /// Until the number of a stream's keys is known, each partition takes itself for one of so many alike, so
@@ -163,10 +168,19 @@ impl Budget {
 
     /// `epochs` have passed since the last call, the ended one with them.
     pub fn end_epoch(&mut self, epochs: i64, terms: &Terms) {
-        let epochs = (epochs.max(1) as f64).min(EPOCHS_A_DAY);
+        let epochs = at_most_a_day(epochs);
         self.measured = (self.measured + epochs).min(EPOCHS_A_DAY);
         let seen = self.windows as f64 / terms.keys_here() / epochs * EPOCHS_A_DAY;
         self.windows_a_key += epochs / self.measured * (seen - self.windows_a_key);
+        self.follow(epochs, terms, FLOOR);
+    }
+
+    /// As [`Budget::end_epoch`], while windows are not judged yet: that none opens an alert says nothing.
+    pub fn end_unjudged(&mut self, epochs: i64, terms: &Terms) {
+        self.follow(at_most_a_day(epochs), terms, 1.0);
+    }
+
+    fn follow(&mut self, epochs: f64, terms: &Terms, floor: f64) {
         let h0 = self.base(terms);
         let step = (h0 / 10.0).max(1.0);
         self.since += epochs;
@@ -177,7 +191,7 @@ impl Budget {
             self.since = 0.5;
         }
         self.raise -= step * STEPS_MEAN * terms.per_epoch() * epochs;
-        self.raise = self.raise.clamp((FLOOR - 1.0) * h0, RAISE_MAX);
+        self.raise = self.raise.clamp((floor - 1.0) * h0, RAISE_MAX);
         (self.windows, self.opened) = (0, 0);
     }
 
@@ -187,9 +201,19 @@ impl Budget {
         (self.windows_a_key * terms.keys() / terms.per_day).ln().max(-P_MAX.ln())
     }
 
+    /// How many nats rarer than any record one must be to be an onset: as `h` for windows, and raised with it, so that
+    /// whichever rule opens too much, both ask for more.
+    pub fn onset_nats(&self, terms: &Terms) -> f64 {
+        ((RECORDS_A_DAY * terms.keys() / terms.per_day).ln() + self.raise).max(0.0)
+    }
+
     pub fn alarm(&self, terms: &Terms) -> Alarm {
         Alarm::budgeted((-(self.base(terms) + self.raise)).exp().min(P_MAX))
     }
+}
+
+fn at_most_a_day(epochs: i64) -> f64 {
+    (epochs.max(1) as f64).min(EPOCHS_A_DAY)
 }
 
 fn place(hour: i64) -> usize {

@@ -12,7 +12,7 @@
 //! score         = max over columns of o_t sqrt(t / (warmup D))                        [1]
 //! ```
 //!
-//! `t` counts the column's cells before this one, `D` columns. In an exchangeable sequence the `t`-th value is a
+//! `t` counts the column's cells before this one, `D` the columns that ever had one. In an exchangeable sequence the `t`-th value is a
 //! record with chance `1/t` a side (Renyi 1962), so a record is a p-value in itself: the older the range, the
 //! less of a margin it takes, and the more columns, the more. The range takes the record in, so what lasts is
 //! told once. The third part finds what should have come and did not, inside the range of all hours.
@@ -20,11 +20,13 @@
 //! Weights and threshold are one choice for everything, made on 29 series of NAB (Lavin and Ahmad 2015), where
 //! the standard score is 75; without values, means or hours it is 56, 70 and 68.
 
+mod range;
 mod state;
 #[cfg(test)]
 mod tests;
 
-use crate::types::EventTime;
+use crate::types::{EventTime, Watched};
+use range::Range;
 
 /// A day is cut into so many phases of four hours, UTC.
 const PHASES: usize = 6;
@@ -39,29 +41,48 @@ const VISITS_MIN: u8 = 6;
 
 const FAST_WEIGHT: f64 = 0.5;
 const PHASE_WEIGHT: f64 = 0.1;
-/// Beyond this many widths a record is as odd as it gets.
-const MARGIN_MAX: f64 = 9.0;
-/// Least width of a range, in parts of its largest value: below this an `f32` holds noise of its own making.
-const WIDTH_MIN: f64 = 1e-6;
 
 /// An onset this many times stronger than the last one breaks its quiet time.
 const STRONGER: f64 = 2.0;
+
+const THRESHOLD: f64 = 0.05;
+/// `1 + 1/2 + ... + 1/t` less `ln t`.
+const EULER: f64 = 0.577_215_664_901_532_9;
 
 /// What is the same for all keys of a stream.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rule {
     /// Cells of a column before its records count.
     warmup: u32,
-    /// Score from which a record is an onset.
-    threshold: f64,
+    /// Margin, over the root of the columns, from which a record is an onset, if its score is enough.
+    margin_min: f64,
 }
 
 impl Rule {
     /// A range of fewer cells is no range.
     pub const WARMUP_MIN: u32 = 60;
 
+    /// While a range is none yet: cells are taken in, and no record counts.
+    pub const WARMING: Rule = Rule { warmup: u32::MAX, margin_min: 0.0 };
+
     pub fn new(warmup: u32) -> Self {
-        Rule { warmup: warmup.max(Self::WARMUP_MIN), threshold: 0.05 }
+        Rule { warmup: warmup.max(Self::WARMUP_MIN), margin_min: 0.0 }
+    }
+
+    /// Asks for records that are `nats` rarer than any. The `t`-th value of exponential noise, if it is a record, goes
+    /// beyond the last one by more than `m` widths with chance `exp(-m H_t)`, `H_t = 1 + 1/2 + ... + 1/t` (Renyi
+    /// 1953), so `m = nats / H_t`; `t` is taken to be the warm-up. What age adds to a score does not count
+    /// here: an old range is left more rarely, but not by less.
+    pub fn rarer_by(self, nats: f64) -> Self {
+        if nats <= 0.0 {
+            return self;
+        }
+        Rule { margin_min: nats / (f64::from(self.warmup).ln() + EULER), ..self }
+    }
+
+    /// What a margin counts for after so many cells.
+    fn age(&self, cells: u32) -> f64 {
+        (f64::from(cells) / f64::from(self.warmup)).sqrt()
     }
 
     /// Rows after an onset in which no other is told, unless it is stronger: two fifths of the warm-up.
@@ -77,40 +98,6 @@ pub struct Phase(u8);
 impl Phase {
     pub fn of(time: EventTime) -> Self {
         Phase((time.0.rem_euclid(DAY_NS) / (DAY_NS / PHASES as i64)) as u8)
-    }
-}
-
-/// Lowest and highest so far, unit of the column.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Range {
-    low: f32,
-    high: f32,
-}
-
-impl Range {
-    const EMPTY: Range = Range { low: f32::INFINITY, high: f32::NEG_INFINITY };
-
-    fn widen(&mut self, value: f32) {
-        self.low = self.low.min(value);
-        self.high = self.high.max(value);
-    }
-
-    fn join(self, other: Range) -> Range {
-        Range { low: self.low.min(other.low), high: self.high.max(other.high) }
-    }
-
-    fn width(&self) -> f64 {
-        let size = f64::from(self.low.abs().max(self.high.abs()));
-        (f64::from(self.high) - f64::from(self.low)).max(WIDTH_MIN * size).max(f64::from(f32::MIN_POSITIVE))
-    }
-
-    /// How far `value` is outside, in widths of `unit`; 0 inside, and where nothing is known.
-    fn margin(&self, value: f32, unit: &Range) -> f64 {
-        if self.low > self.high || (self.low..=self.high).contains(&value) {
-            return 0.0;
-        }
-        let beyond = (f64::from(value) - f64::from(self.high)).max(f64::from(self.low) - f64::from(value));
-        (beyond / unit.width()).min(MARGIN_MAX)
     }
 }
 
@@ -143,12 +130,42 @@ impl Default for Records {
     }
 }
 
+/// How far a cell has left a range.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Left {
+    /// `o_t`.
+    margin: f64,
+    age: f64,
+    watched: Watched,
+    value: f32,
+    range: Range,
+}
+
+impl Left {
+    const NOTHING: Left =
+        Left { margin: 0.0, age: 0.0, watched: Watched::Value, value: 0.0, range: Range::EMPTY };
+
+    /// `o_t sqrt(t / warmup)`.
+    fn score(&self) -> f64 {
+        self.margin * self.age
+    }
+
+    fn or(self, margin: f64, watched: Watched, value: f32, range: Range) -> Self {
+        if margin > self.margin { Left { margin, watched, value, range, ..self } } else { self }
+    }
+}
+
 impl Records {
-    /// Takes a cell in and gives `o_t sqrt(t / warmup)`: 0 unless it is a record. A missing cell (not a number)
-    /// changes nothing.
-    pub fn observe(&mut self, value: f32, phase: Phase, rule: &Rule) -> f64 {
+    /// Cells taken in.
+    pub fn cells(&self) -> u32 {
+        self.rows
+    }
+
+    /// Takes a cell in, and gives what it left: nothing, unless it is a record. A missing cell (not a number) changes
+    /// nothing.
+    fn observe(&mut self, value: f32, phase: Phase, rule: &Rule) -> Left {
         if !value.is_finite() {
-            return 0.0;
+            return Left::NOTHING;
         }
         let before = self.rows;
         self.rows = self.rows.saturating_add(1);
@@ -159,22 +176,25 @@ impl Records {
             self.visits[at] = self.visits[at].saturating_add(1);
         }
         if before < SETTLE {
-            return 0.0;
+            return Left::NOTHING;
         }
         let mean = self.fast as f32;
-        let margin = if before < rule.warmup { 0.0 } else { self.margin(value, mean, at) };
+        let left = if before < rule.warmup { Left::NOTHING } else { self.left(value, mean, at) };
         self.values.widen(value);
         self.phases[at].widen(mean);
-        margin * (f64::from(before) / f64::from(rule.warmup)).sqrt()
+        Left { age: rule.age(before), ..left }
     }
 
-    fn margin(&self, value: f32, mean: f32, phase: usize) -> f64 {
+    fn left(&self, value: f32, mean: f32, phase: usize) -> Left {
         let means = self.phases.iter().fold(Range::EMPTY, |all, phase| all.join(*phase));
-        let margin = self.values.margin(value, &self.values).max(FAST_WEIGHT * means.margin(mean, &means));
+        let left = Left::NOTHING
+            .or(self.values.margin(value, &self.values), Watched::Value, value, self.values)
+            .or(FAST_WEIGHT * means.margin(mean, &means), Watched::Mean, mean, means);
         if self.visits[phase] <= VISITS_MIN {
-            return margin;
+            return left;
         }
-        margin.max(PHASE_WEIGHT * self.phases[phase].margin(mean, &means))
+        let hours = self.phases[phase];
+        left.or(PHASE_WEIGHT * hours.margin(mean, &means), Watched::MeanOfHours, mean, hours)
     }
 }
 
@@ -193,11 +213,25 @@ impl Default for Quiet {
     }
 }
 
+impl Quiet {
+    /// With the row taken in last the quiet time ended: what comes from here on is told again.
+    pub fn ends(&self, rule: &Rule) -> bool {
+        self.since == rule.quiet()
+    }
+}
+
 /// A record, of the column where it is the strongest.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Onset {
     pub score: f64,
+    /// What the score had to reach.
+    pub threshold: f64,
     pub column: usize,
+    pub watched: Watched,
+    /// What has left the range that is `low..=high` so far, unit of the column.
+    pub value: f32,
+    pub low: f32,
+    pub high: f32,
 }
 
 /// Takes one row of a key in, a cell a column, final and raw, and says whether something sets in with it.
@@ -213,18 +247,23 @@ pub fn step(
         return None;
     }
     quiet.since = quiet.since.saturating_add(1);
-    let chances = (columns.len() as f64).sqrt();
-    let mut onset = Onset { score: 0.0, column: 0 };
-    for (column, (records, cell)) in columns.iter_mut().zip(cells).enumerate() {
-        let score = records.observe(*cell, phase, rule) / chances;
-        if score > onset.score {
-            onset = Onset { score, column };
+    let (mut column, mut left) = (0, Left::NOTHING);
+    for (at, (records, cell)) in columns.iter_mut().zip(cells).enumerate() {
+        let own = records.observe(*cell, phase, rule);
+        if own.score() > left.score() {
+            (column, left) = (at, own);
         }
     }
-    let heard = quiet.since > rule.quiet() || onset.score > STRONGER * quiet.strongest;
-    if onset.score < rule.threshold || !heard {
+    if left.margin == 0.0 {
         return None;
     }
-    *quiet = Quiet { since: 0, strongest: onset.score };
-    Some(onset)
+    let chances = (columns.iter().filter(|records| records.rows > 0).count() as f64).sqrt();
+    let (score, threshold) = (left.score() / chances, THRESHOLD.max(rule.margin_min * left.age));
+    let heard = quiet.since > rule.quiet() || score > STRONGER * quiet.strongest;
+    if score < threshold || !heard {
+        return None;
+    }
+    *quiet = Quiet { since: 0, strongest: score };
+    let Left { watched, value, range: Range { low, high }, .. } = left;
+    Some(Onset { score, threshold, column, watched, value, low, high })
 }

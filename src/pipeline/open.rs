@@ -22,7 +22,7 @@ use crate::watch::Watch;
 pub enum Mismatch {
     #[error(
         "{} holds events of stream {stream} under another deployment name, key, time, columns, window, \
-         threshold, alert budget, `standing` or `no_data`: restore that config, let the stream begin anew (`eddy state reset CONFIG --stream \
+         threshold, alert budget, `standing`, `no_data` or `onsets`: restore that config, let the stream begin anew (`eddy state reset CONFIG --stream \
          {stream}`), or start with an empty folder (`[durable] path`)",
         dir.display()
     )]
@@ -229,7 +229,7 @@ pub(super) fn fingerprint(deployment: &str, stream: &StreamPlan) -> [u8; 32] {
         ModelPlan::Load { .. } => "load".to_owned(),
     };
     let text = format!(
-        "2|{deployment}|{:?}|{:?}|{:?}|{:?}|{:?}|[{}]|{}|{model}|{}|{:?}|{:?}{}",
+        "2|{deployment}|{:?}|{:?}|{:?}|{:?}|{:?}|[{}]|{}|{model}|{}|{:?}|{:?}{}{}",
         stream.from,
         stream.topics,
         stream.key,
@@ -241,6 +241,7 @@ pub(super) fn fingerprint(deployment: &str, stream: &StreamPlan) -> [u8; 32] {
         stream.max_future,
         stream.no_data,
         standing_text(stream),
+        stream.onsets.map_or_else(String::new, |onsets| format!("|{onsets:?}")),
     );
     Sha256::digest(text).into()
 }

@@ -61,19 +61,21 @@ pub struct Decision {
     pub stream: String,
     pub key: String,
     pub rule: String,
-    /// Start of the window that opened the episode, or the last row before a silence, ns.
+    /// Start of the window that opened the episode, the last row before a silence, or the start of the grid cell in
+    /// which something set in, ns.
     pub onset: EventTime,
     #[serde(flatten)]
     pub about: About,
 }
 
 /// What a decision is about. Each rule has evidence of its own and a body holds no field of another's: a
-/// zero would read like a measurement.
+/// zero would read like a measurement. What is read back is told apart by the fields that only one rule has.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum About {
     Window(WindowEvidence),
     NoData(NoDataEvidence),
+    Onset(OnsetEvidence),
 }
 
 /// A window out of the ordinary.
@@ -126,6 +128,42 @@ pub struct NoDataEvidence {
     pub resumed: Option<EventTime>,
 }
 
+/// What of a column left its range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Watched {
+    /// A cell's value.
+    Value,
+    /// The mean of the last ten cells, about.
+    Mean,
+    /// That mean, against the same four hours of earlier days.
+    MeanOfHours,
+}
+
+/// A grid cell in which a column went further than it ever had. Times are event times.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OnsetEvidence {
+    /// `[start, end)` of the cell, ns.
+    pub cell_start: EventTime,
+    pub cell_end: EventTime,
+    pub epoch: i64,
+    pub column: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    pub watched: Watched,
+    /// What left the range, and the range as it was until then, in the column's unit.
+    pub value: f64,
+    pub range_low: f64,
+    pub range_high: f64,
+    /// How far it went in widths of the range, weighed by how long the range had held; see `judge::onset`.
+    pub score: f64,
+    /// From which score on there is an alert.
+    pub score_threshold: f64,
+    /// End of the cell with which the time ended in which more of it would have been the same onset, ns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<EventTime>,
+}
+
 impl Decision {
     /// `webhook-id`: the same over retries, restarts and replays.
     pub fn message_id(&self) -> String {
@@ -141,34 +179,66 @@ impl Decision {
             (About::Window(_), AlertState::Retracted) => "anomaly.retracted",
             (About::NoData(_), AlertState::Raised | AlertState::Revised) => "no_data.raised",
             (About::NoData(_), AlertState::Resolved | AlertState::Retracted) => "no_data.resolved",
+            (About::Onset(_), AlertState::Raised) => "onset.raised",
+            (About::Onset(_), AlertState::Revised) => "onset.revised",
+            (About::Onset(_), AlertState::Resolved | AlertState::Retracted) => "onset.resolved",
         }
     }
 
-    /// When it was so, event time: the end of the window, or when the silence was noticed or ended.
+    /// When it was so, event time: the end of the window or cell, or when the silence was noticed or ended.
     pub fn happened(&self) -> EventTime {
         match &self.about {
             About::Window(window) => window.window_end,
             About::NoData(silence) => silence.resumed.unwrap_or(silence.due),
+            About::Onset(onset) => onset.ended.unwrap_or(onset.cell_end),
+        }
+    }
+
+    /// `[start, end)` of the window or cell it is about; none of a silence.
+    pub fn span(&self) -> Option<(EventTime, EventTime)> {
+        match &self.about {
+            About::Window(window) => Some((window.window_start, window.window_end)),
+            About::NoData(_) => None,
+            About::Onset(onset) => Some((onset.cell_start, onset.cell_end)),
         }
     }
 
     pub fn window(&self) -> Option<&WindowEvidence> {
         match &self.about {
             About::Window(window) => Some(window),
-            About::NoData(_) => None,
+            About::NoData(_) | About::Onset(_) => None,
         }
     }
 
     pub fn silence(&self) -> Option<&NoDataEvidence> {
         match &self.about {
-            About::Window(_) => None,
+            About::Window(_) | About::Onset(_) => None,
             About::NoData(silence) => Some(silence),
         }
     }
 
-    /// What each column has to do with it; none where a rule is not about columns.
+    pub fn set_in(&self) -> Option<&OnsetEvidence> {
+        match &self.about {
+            About::Window(_) | About::NoData(_) => None,
+            About::Onset(onset) => Some(onset),
+        }
+    }
+
+    /// What each column has to do with a window; none where it is about something else.
     pub fn columns(&self) -> &[ColumnEvidence] {
         self.window().map_or(&[], |window| &window.columns)
+    }
+
+    /// The column it is about: that of the largest share.
+    pub fn top_column(&self) -> Option<&str> {
+        match &self.about {
+            About::Window(window) => {
+                let columns = window.columns.iter();
+                columns.max_by(|a, b| a.share.total_cmp(&b.share)).map(|column| column.column.as_str())
+            }
+            About::NoData(_) => None,
+            About::Onset(onset) => Some(&onset.column),
+        }
     }
 }
 
@@ -194,5 +264,48 @@ mod tests {
         let decision: Decision = serde_json::from_str(&resolved).unwrap();
         assert_eq!(decision.window().unwrap().resolution, Some(Resolution::Standing));
         assert_eq!(serde_json::to_string(&decision).unwrap(), resolved);
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_as_evidence_of_its_own_rule() {
+        let common =
+            r#"{"id":"a1","revision":1,"state":"raised","stream":"pumps","key":"p","rule":"r","onset":10"#;
+        let onset = concat!(
+            r#","cell_start":10,"cell_end":20,"epoch":3,"column":"c","unit":"bar","watched":"mean_of_hours","#,
+            r#""value":7.5,"range_low":1.0,"range_high":7.0,"score":0.25,"score_threshold":0.05}"#
+        );
+        let silence = r#","last_seen":10,"expected_every_ns":7,"due":20}"#;
+        let read = |rest: &str| {
+            let text = format!("{common}{rest}");
+            let decision: Decision = serde_json::from_str(&text).unwrap();
+            assert_eq!(serde_json::to_string(&decision).unwrap(), text);
+            decision
+        };
+        let onset = read(onset);
+        assert_eq!(onset.set_in().unwrap().watched, Watched::MeanOfHours);
+        assert_eq!(
+            (onset.event_type(), onset.happened(), onset.top_column()),
+            ("onset.raised", EventTime(20), Some("c"))
+        );
+        let silence = read(silence);
+        assert!(silence.silence().is_some() && silence.top_column().is_none());
+        // No field that a rule needs is another's, so that none is read as another's.
+        let mut whole = serde_json::to_value(&onset).unwrap();
+        let fields = whole.as_object_mut().unwrap();
+        for name in [
+            "cell_start",
+            "column",
+            "watched",
+            "value",
+            "range_low",
+            "range_high",
+            "score",
+            "score_threshold",
+        ] {
+            let field = fields.remove(name).unwrap();
+            let without = serde_json::Value::Object(fields.clone());
+            assert!(serde_json::from_value::<Decision>(without).is_err(), "without {name}");
+            fields.insert(name.to_owned(), field);
+        }
     }
 }

@@ -375,6 +375,21 @@ segment = "1kB"
 }
 
 #[test]
+fn onsets_of_windows_that_events_make() {
+    let window = "window = { type = \"hopping\", size = \"64s\", every = \"1s\" }";
+    let count = "window = { type = \"count\", size = 4 }\nonsets = true";
+    assert!(GOOD.contains(window));
+    assert_snapshot!(problems(&GOOD.replace(window, count)), @r#"
+    eddy.toml:12: stream.pumps.onsets: onsets are told from grid cells, and these windows are made by events. Remove it, or use window type "hopping" or "tumbling".
+    1 problem in eddy.toml
+    "#);
+    assert_snapshot!(problems(&GOOD.replace(window, &format!("{window}\nonsets = \"on\""))), @"
+    eddy.toml:12: stream.pumps.onsets: is a string where a boolean is expected. Write it like `true`.
+    1 problem in eddy.toml
+    ");
+}
+
+#[test]
 fn overrides_that_name_nothing() {
     let variables = [
         ("EDDY__SOURCE__PLANT__ULR", "mqtt://b"),

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use eddy::config::parse;
 use eddy::config::plan::{
-    AlarmPlan, DeviationRule, Direction, FieldPath, Layout, ModelPlan, NoDataPlan, Protocol, Shape, SinkKind,
-    SourceKind, StreamPlan, WindowPlan,
+    AlarmPlan, DeviationRule, Direction, FieldPath, Layout, ModelPlan, NoDataPlan, OnsetPlan, Protocol,
+    Shape, SinkKind, SourceKind, StreamPlan, WindowPlan,
 };
 use insta::assert_snapshot;
 
@@ -73,6 +73,17 @@ fn silence_is_learnt_waited_for_or_ignored() {
         (NoDataPlan::After(minutes(5)), Some(minutes(2)))
     );
     assert_eq!(set("no_data = \"learn\"").0, NoDataPlan::Learn);
+}
+
+#[test]
+fn onsets_are_told_of_unless_switched_off_or_made_by_events() {
+    let set = |was: &str, is: &str| plan_with(&good_but(was, is), &[]).streams[0].onsets;
+    let default = OnsetPlan { cells: 500, span: Duration::from_secs(86_400) };
+    let key = |keys: &str| set("key = \"topic.4\"", &format!("key = \"topic.4\"\n{keys}"));
+    assert_eq!([key(""), key("onsets = true"), key("onsets = false")], [Some(default), Some(default), None]);
+    let of_events = "window = { type = \"count\", size = 4 }";
+    let window = "window = { type = \"hopping\", size = \"64s\", every = \"1s\" }";
+    assert_eq!([set(window, of_events), set(window, &format!("{of_events}\nonsets = false"))], [None, None]);
 }
 
 #[test]
@@ -193,7 +204,7 @@ fn summary_of_an_example() {
     let plan = plan_with(text, &[("ON_CALL_SECRET", KEY), ("EDDY__SHARDS", "2")]);
     assert_snapshot!(eddy::cli::check::summary(&plan), @"
     source     plant        mqtt 127.0.0.1:1883, QoS 1, topics plant/+/pump/+/telemetry
-    stream     pumps        from plant, 4 column(s) (wide), window 64s every 1s on a grid of 1s, lateness 10s, fitted as it goes, early for 6h, p < 0.0001
+    stream     pumps        from plant, 4 column(s) (wide), window 64s every 1s on a grid of 1s, lateness 10s, fitted as it goes, early for 6h, p < 0.0001, onsets
     sink       on_call      webhook to alerts.example.com, signed
     dashboard               http://127.0.0.1:8080
     durable                 eddy-data, segments of 64MB

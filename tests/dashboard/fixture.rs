@@ -99,6 +99,7 @@ pub fn plan() -> Plan {
             max_future: None,
             no_data: NoDataPlan::Learn,
             idle_after: None,
+            onsets: None,
         }],
         sinks: vec![
             SinkPlan { name: "on_call".to_owned(), kind: webhook("https://alerts.example.com/hooks/eddy") },

@@ -67,12 +67,23 @@ pub fn plan(shards: usize) -> Plan {
             max_future: None,
             no_data: NoDataPlan::Learn,
             idle_after: None,
+            onsets: None,
         }],
         sinks: Vec::new(),
         dashboard: DashboardPlan { enabled: false, listen: ([127, 0, 0, 1], 0).into() },
         durable: DurablePlan { path: "unused".into(), segment_bytes: 8 << 10, ..DurablePlan::default() },
         shards,
     }
+}
+
+/// After a minute a range means something: runs here are minutes.
+pub const ONSETS: OnsetPlan = OnsetPlan { cells: 60, span: Duration::from_secs(60) };
+
+/// [`plan`], with onsets.
+pub fn plan_with_onsets(shards: usize) -> Plan {
+    let mut plan = plan(shards);
+    plan.streams[0].onsets = Some(ONSETS);
+    plan
 }
 
 /// One row of one key.
@@ -194,5 +205,5 @@ pub fn engine(plan: &Plan) -> Engine {
 /// Messages of a run of three pumps in which one breaks.
 pub fn small(seed: u64) -> (Plan, Vec<Message>) {
     let rows = rows(3, 240, seed, 100..160);
-    (plan(1), rows.iter().map(Row::message).collect())
+    (plan_with_onsets(1), rows.iter().map(Row::message).collect())
 }

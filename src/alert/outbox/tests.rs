@@ -45,7 +45,7 @@ fn alert(id: &str, revision: u32, key: &str) -> Alert {
 fn window(alert: &mut Alert) -> &mut WindowEvidence {
     match &mut alert.decision.about {
         About::Window(window) => window,
-        About::NoData(_) => panic!("it is about a window"),
+        About::NoData(_) | About::Onset(_) => panic!("it is about a window"),
     }
 }
 

@@ -26,7 +26,10 @@ pub struct Alert {
     pub revisions: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub p_value_min: Option<f64>,
-    /// The column with the largest share of the surprise.
+    /// How strong an onset it was when it was raised.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub score: Option<f64>,
+    /// The column with the largest share of the surprise, or that left its range.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub column: Option<String>,
 }
@@ -63,7 +66,8 @@ impl Account {
             resolution: None,
             revisions: 0,
             p_value_min,
-            column: top_column(&decision),
+            score: decision.set_in().map(|onset| onset.score),
+            column: decision.top_column().map(str::to_owned),
         });
         alert.revisions = decision.revision;
         alert.p_value_min = p_value_min.or(alert.p_value_min);
@@ -79,16 +83,21 @@ impl Account {
     }
 }
 
-fn top_column(decision: &Decision) -> Option<String> {
-    let columns = decision.columns().iter();
-    columns.max_by(|a, b| a.share.total_cmp(&b.share)).map(|column| column.column.clone())
+/// How many of them each rule told, those that told none left out: `3 window, 1 onset`.
+pub fn by_rule(alerts: &[Alert]) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    alerts.iter().for_each(|alert| *counts.entry(&alert.rule).or_default() += 1);
+    let mut counts: Vec<(&str, usize)> = counts.into_iter().collect();
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    counts.iter().map(|(rule, count)| format!("{count} {rule}")).collect::<Vec<_>>().join(", ")
 }
 
 /// A line an alert, `mark` before each.
 pub fn print(alerts: &[Alert], mark: &str) {
     for alert in alerts.iter().take(PRINTED_MAX) {
-        let why = match (&alert.column, alert.p_value_min) {
-            (Some(column), Some(p)) => format!("{column}, p {p:.1e}"),
+        let why = match (&alert.column, alert.p_value_min, alert.score) {
+            (Some(column), Some(p), _) => format!("{column}, p {p:.1e}"),
+            (Some(column), None, Some(score)) => format!("{column}, {} of score {score:.2}", alert.rule),
             _ => alert.rule.clone(),
         };
         let until =

@@ -200,6 +200,7 @@ mod tests {
             resolution: None,
             revisions: 1,
             p_value_min: None,
+            score: None,
             column: None,
         }
     }

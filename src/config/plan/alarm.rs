@@ -1,6 +1,7 @@
-//! What makes a window anomalous.
+//! What makes a window anomalous, and what a cell an onset.
 
 use std::fmt;
+use std::time::Duration;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum AlarmPlan {
@@ -8,6 +9,15 @@ pub enum AlarmPlan {
     PValue(f64),
     /// Whatever opens about so many alerts a day, over all keys of the stream.
     Budget { per_day: f64 },
+}
+
+/// From when on a key's ranges mean something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OnsetPlan {
+    /// Grid cells with data at least ...
+    pub cells: u32,
+    /// ... and event time since the first of them.
+    pub span: Duration,
 }
 
 impl AlarmPlan {

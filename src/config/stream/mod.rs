@@ -5,6 +5,7 @@ mod deviation;
 mod layout;
 pub mod model;
 mod no_data;
+mod onsets;
 mod origin;
 mod standing;
 mod time;
@@ -46,6 +47,8 @@ pub fn parse(name: &str, field: &Field<'_>, sources: &[Source<'_>]) -> Option<St
 
     let no_data = section.or("no_data", no_data::DEFAULT, |field| no_data::parse(&field));
     let idle_after = section.or("idle_after", no_data::IDLE_DEFAULT, |field| no_data::idle_after(&field));
+    let onsets = section.maybe("onsets", |field| Some((field.boolean()?, field)));
+    let onsets = onsets.map(|asked| onsets::of(asked, window));
 
     check_levels(&section, from.as_deref(), &topics, key.as_ref(), layout.as_ref(), sources);
     let fits = check_window(&section, window, model.as_ref(), columns.as_deref());
@@ -69,6 +72,7 @@ pub fn parse(name: &str, field: &Field<'_>, sources: &[Source<'_>]) -> Option<St
         max_future: max_future?,
         no_data: no_data?,
         idle_after: idle_after?,
+        onsets: onsets?,
     })
 }
 

@@ -5,7 +5,7 @@ use crate::dashboard::testing::{self, HOSTILE, S, Scene};
 use crate::dashboard::{AlertRow, AlertsView};
 
 use crate::types::drift::Drift;
-use crate::types::{About, Alert, AlertState, EventTime, NoDataEvidence, Receipt};
+use crate::types::{About, Alert, AlertState, EventTime, NoDataEvidence, OnsetEvidence, Receipt, Watched};
 
 const NOW: i64 = 1_700_000_000 * S;
 
@@ -173,6 +173,50 @@ fn a_silent_key_is_shown_without_numbers_that_were_not_there() {
     let key = between(&page, "<h2 id=\"key-title\"", "</form>");
     assert!(page.contains(r#"data-topic="key:pumps/pump-05""#), "the silent key is the one that is shown");
     assert!(page[page.find(key).unwrap()..].contains("No data since"), "and says so");
+}
+
+#[test]
+fn an_onset_is_shown_with_the_range_that_was_left() {
+    let decision = Decision {
+        id: "d5".to_owned(),
+        revision: 1,
+        state: AlertState::Raised,
+        stream: "pumps".to_owned(),
+        key: "pump-05".to_owned(),
+        rule: "onset".to_owned(),
+        onset: EventTime(NOW - 90 * S),
+        about: About::Onset(OnsetEvidence {
+            cell_start: EventTime(NOW - 90 * S),
+            cell_end: EventTime(NOW - 89 * S),
+            epoch: 7,
+            column: "vibration".to_owned(),
+            unit: Some("mm/s".to_owned()),
+            watched: Watched::Mean,
+            value: 7.25,
+            range_low: 1.5,
+            range_high: 3.5,
+            score: 0.75,
+            score_threshold: 0.05,
+            ended: None,
+        }),
+    };
+    let alert = Alert { decision, receipt: Receipt::default() };
+    let row = AlertRow { seq: 1, stored_at_ns: NOW, alert, deliveries: Vec::new() };
+    let mut parts = testing::parts(Scene::Calm, NOW);
+    parts.alerts = AlertsView { page: Box::new(move |_| Ok(vec![row.clone()])) };
+    let page = render(&AppState::at(parts, NOW), &PageQuery::default()).unwrap();
+    let alerts = between(&page, "<h2 id=\"alerts-title\"", "</details>");
+    for text in
+        ["pump-05", "vibration, mean", ">7.25<", "mm/s", "until then", ">1.5<", ">3.5<", ">0.75<", "firing"]
+    {
+        assert!(alerts.contains(text), "{text}: {alerts}");
+    }
+    for text in ["1 in", "observed", "Contributions", "p_value", "no data"] {
+        assert!(!alerts.contains(text), "{text}: {alerts}");
+    }
+    let tiles = between(&page, "<section class=\"tiles\"", "<div class=\"pair\">");
+    assert!(tiles.contains("vibration") && tiles.contains("New extreme"), "{tiles}");
+    assert!(page.contains(r#"data-topic="key:pumps/pump-05""#), "its key is the one that is shown");
 }
 
 #[test]

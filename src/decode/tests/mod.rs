@@ -80,6 +80,7 @@ fn pumps() -> StreamPlan {
         max_future: Some(Duration::from_secs(3600)),
         no_data: crate::config::plan::NoDataPlan::Learn,
         idle_after: None,
+        onsets: None,
     }
 }
 

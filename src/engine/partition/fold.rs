@@ -1,6 +1,6 @@
 //! A cell's rows become its keys' values.
 
-use super::Partition;
+use super::{Partition, Scoring};
 use crate::window::cell::CellFold;
 use crate::window::keys::KeyIndex;
 
@@ -14,11 +14,14 @@ impl Partition {
             moments,
             cell_fold,
             silence,
+            onsets,
+            scoring,
             newest_cell,
             seen_keys,
             counts,
             ..
         } = self;
+        let flags = scoring.as_ref().map_or(&[][..], Scoring::flags);
         let mut current: Option<(KeyIndex, i64)> = None;
         let mut write = |key: KeyIndex, arrival: i64, folded: &mut CellFold| {
             let values = folded.take();
@@ -29,6 +32,7 @@ impl Partition {
             }
             *seen_keys += u64::from(!grid.seen(key));
             grid.write(key, cell, values, arrival);
+            onsets.take(key, cell, values, flags);
             *newest_cell = cell;
         };
         let duplicates = pending.release(cell, keys, |entry, values| {

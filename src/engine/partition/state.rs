@@ -11,6 +11,7 @@ use crate::alert::lifecycle::Episode;
 use crate::alert::told::Told;
 use crate::engine::events::Events;
 use crate::engine::idle::Hearing;
+use crate::engine::onsets::Onsets;
 use crate::engine::output::Counts;
 use crate::engine::past::{Past, PastEpochs};
 use crate::engine::setup::StreamSetup;
@@ -32,7 +33,8 @@ impl Partition {
     /// About as many bytes as [`Partition::encode`] writes, so that the buffer grows once.
     pub fn state_bytes(&self, setup: &StreamSetup) -> usize {
         let (keys, columns) = (self.keys.len(), setup.columns.len());
-        let of_key = columns * (Moments::BYTES + 8) + Episode::BYTES + 128;
+        let of_onsets = if self.onsets.is_on() { Onsets::state_bytes(columns) } else { 0 };
+        let of_key = columns * (Moments::BYTES + 8) + Episode::BYTES + 128 + of_onsets;
         let fitted = if setup.loads_model || self.scoring.is_none() {
             0.0
         } else {
@@ -70,6 +72,7 @@ impl Partition {
             cell_fold: _,
             events,
             silence,
+            onsets,
             hearing,
             started,
             newest_time,
@@ -98,6 +101,7 @@ impl Partition {
         pending.encode(to);
         events.encode(to);
         silence.encode(to);
+        onsets.encode(to);
         hearing.encode(to);
         to.flag(*started);
         [newest_time, released, newest_cell].into_iter().for_each(|time| to.number(*time));
@@ -142,6 +146,7 @@ impl Partition {
         partition.pending = Pending::decode(setup.pending_cells(), setup.late_cells(), columns, keys, from)?;
         partition.events = Events::decode(setup, keys, from)?;
         partition.silence = Silence::decode(keys, setup, from)?;
+        partition.onsets = Onsets::decode(keys, setup, from)?;
         partition.hearing = Hearing::decode(from)?;
         partition.started = from.flag()?;
         partition.newest_time = from.number()?;
@@ -229,7 +234,9 @@ fn decode_counts(from: &mut StateReader<'_>) -> Result<Counts, NotUnderstood> {
     let [alerts_open, keys, keys_warm, warm_milli, digest, reopening, windows_again] = then[..] else {
         return Err(NotUnderstood("other counts"));
     };
-    let [keys_silent, windows_provisional, windows_held_back, model_windows, fits] = from.numbers::<u64>()?[..] else {
+    let [keys_silent, windows_provisional, windows_held_back, model_windows, fits] =
+        from.numbers::<u64>()?[..]
+    else {
         return Err(NotUnderstood("other counts"));
     };
     Ok(Counts {

@@ -2,6 +2,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
+use crate::judge::onset::{Phase, Quiet, Records, Rule, step};
+use crate::types::EventTime;
 
 const EPOCH_A_DAY: usize = EPOCHS_A_DAY as usize;
 
@@ -108,6 +110,74 @@ fn however_calm_the_threshold_goes_no_lower_than_half_its_nats() {
     // Four windows a day could never open ten alerts.
     let Alarm { threshold, calm } = Budget::new(4.0).alarm(&alone(10.0));
     assert!((threshold - P_MAX).abs() < 1e-12 && calm >= threshold, "{threshold} {calm}");
+}
+
+/// Twenty keys, a cell each five minutes, of which the spread grows by a tenth a day, so that records never become
+/// rare; openings a day over a month, with windows that never open anything.
+fn onsets_a_day(per_day: Option<f64>, seed: u64) -> f64 {
+    const KEYS: u64 = 20;
+    const CELLS_A_DAY: usize = 288;
+    let terms = Terms { per_day: per_day.unwrap_or(1.0), keys_here: KEYS, keys: KEYS };
+    let mut budget = Budget::new(CELLS_A_DAY as f64);
+    let mut keys = vec![([Records::default()], Quiet::default(), false); KEYS as usize];
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let (mut opened, days) = (0, 2..32);
+    for cell in 0..days.end * CELLS_A_DAY {
+        let time = EventTime(cell as i64 * 5 * EPOCH_NS);
+        let spread = 1.1f64.powf(cell as f64 / CELLS_A_DAY as f64);
+        let rule = match per_day {
+            Some(_) => Rule::new(500).rarer_by(budget.onset_nats(&terms)),
+            None => Rule::new(500),
+        };
+        for (records, quiet, open) in &mut keys {
+            budget.judged();
+            let value = (-(1.0 - rng.random::<f64>()).ln() * spread) as f32;
+            let onset = step(&rule, records, quiet, &[value], Phase::of(time));
+            // The stronger one while it is open is no other.
+            if onset.is_some() && !*open {
+                budget.opened(time.0);
+                opened += usize::from(days.contains(&(cell / CELLS_A_DAY)));
+            }
+            *open = onset.is_some() || *open && !quiet.ends(&rule);
+        }
+        budget.end_epoch(5, &terms);
+    }
+    opened as f64 / days.len() as f64
+}
+
+#[test]
+fn onsets_alone_keep_to_the_budget() {
+    let free = onsets_a_day(None, 1);
+    assert!(free > 10.0, "{free} a day without a budget");
+    for per_day in [0.2, 0.5, 1.0] {
+        let rate = (1..=4).map(|seed| onsets_a_day(Some(per_day), seed)).sum::<f64>() / 4.0;
+        assert!((0.6 * per_day..1.4 * per_day).contains(&rate), "{rate} a day for {per_day}, {free} without");
+    }
+}
+
+/// What windows open makes onsets rarer as well.
+#[test]
+fn either_rule_asks_for_more_where_the_other_opens_too_much() {
+    let terms = alone(1.0);
+    let mut budget = Budget::new(EPOCHS_A_DAY);
+    assert_eq!(budget.onset_nats(&terms), RECORDS_A_DAY.ln());
+    let thousand = Terms { per_day: 1.0, keys_here: 10, keys: 1000 };
+    assert_eq!(budget.onset_nats(&thousand), (1000.0 * RECORDS_A_DAY).ln());
+    run(&mut budget, &terms, 1, |epoch| if epoch % 300 == 0 { 300.0 } else { 0.0 });
+    assert!(budget.onset_nats(&terms) > RECORDS_A_DAY.ln() + 3.0);
+}
+
+/// During a warm-up nothing can open but onsets.
+#[test]
+fn windows_that_are_not_judged_yet_lower_nothing() {
+    let terms = alone(1.0);
+    let mut budget = Budget::new(EPOCHS_A_DAY);
+    let before = budget.clone();
+    (0..3 * EPOCH_A_DAY).for_each(|_| budget.end_unjudged(1, &terms));
+    assert_eq!((budget.raise, budget.windows_a_key), (0.0, before.windows_a_key));
+    budget.opened(0);
+    budget.end_unjudged(1, &terms);
+    assert!(budget.raise > 0.9, "{}", budget.raise);
 }
 
 #[test]

@@ -72,7 +72,7 @@ fn agrees_with_the_reference_on_a_series_of_nab() {
     for (row, line) in include_str!("testdata/nab_exchange.csv").lines().skip(1).enumerate() {
         let field: Vec<f64> = line.split(',').map(|field| field.parse().unwrap()).collect();
         let phase = Phase::of(EventTime(field[0] as i64 * 1_000_000_000));
-        let score = alone.observe(field[1] as f32, phase, &rule);
+        let score = alone.observe(field[1] as f32, phase, &rule).score();
         assert!((score - field[2]).abs() <= 1e-9 * field[2], "row {row}: {score}, not {}", field[2]);
         let onset = step(&rule, &mut told, &mut quiet, &[field[1] as f32], phase);
         assert_eq!(onset.is_some(), field[3] == 1.0, "row {row}");
