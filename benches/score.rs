@@ -5,7 +5,9 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use eddy::backend::CpuBackend;
 use eddy::model::pyramid::{Pyramid, Scores, Work, reference};
+use eddy::model::{Cohort, Model, ScalerPrior, Settings, Showing};
 use ndarray::Array2;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -90,8 +92,42 @@ fn beside_candle(cells: usize, columns: usize) {
     );
 }
 
+/// Of 100,000 keys, those of one of 64 partitions: scored by one density, and each by that of its cohort, in no order.
+fn by_cohorts(cells: usize, columns: usize) {
+    const KEYS: usize = 1563;
+    let all = windows(KEYS, cells, columns);
+    let names: Vec<String> = (0..columns).map(|column| format!("c{column}")).collect();
+    let prior = ScalerPrior::from_keys(columns, Default::default());
+    let fitted = || Model::fit(all.view(), cells, &names, prior.clone(), &Settings::default());
+    let model = fitted().expect("the windows are complete and many");
+    let cohort = || Cohort { pyramid: fitted().expect("as before").pyramid, prior: prior.clone() };
+    let z: Vec<f32> = all.iter().copied().collect();
+    let [mut one, mut eight, mut more] = [1, 8, 32].map(|count: u32| {
+        let cohorts =
+            (0..if count > 1 { count } else { 0 }).map(|_| (cohort(), 0, Showing::default())).collect();
+        let model = model.clone().with_cohorts(cohorts, std::iter::empty());
+        let of_rows: Vec<u32> =
+            (0..KEYS as u32).map(|row| 1 + row.wrapping_mul(2_654_435_761) % count).collect();
+        let (mut backend, mut scores) = (CpuBackend::new(), Scores::default());
+        let (z, of_rows) = (z.clone(), if count > 1 { of_rows } else { Vec::new() });
+        move || backend.score_cohorts(&model, black_box(&of_rows), black_box(&z), &mut scores)
+    });
+    // Times are for ROWS windows a run.
+    let [one, eight, more] =
+        in_turn([&mut one, &mut eight, &mut more]).map(|ns| ns * ROWS as f64 / KEYS as f64);
+    println!(
+        "cohorts, {cells:>3} cells x {columns:>2} columns: one density {one:>6.0} ns, 8 cohorts {eight:>6.0} ns ({:.2}x), \
+         32 cohorts {more:>6.0} ns ({:.2}x)",
+        eight / one,
+        more / one
+    );
+}
+
 fn main() {
     for (cells, columns) in [(16, 1), (30, 4), (60, 4), (10, 19), (8, 38)] {
         beside_candle(cells, columns);
+    }
+    for (cells, columns) in [(64, 1), (60, 4), (16, 19)] {
+        by_cohorts(cells, columns);
     }
 }

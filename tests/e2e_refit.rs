@@ -172,7 +172,7 @@ fn stored(deployment: &Deployment) -> BTreeMap<String, Value> {
 fn replayed(deployment: &Deployment, rows: &[Row]) -> Outcome {
     let mut plan = expect::plan();
     let refit = Some(std::time::Duration::from_secs(EVERY_S as u64));
-    plan.streams[0].model = ModelPlan::Load { path: "unused".into(), refit };
+    plan.streams[0].model = ModelPlan::Load { path: "unused".into(), refit, memory_bytes: 0 };
     let mut engine = Engine::new(&plan);
     let by_payload: HashMap<Vec<u8>, &Row> =
         rows.iter().map(|row| (row.message().payload.to_vec(), row)).collect();

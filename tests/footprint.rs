@@ -12,7 +12,7 @@ use eddy::config::plan::*;
 use eddy::engine::footprint::{Demand, Footprint};
 use eddy::engine::train::Trainer;
 use eddy::engine::{Engine, Env, Outputs};
-use eddy::model::Model;
+use eddy::model::{Cohort, Model, Showing};
 use eddy::ring::Slot;
 use eddy::types::{Arrival, EventTime, Position, RecordRef, StreamId, key_hash};
 
@@ -303,7 +303,7 @@ fn memory_is_what_was_said_for_configs_of_many_shapes() {
     let mut good = true;
     for keys in counts() {
         for shape in GRIDS.iter().chain(&EVENTS) {
-            let plan = stream(shape, ModelPlan::Load { path: "unused".into(), refit: None });
+            let plan = stream(shape, ModelPlan::Load { path: "unused".into(), refit: None, memory_bytes: 0 });
             let rows_per_s = keys as f64 / shape.interval as f64;
             let demand = Demand { keys, rows_per_s, key_bytes: shape.key_bytes };
             let said = Footprint::of(&plan.streams[0], 1, &demand).steady_bytes();
@@ -363,7 +363,7 @@ fn memory_of_refits_is_what_was_said() {
     let _alone = ALONE.lock();
     let (shape, keys) = (&GRIDS[0], 2000);
     let refit = Some(Duration::from_secs(3600));
-    let plan = stream(shape, ModelPlan::Load { path: "unused".into(), refit });
+    let plan = stream(shape, ModelPlan::Load { path: "unused".into(), refit, memory_bytes: 0 });
     let demand = Demand { keys, rows_per_s: keys as f64 / shape.interval as f64, key_bytes: shape.key_bytes };
     let said = Footprint::of(&plan.streams[0], 1, &demand);
     assert!(said.refits > said.steady_bytes() / 2.0, "the windows kept are most of it: {said:?}");
@@ -372,12 +372,34 @@ fn memory_of_refits_is_what_was_said() {
     assert!(held_to_15_percent("refits", shape, keys, said.steady_bytes(), measured));
 }
 
+/// A partition of some thirty keys has references for each of eight cohorts.
+#[test]
+fn memory_of_cohorts_is_what_was_said() {
+    let _alone = ALONE.lock();
+    let (shape, keys) = (&GRIDS[0], 2000);
+    let plan = stream(shape, ModelPlan::Load { path: "unused".into(), refit: None, memory_bytes: 0 });
+    let mut all = Model::clone(&model(shape, &plan));
+    let known = all.prior.keys.values().next().expect("a key it was trained on").clone();
+    let name = |key: u64| format!("{key:0width$}", width = shape.key_bytes).into_bytes();
+    let names: Vec<Vec<u8>> = (0..keys).map(name).collect();
+    all.prior.keys = names.iter().map(|name| (name.clone(), known.clone())).collect();
+    let cohort = Cohort { pyramid: all.pyramid.clone(), prior: all.prior.clone() };
+    let cohorts = vec![(cohort, 0, Showing::default()); 8];
+    let model = all.with_cohorts(cohorts, names.iter().map(|name| &name[..]).zip((1..=8).cycle()));
+    let demand = Demand { keys, rows_per_s: keys as f64 / shape.interval as f64, key_bytes: shape.key_bytes };
+    let one = Footprint::of(&plan.streams[0], 1, &demand);
+    let said = one.with_densities(8, 0.0, &demand);
+    assert!(said.steady_bytes() > 3.0 * one.steady_bytes(), "most of it is references: {said:?}");
+    let measured = measured(shape, &plan, keys, Some(Arc::new(model)));
+    assert!(held_to_15_percent("cohorts", shape, keys, said.steady_bytes(), measured));
+}
+
 /// Names come and go: what is left of a key that is quiet for longer than a window is little.
 #[test]
 fn a_key_that_is_quiet_gives_its_window_to_another() {
     let _alone = ALONE.lock();
     let (shape, keys) = (&GRIDS[1], 10_000u64);
-    let plan = stream(shape, ModelPlan::Load { path: "unused".into(), refit: None });
+    let plan = stream(shape, ModelPlan::Load { path: "unused".into(), refit: None, memory_bytes: 0 });
     let before = LIVE.load(Relaxed);
     let mut engine = Engine::new(&plan);
     engine.activate(StreamId(0), model(shape, &plan)).expect("its own model");

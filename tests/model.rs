@@ -19,8 +19,12 @@ fn names(columns: usize) -> Vec<String> {
 }
 
 fn prior(columns: usize) -> ScalerPrior {
-    let scale =
-        |mean| KeyScale { mean: vec![mean; columns], sd: vec![2.0; columns], count: vec![500; columns] };
+    let scale = |mean| KeyScale {
+        mean: vec![mean; columns],
+        sd: vec![2.0; columns],
+        count: vec![500; columns],
+        cohort: 0,
+    };
     let keys = BTreeMap::from([(b"pump-1".to_vec(), scale(10.0)), (b"pump-22".to_vec(), scale(14.0))]);
     ScalerPrior::from_keys(columns, keys)
 }

@@ -25,7 +25,7 @@ const AGED: f32 = 0.15;
 
 fn plan() -> Plan {
     let mut plan = plant::plan(1);
-    plan.streams[0].model = ModelPlan::Load { path: "unused".into(), refit: Some(EVERY) };
+    plan.streams[0].model = ModelPlan::Load { path: "unused".into(), refit: Some(EVERY), memory_bytes: 0 };
     plan
 }
 

@@ -1,6 +1,7 @@
 """The release binary: `eddy train` on each series' prefix, `eddy backtest` on everything after it."""
 
 import csv
+import heapq
 import json
 import os
 import subprocess
@@ -54,6 +55,11 @@ def cells(series):
 LOADED = '{ type = "load", path = "model.safetensors" }'
 
 
+def loaded(memory):
+    """The same, with so much room for models of cohorts."""
+    return LOADED.replace(" }", f', memory = "{memory}" }}') if memory else LOADED
+
+
 def config(series, budget=None, model=LOADED):
     """One for all series; whatever it does not say is the product's default. `budget`: alerts a day."""
     grid, n = series.cadence_ms, cells(series)
@@ -68,14 +74,15 @@ def config(series, budget=None, model=LOADED):
 
 
 def write(path, columns, parts):
-    """`parts`: (key, series, rows), one after another."""
+    """`parts`: (key, series, rows). In order of time: keys that share a partition share its clock, and of keys one after
+    another all but the first would be late."""
+    in_order = heapq.merge(*([(row, key, series) for row in rows] for key, series, rows in parts), key=lambda one: one[0])
     with path.open("w", newline="") as file:
         out = csv.writer(file)
         out.writerow(["t", "k", *(f"c{c}" for c in range(columns))])
-        for key, series, rows in parts:
-            for row in rows:
-                values = ("" if value != value else repr(float(value)) for value in series.values[row])
-                out.writerow([START_MS + row * series.cadence_ms, key, *values])
+        for row, key, series in in_order:
+            values = ("" if value != value else repr(float(value)) for value in series.values[row])
+            out.writerow([START_MS + row * series.cadence_ms, key, *values])
 
 
 def nothing(series) -> Told:
@@ -121,18 +128,19 @@ def told_by(binary, folder, series, commands) -> Told:
     return told
 
 
-def run_shared(binary: Path, folder: Path, all_series) -> list[Told]:
-    """Every series a key of one stream, which one model serves; without alerts."""
+def run_shared(binary: Path, folder: Path, all_series, memory=None) -> tuple[list[Told], list[int]]:
+    """Every series a key of one stream, without alerts; and how many keys each cohort of its model has."""
     told = [nothing(series) for series in all_series]
     columns = all_series[0].values.shape[1]
     names = [f"k{i}" for i in range(len(all_series))]
-    (folder / "eddy.toml").write_text(config(all_series[0]))
+    (folder / "eddy.toml").write_text(config(all_series[0], model=loaded(memory)))
     write(folder / "prefix.csv", columns, [(k, s, range(s.prefix)) for k, s in zip(names, all_series)])
     write(folder / "rest.csv", columns, [(k, s, judged(s)) for k, s in zip(names, all_series)])
     if failed := do(binary, folder, [TRAIN, BACKTEST]):
         raise SystemExit(f"quality: one model for {len(all_series)} series: {failed}")
     take_scores({k: pair for k, *pair in zip(names, all_series, told)}, folder / "scores.csv")
-    return told
+    card = json.loads((folder / "model.json").read_text())
+    return told, [cohort["keys"] for cohort in card["cohorts"]]
 
 
 def judged(series):
@@ -158,7 +166,10 @@ def take_scores(told_of, path):
     with path.open(newline="") as file:
         for line in csv.DictReader(file):
             series, told = told_of[line["key"]]
-            told.scores[row_of(series, line["window_end_ns"])] = float(line["surprise_nats"])
+            row = row_of(series, line["window_end_ns"])
+            # While other keys go on, windows close that still hold the last rows of this one.
+            if row < len(told.scores):
+                told.scores[row] = float(line["surprise_nats"])
 
 
 def run_budget(binary: Path, folder: Path, series, budget) -> Told:

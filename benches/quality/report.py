@@ -150,8 +150,9 @@ that takes hours, five a day cannot be.
 """
 
 
-SHARING = """Every series of a collection as a key of one stream: `eddy train` on all prefixes together, one model for all keys, each
-with a level and spread of its own, as the appliance does for a stream. Collections whose series have the same columns.
+SHARING = """Every series of a collection as a key of one stream: `eddy train` on all prefixes together, each key with a level and
+spread of its own, as the appliance does for a stream. Cohorts are those that training finds within the default memory;
+keys in none of them, and one model for all, are scored by everyone's. Collections whose series have the same columns.
 """
 
 

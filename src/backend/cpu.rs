@@ -4,10 +4,13 @@
 use crate::model::Model;
 use crate::model::pyramid::{Scores, Work};
 
+use super::cohorts::Groups;
+
 /// Working space of one scoring thread.
 #[derive(Clone, Debug, Default)]
 pub struct CpuBackend {
     pub(super) work: Work,
+    groups: Groups,
 }
 
 impl CpuBackend {
@@ -15,9 +18,20 @@ impl CpuBackend {
         CpuBackend::default()
     }
 
-    /// Scores rows of `model.dimension()` z values (NaN = missing), cell-major. A trailing part of a
-    /// row is not looked at. A row's scores do not depend on the other rows.
+    /// Scores rows of `model.dimension()` z values (NaN = missing), cell-major, by everyone's density. A trailing
+    /// part of a row is not looked at. A row's scores do not depend on the other rows.
     pub fn score(&mut self, model: &Model, z: &[f32], out: &mut Scores) {
         model.pyramid.score(z, out, &mut self.work);
+    }
+
+    /// The same, each row by the density of its cohort; none are given where everyone's scores all.
+    pub fn score_cohorts(&mut self, model: &Model, cohorts: &[u32], z: &[f32], out: &mut Scores) {
+        match cohorts {
+            [] => self.score(model, z, out),
+            [first, rest @ ..] if rest.iter().all(|cohort| cohort == first) => {
+                model.pyramid_of(*first).score(z, out, &mut self.work);
+            }
+            _ => self.groups.score(model, cohorts, z, out),
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Why a window is odd: what each column should have been, and whose surprise it is.
 
-use crate::model::Model;
 use crate::model::pyramid::{Expected, Explained};
+use crate::model::{EVERYONE, Model};
 
 use super::CpuBackend;
 
@@ -20,19 +20,31 @@ pub struct Explanation {
 }
 
 impl CpuBackend {
-    /// By column of one window of `model.dimension()` z values; cells only of those that are `wanted`.
-    pub fn expect(&mut self, model: &Model, z_row: &[f32], wanted: impl Fn(usize) -> bool) -> Vec<Expected> {
-        model.pyramid.expect(z_row, wanted, &mut self.work)
+    /// By column of one window of `model.dimension()` z values, by the density of a cohort; cells only of those that
+    /// are `wanted`.
+    pub fn expect(
+        &mut self,
+        model: &Model,
+        cohort: u32,
+        z_row: &[f32],
+        wanted: impl Fn(usize) -> bool,
+    ) -> Vec<Expected> {
+        model.pyramid_of(cohort).expect(z_row, wanted, &mut self.work)
     }
 
-    /// Explains one window of `model.dimension()` z values.
+    /// Explains one window of `model.dimension()` z values by everyone's density.
     pub fn explain(&mut self, model: &Model, z_row: &[f32], out: &mut Explanation) {
+        self.explain_cohort(model, EVERYONE, z_row, out);
+    }
+
+    /// The same by the density of a cohort.
+    pub fn explain_cohort(&mut self, model: &Model, cohort: u32, z_row: &[f32], out: &mut Explanation) {
         out.expected.clear();
         out.sd.clear();
         out.half_width.clear();
         out.share.clear();
         let last = &z_row[model.dimension() - model.columns.len()..];
-        for (column, of) in model.pyramid.explain(z_row, &mut self.work).into_iter().enumerate() {
+        for (column, of) in model.pyramid_of(cohort).explain(z_row, &mut self.work).into_iter().enumerate() {
             let itself = Some(last[column]).filter(|z| z.is_finite()).unwrap_or(0.0);
             let context = Explained { expected: itself, sd: 0.0, half_width: 0.0, share: 0.0 };
             let Explained { expected, sd, half_width, share } = of.unwrap_or(context);

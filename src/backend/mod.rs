@@ -1,6 +1,7 @@
 //! Where windows are scored. Outputs belong to the caller and are reused: the steady state
 //! allocates nothing.
 
+mod cohorts;
 mod cpu;
 mod explain;
 

@@ -104,8 +104,8 @@ fn describe_stream(stream: &StreamPlan) -> String {
     };
     let model = match &stream.model {
         ModelPlan::Fit { warmup } => format!("fitted as it goes, early for {}", show_duration(*warmup)),
-        ModelPlan::Load { path, refit: None } => format!("load {}", path.display()),
-        ModelPlan::Load { path, refit: Some(every) } => {
+        ModelPlan::Load { path, refit: None, .. } => format!("load {}", path.display()),
+        ModelPlan::Load { path, refit: Some(every), .. } => {
             format!("load {}, refit every {}", path.display(), show_duration(*every))
         }
     };

@@ -10,7 +10,7 @@ use crate::config::plan::{ModelPlan, Plan, Shape, SourceKind, StreamPlan};
 use crate::engine::footprint::{Demand, Footprint};
 use crate::engine::rehearsal::{Rehearsal, rehearse};
 use crate::latency::Clock;
-use crate::model::Model;
+use crate::model::{Model, Pyramid, cohorts_max};
 use crate::types::PARTITIONS;
 
 /// Resident memory of the process with one key (`lone events` of benches/first-figures.json).
@@ -29,12 +29,18 @@ pub fn plan(args: &PlanArgs) -> Result<()> {
     let (mut text, clock) = (String::new(), Clock::start());
     let (mut bytes, mut cores) = (PROCESS_BYTES, 0.0);
     for stream in &plan.streams {
-        let footprint = Footprint::of(stream, plan.shards, &demand);
+        let model = known_model(stream)?;
+        let densities = Densities::of(stream, model.as_ref());
+        let mut footprint = Footprint::of(stream, plan.shards, &demand);
+        if let Some(of) = &densities {
+            footprint = footprint.with_densities(1 + of.cohorts, of.bytes.iter().sum(), &demand);
+        }
         bytes += footprint.steady_bytes();
         eprintln!("measuring stream {} on this machine", stream.name);
         let alone = Plan { streams: vec![stream.clone()], ..plan.clone() };
-        let rehearsal = rehearse(&alone, known_model(stream)?, &demand, &|| clock.now_ns())?;
+        let rehearsal = rehearse(&alone, model, &demand, &|| clock.now_ns())?;
         cores += describe(&mut text, &plan, stream, &demand, &footprint, &rehearsal)?;
+        densities.map_or(Ok(()), |of| of.describe(&mut text))?;
     }
     let process = size(PROCESS_BYTES);
     writeln!(text, "together: {}, with {process} for the process itself; {cores:.2} cores", size(bytes))?;
@@ -63,6 +69,61 @@ fn known_model(stream: &StreamPlan) -> Result<Option<Model>> {
             Ok(Some(Model::load(path)?))
         }
         _ => Ok(None),
+    }
+}
+
+/// Densities of a stream's loaded model.
+struct Densities {
+    /// The file is there; else they are what training may come to at most.
+    known: bool,
+    cohorts: usize,
+    keys: usize,
+    /// Of everyone's density, and of the cohorts'.
+    bytes: [f64; 2],
+    memory_bytes: u64,
+}
+
+impl Densities {
+    /// `None` for a stream that fits its models: they have no cohorts.
+    fn of(stream: &StreamPlan, model: Option<&Model>) -> Option<Densities> {
+        let ModelPlan::Load { memory_bytes, .. } = stream.model else { return None };
+        let (cells, columns) = (stream.window.cells(), stream.columns.len());
+        let of = match model {
+            Some(model) => Densities {
+                known: true,
+                cohorts: model.cohorts.len(),
+                keys: model.card().cohorts.iter().map(|cohort| cohort.keys).sum(),
+                bytes: model.heap_bytes().map(|bytes| bytes as f64),
+                memory_bytes,
+            },
+            None => {
+                let cohorts = cohorts_max(cells, columns, memory_bytes);
+                let bytes = [
+                    Pyramid::heap_bytes(cells, columns),
+                    if cohorts > 0 { memory_bytes as f64 } else { 0.0 },
+                ];
+                Densities { known: false, cohorts, keys: 0, bytes, memory_bytes }
+            }
+        };
+        Some(of)
+    }
+
+    fn describe(&self, text: &mut String) -> std::fmt::Result {
+        let [everyone, cohorts] = self.bytes.map(size);
+        let (number, keys, memory) = (self.cohorts, self.keys, size(self.memory_bytes as f64));
+        if self.known {
+            writeln!(
+                text,
+                "  models: one for all keys, {everyone}; {number} of cohorts, for {keys} of the keys it was trained on, \
+                 {cohorts} of the {memory} that `memory` allows"
+            )
+        } else {
+            writeln!(
+                text,
+                "  models: one for all keys, {everyone}; at most {number} of cohorts, as `memory` allows {memory}: training \
+                 finds how many there are"
+            )
+        }
     }
 }
 
@@ -133,7 +194,7 @@ fn memory(text: &mut String, footprint: &Footprint, demand: &Demand) -> std::fmt
         ("rows waiting for the watermark", waiting),
         ("calibration", partitions),
         ("batches", scoring),
-        ("fitted models, at most", models),
+        ("models, at most", models),
         ("windows kept for fits", warmup),
         ("windows kept for refits", refits),
     ];

@@ -35,6 +35,7 @@ pub fn train(args: &TrainArgs) -> Result<()> {
         rows: read.rows,
         refused: read.refused,
         seen,
+        cohorts: model.card().cohorts.clone(),
         model: args.out.clone(),
         checksum: model.checksum_short().to_owned(),
         made_on,

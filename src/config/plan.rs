@@ -150,7 +150,8 @@ pub enum ModelPlan {
     Fit { warmup: Duration },
     /// Load a file made by `eddy train`. Each `refit` of event time a challenger is fitted on what the stream
     /// has shown, and takes its place if it is better; `None`: never.
-    Load { path: PathBuf, refit: Option<Duration> },
+    /// `memory_bytes`: what `eddy train` may spend on densities of cohorts beside everyone's.
+    Load { path: PathBuf, refit: Option<Duration>, memory_bytes: u64 },
 }
 
 #[derive(Clone, Debug)]

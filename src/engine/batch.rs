@@ -1,5 +1,6 @@
 //! Windows that are scored together.
 
+use crate::model::EVERYONE;
 use crate::window::keys::KeyIndex;
 
 /// What a window spans: `[start, end)`, ns.
@@ -16,6 +17,8 @@ pub(crate) struct Batch {
     pub spans: Vec<Span>,
     /// Rows of a sliding window; empty for others.
     pub rows: Vec<u32>,
+    /// Cohorts of the keys, once scored; empty where the model has none but everyone's.
+    pub cohorts: Vec<u32>,
     /// Arrival of the newest row in the window, ns.
     pub arrivals: Vec<i64>,
     /// rows x cells x columns, raw until standardised.
@@ -36,10 +39,11 @@ impl Batch {
     }
 
     pub fn clear(&mut self) {
-        let Batch { keys, spans, rows, arrivals, z, raw, newest } = self;
+        let Batch { keys, spans, rows, cohorts, arrivals, z, raw, newest } = self;
         keys.clear();
         spans.clear();
         rows.clear();
+        cohorts.clear();
         arrivals.clear();
         z.clear();
         raw.clear();
@@ -67,6 +71,11 @@ impl Batch {
     pub fn keep_raw(&mut self) {
         self.raw.clear();
         self.raw.extend_from_slice(&self.z);
+    }
+
+    /// The cohort a window was scored by.
+    pub fn cohort(&self, row: usize) -> u32 {
+        self.cohorts.get(row).copied().unwrap_or(EVERYONE)
     }
 
     /// The raw values of the last cell of a window.

@@ -41,10 +41,7 @@ impl Partition {
             self.collect(&closing.scratch.batch, closing.setup);
         }
         let Some(scoring) = self.scoring.take() else { return };
-        self.standardise_batch(closing);
-        let gathered = (closing.env.now)();
-        let scratch = &mut *closing.scratch;
-        scratch.backend.score(&scoring.model, &scratch.batch.z, &mut scratch.scores);
+        let gathered = self.score_batch(&scoring, closing);
         let scored = (closing.env.now)();
         self.follow(closing);
         let times = Times { closing: began, gathered, scored };

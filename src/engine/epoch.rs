@@ -1,10 +1,9 @@
 //! What a partition learns at the end of an epoch, and what a key starts from.
 
-use std::sync::Arc;
-
 use crate::config::plan::Shape;
-use crate::engine::partition::{Partition, Scoring};
+use crate::engine::partition::Partition;
 use crate::engine::reservoir::Reservoir;
+use crate::engine::scoring::{References, Scoring};
 use crate::engine::setup::StreamSetup;
 use crate::engine::warmup::scale;
 use crate::judge::moments::Moments;
@@ -24,11 +23,12 @@ impl Partition {
     /// Sets a key's scale from its moments and the cohort's.
     pub fn rescale(&mut self, key: KeyIndex, columns: usize) {
         let Some(scoring) = &self.scoring else { return };
+        let prior = scoring.model.prior_of(self.cohorts[key as usize]);
         let own = key as usize * columns..(key as usize + 1) * columns;
         let moments = &self.moments[own.clone()];
         let apart = self.has_stood(key);
         for (column, (to, moments)) in self.scales[own].iter_mut().zip(moments).enumerate() {
-            *to = scale(&scoring.model.prior, column, moments, apart);
+            *to = scale(prior, column, moments, apart);
         }
     }
 
@@ -39,8 +39,8 @@ impl Partition {
         self.keep_epoch(setup);
         self.note_drift(epoch, setup);
         self.restart_levels(columns);
-        // About 64 samples an epoch, however many keys; the choice is the keys' own.
-        let share = (self.seen_keys / 64).max(1);
+        // The choice is the keys' own.
+        let shares = self.sample_shares();
         let early = self.is_early(setup);
         let mut warm = 0;
         for i in 0..self.keys.len() {
@@ -54,10 +54,10 @@ impl Partition {
             let surprise = std::mem::replace(&mut self.last_surprise[key as usize], [f32::NAN; 2]);
             let normal = calm && !self.settled_in_epoch(key);
             if let Some(scoring) = &mut self.scoring {
-                let chosen = (self.keys.hash(key) ^ self.epoch as u64).is_multiple_of(share);
+                let cohort = self.cohorts[key as usize] as usize;
+                let chosen = (self.keys.hash(key) ^ self.epoch as u64).is_multiple_of(shares[cohort]);
                 if normal && chosen && !surprise[0].is_nan() {
-                    Arc::make_mut(&mut scoring.calibration).observe(surprise);
-                    scoring.windows += 1;
+                    scoring.references[cohort].iter_mut().for_each(|of| of.observe(surprise));
                 }
             }
             self.events.commit_amounts(key, learns);
@@ -67,7 +67,7 @@ impl Partition {
             warm += u64::from(self.scoring.is_some() && self.is_known(key, setup));
         }
         if let Some(scoring) = &mut self.scoring {
-            Arc::make_mut(&mut scoring.calibration).commit();
+            scoring.references.iter_mut().flatten().for_each(References::commit);
         }
         let episodes = &self.episodes;
         self.events.commit(|key| early || episodes[key as usize].teaches(setup.p_odd));
@@ -92,12 +92,13 @@ impl Partition {
         if present.is_some_and(|present| present.checksum() == model.checksum()) {
             return;
         }
-        let refitted = present.is_some_and(|present| present.prior.scales_like(&model.prior));
+        let refitted = present.is_some_and(|present| present.scales_like(model));
         if !refitted {
             self.reservoir = Reservoir::default();
         }
         self.drift.begin(refitted);
         self.scoring = Some(Scoring::new(model.clone(), self.alarm(setup)));
+        self.join_cohorts();
         self.counts.warm_milli = 1000;
         for key in 0..self.keys.len() as KeyIndex {
             // When a key's first row arrived must not matter, only when it became final.

@@ -18,7 +18,8 @@ impl Partition {
         let width = closing.setup.cells * closing.setup.columns.len();
         let scratch = &mut *closing.scratch;
         let z = &scratch.batch.z[row * width..][..width];
-        scratch.backend.explain(&scoring.model, z, &mut scratch.explanation);
+        let cohort = scratch.batch.cohort(row);
+        scratch.backend.explain_cohort(&scoring.model, cohort, z, &mut scratch.explanation);
     }
 
     pub(super) fn decision(

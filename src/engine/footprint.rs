@@ -23,6 +23,9 @@ use crate::window::keys::Keys;
 use crate::window::pending::Pending;
 use crate::window::rows::{KeyRows, ROWS_MAX};
 
+/// Each of: in order of replacement, sorted, and an epoch's.
+const CALIBRATION_BYTES: f64 = (Calibration::PARTS * 3 * REFERENCE_MAX * size_of::<f32>()) as f64;
+
 /// What a stream is asked to carry.
 #[derive(Clone, Copy, Debug)]
 pub struct Demand {
@@ -56,7 +59,8 @@ pub struct Footprint {
     pub warmup: f64,
     /// Windows kept for refits.
     pub refits: f64,
-    /// Models fitted by the partitions, with every level that the window has room for.
+    /// Models fitted by the partitions, with every level that the window has room for; or the one that is loaded, see
+    /// [`Footprint::with_densities`].
     pub models: f64,
 }
 
@@ -72,15 +76,15 @@ impl Footprint {
         let rows_a_cell = demand.rows_per_s * grid_s / partitions;
         let pending_cells = (stream.window.lateness.as_secs_f64() / grid_s) as usize + 2;
         let of_column = (size_of::<Moments>() + size_of::<Scale>()) as f64;
-        let of_key =
-            (size_of::<Episode>() + size_of::<Vec<Told>>() + size_of::<Surprise>() + size_of::<bool>())
-                as f64
-                + if stream.no_data == NoDataPlan::Off { 0.0 } else { Silence::KEY_BYTES as f64 };
+        let of_key = (size_of::<Episode>()
+            + size_of::<Vec<Told>>()
+            + size_of::<Surprise>()
+            + size_of::<bool>()
+            + size_of::<u32>()) as f64
+            + if stream.no_data == NoDataPlan::Off { 0.0 } else { Silence::KEY_BYTES as f64 };
         let late_s = (stream.window.lateness - stream.window.disorder).as_secs_f64();
         let kept_s = if on_grid && late_s > 0.0 { late_s + stream.window.every.as_secs_f64() } else { 0.0 };
         let kept_cells = (kept_s / grid_s) as usize;
-        // Each of: in order of replacement, sorted, and an epoch's.
-        let calibration = (Calibration::PARTS * 3 * REFERENCE_MAX * size_of::<f32>()) as f64;
         let fits = matches!(stream.model, ModelPlan::Fit { .. });
         let refits = matches!(stream.model, ModelPlan::Load { refit: Some(_), .. });
         // Of [`crate::backend::Scores`]: five figures and four levels; likelihood; counts.
@@ -105,12 +109,22 @@ impl Footprint {
             },
             late: partitions * keys * late_bytes(stream, kept_s),
             waiting: partitions * Pending::heap_bytes(pending_cells, rows_a_cell, columns),
-            partitions: partitions * (size_of::<Partition>() as f64 + calibration),
+            partitions: partitions * (size_of::<Partition>() as f64 + CALIBRATION_BYTES),
             scoring: shards as f64 * (scored + 1.5 * scores),
             warmup: if fits { partitions * warmup::heap_bytes(cells * columns) } else { 0.0 },
             refits: if refits { partitions * reservoir::heap_bytes(width) } else { 0.0 },
             models: if fits { partitions * Pyramid::heap_bytes(cells, columns) } else { 0.0 },
         }
+    }
+
+    /// With a loaded model of so many densities, everyone's among them, that take so many bytes together. A partition
+    /// has a calibration for each density that its keys are scored by: as many as keys spread evenly come to.
+    #[must_use]
+    pub fn with_densities(self, densities: usize, bytes: f64, demand: &Demand) -> Self {
+        let (used, densities) = (partitions_used(demand.keys), densities.max(1) as f64);
+        let in_use = densities * (1.0 - (1.0 - 1.0 / densities).powf(demand.keys as f64 / used));
+        let partitions = self.partitions + used * (in_use - 1.0).max(0.0) * CALIBRATION_BYTES;
+        Footprint { partitions, models: bytes, ..self }
     }
 
     /// While keys are judged by models, and every partition that fits its own has kept all the windows it may.

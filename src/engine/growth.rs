@@ -16,7 +16,8 @@ use ndarray::ArrayView2;
 
 use crate::config::plan::Shape;
 use crate::engine::close::standardise;
-use crate::engine::partition::{Partition, Scoring};
+use crate::engine::partition::Partition;
+use crate::engine::scoring::Scoring;
 use crate::engine::setup::StreamSetup;
 use crate::engine::warmup::{Sample, Standing, key_scale, scales};
 use crate::model::{FitError, MIN_ROWS, Model, ScalerPrior, Settings, flags};
@@ -109,6 +110,7 @@ impl Partition {
         self.counts.fits += 1;
         self.counts.model_windows = model.card().training_rows as u64;
         self.scoring = Some(Scoring::new(Arc::new(model), self.alarm(setup)));
+        self.join_cohorts();
         self.warmup.set_due(self.warmup.seen().saturating_mul(2));
         for key in 0..self.keys.len() {
             self.rescale(key as KeyIndex, setup.columns.len());

@@ -26,6 +26,7 @@ pub mod refit;
 pub mod rehearsal;
 pub mod reservoir;
 mod revise;
+mod scoring;
 mod setup;
 mod silence;
 mod standing;

@@ -4,8 +4,6 @@ mod fold;
 pub(super) mod scoring;
 pub(super) mod state;
 
-use std::sync::Arc;
-
 use crate::alert::lifecycle::Episode;
 use crate::alert::told::Told;
 use crate::config::plan::Shape;
@@ -19,11 +17,11 @@ use crate::engine::setup::StreamSetup;
 use crate::engine::silence::Silence;
 use crate::engine::warmup::Warmup;
 use crate::engine::{Env, Scratch};
-use crate::judge::budget::{Alarm, Budget};
-use crate::judge::calibration::{Calibration, Surprise};
+use crate::judge::budget::Budget;
+use crate::judge::calibration::Surprise;
 use crate::judge::drift::Watched;
 use crate::judge::moments::Moments;
-use crate::model::Model;
+use crate::model::EVERYONE;
 use crate::types::{EPOCH_NS, EventTime, RecordRef};
 use crate::window::cell::CellFold;
 use crate::window::grid::{Grid, cell_of};
@@ -31,6 +29,7 @@ use crate::window::grow::grow;
 use crate::window::keys::{KeyIndex, Keys};
 use crate::window::pending::{Pending, Taken};
 
+pub(crate) use crate::engine::scoring::Scoring;
 pub(crate) use state::Models;
 
 /// A column's level and spread as scoring sees them, constant inside an epoch.
@@ -47,6 +46,8 @@ pub(crate) struct Partition {
     pub moments: Vec<Moments>,
     /// keys x columns
     pub scales: Vec<Scale>,
+    /// Of each key, in the model that scores.
+    pub cohorts: Vec<u32>,
     pub episodes: Vec<Episode>,
     /// What was told of each key's alerts.
     pub told: Vec<Vec<Told>>,
@@ -92,25 +93,6 @@ pub(crate) struct Partition {
     pub seen_keys: u64,
 }
 
-#[derive(Clone)]
-pub(crate) struct Scoring {
-    pub model: Arc<Model>,
-    /// Shared with the past epochs that judged by it; copied when the present one learns.
-    pub calibration: Arc<Calibration>,
-    /// Normal windows that the calibration has rested on so far.
-    pub windows: u64,
-    pub alarm: Alarm,
-}
-
-impl Scoring {
-    pub fn new(model: Arc<Model>, alarm: Alarm) -> Self {
-        let references = [model.pyramid.references(), model.pyramid.column_references()];
-        let calibration = Arc::new(Calibration::new(references));
-        let windows = model.card().training_rows as u64;
-        Scoring { model, calibration, windows, alarm }
-    }
-}
-
 impl Partition {
     pub fn new(setup: &StreamSetup) -> Self {
         let columns = setup.columns.len();
@@ -123,6 +105,7 @@ impl Partition {
             grid: Grid::new(setup.cells, setup.ring_cells(), columns),
             moments: Vec::new(),
             scales: Vec::new(),
+            cohorts: Vec::new(),
             episodes: Vec::new(),
             told: Vec::new(),
             past: Vec::new(),
@@ -245,6 +228,12 @@ impl Partition {
         grow(&mut self.scales, columns);
         self.moments.extend(std::iter::repeat_n(Moments::default(), columns));
         self.scales.extend(std::iter::repeat_n(Scale { mean: 0.0, sd: 1.0 }, columns));
+        let cohort = match &mut self.scoring {
+            Some(scoring) => scoring.meet(self.keys.bytes(key as KeyIndex)),
+            None => EVERYONE,
+        };
+        grow(&mut self.cohorts, 1);
+        self.cohorts.push(cohort);
         self.seed(key as KeyIndex, setup);
         self.counts.keys += 1;
     }

@@ -158,6 +158,7 @@ impl PastEpochs {
 /// What one key's windows were scored by in an epoch.
 pub(crate) struct KeyValues {
     pub scoring: Scoring,
+    pub cohort: u32,
     /// By column, and whether they are known.
     pub scales: Vec<Scale>,
     pub warm: Vec<bool>,
@@ -189,19 +190,21 @@ impl Partition {
         let own = key as usize * columns..(key as usize + 1) * columns;
         // An epoch that nothing was rolled into was skipped: the next one's values are those it would have had.
         let Some(past) = self.past_epochs.0.iter().find(|past| past.epoch >= epoch) else {
-            let scoring = self.scoring.clone()?;
+            let mut scoring = self.scoring.clone()?;
+            let cohort = scoring.meet(self.keys.bytes(key));
             let warm = self.moments[own.clone()].iter().map(|own| is_warm(own, setup)).collect();
-            return Some(KeyValues { scoring, scales: self.scales[own].to_vec(), warm });
+            return Some(KeyValues { scoring, cohort, scales: self.scales[own].to_vec(), warm });
         };
-        let scoring = past.scoring.clone()?;
+        let mut scoring = past.scoring.clone()?;
+        let cohort = scoring.meet(self.keys.bytes(key));
         if let (Some(scales), Some(warm)) = (past.scales.get(own.clone()), past.warm.get(own)) {
-            return Some(KeyValues { scoring, scales: scales.to_vec(), warm: warm.to_vec() });
+            return Some(KeyValues { scoring, cohort, scales: scales.to_vec(), warm: warm.to_vec() });
         }
         // Not met by then: it is scored as a key is whose first row has just come.
         let moments = known_moments(&scoring.model, self.keys.bytes(key), setup);
-        let scales = scales(&scoring.model.prior, &moments);
+        let scales = scales(scoring.model.prior_of(cohort), &moments);
         let warm = moments.iter().map(|own| is_warm(own, setup)).collect();
-        Some(KeyValues { scoring, scales, warm })
+        Some(KeyValues { scoring, cohort, scales, warm })
     }
 }
 

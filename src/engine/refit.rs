@@ -7,15 +7,18 @@
 //!
 //! Every window was let in by verdicts of the champion (see [`super::reservoir`]), which favours it: what it
 //! finds anomalous it is not asked about. A challenger that wins does so in spite of that.
+//!
+//! Of a model with cohorts those are refitted that have windows enough, the others stay; every window is held against
+//! the densities of its own cohort.
 
 use ndarray::ArrayView2;
 
 use crate::engine::reservoir::{Drawn, Windows};
 use crate::judge::calibration::Calibration;
-use crate::model::pyramid::{Scores, Shape, Work};
+use crate::model::pyramid::{Pyramid, Scores, Shape, Work};
 use crate::model::{FitError, MIN_ROWS, Model, Settings};
 
-/// Windows a refit uses, chosen by lot where there are more.
+/// Windows a refit uses, a density, chosen by lot where there are more.
 const WINDOWS_MAX: usize = 4096;
 /// Fewest that both are held against.
 const HELD_BACK_MIN: usize = 32;
@@ -112,37 +115,42 @@ pub fn refit(
     span_ns: i64,
     size_ns: i64,
 ) -> Result<(Contest, Option<Model>), RefitError> {
-    let windows = chosen(windows, span_ns);
+    let densities = champion.pyramids().count();
+    let windows = chosen(windows, span_ns, densities);
     let (earlier, newest) = split(&windows, size_ns);
+    let too_few = RefitError::TooFewWindows { earlier, newest: windows.len() - newest };
     if earlier < MIN_ROWS || windows.len() - newest < HELD_BACK_MIN {
-        return Err(RefitError::TooFewWindows { earlier, newest: windows.len() - newest });
+        return Err(too_few);
     }
-    let width = champion.dimension();
-    let (challenger, held_back) =
-        (fit(champion, &windows.z[..earlier * width])?, &windows.z[newest * width..]);
-    let shared = shared(champion, &challenger);
-    let of = |model: &Model| model.pyramid.log_likelihoods(held_back, &shared);
-    let (by_champion, by_challenger) = (of(champion), of(&challenger));
+    let held_back = parts(&windows, newest..windows.len(), densities);
+    let Some(challenger) = fit(champion, &parts(&windows, 0..earlier, densities))? else {
+        return Err(too_few);
+    };
+    let (by_champion, by_challenger) = likelihoods(&held_back, champion, &challenger);
     let gains: Vec<f64> = by_challenger.iter().zip(&by_champion).map(|(new, old)| new - old).collect();
     let contest = Contest {
         windows: windows.len(),
         held_back: windows.len() - newest,
-        champion: Showing { log_likelihood: mean(&by_champion), odd: odd(champion, held_back) },
-        challenger: Showing { log_likelihood: mean(&by_challenger), odd: odd(&challenger, held_back) },
+        champion: Showing { log_likelihood: mean(&by_champion), odd: odd(champion, &held_back) },
+        challenger: Showing { log_likelihood: mean(&by_challenger), odd: odd(&challenger, &held_back) },
         error: error(&gains),
     };
     let better = contest.decide().is_ok();
-    Ok((contest, if better { Some(fit(champion, &windows.z)?) } else { None }))
+    let all = 0..windows.len();
+    Ok((contest, if better { fit(champion, &parts(&windows, all, densities))? } else { None }))
 }
 
 /// The windows that count, in order of time; of equal times, of the lot.
-fn chosen(mut windows: Windows, span_ns: i64) -> Windows {
+fn chosen(mut windows: Windows, span_ns: i64, densities: usize) -> Windows {
     let newest = windows.drawn.iter().map(|drawn| drawn.end_ns).max().unwrap_or_default();
-    windows.retain(|drawn| drawn.end_ns >= newest.saturating_sub(span_ns));
-    if windows.len() > WINDOWS_MAX {
+    // Of another model where the champion has only just taken over.
+    let known = |drawn: Drawn| (drawn.cohort as usize) < densities;
+    windows.retain(|drawn| known(drawn) && drawn.end_ns >= newest.saturating_sub(span_ns));
+    let most = WINDOWS_MAX * densities;
+    if windows.len() > most {
         // The low bits have decided already, by partition.
         let mut lots: Vec<u64> = windows.drawn.iter().map(|drawn| drawn.lot.swap_bytes()).collect();
-        let (_, last, _) = lots.select_nth_unstable(WINDOWS_MAX - 1);
+        let (_, last, _) = lots.select_nth_unstable(most - 1);
         let last = *last;
         windows.retain(|drawn| drawn.lot.swap_bytes() <= last);
     }
@@ -166,31 +174,78 @@ fn split(windows: &Windows, size_ns: i64) -> (usize, usize) {
     (earlier, earlier + between)
 }
 
-fn fit(champion: &Model, z: &[f32]) -> Result<Model, FitError> {
-    let (width, columns) = (champion.dimension(), champion.columns.len());
-    let view = ArrayView2::from_shape((z.len() / width, width), z).map_err(|_| FitError::Shape {
-        found: z.len(),
-        cells: width / columns,
-        columns,
-        expected: z.len() / width * width,
-    })?;
-    Model::fit(view, width / columns, &champion.columns, champion.prior.clone(), &Settings::default())
+/// Windows of one cohort, in order of time.
+#[derive(Clone, Default)]
+struct Part {
+    /// Where among all of them each is.
+    rows: Vec<usize>,
+    z: Vec<f32>,
 }
 
-/// Levels that both have: with fewer windows, a fit has fewer of them.
-fn shared(champion: &Model, challenger: &Model) -> Vec<Shape> {
-    let of = |model: &Model| -> Vec<Shape> { model.pyramid.levels.iter().map(|level| level.shape).collect() };
-    let other = of(challenger);
-    of(champion).into_iter().filter(|shape| other.contains(shape)).collect()
+/// Some of the windows by cohort.
+fn parts(windows: &Windows, range: std::ops::Range<usize>, densities: usize) -> Vec<Part> {
+    let width = windows.z.len() / windows.len().max(1);
+    let mut parts = vec![Part::default(); densities];
+    for (place, row) in range.enumerate() {
+        let part = &mut parts[windows.drawn[row].cohort as usize];
+        part.rows.push(place);
+        part.z.extend_from_slice(&windows.z[row * width..][..width]);
+    }
+    parts
 }
 
-fn odd(model: &Model, z: &[f32]) -> f64 {
-    let calibration = Calibration::new([model.pyramid.references(), model.pyramid.column_references()]);
-    let mut scores = Scores::default();
-    model.pyramid.score(z, &mut scores, &mut Work::new());
-    let surprises = scores.surprise.iter().zip(&scores.column_surprise);
-    let odd = surprises.filter(|(state, column)| calibration.p_value([**state, **column]) < ODD_P).count();
-    odd as f64 / scores.surprise.len().max(1) as f64
+/// The champion with densities fitted anew; `None` if no cohort has windows enough for one.
+fn fit(champion: &Model, parts: &[Part]) -> Result<Option<Model>, FitError> {
+    let fitted = |(part, old): (&Part, &Pyramid)| {
+        let (width, columns) = (old.dimension(), &old.columns);
+        let view =
+            ArrayView2::from_shape((part.rows.len(), width), &part.z).map_err(|_| FitError::Shape {
+                found: part.z.len(),
+                cells: columns.cells,
+                columns: columns.columns,
+                expected: part.rows.len() * width,
+            })?;
+        if old.usable(view).len() < MIN_ROWS {
+            return Ok(None);
+        }
+        let settings = Settings::default();
+        let pyramid = Pyramid::fit_with(view, columns.cells, columns.columns, &columns.context, &settings)?;
+        Ok(Some((pyramid, old.usable(view).len(), part.rows.len())))
+    };
+    let pyramids = parts.iter().zip(champion.pyramids()).map(fitted).collect::<Result<Vec<_>, FitError>>()?;
+    let any = pyramids.iter().any(Option::is_some);
+    Ok(any.then(|| champion.refitted(pyramids)))
+}
+
+/// Of every window under its cohort's densities, in order, over the levels that both have: with fewer windows, a fit
+/// has fewer of them.
+fn likelihoods(parts: &[Part], champion: &Model, challenger: &Model) -> (Vec<f64>, Vec<f64>) {
+    let count = parts.iter().map(|part| part.rows.len()).sum();
+    let (mut olds, mut news) = (vec![f64::NAN; count], vec![f64::NAN; count]);
+    for ((part, old), new) in parts.iter().zip(champion.pyramids()).zip(challenger.pyramids()) {
+        let shapes = |of: &Pyramid| -> Vec<Shape> { of.levels.iter().map(|level| level.shape).collect() };
+        let (mut shared, other) = (shapes(old), shapes(new));
+        shared.retain(|shape| other.contains(shape));
+        for (to, of) in [(&mut olds, old), (&mut news, new)] {
+            let found = of.log_likelihoods(&part.z, &shared);
+            part.rows.iter().zip(found).for_each(|(row, found)| to[*row] = found);
+        }
+    }
+    (olds, news)
+}
+
+/// Share of windows that are odd to their cohort's density.
+fn odd(model: &Model, parts: &[Part]) -> f64 {
+    let (mut odd, mut all) = (0, 0);
+    for (part, pyramid) in parts.iter().zip(model.pyramids()) {
+        let calibration = Calibration::new([pyramid.references(), pyramid.column_references()]);
+        let mut scores = Scores::default();
+        pyramid.score(&part.z, &mut scores, &mut Work::new());
+        let surprises = scores.surprise.iter().zip(&scores.column_surprise);
+        odd += surprises.filter(|(state, column)| calibration.p_value([**state, **column]) < ODD_P).count();
+        all += part.rows.len();
+    }
+    odd as f64 / all.max(1) as f64
 }
 
 /// Without windows in which nothing was observed.
@@ -240,13 +295,13 @@ mod tests {
 
     #[test]
     fn windows_are_cut_by_time_and_share_no_cell() {
-        let drawn = |end_ns| Drawn { end_ns, lot: end_ns as u64 * 77 };
+        let drawn = |end_ns| Drawn { end_ns, lot: end_ns as u64 * 77, cohort: 0 };
         let ends = [70, 10, 30, 20, 40, 50, 60, 80, 65, -500];
         let windows = Windows {
             drawn: ends.map(drawn).to_vec(),
             z: ends.iter().flat_map(|end| [*end as f32, 0.0]).collect(),
         };
-        let windows = chosen(windows, 100);
+        let windows = chosen(windows, 100, 1);
         let ends: Vec<i64> = windows.drawn.iter().map(|drawn| drawn.end_ns).collect();
         assert_eq!(ends, [10, 20, 30, 40, 50, 60, 65, 70, 80], "the one of long ago does not count");
         assert!(windows.z.chunks_exact(2).zip(&ends).all(|(z, end)| z[0] == *end as f32));

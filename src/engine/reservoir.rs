@@ -21,11 +21,13 @@ const HELD_MAX: usize = 256;
 /// How many intervals of refits the windows go back.
 pub const LOOK_BACK: i64 = 4;
 
-/// When a window ended, and its lot: a hash of that and its key.
+/// When a window ended, its lot (a hash of that and its key), and what scored it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drawn {
     pub end_ns: i64,
     pub lot: u64,
+    /// Of its key, in the model that scored it.
+    pub cohort: u32,
 }
 
 /// Windows, standardised.
@@ -74,7 +76,7 @@ impl Reservoir {
     }
 
     /// `span_ns` is how far back the windows go.
-    fn offer(&mut self, key_hash: u64, end_ns: i64, span_ns: i64, z: &[f32]) {
+    fn offer(&mut self, (key_hash, cohort): (u64, u32), end_ns: i64, span_ns: i64, z: &[f32]) {
         // Not window by window: forgetting moves all that stay.
         let slack_ns = span_ns / 8;
         if self.held.drawn.first().is_some_and(|oldest| oldest.end_ns < end_ns - span_ns - slack_ns) {
@@ -91,7 +93,7 @@ impl Reservoir {
         }
         let lot = lot::of(key_hash, end_ns);
         if lot::stays(lot, self.thinning) && self.held.len() < HELD_MAX {
-            self.held.drawn.push(Drawn { end_ns, lot });
+            self.held.drawn.push(Drawn { end_ns, lot, cohort });
             self.held.z.extend_from_slice(z);
         }
     }
@@ -109,7 +111,8 @@ impl Partition {
         }
         let width = setup.cells * setup.columns.len();
         let z = &batch.z[row * width..][..width];
-        self.reservoir.offer(self.keys.hash(key), end, setup.refit_span_ns, z);
+        let of = (self.keys.hash(key), batch.cohort(row));
+        self.reservoir.offer(of, end, setup.refit_span_ns, z);
     }
 }
 
@@ -120,7 +123,7 @@ mod tests {
     /// A window a second of each key, of one value: its second.
     fn filled(keys: u64, seconds: std::ops::Range<i64>, span: i64, into: &mut Reservoir) {
         for second in seconds {
-            (0..keys).for_each(|key| into.offer(key, second, span, &[second as f32]));
+            (0..keys).for_each(|key| into.offer((key, 0), second, span, &[second as f32]));
         }
     }
 

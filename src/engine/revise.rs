@@ -5,6 +5,7 @@
 
 use crate::alert::told::{Change, Told, revise};
 use crate::engine::Env;
+use crate::engine::batch::Batch;
 use crate::engine::close::{Times, standardise};
 use crate::engine::partition::{Closing, Partition, Scoring};
 use crate::engine::past::PastVerdict;
@@ -152,7 +153,9 @@ impl Partition {
             scratch.batch.keep_raw();
         }
         standardise(&mut scratch.batch.z, &values.scales);
-        scratch.backend.score(&values.scoring.model, &scratch.batch.z, &mut scratch.scores);
+        scratch.batch.cohorts.push(values.cohort);
+        let Batch { cohorts, z, .. } = &scratch.batch;
+        scratch.backend.score_cohorts(&values.scoring.model, cohorts, z, &mut scratch.scores);
         let verdict = verdict(0, |column| values.warm[column], &values.scoring, closing);
         // Departures are measured and bands are drawn in the scale of the window's own epoch.
         let own = key as usize * columns..(key as usize + 1) * columns;

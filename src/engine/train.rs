@@ -1,23 +1,28 @@
 //! Training from recorded history through the engine's own windows: what is learnt offline is what
 //! the same rows would have shown online.
 
+mod cohorts;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ndarray::ArrayView2;
 
-use crate::config::plan::StreamPlan;
+use crate::config::plan::{ModelPlan, StreamPlan};
 use crate::engine::close::standardise;
+use crate::engine::lot;
 use crate::engine::partition::{Partition, Scale};
 use crate::engine::setup::StreamSetup;
-use crate::engine::warmup::{Warmup, key_scale, scales};
+use crate::engine::warmup::{Warmup, scales};
 use crate::engine::{Env, Outputs, Scratch};
-use crate::model::{FitError, Model, ScalerPrior, Settings, flags};
+use crate::model::{FitError, Model, ScalerPrior, Settings};
 use crate::types::{RecordRef, StreamId};
 
-/// Windows kept of all keys together, at most, and numbers in them: more than a fit looks at, and bounded however long
-/// the history is.
+/// Windows a density is fitted on, at most: more than a fit looks at.
 const WINDOWS_MAX: usize = 32_768;
+/// Windows kept of all keys together where cohorts may be found, and numbers in them: bounded however long the history
+/// is.
+const KEPT_MAX: usize = 1 << 18;
 const VALUES_MAX: usize = 1 << 25;
 
 /// Gathers the windows of a stream's history, key by key, so that files may hold keys one after another.
@@ -31,6 +36,8 @@ pub struct Trainer {
     scratch: Scratch,
     out: Outputs,
     late: u64,
+    /// What densities of cohorts may take.
+    memory_bytes: u64,
 }
 
 /// What a training run saw.
@@ -73,7 +80,12 @@ impl Trainer {
         setup.onsets = None;
         // Nothing is told while training: there is no need to judge early and revise.
         setup.disorder_ns = setup.lateness_ns;
-        let room = WINDOWS_MAX.min(VALUES_MAX / (setup.cells * setup.columns.len()));
+        let memory_bytes = match plan.model {
+            ModelPlan::Load { memory_bytes, .. } => memory_bytes,
+            ModelPlan::Fit { .. } => 0,
+        };
+        let most = if memory_bytes > 0 { KEPT_MAX } else { WINDOWS_MAX };
+        let room = most.min(VALUES_MAX / (setup.cells * setup.columns.len()));
         Trainer {
             setup,
             room,
@@ -83,6 +95,7 @@ impl Trainer {
             scratch: Scratch::default(),
             out: Outputs::default(),
             late: 0,
+            memory_bytes,
         }
     }
 
@@ -142,8 +155,9 @@ impl Trainer {
             partition.end_epoch(setup);
         }
         let seen = self.seen();
-        let prior = self.prior();
-        let windows = self.windows(&prior);
+        let all = vec![true; self.keys.len()];
+        let prior = self.prior_of(&all);
+        let windows = self.windows(&prior, &all, WINDOWS_MAX);
         let (rows, width) = (windows.origins.len(), self.setup.cells * self.setup.columns.len());
         let view = ArrayView2::from_shape((rows, width), &windows.z).map_err(|_| FitError::Shape {
             found: windows.z.len(),
@@ -151,25 +165,32 @@ impl Trainer {
             columns: self.setup.columns.len(),
             expected: rows * width,
         })?;
-        let model = Model::fit(view, self.setup.cells, &self.setup.schema, prior, &Settings::default())?;
+        let model =
+            Model::fit(view, self.setup.cells, &self.setup.schema, prior.clone(), &Settings::default())?;
+        let kept = if self.kept < WINDOWS_MAX { None } else { Some(self.windows(&prior, &all, usize::MAX)) };
+        let model = self.with_cohorts(model, kept.as_ref().unwrap_or(&windows), self.memory_bytes)?;
         Ok(Trained { model, seen, windows })
     }
 
-    fn prior(&self) -> ScalerPrior {
-        let columns = self.setup.columns.len();
-        let own = self.keys.iter().map(|(key, partition)| (key.to_vec(), key_scale(&partition.moments)));
-        let raw = || self.keys.values().map(|partition| partition.warmup.windows());
-        ScalerPrior { flags: flags(raw(), columns), ..ScalerPrior::from_keys(columns, own.collect()) }
-    }
-
-    /// All windows, standardised.
-    fn windows(&self, prior: &ScalerPrior) -> Windows {
+    /// Windows of the keys of which `own` says so, standardised; where there are as many as `most`, fewer, by the lot
+    /// by which windows are kept.
+    fn windows(&self, prior: &ScalerPrior, own: &[bool], most: usize) -> Windows {
         let columns = self.setup.columns.len();
         let width = self.setup.cells * columns;
         let mut order: Vec<(i64, usize, usize)> = Vec::new();
         let partitions: Vec<&Partition> = self.keys.values().collect();
-        for (p, partition) in partitions.iter().enumerate() {
-            order.extend(partition.warmup.samples().iter().enumerate().map(|(i, s)| (s.end_ns, p, i)));
+        let mut thinning = self.thinning;
+        loop {
+            order.clear();
+            for (p, partition) in partitions.iter().enumerate().filter(|(p, _)| own[*p]) {
+                let samples = partition.warmup.samples().iter().enumerate();
+                let stay = samples.filter(|(_, s)| lot::stays(s.lot, thinning));
+                order.extend(stay.map(|(i, s)| (s.end_ns, p, i)));
+            }
+            if order.len() < most {
+                break;
+            }
+            thinning += 1;
         }
         order.sort_unstable();
         let scales: Vec<_> = partitions.iter().map(|p| scales(prior, &p.moments[..columns])).collect();

@@ -4,7 +4,7 @@ use crate::engine::epoch::is_warm;
 use crate::engine::partition::{Closing, Partition, Scoring};
 use crate::engine::setup::StreamSetup;
 use crate::judge::budget::Alarm;
-use crate::judge::calibration::Surprise;
+use crate::judge::calibration::{Calibration, Surprise};
 use crate::model::ScalerPrior;
 use crate::types::Verdict;
 use crate::window::keys::KeyIndex;
@@ -25,12 +25,13 @@ pub(super) fn verdict(
     closing: &Closing<'_, '_>,
 ) -> Verdict {
     let cells = closing.setup.cells;
-    let p_value = scoring.calibration.p_value(surprise(row, closing));
+    let calibration = scoring.references(closing.scratch.batch.cohort(row)).map(|of| &*of.calibration);
+    let p_value = calibration.map_or(1.0, |of| of.p_value(surprise(row, closing)));
     let is_known =
         |(column, &seen): (usize, &u16)| seen == 0 || usize::from(seen) * 2 >= cells && warm(column);
     let confident = coverage(row, closing) >= 0.5
         && columns_seen(row, closing).iter().enumerate().all(is_known)
-        && scoring.calibration.ready();
+        && calibration.is_some_and(Calibration::ready);
     let Alarm { threshold, calm } = scoring.alarm;
     let anomalous = p_value < threshold;
     Verdict { p_value, anomalous, held_back: false, calm: p_value >= calm, confident }
@@ -68,7 +69,7 @@ impl Partition {
         let own = self.moments[first..][..columns].iter().zip(columns_seen(row, closing));
         let own_cells = own.filter(|(_, seen)| **seen > 0).map(|(own, _)| own.count);
         Grounds {
-            windows: scoring.windows,
+            windows: scoring.references(closing.scratch.batch.cohort(row)).map_or(0, |of| of.windows),
             threshold: scoring.alarm.threshold,
             coverage: coverage(row, closing),
             own_cells: own_cells.reduce(f64::min).unwrap_or_default(),

@@ -6,7 +6,7 @@ mod state;
 use crate::engine::lot;
 use crate::engine::partition::Scale;
 use crate::judge::moments::Moments;
-use crate::model::{KeyScale, ScalerPrior};
+use crate::model::{EVERYONE, KeyScale, ScalerPrior};
 use crate::window::keys::KeyIndex;
 
 /// Windows kept for a fit. When full, half of them go, chosen by lot, and half as many come.
@@ -153,6 +153,7 @@ pub(super) fn key_scale(own: &[Moments]) -> KeyScale {
         mean: own.iter().map(|m| m.mean).collect(),
         sd: own.iter().map(|m| m.variance.sqrt()).collect(),
         count: own.iter().map(|m| m.count as u64).collect(),
+        cohort: EVERYONE,
     }
 }
 

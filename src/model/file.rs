@@ -12,9 +12,9 @@ use sha2::{Digest, Sha256};
 
 use super::pyramid::{Head, Pyramid};
 use super::tensors::{Reader, read, tensors_of};
-use super::{Model, ScalerPrior};
+use super::{Cohort, CohortCard, Model, ScalerPrior};
 
-const FORMAT: u64 = 2;
+const FORMAT: u64 = 3;
 pub(super) const CARD: &str = "card";
 const NO_HASH: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -71,6 +71,8 @@ pub struct Card {
     pub given_rows: usize,
     /// Levels and flags, and which numbers of codes were tried.
     pub pyramid: Head,
+    /// Keys that have a density of their own, by cohort.
+    pub cohorts: Vec<CohortCard>,
 }
 
 impl Card {
@@ -88,6 +90,7 @@ impl Card {
             training_rows,
             given_rows,
             pyramid: pyramid.to_parts().0,
+            cohorts: Vec::new(),
         }
     }
 
@@ -98,8 +101,14 @@ impl Card {
 }
 
 impl Model {
-    pub(super) fn assemble(columns: Vec<String>, pyramid: Pyramid, prior: ScalerPrior, card: Card) -> Model {
-        let mut model = Model { columns, pyramid, prior, card, checksum: String::new() };
+    pub(super) fn assemble(
+        columns: Vec<String>,
+        pyramid: Pyramid,
+        prior: ScalerPrior,
+        cohorts: Vec<Cohort>,
+        card: Card,
+    ) -> Model {
+        let mut model = Model { columns, pyramid, prior, cohorts, card, checksum: String::new() };
         model.seal();
         model
     }

@@ -49,7 +49,7 @@ pub(super) fn fit(
     }
     let pyramid = Pyramid::fit_with(windows, cells, expected, &prior.flags, settings)?;
     let card = Card::of_fit(&pyramid, columns, pyramid.usable(windows).len(), windows.nrows());
-    Ok(Model::assemble(columns.to_vec(), pyramid, prior, card))
+    Ok(Model::assemble(columns.to_vec(), pyramid, prior, Vec::new(), card))
 }
 
 /// Which columns are flags: commands and states that were only ever 0 or 1 in these raw windows

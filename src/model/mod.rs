@@ -4,6 +4,7 @@
 //! cell-major (`cell * columns + column`), NaN = missing; flag columns keep their own 0 and 1. Its density,
 //! and how odd a window is under it, is the [`pyramid`]'s; what a key is like is the [`prior`](ScalerPrior)'s.
 
+mod cohort;
 mod eigen;
 mod file;
 mod fit;
@@ -13,6 +14,7 @@ pub mod pyramid;
 mod state;
 mod tensors;
 
+pub use cohort::{COHORTS_MAX, Cohort, CohortCard, EVERYONE, Found, Rows, Showing, cohorts_max, find};
 pub use file::{Card, Description, ModelError};
 pub use fit::{FitError, MIN_ROWS, flags};
 pub use prior::{KEYS_MAX, KeyScale, ScalerPrior};
@@ -27,9 +29,11 @@ use crate::types::MODEL_DIGITS;
 pub struct Model {
     /// Names of the columns, in the order of the window's values.
     pub columns: Vec<String>,
-    /// The density, and the surprises of normal windows that p-values are read off.
+    /// The density of all keys, and the surprises of normal windows that p-values are read off.
     pub pyramid: Pyramid,
     pub prior: ScalerPrior,
+    /// Of keys that behave alike; the first is cohort 1. See [`Model::cohort_of`].
+    pub cohorts: Vec<Cohort>,
     card: Card,
     checksum: String,
 }

@@ -16,6 +16,8 @@ pub struct KeyScale {
     pub sd: Vec<f64>,
     /// Observed values behind them.
     pub count: Vec<u64>,
+    /// What scores its windows: see [`super::Model::cohort_of`].
+    pub cohort: u32,
 }
 
 /// What the cohort knows of a key it has not seen, one entry a column, raw units.
@@ -134,7 +136,7 @@ mod tests {
     use super::*;
 
     fn key(mean: f64, sd: f64, count: u64) -> KeyScale {
-        KeyScale { mean: vec![mean], sd: vec![sd], count: vec![count] }
+        KeyScale { mean: vec![mean], sd: vec![sd], count: vec![count], cohort: 0 }
     }
 
     #[test]

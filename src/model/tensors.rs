@@ -5,13 +5,19 @@ use std::collections::BTreeMap;
 use safetensors::tensor::{Dtype, SafeTensors};
 
 use super::file::{CARD, Card, ModelError, content};
-use super::pyramid::{Data, Pyramid, Tensor};
-use super::{KeyScale, Model, ScalerPrior};
+use super::pyramid::{Data, Head, Pyramid, Tensor};
+use super::{COHORTS_MAX, Cohort, CohortCard, EVERYONE, KeyScale, Model, ScalerPrior};
 
 pub(super) type Named = (String, Dtype, Vec<usize>, Vec<u8>);
 
-/// Goes before the names of the pyramid's tensors.
+/// Goes before the names of a pyramid's tensors, and of a prior's.
 const PYRAMID: &str = "pyramid.";
+const PRIOR: &str = "prior.";
+
+/// Goes before all names of a cohort, counted from 1.
+fn of_cohort(cohort: usize) -> String {
+    if cohort == EVERYONE as usize { String::new() } else { format!("cohorts.{cohort}.") }
+}
 
 fn f32s(name: &str, shape: Vec<usize>, values: &[f32]) -> Named {
     (name.to_owned(), Dtype::F32, shape, values.iter().flat_map(|v| v.to_le_bytes()).collect())
@@ -25,30 +31,49 @@ fn u64s(name: &str, shape: Vec<usize>, values: &[u64]) -> Named {
     (name.to_owned(), Dtype::U64, shape, values.iter().flat_map(|v| v.to_le_bytes()).collect())
 }
 
+fn u32s(name: &str, shape: Vec<usize>, values: &[u32]) -> Named {
+    (name.to_owned(), Dtype::U32, shape, values.iter().flat_map(|v| v.to_le_bytes()).collect())
+}
+
 /// Every tensor of the file. Lists of unequal parts are kept end to end with the ends beside them.
 pub(super) fn tensors_of(model: &Model) -> Vec<Named> {
-    let of_pyramid = |Tensor { name, shape, data }: Tensor| match data {
-        Data::F32(values) => f32s(&format!("{PYRAMID}{name}"), shape, &values),
-        Data::F64(values) => f64s(&format!("{PYRAMID}{name}"), shape, &values),
-    };
-    let mut tensors: Vec<Named> = model.pyramid.to_parts().1.into_iter().map(of_pyramid).collect();
+    let mut tensors = density_tensors(EVERYONE as usize, &model.pyramid, &model.prior);
+    for (at, Cohort { pyramid, prior }) in model.cohorts.iter().enumerate() {
+        tensors.extend(density_tensors(at + 1, pyramid, prior));
+    }
     let (prior, columns) = (&model.prior, model.columns.len());
     let keys: Vec<&[u8]> = prior.keys.keys().map(Vec::as_slice).collect();
     let of_keys = |values: fn(&KeyScale) -> &Vec<f64>| -> Vec<f64> {
         prior.keys.values().flat_map(|scale| values(scale).iter().copied()).collect()
     };
     let counts: Vec<u64> = prior.keys.values().flat_map(|scale| scale.count.iter().copied()).collect();
+    let cohorts: Vec<u32> = prior.keys.values().map(|scale| scale.cohort).collect();
     let key_bytes = keys.concat();
     tensors.extend([
-        f64s("prior.mean", vec![columns], &prior.mean),
-        f64s("prior.sd", vec![columns], &prior.sd),
-        f64s("prior.between_var", vec![columns], &prior.between_var),
         u64s("keys.ends", vec![keys.len()], &ends(&keys)),
         f64s("keys.mean", vec![keys.len(), columns], &of_keys(|k| &k.mean)),
         f64s("keys.sd", vec![keys.len(), columns], &of_keys(|k| &k.sd)),
         u64s("keys.count", vec![keys.len(), columns], &counts),
+        u32s("keys.cohort", vec![keys.len()], &cohorts),
         ("keys.bytes".to_owned(), Dtype::U8, vec![key_bytes.len()], key_bytes),
     ]);
+    tensors
+}
+
+/// What a cohort has of its own.
+fn density_tensors(cohort: usize, pyramid: &Pyramid, prior: &ScalerPrior) -> Vec<Named> {
+    let before = of_cohort(cohort);
+    let of_pyramid = |Tensor { name, shape, data }: Tensor| match data {
+        Data::F32(values) => f32s(&format!("{before}{PYRAMID}{name}"), shape, &values),
+        Data::F64(values) => f64s(&format!("{before}{PYRAMID}{name}"), shape, &values),
+    };
+    let mut tensors: Vec<Named> = pyramid.to_parts().1.into_iter().map(of_pyramid).collect();
+    let mut of_prior = |part: &str, values: &[f64]| {
+        tensors.push(f64s(&format!("{before}{PRIOR}{part}"), vec![values.len()], values));
+    };
+    of_prior("mean", &prior.mean);
+    of_prior("sd", &prior.sd);
+    of_prior("between_var", &prior.between_var);
     tensors
 }
 
@@ -113,20 +138,41 @@ impl Reader<'_> {
 }
 
 pub(super) fn read(tensors: Reader<'_>, card: Card) -> Result<Model, ModelError> {
-    let columns = card.columns.len();
-    if card.pyramid.columns != columns {
-        return Err(content(CARD, format!("{columns} names of {} columns", card.pyramid.columns)));
+    if card.cohorts.len() > COHORTS_MAX {
+        return Err(content(CARD, format!("{} cohorts", card.cohorts.len())));
     }
-    let parts = pyramid_tensors(&tensors)?;
-    let pyramid = Pyramid::from_parts(&card.pyramid, &parts).map_err(|e| content(&e.part, e.detail))?;
-    let prior = read_prior(&tensors, &card.pyramid.context)?;
-    Ok(Model::assemble(card.columns.clone(), pyramid, prior, card))
+    let pyramid = read_pyramid(&tensors, EVERYONE as usize, &card.pyramid, &card)?;
+    let mut prior = read_prior(&tensors, EVERYONE as usize, &card.pyramid.context)?;
+    prior.keys = read_keys(&tensors, card.columns.len(), card.cohorts.len())?;
+    let cohort = |(at, of): (usize, &CohortCard)| {
+        let pyramid = read_pyramid(&tensors, at + 1, &of.pyramid, &card)?;
+        if of.pyramid.cells != card.pyramid.cells {
+            return Err(content(CARD, format!("{} cells of cohort {}", of.pyramid.cells, at + 1)));
+        }
+        Ok(Cohort { pyramid, prior: read_prior(&tensors, at + 1, &of.pyramid.context)? })
+    };
+    let cohorts = card.cohorts.iter().enumerate().map(cohort).collect::<Result<_, _>>()?;
+    Ok(Model::assemble(card.columns.clone(), pyramid, prior, cohorts, card))
 }
 
-fn pyramid_tensors(tensors: &Reader<'_>) -> Result<Vec<Tensor>, ModelError> {
-    let mut parts = Vec::new();
+fn read_pyramid(
+    tensors: &Reader<'_>,
+    cohort: usize,
+    head: &Head,
+    card: &Card,
+) -> Result<Pyramid, ModelError> {
+    let columns = card.columns.len();
+    if head.columns != columns {
+        return Err(content(CARD, format!("{columns} names of {} columns", head.columns)));
+    }
+    let parts = pyramid_tensors(tensors, cohort)?;
+    Pyramid::from_parts(head, &parts).map_err(|e| content(&e.part, e.detail))
+}
+
+fn pyramid_tensors(tensors: &Reader<'_>, cohort: usize) -> Result<Vec<Tensor>, ModelError> {
+    let (mut parts, before) = (Vec::new(), format!("{}{PYRAMID}", of_cohort(cohort)));
     for (name, view) in tensors.0.iter() {
-        let Some(of) = name.strip_prefix(PYRAMID) else { continue };
+        let Some(of) = name.strip_prefix(&before) else { continue };
         let data = match view.dtype() {
             Dtype::F32 => {
                 let raw = tensors.raw(name, Dtype::F32, None)?;
@@ -142,8 +188,23 @@ fn pyramid_tensors(tensors: &Reader<'_>) -> Result<Vec<Tensor>, ModelError> {
     Ok(parts)
 }
 
-fn read_prior(tensors: &Reader<'_>, flags: &[bool]) -> Result<ScalerPrior, ModelError> {
-    let columns = flags.len();
+/// A cohort's prior, without what is known of keys.
+fn read_prior(tensors: &Reader<'_>, cohort: usize, flags: &[bool]) -> Result<ScalerPrior, ModelError> {
+    let of = |part: &str| tensors.f64(&format!("{}{PRIOR}{part}", of_cohort(cohort)), Some(flags.len()));
+    Ok(ScalerPrior {
+        mean: of("mean")?,
+        sd: of("sd")?,
+        between_var: of("between_var")?,
+        flags: flags.to_vec(),
+        keys: BTreeMap::new(),
+    })
+}
+
+fn read_keys(
+    tensors: &Reader<'_>,
+    columns: usize,
+    cohorts: usize,
+) -> Result<BTreeMap<Vec<u8>, KeyScale>, ModelError> {
     let key_bytes: Vec<u8> =
         tensors.raw::<1>("keys.bytes", Dtype::U8, None)?.into_iter().map(|[byte]| byte).collect();
     let names = tensors.parts("keys.ends", key_bytes, None)?;
@@ -151,19 +212,20 @@ fn read_prior(tensors: &Reader<'_>, flags: &[bool]) -> Result<ScalerPrior, Model
     let mean = tensors.f64("keys.mean", Some(count))?;
     let sd = tensors.f64("keys.sd", Some(count))?;
     let counts = tensors.u64("keys.count", Some(count))?;
+    let cohort: Vec<u32> = tensors
+        .raw("keys.cohort", Dtype::U32, Some(names.len()))?
+        .into_iter()
+        .map(u32::from_le_bytes)
+        .collect();
+    if cohort.iter().any(|cohort| *cohort as usize > cohorts) {
+        return Err(content("keys.cohort", "a cohort that is not there"));
+    }
     let part = |at: usize| at * columns..(at + 1) * columns;
     let scale = |at: usize| KeyScale {
         mean: mean[part(at)].to_vec(),
         sd: sd[part(at)].to_vec(),
         count: counts[part(at)].to_vec(),
+        cohort: cohort[at],
     };
-    let keys: BTreeMap<Vec<u8>, KeyScale> =
-        names.into_iter().enumerate().map(|(at, name)| (name, scale(at))).collect();
-    Ok(ScalerPrior {
-        mean: tensors.f64("prior.mean", Some(columns))?,
-        sd: tensors.f64("prior.sd", Some(columns))?,
-        between_var: tensors.f64("prior.between_var", Some(columns))?,
-        flags: flags.to_vec(),
-        keys,
-    })
+    Ok(names.into_iter().enumerate().map(|(at, name)| (name, scale(at))).collect())
 }

@@ -54,7 +54,7 @@ fn a_loaded_model_is_refitted_or_not() {
         let model = format!("key = \"topic.4\"\nmodel = {{ type = \"load\", path = \"m\"{keys} }}");
         plan_with(&good_but("key = \"topic.4\"", &model), &[]).streams[0].model.clone()
     };
-    let load = |refit| ModelPlan::Load { path: "m".into(), refit };
+    let load = |refit| ModelPlan::Load { path: "m".into(), refit, memory_bytes: 128_000_000 };
     assert_eq!(set(""), load(None));
     assert_eq!(set(", refit = \"off\""), load(None));
     assert_eq!(set(", refit = \"6h\""), load(Some(Duration::from_secs(6 * 3600))));

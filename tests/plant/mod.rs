@@ -61,7 +61,7 @@ pub fn plan(shards: usize) -> Plan {
                 disorder: Duration::from_secs(8),
                 lateness: Duration::from_secs(8),
             },
-            model: ModelPlan::Load { path: "unused".into(), refit: None },
+            model: ModelPlan::Load { path: "unused".into(), refit: None, memory_bytes: 0 },
             alarm: AlarmPlan::PValue(1e-4),
             standing: Some(Duration::from_secs(86_400)),
             max_future: None,

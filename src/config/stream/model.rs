@@ -25,7 +25,8 @@ pub const KINDS: &[Kind<Parse>] = &[
             let path =
                 section.required("path", "\"models/pumps.safetensors\"").and_then(|path| path.file_path());
             let refit = section.or("refit", None, |field| refit(&field));
-            Some(ModelPlan::Load { path: path?, refit: refit? })
+            let memory = section.or("memory", MEMORY_DEFAULT, |field| field.size(0..=MEMORY_MAX));
+            Some(ModelPlan::Load { path: path?, refit: refit?, memory_bytes: memory? })
         },
     },
 ];
@@ -33,6 +34,10 @@ pub const KINDS: &[Kind<Parse>] = &[
 /// A refit looks back on four of these: below, it would take a quiet quarter of an hour for all there is.
 const REFIT_MIN: Duration = Duration::from_secs(60);
 const REFIT_MAX: Duration = Duration::from_secs(30 * 86_400);
+
+/// A density of its own for some fifty keys of a few columns, or thirty of many.
+pub const MEMORY_DEFAULT: u64 = 128_000_000;
+const MEMORY_MAX: u64 = 1 << 40;
 
 const WARMUP_DEFAULT: Duration = Duration::from_secs(600);
 const WARMUP_MIN: Duration = Duration::from_secs(10);

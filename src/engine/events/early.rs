@@ -51,10 +51,7 @@ impl Partition {
         std::mem::swap(&mut self.events.early, &mut closing.scratch.batch);
         if let Some(scoring) = self.scoring.take() {
             let began = (closing.env.now)();
-            self.standardise_batch(closing);
-            let gathered = (closing.env.now)();
-            let scratch = &mut *closing.scratch;
-            scratch.backend.score(&scoring.model, &scratch.batch.z, &mut scratch.scores);
+            let gathered = self.score_batch(&scoring, closing);
             let scored = (closing.env.now)();
             let times = Times { closing: began, gathered, scored };
             for row in 0..closing.scratch.batch.len() {

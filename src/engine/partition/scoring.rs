@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::Scoring;
 use super::state::Models;
+use crate::engine::scoring::{References, Scoring};
 use crate::engine::setup::StreamSetup;
 use crate::judge::budget::Alarm;
 use crate::judge::calibration::Calibration;
@@ -58,12 +58,15 @@ pub(super) fn decode_models(
 
 pub(in crate::engine) fn encode_scoring(scoring: Option<&Scoring>, to: &mut StateWriter<'_>) {
     to.flag(scoring.is_some());
-    let Some(Scoring { model, calibration, windows, alarm: Alarm { threshold, calm } }) = scoring else {
-        return;
-    };
+    let Some(Scoring { model, references, alarm: Alarm { threshold, calm } }) = scoring else { return };
     to.bytes(model.checksum().as_bytes());
-    calibration.encode(to);
-    to.number(*windows);
+    let known = || references.iter().enumerate().filter_map(|(at, of)| Some((at as u32, of.as_ref()?)));
+    to.len(known().count());
+    for (cohort, References { calibration, windows }) in known() {
+        to.number(cohort);
+        calibration.encode(to);
+        to.number(*windows);
+    }
     to.number(*threshold);
     to.number(*calm);
 }
@@ -80,10 +83,15 @@ pub(in crate::engine) fn decode_scoring(
     let checksum = text(from)?;
     let model = models.iter().find(|model| model.checksum() == checksum);
     let model = model.ok_or(NotUnderstood("an epoch of a model that is not in it"))?.clone();
-    let calibration = Arc::new(Calibration::decode(from)?);
-    let windows = from.number()?;
-    let alarm = Alarm { threshold: from.number()?, calm: from.number()? };
-    Ok(Some(Scoring { model, calibration, windows, alarm }))
+    let mut scoring = Scoring::new(model, Alarm { threshold: 0.0, calm: 0.0 });
+    for _ in 0..from.len(size_of::<u32>())? {
+        let cohort: u32 = from.number()?;
+        let of = References { calibration: Arc::new(Calibration::decode(from)?), windows: from.number()? };
+        let place = scoring.references.get_mut(cohort as usize);
+        *place.ok_or(NotUnderstood("a calibration of no cohort"))? = Some(of);
+    }
+    scoring.alarm = Alarm { threshold: from.number()?, calm: from.number()? };
+    Ok(Some(scoring))
 }
 
 fn text<'a>(from: &mut StateReader<'a>) -> Result<&'a str, NotUnderstood> {

@@ -50,6 +50,7 @@ impl Partition {
             grid,
             moments,
             scales,
+            cohorts: _,
             episodes,
             told,
             past,
@@ -138,6 +139,7 @@ impl Partition {
         expect(partition.last_surprise.len() == keys, "surprises of other keys")?;
         partition.followed = vec![false; keys];
         partition.scoring = decode_scoring(&models, from)?;
+        partition.join_cohorts();
         partition.warmup = Warmup::decode(setup.cells * columns, keys, from)?;
         partition.budget = Budget::decode(from)?;
         partition.drift = Watched::decode(columns, from)?;

@@ -15,7 +15,7 @@ use super::tail::Tail;
 /// Codebook sizes tried, ascending.
 const CODES: [usize; 3] = [8, 32, 128];
 /// Codes times dimension: bounds what the search for the nearest costs.
-const CODE_CELLS: usize = 8192;
+pub(super) const CODE_CELLS: usize = 8192;
 /// Order statistics kept of a tail.
 pub(super) const KNOTS: usize = 1024;
 /// Training rows a code needs.

@@ -144,6 +144,22 @@ impl Pyramid {
         Ok(pyramid)
     }
 
+    /// The densities alone, to ask [`Pyramid::log_likelihoods`] of: what scores windows has references besides.
+    /// `windows` are whole ones that are all usable.
+    ///
+    /// # Errors
+    /// As [`Pyramid::fit`].
+    pub(crate) fn densities(
+        windows: ArrayView2<'_, f32>,
+        (cells, columns, context): (usize, usize, &[bool]),
+        settings: &Settings,
+    ) -> Result<Pyramid, FitError> {
+        fit::check(windows, cells, columns, context)?;
+        let columns = Columns::new(cells, columns, context);
+        let levels = fit::levels(windows, columns.cells, &columns, settings, &fixed_starts)?;
+        Ok(Pyramid::assemble(columns, levels, Vec::new(), None))
+    }
+
     fn assemble(
         columns: Columns,
         levels: Vec<Level>,
@@ -186,6 +202,12 @@ impl Pyramid {
         shapes
     }
 
+    /// Whether so many windows are enough for every level of this one.
+    pub(crate) fn learnable(&self, rows: usize) -> bool {
+        let shapes = levels::shapes(self.columns.cells, self.columns.scored.len(), rows, false);
+        self.levels.iter().all(|level| shapes.contains(&level.shape))
+    }
+
     /// Surprise of training windows, each under a fit on others, nats, ascending.
     pub fn references(&self) -> &[f32] {
         &self.references
@@ -220,6 +242,29 @@ impl Pyramid {
     /// flags, and fewer columns have longer levels: the largest counts.
     pub fn heap_bytes(cells: usize, columns: usize) -> f64 {
         (1..=columns).map(|scored| Self::heap_bytes_scored(cells, scored)).fold(0.0, f64::max)
+    }
+
+    /// The same of this one, codes and all.
+    pub fn bytes(&self) -> usize {
+        let of_level = |level: &Level| {
+            let d = level.basis.dimension();
+            let codes = level
+                .codes
+                .as_ref()
+                .map_or(0, |codes| 32 * codes.len() * d + d * d * if codes.u.is_some() { 28 } else { 16 });
+            d * d * 28 + codes + level.tails.iter().map(|tail| tail.knots.len() * 4).sum::<usize>()
+        };
+        let references = [&self.references, &self.column_references, &self.training_surprises];
+        self.levels.iter().map(of_level).sum::<usize>()
+            + references.map(|of| of.len() * 4).iter().sum::<usize>()
+    }
+
+    /// At most, of such windows with these scored columns, whatever codes a fit may find.
+    pub fn bytes_max(cells: usize, scored: usize) -> usize {
+        let levels = levels::shapes(cells, scored, usize::MAX / 4, false);
+        let codes = fit::CODE_CELLS * 32;
+        let of_level = |shape: &Shape| shape.dimension(scored).pow(2) * 56 + codes + 8 * KNOTS;
+        levels.iter().map(of_level).sum::<usize>() + 12 * KNOTS
     }
 
     fn heap_bytes_scored(cells: usize, scored: usize) -> f64 {

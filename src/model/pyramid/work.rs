@@ -27,7 +27,8 @@ pub struct Scores {
     /// The larger of these two: the oddest column by itself. It finds what a mean over all axes does not show, and
     /// follows every drift of a column; so it is calibrated apart from the state, and anew while running.
     pub column_surprise: Vec<f32>,
-    /// rows × levels: mean surprise of the level's densities, nats; NaN where it has no say.
+    /// rows × levels: mean surprise of the level's densities, nats; NaN where it has no say. Empty where several
+    /// pyramids scored the rows: their levels are not the same.
     pub levels: Vec<f32>,
 }
 

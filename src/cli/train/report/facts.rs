@@ -12,6 +12,7 @@ use super::windows::{self, WindowFacts};
 use crate::config::plan::StreamPlan;
 use crate::engine::train::Seen;
 use crate::judge::calibrate::Calibrator;
+use crate::model::CohortCard;
 use crate::model::pyramid::{Candidate, Level, Pyramid, Scores, Work};
 
 /// A training run when its model is fitted.
@@ -31,6 +32,8 @@ pub struct Data {
     /// Rows that are no events of the stream.
     pub refused: u64,
     pub seen: Seen,
+    /// Keys that have models of their own; what is said below is of everyone's.
+    pub cohorts: Vec<CohortCard>,
     pub model: PathBuf,
     /// The first 16 hex digits of the model file's sha256.
     pub checksum: String,

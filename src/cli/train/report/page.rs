@@ -8,6 +8,7 @@ use super::svg::{self, Svg};
 use super::windows::{Expected, Trace, WindowFacts};
 use super::words::{self, count, duration, likelihood, number, odds, percent, value, with_unit};
 use crate::dashboard::format::NONE;
+use crate::model::CohortCard;
 use crate::model::pyramid::Candidate;
 
 #[derive(Template)]
@@ -24,12 +25,15 @@ pub fn page(facts: &Facts) -> String {
     page.render().unwrap_or_else(|error| unreachable!("the template writes to a text: {error}"))
 }
 
+/// Cohorts that are told one by one.
+const COHORTS_NAMED: usize = 6;
+
 /// What was looked at, and what came of it.
 pub(super) fn table(facts: &Facts) -> Vec<(&'static str, String)> {
     let data = &facts.data;
     let seen = data.seen;
     let files: Vec<String> = data.files.iter().map(|path| path.display().to_string()).collect();
-    vec![
+    let mut table = vec![
         ("stream", facts.stream.clone()),
         ("data", files.join(", ")),
         ("rows", format!("{} read, {} refused", count(data.rows), count(data.refused))),
@@ -64,7 +68,32 @@ pub(super) fn table(facts: &Facts) -> Vec<(&'static str, String)> {
         ("seed", "none: the fit draws no random number, so the same data gives the same model".to_owned()),
         ("model", format!("{} ({}), made on {}", data.model.display(), data.checksum, data.made_on)),
         ("took", duration(data.took.as_nanos() as i64)),
-    ]
+    ];
+    if !data.cohorts.is_empty() {
+        let at = table.iter().position(|(name, _)| *name == "keys").map_or(0, |at| at + 1);
+        table.insert(at, ("cohorts", cohorts(&data.cohorts)));
+    }
+    table
+}
+
+/// The largest first.
+fn cohorts(cohorts: &[CohortCard]) -> String {
+    let mut sorted: Vec<&CohortCard> = cohorts.iter().collect();
+    sorted.sort_by_key(|cohort| std::cmp::Reverse((cohort.keys, cohort.training_rows)));
+    let one = |of: &&CohortCard| {
+        let (keys, windows) = (number(of.keys, "key"), count(of.training_rows));
+        format!(
+            "{keys} on {windows} windows ({:+.3}, {})",
+            of.held_back_gain,
+            percent(of.held_back_separation)
+        )
+    };
+    let named: Vec<String> = sorted.iter().take(COHORTS_NAMED).map(one).collect();
+    let more = if sorted.len() > named.len() { ", and more" } else { "" };
+    let (all, named) = (sorted.len(), named.join(", "));
+    format!(
+        "{all} have models of their own: {named}{more} (on held-back windows: nats a number over all keys' model, chance to tell them from other keys')"
+    )
 }
 
 impl Page<'_> {

@@ -31,6 +31,7 @@ const HOP: usize = 3;
 
 pub fn data() -> Data {
     Data {
+        cohorts: Vec::new(),
         files: vec!["january.csv.gz".into(), "february.csv".into()],
         rows: 10_800,
         refused: 3,

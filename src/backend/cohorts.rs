@@ -1,0 +1,91 @@
+//! Rows of several cohorts: each cohort's together, since a density is set up once for all of them, and then put back
+//! where they came from.
+
+use crate::model::Model;
+use crate::model::pyramid::{Scores, Work};
+
+/// Rows of a cohort that go through together: what is copied for them stays small.
+const ROWS: usize = 1024;
+
+/// Patterns of gaps are kept by density: as many as are in turn before one is worked out anew.
+const WORKS: usize = 8;
+
+/// Buffers reused from batch to batch.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Groups {
+    /// Rows by cohort, ascending in each.
+    order: Vec<u32>,
+    z: Vec<f32>,
+    scores: Scores,
+    works: [Work; WORKS],
+}
+
+impl Groups {
+    /// Leaves [`Scores::levels`] empty: densities have different ones.
+    pub fn score(&mut self, model: &Model, cohorts: &[u32], z: &[f32], out: &mut Scores) {
+        let (width, columns) = (model.dimension(), model.columns.len());
+        self.order.clear();
+        self.order.extend(0..cohorts.len() as u32);
+        // Of equal cohorts by row: what is scored together does not matter, but the memory's order does.
+        self.order.sort_unstable_by_key(|row| (cohorts[*row as usize], *row));
+        resize(out, cohorts.len(), columns);
+        let Groups { order, z: copied, scores, works } = self;
+        for group in order.chunk_by(|a, b| cohorts[*a as usize] == cohorts[*b as usize]) {
+            let cohort = cohorts[group[0] as usize];
+            for rows in group.chunks(ROWS) {
+                copied.clear();
+                rows.iter().for_each(|row| copied.extend_from_slice(&z[*row as usize * width..][..width]));
+                model.pyramid_of(cohort).score(copied, scores, &mut works[cohort as usize % WORKS]);
+                scatter(scores, rows, columns, out);
+            }
+        }
+    }
+}
+
+fn resize(out: &mut Scores, rows: usize, columns: usize) {
+    let Scores {
+        state,
+        surprise,
+        log_likelihood,
+        observed,
+        column_observed,
+        still,
+        joint,
+        column_surprise,
+        levels,
+    } = out;
+    for of in [state, surprise, still, joint, column_surprise] {
+        of.resize(rows, 0.0);
+    }
+    log_likelihood.resize(rows, 0.0);
+    observed.resize(rows, 0);
+    column_observed.resize(rows * columns, 0);
+    levels.clear();
+}
+
+/// Puts the scores of these rows where they belong.
+fn scatter(scores: &Scores, rows: &[u32], columns: usize, out: &mut Scores) {
+    let Scores {
+        state,
+        surprise,
+        log_likelihood,
+        observed,
+        column_observed,
+        still,
+        joint,
+        column_surprise,
+        levels: _,
+    } = scores;
+    for (from, row) in rows.iter().enumerate() {
+        let to = *row as usize;
+        out.state[to] = state[from];
+        out.surprise[to] = surprise[from];
+        out.log_likelihood[to] = log_likelihood[from];
+        out.observed[to] = observed[from];
+        out.still[to] = still[from];
+        out.joint[to] = joint[from];
+        out.column_surprise[to] = column_surprise[from];
+        out.column_observed[to * columns..][..columns]
+            .copy_from_slice(&column_observed[from * columns..][..columns]);
+    }
+}
