@@ -299,6 +299,7 @@ fn stream(key: &str, time: &str, points: Option<&str>, columns: &[&str]) -> Stre
         key: path(key),
         time: TimePlan::Field { path: path(time), unit: TimeUnit::Millis },
         layout: Layout::Wide { points: points.map(path) },
+        outcome: None,
         columns: columns
             .iter()
             .map(|c| ColumnPlan {

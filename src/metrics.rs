@@ -7,6 +7,7 @@ mod models;
 mod process;
 mod sinks;
 mod streams;
+mod transactions;
 
 use std::fmt;
 use std::sync::atomic::Ordering::Relaxed;
@@ -263,6 +264,7 @@ fn streams(plan: &Plan, status: &Status) -> Vec<Family> {
         family("stream_keys_warm", "Keys scored", Gauge, |p| p.keys_warm.load(Relaxed)),
     ];
     families.extend(streams::families(plan, status));
+    families.extend(transactions::families(plan, status));
     families
 }
 

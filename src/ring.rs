@@ -18,6 +18,7 @@ struct Row {
     arrival: Arrival,
     position: Position,
     row: u32,
+    outcome: Option<bool>,
 }
 
 /// Decoded rows of one shard, in log order.
@@ -57,6 +58,7 @@ impl Slot {
             arrival: record.arrival,
             position: record.position,
             row: record.row,
+            outcome: record.outcome,
         });
         self.keys.extend_from_slice(record.key);
         self.values.extend_from_slice(record.values);
@@ -71,6 +73,7 @@ impl Slot {
             arrival: row.arrival,
             position: row.position,
             row: row.row,
+            outcome: row.outcome,
             values: &self.values[row.values_start as usize..][..row.columns as usize],
             content_hash: row.content_hash,
         })

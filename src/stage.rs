@@ -32,6 +32,8 @@ pub enum Notice {
     Idle { stream: Arc<str>, idle: Idle },
     /// A stream with an alert budget has so many keys.
     Keys { stream: Arc<str>, keys: u64 },
+    /// Risks of second keys of a stream of transactions have changed.
+    Risks { stream: Arc<str>, risks: Vec<(u32, u16)> },
     /// A stream is to be scored by another model; its bytes are kept already.
     Model { stream: Arc<str>, activation: Activation },
 }

@@ -48,6 +48,8 @@ pub struct PartitionStatus {
     pub windows_anomalous_total: AtomicU64,
     /// Would have been anomalous, but no column gave a reason.
     pub windows_held_back_total: AtomicU64,
+    /// Messages that said what an earlier event turned out to be.
+    pub outcomes_total: AtomicU64,
     pub alerts_open: AtomicU64,
     /// In the last 24 hours of event time, by the window rule.
     pub alerts_opened_day: AtomicU64,
@@ -194,6 +196,8 @@ pub struct Status {
     partitions: Vec<PartitionStatus>,
     /// By stream.
     keys_noted: Vec<AtomicU64>,
+    /// By stream.
+    second_keys_at_risk: Vec<AtomicU64>,
 }
 
 impl Status {
@@ -231,6 +235,7 @@ impl Status {
                 })
                 .collect(),
             keys_noted: plan.streams.iter().map(|_| AtomicU64::new(0)).collect(),
+            second_keys_at_risk: plan.streams.iter().map(|_| AtomicU64::new(0)).collect(),
         }
     }
 
@@ -248,6 +253,11 @@ impl Status {
         let mut all = Drift::default();
         self.stream(stream).iter().for_each(|partition| all.add(&read(&partition.drift)));
         all
+    }
+
+    /// Second keys of a stream of transactions whose risk is above the usual, as written down.
+    pub fn second_keys_at_risk(&self, stream: StreamId) -> &AtomicU64 {
+        &self.second_keys_at_risk[stream.0 as usize]
     }
 
     pub fn models(&self, stream: StreamId) -> &ModelStatus {

@@ -106,6 +106,8 @@ pub struct RecordRef<'a> {
     /// Index of this row inside its message.
     pub row: u32,
     pub values: &'a [f32],
+    /// `None`: an event. Else what the event of this key, time and values turned out to be: whether it was fraud.
+    pub outcome: Option<bool>,
     /// Hash of the values' bits: same key, time and hash = the same event redelivered.
     pub content_hash: u64,
 }

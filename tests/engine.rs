@@ -358,7 +358,9 @@ fn saving_plan(fits: bool, early: bool) -> eddy::config::plan::Plan {
 
 fn started(plan: &eddy::config::plan::Plan) -> Engine {
     match plan.streams[0].model {
-        eddy::config::plan::ModelPlan::Fit { .. } => Engine::new(plan),
+        eddy::config::plan::ModelPlan::Fit { .. } | eddy::config::plan::ModelPlan::Transactions { .. } => {
+            Engine::new(plan)
+        }
         eddy::config::plan::ModelPlan::Load { .. } => plant::engine(plan),
     }
 }

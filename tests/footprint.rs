@@ -227,6 +227,7 @@ impl Rows {
                 position: Position(time_ms * self.keys + key),
                 row: 0,
                 values: &values,
+                outcome: None,
                 content_hash: self.seed,
             });
         }

@@ -5,6 +5,7 @@ import json
 import numpy as np
 
 import bootstrap
+import cards
 import cold
 import eddy
 import evidence
@@ -173,6 +174,9 @@ def markdown(whole):
     if rows := list(sharing.rows(results))[2:]:
         text += ["## One model for many keys", "", SHARING, *list(sharing.rows(results))[:2], *rows, ""]
     text += evidence.markdown(results)
+    if whole["transactions"]:
+        text += ["## Card transactions", "", cards.HOW, *cards.rows(whole["transactions"]), ""]
+        text += [*cards.licences(whole["transactions"]), ""]
     text += ["## What was run", "", *ran(results), ""]
     if whole["not_run"]:
         text += [f"Not run, since their rows are events of many keys at no interval: {', '.join(whole['not_run'])}.", ""]

@@ -15,6 +15,7 @@ from multiprocessing import Pool
 from pathlib import Path
 
 import bootstrap
+import cards
 import cold
 import eddy
 import evidence
@@ -127,8 +128,15 @@ def shared(bench, name, found, result):
     return {"sharing": sharing.measure(bench.evaluator, bench.binary, bench.work, all_series, result)}
 
 
+def run_cards(bench, name, found):
+    each = [cards.take(bench.binary, bench.work, bench.data / name, entry) for entry in found["series"]]
+    result = {"collection": name, "licence": found["licence"], "ways": cards.total(each), "each_series": each}
+    print(*cards.rows([result]), sep="\n", flush=True)
+    return result
+
+
 def collections(options):
-    """Manifests of the wanted collections, and the names of those whose rows lie on no grid."""
+    """Manifests of the wanted collections: of rows on a grid, of transactions; and the names of those of neither."""
     names = options.only.split(",") if options.only else sorted(p.parent.name for p in options.data.glob("*/manifest.json"))
     missing = [name for name in names if not (options.data / name / "manifest.json").is_file()]
     if missing or not names:
@@ -137,9 +145,10 @@ def collections(options):
             "that holds a folder a collection"
         )
     manifests = {name: labelled.manifest(options.data / name) for name in names}
-    return {n: m for n, m in manifests.items() if labelled.has_a_grid(m)}, [
-        n for n, m in manifests.items() if not labelled.has_a_grid(m)
-    ]
+    on_grid = {n: m for n, m in manifests.items() if labelled.has_a_grid(m)}
+    rest = {n: m for n, m in manifests.items() if n not in on_grid}
+    transactions = {n: m for n, m in rest.items() if cards.are_transactions(m)}
+    return on_grid, transactions, [n for n in rest if n not in transactions]
 
 
 def read_options():
@@ -170,14 +179,17 @@ def read_options():
 def main():
     options = read_options()
     options.work.mkdir(parents=True, exist_ok=True)
-    found, no_grid = collections(options)
+    found, transactions, no_grid = collections(options)
     bench = Bench(options)
+    of_cards = [run_cards(bench, name, manifest) for name, manifest in transactions.items()]
     results = []
     with Pool(PROCESSES, start_worker, (options,)) as pool:
         for name, manifest in found.items():
             results.append(run_collection(pool, bench, name, manifest))
             results[-1] |= shared(bench, name, manifest, results[-1])
             print(report.line(results[-1]), flush=True)
+    if not results and of_cards:
+        return
     if not results:
         raise SystemExit(f"quality: nothing to run: rows of {', '.join(no_grid)} lie on no grid")
     whole = {
@@ -186,6 +198,7 @@ def main():
         "not_run": no_grid,
         "against": {peer: bootstrap.paired(results, "eddy", peer) for peer in peers.METHODS},
         "collections": results,
+        "transactions": of_cards,
     }
     (options.out / "quality.json").write_text(report.json_text(whole))
     (options.out / "quality.md").write_text(report.markdown(whole))

@@ -139,6 +139,10 @@ impl Replay {
         if let Some(keys) = self.engine.keys_due(STREAM) {
             self.engine.set_keys(STREAM, keys);
         }
+        let risks = self.engine.risks_due(STREAM);
+        if !risks.is_empty() {
+            self.engine.set_risks(STREAM, &risks);
+        }
         self.take();
     }
 

@@ -44,7 +44,7 @@ fn missing_files(plan: &Plan) -> Vec<&Path> {
     });
     let models = plan.streams.iter().filter_map(|stream| match &stream.model {
         ModelPlan::Load { path, .. } => Some(path.as_path()),
-        ModelPlan::Fit { .. } => None,
+        ModelPlan::Fit { .. } | ModelPlan::Transactions { .. } => None,
     });
     replays.chain(models).filter(|path| !path.exists()).collect()
 }
@@ -104,6 +104,10 @@ fn describe_stream(stream: &StreamPlan) -> String {
     };
     let model = match &stream.model {
         ModelPlan::Fit { warmup } => format!("fitted as it goes, early for {}", show_duration(*warmup)),
+        ModelPlan::Transactions { amount } => match &stream.outcome {
+            Some(_) => format!("transactions by {amount}, with outcomes"),
+            None => format!("transactions by {amount}, without outcomes"),
+        },
         ModelPlan::Load { path, refit: None, .. } => format!("load {}", path.display()),
         ModelPlan::Load { path, refit: Some(every), .. } => {
             format!("load {}, refit every {}", path.display(), show_duration(*every))

@@ -32,7 +32,7 @@ pub fn model(args: &ModelArgs) -> Result<()> {
     let (plan, stream) = (load(&of.config)?, of.stream.as_str());
     let at = stream_named(&of.config, &plan, stream)?;
     if !matches!(plan.streams[at].model, ModelPlan::Load { .. }) {
-        bail!("stream {stream} loads no model: each of its partitions fits its own");
+        bail!("stream {stream} loads no model: each of its partitions fits its own, or it needs none");
     }
     let dir = &plan.durable.path;
     if !dir.join("control").is_dir() {

@@ -183,6 +183,7 @@ fn memory(text: &mut String, footprint: &Footprint, demand: &Demand) -> std::fmt
         scoring,
         warmup,
         refits,
+        second_keys,
         models,
     } = *footprint;
     let parts = [
@@ -194,6 +195,7 @@ fn memory(text: &mut String, footprint: &Footprint, demand: &Demand) -> std::fmt
         ("rows waiting for the watermark", waiting),
         ("calibration", partitions),
         ("batches", scoring),
+        ("second keys, at most", second_keys),
         ("models, at most", models),
         ("windows kept for fits", warmup),
         ("windows kept for refits", refits),

@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::cli::history::{History, not_an_input};
 use crate::cli::{TrainArgs, environment, load};
+use crate::config::plan::ModelPlan;
 use crate::engine::train::{Key, Trained, Trainer};
 use crate::model::Description;
 use crate::pipeline;
@@ -19,6 +20,9 @@ use crate::pipeline;
 pub fn train(args: &TrainArgs) -> Result<()> {
     let history = History::new(&args.config, load(&args.config)?, &args.stream, args.key.as_deref())?;
     let stream = history.stream();
+    if matches!(stream.model, ModelPlan::Transactions { .. }) {
+        bail!("stream {}: the model of transactions has nothing to train; remove this step", stream.name);
+    }
     let read: Vec<&Path> = args.data.iter().chain([&args.config]).map(PathBuf::as_path).collect();
     not_an_input("--out", &args.out, &read)?;
     args.report.as_deref().map_or(Ok(()), |report| not_an_input("--report", report, &read))?;

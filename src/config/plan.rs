@@ -104,6 +104,8 @@ pub struct StreamPlan {
     pub key: FieldPath,
     pub time: TimePlan,
     pub layout: Layout,
+    /// Where a message says what an earlier event turned out to be; `None`: none does.
+    pub outcome: Option<FieldPath>,
     /// In order of name.
     pub columns: Vec<ColumnPlan>,
     pub window: WindowPlan,
@@ -152,6 +154,9 @@ pub enum ModelPlan {
     /// has shown, and takes its place if it is better; `None`: never.
     /// `memory_bytes`: what `eddy train` may spend on densities of cohorts beside everyone's.
     Load { path: PathBuf, refit: Option<Duration>, memory_bytes: u64 },
+    /// Judge each event by the causes a fraud may have: the column of this name, which holds amounts, and those of
+    /// aggregate [`Aggregate::Risk`]. Nothing is fitted.
+    Transactions { amount: String },
 }
 
 #[derive(Clone, Debug)]

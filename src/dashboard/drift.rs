@@ -46,7 +46,9 @@ pub fn notes(streams: &[StreamView], plans: &[StreamPlan]) -> Vec<Problem> {
                 ModelPlan::Load { refit: None, .. } => {
                     "Set refit = \"6h\", or train a model on recent data with eddy train"
                 }
-                ModelPlan::Fit { .. } => "Train a model on recent data with eddy train, and load it",
+                ModelPlan::Fit { .. } | ModelPlan::Transactions { .. } => {
+                    "Train a model on recent data with eddy train, and load it"
+                }
             }
             .to_owned(),
         })

@@ -1,4 +1,4 @@
-//! Columns whose values are names, not amounts: a merchant's code, a country.
+//! Columns whose values are names, not amounts: a merchant's code, a country, a terminal; and outcomes, which are labels.
 
 use std::io::Write;
 
@@ -7,7 +7,7 @@ use super::row::{Found, Refusal, Row, dead};
 use super::schema::Field;
 use crate::types::Reason;
 
-/// As many as an f32 tells apart.
+/// As many as an f32 tells apart. Of 10,000 names about six share their number with another, of 100,000 about 600.
 const CATEGORIES: u64 = 1 << 24;
 
 impl Row<'_> {
@@ -25,6 +25,29 @@ impl Row<'_> {
             Found::Float(..) | Found::Text(_) | Found::Object | Found::Array => dead(
                 Reason::BadValue,
                 format!("`{label}` is {}; send a text or a number for a category", found.shown()),
+            ),
+        }
+    }
+}
+
+impl Row<'_> {
+    /// Whether the row says that an earlier event was fraud; `None`: the row is an event itself. `null` is nothing said,
+    /// since some senders write every field always.
+    pub(super) fn outcome(&self) -> Result<Option<bool>, Refusal> {
+        let Some(field) = &self.schema.outcome else { return Ok(None) };
+        let found = self.find(field);
+        match found {
+            Found::Absent | Found::Null => Ok(None),
+            Found::Bool(fraud) => Ok(Some(fraud)),
+            Found::Int(label @ 0..=1) => Ok(Some(label == 1)),
+            Found::Int(_) | Found::Float(..) | Found::Text(_) | Found::Object | Found::Array => dead(
+                Reason::BadValue,
+                format!(
+                    "`{}` is {}, no outcome; send true or 1 for a fraud, false or 0 for none, and leave it out of the \
+                     event itself",
+                    field.label,
+                    found.shown()
+                ),
             ),
         }
     }

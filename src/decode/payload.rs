@@ -182,7 +182,7 @@ impl<E: FnMut(RecordRef<'_>)> Job<'_, E> {
             Ok(_) if struck.binary_search(&place).is_ok() => {
                 self.refuse(place, Reason::Malformed, STRUCK.to_owned())
             }
-            Ok(time) => {
+            Ok((time, outcome)) => {
                 let record = RecordRef {
                     stream: self.schema.stream,
                     key,
@@ -192,6 +192,7 @@ impl<E: FnMut(RecordRef<'_>)> Job<'_, E> {
                     position: self.position,
                     row: self.rows,
                     values,
+                    outcome,
                     content_hash: match self.schema.time {
                         // Rows of one burst share their arrival: equal values are then no redelivery.
                         Time::Arrival => {

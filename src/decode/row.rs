@@ -48,14 +48,20 @@ pub(super) enum Found<'a> {
 }
 
 impl<'a> Row<'a> {
-    /// Writes the columns to `values` and the key to `key` (both empty before) and returns the time.
-    pub fn build(&self, key: &mut Vec<u8>, values: &mut Vec<f32>) -> Result<EventTime, Refusal> {
+    /// Writes the columns to `values` and the key to `key` (both empty before); gives the time, and what the event turned
+    /// out to be if the row says that.
+    pub fn build(
+        &self,
+        key: &mut Vec<u8>,
+        values: &mut Vec<f32>,
+    ) -> Result<(EventTime, Option<bool>), Refusal> {
         self.check_kind()?;
         if let Shape::Long { column, names, .. } = &self.schema.shape {
             self.check_metric(column, |name| names.contains_key(name))?;
         }
         self.key(key)?;
         let time = self.time()?;
+        let outcome = self.outcome()?;
         match &self.schema.shape {
             Shape::Wide { columns } => {
                 for (index, column) in columns.iter().enumerate() {
@@ -80,7 +86,7 @@ impl<'a> Row<'a> {
                 ),
             );
         }
-        Ok(time)
+        Ok((time, outcome))
     }
 
     /// A row is an object, unless a path says that the value itself is wanted.

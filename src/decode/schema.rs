@@ -3,7 +3,7 @@
 use hashbrown::HashMap;
 
 use super::trie::{Trie, TrieBuilder};
-use crate::config::plan::{Aggregate, ColumnPlan, FieldPath, Layout, StreamPlan, TimePlan, TimeUnit};
+use crate::config::plan::{ColumnPlan, FieldPath, Layout, StreamPlan, TimePlan, TimeUnit};
 use crate::types::StreamId;
 
 /// Where a field's value is found while a row is put together.
@@ -45,6 +45,8 @@ pub(super) struct Schema {
     pub key: Field,
     pub time: Time,
     pub shape: Shape,
+    /// Where a message that is no event says what an earlier one turned out to be.
+    pub outcome: Option<Field>,
     pub columns: usize,
     /// Which columns hold categories.
     pub categories: Box<[bool]>,
@@ -82,11 +84,13 @@ impl Schema {
                 names: names(plan),
             },
         };
+        let mut outcome = plan.outcome.as_ref().map(|path| compiler.field(path, true));
         let (document, point, slots) = compiler.build();
         slots.assign(&mut key);
         if let Time::Field { field, .. } = &mut time {
             slots.assign(field);
         }
+        outcome.iter_mut().for_each(|field| slots.assign(field));
         match &mut shape {
             Shape::Wide { columns } => columns.iter_mut().for_each(|column| slots.assign(column)),
             Shape::Long { column, value, .. } => {
@@ -99,6 +103,7 @@ impl Schema {
             key,
             time,
             shape,
+            outcome,
             columns: plan.columns.len(),
             categories: plan.columns.iter().map(is_category).collect(),
             column_labels: labels(plan),
@@ -112,7 +117,7 @@ impl Schema {
 }
 
 fn is_category(column: &ColumnPlan) -> bool {
-    column.aggregate == Aggregate::Rarity
+    column.aggregate.is_of_categories()
 }
 
 /// The long layout's metric names and the columns they fill.

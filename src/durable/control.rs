@@ -37,6 +37,9 @@ pub enum ControlEvent {
     Idle { stream: String, idle: Idle },
     /// So many keys a stream has, about: its partitions share its alert budget by them.
     Keys { stream: String, keys: u64 },
+    /// So risky second keys of a stream of transactions turned out to be, over all its partitions: their numbers, and the
+    /// share of frauds in ten-thousandths. Only what changed.
+    Risks { stream: String, risks: Vec<(u32, u16)> },
     /// What was learnt of a stream is forgotten: it begins here.
     Reset { stream: String },
 }
@@ -49,6 +52,7 @@ impl ControlEvent {
             | ControlEvent::ModelActivated { stream, .. }
             | ControlEvent::Idle { stream, .. }
             | ControlEvent::Keys { stream, .. }
+            | ControlEvent::Risks { stream, .. }
             | ControlEvent::Reset { stream } => Some(stream),
             ControlEvent::EndOfInput { .. } => None,
         }

@@ -3,8 +3,9 @@
 use crate::alert::told::{Change, tell};
 use crate::engine::batch::{Batch, Span};
 use crate::engine::output::{Judged, Raised};
-use crate::engine::partition::{Closing, Partition, Scale, Scoring};
+use crate::engine::partition::{Closing, Partition, Scale};
 use crate::engine::past::PastVerdict;
+use crate::engine::scoring::Scoring;
 use crate::engine::setup::StreamSetup;
 use crate::engine::verdict::{is_whole, surprise, verdict};
 use crate::engine::warmup::Standing;

@@ -2,6 +2,7 @@
 
 use super::Engine;
 use crate::engine::partition::Partition;
+use crate::engine::scoring::Scoring;
 use crate::engine::setup::StreamSetup;
 use crate::model::ScalerPrior;
 use crate::types::drift::Drift;
@@ -31,12 +32,12 @@ impl Engine {
 impl Partition {
     /// Ends an epoch before `epoch`; its means are still those that were observed.
     pub(super) fn note_drift(&mut self, epoch: i64, setup: &StreamSetup) {
-        let Some(scoring) = &self.scoring else { return };
+        let Some(model) = self.scoring.as_ref().and_then(Scoring::model) else { return };
         if self.epoch == i64::MIN {
             return;
         }
         self.drift.end_epoch(epoch - self.epoch);
-        let (prior, columns) = (&scoring.model.prior, setup.columns.len());
+        let (prior, columns) = (&model.prior, setup.columns.len());
         let share = (self.seen_keys / KEYS_COUNTED).max(1);
         for &key in self.keys.ordered().iter().filter(|key| self.keys.hash(**key).is_multiple_of(share)) {
             let own = &self.moments[key as usize * columns..][..columns];

@@ -15,15 +15,22 @@ impl Partition {
     pub(super) fn seed(&mut self, key: KeyIndex, setup: &StreamSetup) {
         let Some(scoring) = &self.scoring else { return };
         let columns = setup.columns.len();
-        let known = known_moments(&scoring.model, self.keys.bytes(key), setup);
-        self.moments[key as usize * columns..][..columns].copy_from_slice(&known);
+        if let Some(model) = scoring.model() {
+            let known = known_moments(model, self.keys.bytes(key), setup);
+            self.moments[key as usize * columns..][..columns].copy_from_slice(&known);
+        }
         self.rescale(key, columns);
     }
 
     /// Sets a key's scale from its moments and the cohort's.
     pub fn rescale(&mut self, key: KeyIndex, columns: usize) {
-        let Some(scoring) = &self.scoring else { return };
-        let prior = scoring.model.prior_of(self.cohorts[key as usize]);
+        if let Some(transactions) = self.events.transactions() {
+            let scales = (0..columns).map(|column| transactions.scale(key, column));
+            self.scales.splice(key as usize * columns..(key as usize + 1) * columns, scales);
+            return;
+        }
+        let Some(model) = self.scoring.as_ref().and_then(Scoring::model) else { return };
+        let prior = model.prior_of(self.cohorts[key as usize]);
         let own = key as usize * columns..(key as usize + 1) * columns;
         let moments = &self.moments[own.clone()];
         let apart = self.has_stood(key);
@@ -39,6 +46,7 @@ impl Partition {
         self.keep_epoch(setup);
         self.note_drift(epoch, setup);
         self.restart_levels(columns);
+        self.learn_transactions(setup);
         // The choice is the keys' own.
         let shares = self.sample_shares();
         let early = self.is_early(setup);
@@ -87,7 +95,7 @@ impl Partition {
     /// A model activated since acts from this epoch on.
     fn adopt(&mut self, setup: &StreamSetup) {
         let Some(model) = &setup.model else { return };
-        let present = self.scoring.as_ref().map(|scoring| &scoring.model);
+        let present = self.scoring.as_ref().and_then(Scoring::model);
         // By its checksum: after a start, the one restored and the one activated may be read apart.
         if present.is_some_and(|present| present.checksum() == model.checksum()) {
             return;
@@ -118,8 +126,11 @@ impl Partition {
 /// A window of events may be a single cell, of which one says nothing.
 const WARM_WINDOWS: usize = 8;
 
-/// A level and spread rest on at least one window's worth of cells.
+/// A level and spread rest on at least one window's worth of cells. Transactions are judged from a key's first on.
 pub(crate) fn is_warm(own: &Moments, setup: &StreamSetup) -> bool {
+    if setup.roles.is_some() {
+        return true;
+    }
     let least = if setup.shape == Shape::Grid { setup.cells } else { setup.cells.max(WARM_WINDOWS) };
     own.count >= least as f64
 }

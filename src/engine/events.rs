@@ -12,6 +12,7 @@ use crate::config::plan::{Aggregate, Shape};
 use crate::engine::batch::{Batch, Span};
 use crate::engine::partition::{Closing, Partition};
 use crate::engine::setup::StreamSetup;
+use crate::engine::transactions::Transactions;
 use crate::engine::usual::Usual;
 use crate::window::cell::fold_column;
 use crate::window::grow::grow;
@@ -24,6 +25,8 @@ use crate::window::rows::{KeyRows, ROWS_MAX, RowTime};
 pub(crate) struct Events {
     rows: Vec<KeyRows>,
     usual: Usual,
+    /// Of a stream of transactions.
+    transactions: Option<Box<Transactions>>,
     /// No session ends before this, ns.
     next_end: i64,
     /// Windows gathered on arrival and not scored yet.
@@ -32,7 +35,12 @@ pub(crate) struct Events {
 
 impl Events {
     pub fn new(setup: &StreamSetup) -> Self {
-        Events { usual: Usual::new(&setup.aggregates), next_end: i64::MAX, ..Events::default() }
+        Events {
+            usual: Usual::new(&setup.aggregates),
+            transactions: setup.roles.clone().map(|roles| Box::new(Transactions::new(roles))),
+            next_end: i64::MAX,
+            ..Events::default()
+        }
     }
 
     pub fn add_key(&mut self, setup: &StreamSetup) {
@@ -40,7 +48,16 @@ impl Events {
             grow(&mut self.rows, 1);
             self.rows.push(KeyRows::default());
             self.usual.add_key();
+            self.transactions.iter_mut().for_each(|transactions| transactions.add_key());
         }
+    }
+
+    pub fn transactions(&self) -> Option<&Transactions> {
+        self.transactions.as_deref()
+    }
+
+    pub fn transactions_mut(&mut self) -> Option<&mut Transactions> {
+        self.transactions.as_deref_mut()
     }
 
     /// The first bucket of the watermark in which a session may end.
@@ -79,6 +96,7 @@ fn session_end(rows: &KeyRows, gap_ns: i64, setup: &StreamSetup) -> Option<i64> 
 struct Gather<'a> {
     setup: &'a StreamSetup,
     usual: &'a mut Usual,
+    transactions: Option<&'a mut Transactions>,
 }
 
 impl Gather<'_> {
@@ -125,6 +143,10 @@ impl Gather<'_> {
         // Nothing is left of a key that sent more rows at once than are kept.
         let Some(last) = rows.between(i64::MIN, time).end.checked_sub(1) else { return };
         let span = Span { start: time + 1 - self.setup.size_ns, end: time + 1 };
+        if let Some(transactions) = &self.transactions {
+            batch.rows.push(transactions.twins(rows, time).len() as u32);
+            return transactions.gather(key, rows, last, span, batch);
+        }
         batch.rows.push(rows.between(time - self.setup.size_ns, time).len() as u32);
         self.window(key, rows, last, span, batch);
     }
@@ -174,6 +196,9 @@ impl Gather<'_> {
             }
         }
         self.usual.observe(key, values);
+        if let Some(transactions) = &mut self.transactions {
+            transactions.observe(key, time, values);
+        }
     }
 }
 
@@ -208,8 +233,8 @@ impl Partition {
 
     fn release_events(&mut self, bucket: i64, setup: &StreamSetup, batch: &mut Batch) {
         let Partition { pending, keys, events, counts, grid, silence, seen_keys, newest_cell, .. } = self;
-        let Events { rows, usual, next_end, .. } = events;
-        let mut gather = Gather { setup, usual };
+        let Events { rows, usual, transactions, next_end, .. } = events;
+        let mut gather = Gather { setup, usual, transactions: transactions.as_deref_mut() };
         let duplicates = pending.release(bucket, keys, |entry, values| {
             let rows = &mut rows[entry.key as usize];
             gather.take(entry, values, rows, batch);
@@ -235,7 +260,7 @@ impl Partition {
         let mut over: Vec<(i64, KeyIndex)> = open.iter().filter(|(end, _)| *end <= until).copied().collect();
         over.sort_by_key(|(end, _)| *end);
         *next_end = open.iter().map(|(end, _)| *end).filter(|end| *end > until).min().unwrap_or(i64::MAX);
-        let mut gather = Gather { setup, usual };
+        let mut gather = Gather { setup, usual, transactions: None };
         for (end, key) in over {
             let rows = &mut rows[key as usize];
             gather.session(key, rows, end, batch);

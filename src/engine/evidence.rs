@@ -2,7 +2,8 @@
 
 use crate::alert::told::Change;
 use crate::config::plan::Shape;
-use crate::engine::partition::{Closing, Partition, Scale, Scoring};
+use crate::engine::partition::{Closing, Partition, Scale};
+use crate::engine::scoring::Scoring;
 use crate::engine::verdict::coverage;
 use crate::types::{About, ColumnEvidence, Decision, EventTime, Point, Verdict, WindowEvidence};
 use crate::window::keys::KeyIndex;
@@ -16,10 +17,7 @@ impl Partition {
     /// Leaves in the scratch what the model expected of this row, in standardised units.
     pub(super) fn explain(&self, row: usize, scoring: &Scoring, closing: &mut Closing<'_, '_>) {
         let width = closing.setup.cells * closing.setup.columns.len();
-        let scratch = &mut *closing.scratch;
-        let z = &scratch.batch.z[row * width..][..width];
-        let cohort = scratch.batch.cohort(row);
-        scratch.backend.explain_cohort(&scoring.model, cohort, z, &mut scratch.explanation);
+        scoring.explain(row, width, closing.scratch);
     }
 
     pub(super) fn decision(
@@ -48,7 +46,7 @@ impl Partition {
                     Shape::Grid => setup.epoch_of(span.end / setup.unit_ns - 1),
                     Shape::Sliding | Shape::Session { .. } | Shape::Count { .. } => self.epoch,
                 },
-                model: scoring.model.checksum_short().to_owned(),
+                model: scoring.name().to_owned(),
                 log_likelihood: scores.log_likelihood[row],
                 p_value: verdict.p_value,
                 threshold: scoring.alarm.threshold,

@@ -10,11 +10,13 @@ use crate::engine::past::Past;
 use crate::engine::reservoir;
 use crate::engine::setup::bucket;
 use crate::engine::silence::Silence;
+use crate::engine::transactions::Transactions;
 use crate::engine::usual::Usual;
 use crate::engine::warmup;
 use crate::judge::calibrate::REFERENCE_MAX;
 use crate::judge::calibration::{Calibration, Surprise};
 use crate::judge::moments::Moments;
+use crate::judge::risk::SecondKeys;
 use crate::model::Pyramid;
 use crate::types::{EPOCH_NS, PARTITIONS};
 use crate::window::grid::Grid;
@@ -59,6 +61,8 @@ pub struct Footprint {
     pub warmup: f64,
     /// Windows kept for refits.
     pub refits: f64,
+    /// Counts of second keys, as many as are kept.
+    pub second_keys: f64,
     /// Models fitted by the partitions, with every level that the window has room for; or the one that is loaded, see
     /// [`Footprint::with_densities`].
     pub models: f64,
@@ -86,6 +90,7 @@ impl Footprint {
         let kept_s = if on_grid && late_s > 0.0 { late_s + stream.window.every.as_secs_f64() } else { 0.0 };
         let kept_cells = (kept_s / grid_s) as usize;
         let fits = matches!(stream.model, ModelPlan::Fit { .. });
+        let of_transactions = matches!(stream.model, ModelPlan::Transactions { .. });
         let refits = matches!(stream.model, ModelPlan::Load { refit: Some(_), .. });
         // Of [`crate::backend::Scores`]: five figures and four levels; likelihood; counts.
         let scores =
@@ -113,6 +118,7 @@ impl Footprint {
             scoring: shards as f64 * (scored + 1.5 * scores),
             warmup: if fits { partitions * warmup::heap_bytes(cells * columns) } else { 0.0 },
             refits: if refits { partitions * reservoir::heap_bytes(width) } else { 0.0 },
+            second_keys: if of_transactions { partitions * SecondKeys::BYTES_MAX as f64 } else { 0.0 },
             models: if fits { partitions * Pyramid::heap_bytes(cells, columns) } else { 0.0 },
         }
     }
@@ -139,10 +145,12 @@ impl Footprint {
             partitions,
             scoring,
             refits,
+            second_keys,
             models,
             warmup,
         } = self;
-        rings + moments + keys + onsets + late + waiting + partitions + scoring + refits + models + warmup
+        let kept = refits + second_keys + models + warmup;
+        rings + moments + keys + onsets + late + waiting + partitions + scoring + kept
     }
 }
 
@@ -164,7 +172,11 @@ fn rows_bytes(stream: &StreamPlan, demand: &Demand) -> f64 {
     };
     let aggregates: Vec<Aggregate> = stream.columns.iter().map(|column| column.aggregate).collect();
     let columns = stream.columns.len();
-    let known = size_of::<KeyRows>() + Usual::bytes_a_key(&aggregates);
+    let holder = match stream.model {
+        ModelPlan::Transactions { .. } => Transactions::BYTES_A_KEY,
+        ModelPlan::Fit { .. } | ModelPlan::Load { .. } => 0,
+    };
+    let known = size_of::<KeyRows>() + Usual::bytes_a_key(&aggregates) + holder;
     known as f64 + KeyRows::heap_bytes(rows, columns) + past
 }
 

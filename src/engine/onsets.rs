@@ -13,7 +13,7 @@ mod tell;
 use std::collections::BTreeMap;
 
 use crate::config::plan::OnsetPlan;
-use crate::engine::partition::Scoring;
+use crate::engine::scoring::Scoring;
 use crate::judge::onset::{self, Onset, Phase, Quiet, Records, Rule};
 use crate::types::EventTime;
 use crate::window::grow::grow;
@@ -143,7 +143,7 @@ impl Onsets {
 impl Scoring {
     /// Which columns are flags, as its model was fitted: they were only ever 0 or 1.
     pub fn flags(&self) -> &[bool] {
-        &self.model.prior.flags
+        self.model().map_or(&[], |model| &model.prior.flags)
     }
 }
 

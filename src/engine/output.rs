@@ -112,4 +112,6 @@ pub struct Counts {
     pub idle_acts: i64,
     /// Running hash over every verdict: equal digests mean equal decisions, window by window.
     pub digest: u64,
+    /// Messages that said what an earlier event turned out to be.
+    pub outcomes: u64,
 }

@@ -13,6 +13,7 @@ use crate::engine::onsets::Onsets;
 use crate::engine::output::{Counts, LateRow, Outputs};
 use crate::engine::past::{Past, PastEpochs};
 use crate::engine::reservoir::Reservoir;
+use crate::engine::scoring::Scoring;
 use crate::engine::setup::StreamSetup;
 use crate::engine::silence::Silence;
 use crate::engine::warmup::Warmup;
@@ -29,7 +30,6 @@ use crate::window::grow::grow;
 use crate::window::keys::{KeyIndex, Keys};
 use crate::window::pending::{Pending, Taken};
 
-pub(crate) use crate::engine::scoring::Scoring;
 pub(crate) use state::Models;
 
 /// A column's level and spread as scoring sees them, constant inside an epoch.
@@ -98,7 +98,7 @@ impl Partition {
         let columns = setup.columns.len();
         let budget = Budget::new(setup.windows_expected);
         let alarm = setup.alarm(&budget, 0);
-        let scoring = setup.model.clone().map(|model| Scoring::new(model, alarm));
+        let scoring = setup.scoring(alarm);
         let warm_milli = if scoring.is_some() { 1000 } else { 0 };
         Partition {
             keys: Keys::default(),
@@ -146,6 +146,9 @@ impl Partition {
         env: &Env<'_>,
         out: &mut Outputs,
     ) {
+        if let Some(fraud) = record.outcome {
+            return self.take_outcome(record, fraud);
+        }
         let time = record.time.0;
         let cell = cell_of(time, setup.grid_ns);
         self.hearing.row(record, self.newest_time);

@@ -8,7 +8,8 @@ use crate::alert::lifecycle::{Episode, Rule, Spell, Turn};
 use crate::config::plan::Shape;
 use crate::engine::batch::Span;
 use crate::engine::epoch::{is_warm, known_moments};
-use crate::engine::partition::{Partition, Scale, Scoring};
+use crate::engine::partition::{Partition, Scale};
+use crate::engine::scoring::Scoring;
 use crate::engine::setup::StreamSetup;
 use crate::engine::warmup::scales;
 use crate::types::{EPOCH_NS, Verdict};
@@ -201,8 +202,9 @@ impl Partition {
             return Some(KeyValues { scoring, cohort, scales: scales.to_vec(), warm: warm.to_vec() });
         }
         // Not met by then: it is scored as a key is whose first row has just come.
-        let moments = known_moments(&scoring.model, self.keys.bytes(key), setup);
-        let scales = scales(scoring.model.prior_of(cohort), &moments);
+        let model = scoring.model()?;
+        let moments = known_moments(model, self.keys.bytes(key), setup);
+        let scales = scales(model.prior_of(cohort), &moments);
         let warm = moments.iter().map(|own| is_warm(own, setup)).collect();
         Some(KeyValues { scoring, cohort, scales, warm })
     }

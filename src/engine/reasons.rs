@@ -6,7 +6,8 @@
 //! agree.
 
 use crate::config::plan::DeviationRule;
-use crate::engine::partition::{Closing, Partition, Scale, Scoring};
+use crate::engine::partition::{Closing, Partition, Scale};
+use crate::engine::scoring::Scoring;
 use crate::model::pyramid::Expected;
 use crate::types::Verdict;
 
@@ -33,7 +34,8 @@ impl Partition {
         let scratch = &mut *closing.scratch;
         let (z, raw) = (&scratch.batch.z[row * width..][..width], &scratch.batch.raw[row * width..][..width]);
         let wanted = |column: usize| setup.deviations[column].is_some();
-        let expected = scratch.backend.expect(&scoring.model, scratch.batch.cohort(row), z, wanted);
+        let Some(model) = scoring.model() else { return true };
+        let expected = scratch.backend.expect(model, scratch.batch.cohort(row), z, wanted);
         let scales = &self.scales[scratch.batch.keys[row] as usize * columns..][..columns];
         // What a column has by chance is no reason: by half of an equal part it is left out.
         let share_min = 0.5 / columns as f32;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::config::plan::{Aggregate, Plan, Shape, StreamPlan};
+use crate::config::plan::{Aggregate, ModelPlan, Plan, Shape, StreamPlan};
 use crate::engine::footprint::Demand;
 use crate::engine::train::Trainer;
 use crate::engine::{Engine, Env, Outputs};
@@ -47,11 +47,12 @@ pub fn rehearse(
 ) -> Result<Rehearsal, RehearsalError> {
     let stream = &plan.streams[0];
     let interval_ns = (demand.keys as f64 / demand.rows_per_s * 1e9).max(1.0) as i64;
-    let own_model = model.is_some();
+    let own_model = model.is_some() || matches!(stream.model, ModelPlan::Transactions { .. });
     let mut rows = Rows { columns: stream.columns.len(), interval_ns, seed: 1 };
-    let model = match model {
-        Some(model) => model,
-        None => rows.model(stream)?,
+    let model = match (model, &stream.model) {
+        (_, ModelPlan::Transactions { .. }) => None,
+        (Some(model), _) => Some(model),
+        (None, _) => Some(rows.model(stream)?),
     };
     let window = stream.window;
     let warm_ns = (window.size + window.lateness).as_nanos() as i64;
@@ -64,7 +65,9 @@ pub fn rehearse(
     let work_a_step = (interval_ns / every_ns).max(1) as u64;
     let keys = (WORK / ((warm_steps + 1) * work_a_step)).clamp(KEYS_MIN.min(demand.keys), demand.keys);
     let mut engine = Engine::new(plan);
-    engine.activate(StreamId(0), Arc::new(model))?;
+    if let Some(model) = model {
+        engine.activate(StreamId(0), Arc::new(model))?;
+    }
     rows.run(&mut engine, keys, 0..warm_steps);
     // Whole hops, so that as many windows close as in the long run.
     let hop_steps = (every_ns / interval_ns).max(1) as u64;
@@ -146,6 +149,7 @@ impl Rows {
                 position: Position(step),
                 row: key as u32,
                 values: &values,
+                outcome: None,
                 content_hash: self.seed,
             });
         }

@@ -5,10 +5,10 @@
 
 use crate::alert::told::{Change, Told, revise};
 use crate::engine::Env;
-use crate::engine::batch::Batch;
 use crate::engine::close::{Times, standardise};
-use crate::engine::partition::{Closing, Partition, Scoring};
+use crate::engine::partition::{Closing, Partition};
 use crate::engine::past::PastVerdict;
+use crate::engine::scoring::Scoring;
 use crate::engine::setup::StreamSetup;
 use crate::engine::verdict::{surprise, verdict};
 use crate::types::{AlertState, RecordRef, Verdict};
@@ -154,8 +154,7 @@ impl Partition {
         }
         standardise(&mut scratch.batch.z, &values.scales);
         scratch.batch.cohorts.push(values.cohort);
-        let Batch { cohorts, z, .. } = &scratch.batch;
-        scratch.backend.score_cohorts(&values.scoring.model, cohorts, z, &mut scratch.scores);
+        values.scoring.score(columns, scratch);
         let verdict = verdict(0, |column| values.warm[column], &values.scoring, closing);
         // Departures are measured and bands are drawn in the scale of the window's own epoch.
         let own = key as usize * columns..(key as usize + 1) * columns;

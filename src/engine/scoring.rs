@@ -1,17 +1,36 @@
-//! What scores a partition: the model, what its p-values are read off, and what they are held against.
+//! What scores a partition's windows, and what its surprises are held against.
 
 use std::sync::Arc;
 
+use crate::backend::Scores;
+use crate::engine::Scratch;
 use crate::engine::batch::Batch;
 use crate::engine::partition::{Closing, Partition};
 use crate::judge::budget::Alarm;
 use crate::judge::calibration::{Calibration, Surprise};
+use crate::judge::risk::{self, Risks};
+use crate::judge::spending;
 use crate::model::{EVERYONE, Model};
 use crate::window::keys::KeyIndex;
 
+/// Half of the central 95 % of a normal distribution, sd.
+const BAND_SD: f32 = 1.96;
+
+/// What alerts name as their model where nothing was fitted.
+pub(crate) const TRANSACTIONS: &str = "transactions";
+
+/// Where surprise comes from.
+#[derive(Clone)]
+pub(crate) enum Density {
+    /// A fitted density of windows.
+    Windows(Arc<Model>),
+    /// The nats of a transaction's causes, which is what its window holds.
+    Transactions,
+}
+
 #[derive(Clone)]
 pub(crate) struct Scoring {
-    pub model: Arc<Model>,
+    pub density: Density,
     /// By cohort, of those that have keys here: others would only take memory.
     pub references: Vec<Option<References>>,
     pub alarm: Alarm,
@@ -41,17 +60,40 @@ impl Scoring {
     /// As yet without keys.
     pub fn new(model: Arc<Model>, alarm: Alarm) -> Self {
         let references = model.pyramids().map(|_| None).collect();
-        Scoring { model, references, alarm }
+        Scoring { density: Density::Windows(model), references, alarm }
+    }
+
+    /// Of transactions with so many second keys.
+    pub fn transactions(second_keys: usize, alarm: Alarm) -> Self {
+        let unknown = risk::nats(Risks::unknown());
+        let (all, oddest) = (spending::references(second_keys as f64 * unknown), spending::references(0.0));
+        let calibration = Arc::new(Calibration::new([&all, &oddest]));
+        // Nothing was seen yet: these are what the causes would come to.
+        let references = vec![Some(References { calibration, windows: 0 })];
+        Scoring { density: Density::Transactions, references, alarm }
+    }
+
+    pub fn model(&self) -> Option<&Arc<Model>> {
+        match &self.density {
+            Density::Windows(model) => Some(model),
+            Density::Transactions => None,
+        }
+    }
+
+    /// What alerts name it by.
+    pub fn name(&self) -> &str {
+        self.model().map_or(TRANSACTIONS, |model| model.checksum_short())
     }
 
     /// The cohort of a key, which from now on has references here. They begin with what training showed, so it does
     /// not matter when the key is met.
     pub fn meet(&mut self, key: &[u8]) -> u32 {
-        let cohort = self.model.cohort_of(key);
-        let pyramid = self.model.pyramid_of(cohort);
+        let Density::Windows(model) = &self.density else { return EVERYONE };
+        let cohort = model.cohort_of(key);
+        let pyramid = model.pyramid_of(cohort);
         self.references[cohort as usize].get_or_insert_with(|| References {
             calibration: Arc::new(Calibration::new([pyramid.references(), pyramid.column_references()])),
-            windows: self.model.training_rows_of(cohort) as u64,
+            windows: model.training_rows_of(cohort) as u64,
         });
         cohort
     }
@@ -59,6 +101,71 @@ impl Scoring {
     /// `None` for a cohort without keys here.
     pub fn references(&self, cohort: u32) -> Option<&References> {
         self.references.get(cohort as usize)?.as_ref()
+    }
+
+    /// Scores the windows in the scratch.
+    pub fn score(&self, columns: usize, scratch: &mut Scratch) {
+        match &self.density {
+            Density::Windows(model) => {
+                let (cohorts, z) = (&scratch.batch.cohorts, &scratch.batch.z);
+                scratch.backend.score_cohorts(model, cohorts, z, &mut scratch.scores);
+            }
+            Density::Transactions => add_causes(&scratch.batch.z, columns, &mut scratch.scores),
+        }
+    }
+
+    /// Leaves in the scratch what was expected of the window in `row`, of `width` values.
+    pub fn explain(&self, row: usize, width: usize, scratch: &mut Scratch) {
+        let z = &scratch.batch.z[row * width..][..width];
+        match &self.density {
+            Density::Windows(model) => {
+                let cohort = scratch.batch.cohort(row);
+                scratch.backend.explain_cohort(model, cohort, z, &mut scratch.explanation);
+            }
+            Density::Transactions => {
+                let all: f32 = z.iter().filter(|nats| !nats.is_nan()).sum();
+                let to = &mut scratch.explanation;
+                [&mut to.expected, &mut to.sd, &mut to.half_width, &mut to.share]
+                    .into_iter()
+                    .for_each(Vec::clear);
+                to.expected.resize(width, 0.0);
+                to.sd.resize(width, 1.0);
+                to.half_width.resize(width, BAND_SD);
+                to.share.extend(z.iter().map(|nats| if *nats > 0.0 { nats / all } else { 0.0 }));
+            }
+        }
+    }
+}
+
+/// The surprise of a transaction is the sum of its causes' nats, and its oddest column the largest of them. NaN: the cause
+/// is not known.
+fn add_causes(nats: &[f32], columns: usize, to: &mut Scores) {
+    let Scores {
+        state,
+        surprise,
+        log_likelihood,
+        observed,
+        column_observed,
+        still,
+        joint,
+        column_surprise,
+        levels,
+    } = to;
+    [&mut *state, surprise, still, joint, column_surprise, levels].into_iter().for_each(Vec::clear);
+    log_likelihood.clear();
+    observed.clear();
+    column_observed.clear();
+    for causes in nats.chunks_exact(columns) {
+        let known = || causes.iter().copied().filter(|nats| !nats.is_nan());
+        let all: f32 = known().sum();
+        state.push(all);
+        surprise.push(all);
+        log_likelihood.push(-f64::from(all));
+        observed.push(known().count() as u16);
+        column_observed.extend(causes.iter().map(|nats| u16::from(!nats.is_nan())));
+        still.push(0.0);
+        joint.push(0.0);
+        column_surprise.push(known().fold(0.0, f32::max));
     }
 }
 
@@ -78,11 +185,11 @@ impl Partition {
     pub(super) fn score_batch(&self, scoring: &Scoring, closing: &mut Closing<'_, '_>) -> i64 {
         self.standardise_batch(closing);
         let gathered = (closing.env.now)();
-        let Batch { keys, cohorts, z, .. } = &mut closing.scratch.batch;
-        if !scoring.model.cohorts.is_empty() {
+        let Batch { keys, cohorts, .. } = &mut closing.scratch.batch;
+        if scoring.references.len() > 1 {
             cohorts.extend(keys.iter().map(|key| self.cohorts[*key as usize]));
         }
-        closing.scratch.backend.score_cohorts(&scoring.model, cohorts, z, &mut closing.scratch.scores);
+        scoring.score(closing.setup.columns.len(), closing.scratch);
         gathered
     }
 
@@ -98,5 +205,30 @@ impl Partition {
             seen.for_each(|key| keys[self.cohorts[key] as usize] += 1);
         }
         keys.into_iter().map(|keys| (keys / 64).max(1)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_the_causes_parts_of_the_surprise() {
+        let scoring = Scoring::transactions(2, Alarm::fixed(1e-3));
+        let mut scratch = Scratch::default();
+        scratch.batch.z = vec![1.0, 0.25, 0.75, f32::NAN, 0.5, 0.0];
+        scoring.score(3, &mut scratch);
+        assert_eq!(scratch.scores.surprise, [2.0, 0.5]);
+        assert_eq!(scratch.scores.column_surprise, [1.0, 0.5]);
+        assert_eq!(scratch.scores.column_observed, [1, 1, 1, 0, 1, 1]);
+        assert_eq!(scratch.scores.log_likelihood, [-2.0, -0.5]);
+        scoring.explain(0, 3, &mut scratch);
+        assert_eq!(scratch.explanation.share, [0.5, 0.125, 0.375]);
+        scoring.explain(1, 3, &mut scratch);
+        assert_eq!(scratch.explanation.share, [0.0, 1.0, 0.0]);
+        assert!(
+            scoring.references(EVERYONE).is_some_and(|of| of.calibration.ready()),
+            "a verdict on the first transaction"
+        );
     }
 }

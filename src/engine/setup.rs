@@ -9,7 +9,11 @@ use crate::config::plan::{
     WindowPlan,
 };
 use crate::engine::reservoir::LOOK_BACK;
+use crate::engine::scoring::Scoring;
 use crate::engine::silence::Patience;
+use crate::engine::transactions::Roles;
+use crate::judge::budget::Alarm;
+use crate::judge::risk::Risks;
 use crate::model::{Model, ModelError};
 use crate::types::{EventTime, Position, StreamId};
 
@@ -48,6 +52,10 @@ pub(crate) struct StreamSetup {
     pub p_odd: f64,
     /// Keys of the stream, as far as it was written down; 0 before.
     pub keys: u64,
+    /// Of a stream of transactions: which of its columns is what.
+    pub roles: Option<Roles>,
+    /// Risks of their second keys, as far as they were written down.
+    pub risks: Arc<Risks>,
     /// Windows a key a day, before any was counted.
     pub windows_expected: f64,
     pub warmup_ns: i64,
@@ -101,6 +109,13 @@ fn windows_a_day(window: &WindowPlan) -> f64 {
     86_400.0 / every_s
 }
 
+fn roles(plan: &StreamPlan) -> Option<Roles> {
+    let ModelPlan::Transactions { amount } = &plan.model else { return None };
+    let amount = plan.columns.iter().position(|column| column.name == *amount)?;
+    let seconds = (0..plan.columns.len()).filter(|&column| plan.columns[column].aggregate == Aggregate::Risk);
+    Some(Roles { amount, seconds: seconds.collect() })
+}
+
 impl StreamSetup {
     pub fn new(id: StreamId, plan: &StreamPlan, deployment: Arc<str>) -> Self {
         let window = plan.window;
@@ -134,16 +149,20 @@ impl StreamSetup {
             alarm: plan.alarm,
             p_odd: plan.alarm.p_value().unwrap_or(P_ODD),
             keys: 0,
+            roles: roles(plan),
+            risks: Arc::default(),
             windows_expected: windows_a_day(&window),
             warmup_ns: match plan.model {
                 ModelPlan::Fit { warmup } => ns(warmup),
-                ModelPlan::Load { .. } => 0,
+                ModelPlan::Load { .. } | ModelPlan::Transactions { .. } => 0,
             },
             model: None,
             loads_model: matches!(plan.model, ModelPlan::Load { .. }),
             refit_span_ns: match plan.model {
                 ModelPlan::Load { refit: Some(every), .. } => ns(every).saturating_mul(LOOK_BACK),
-                ModelPlan::Load { refit: None, .. } | ModelPlan::Fit { .. } => 0,
+                ModelPlan::Load { refit: None, .. }
+                | ModelPlan::Fit { .. }
+                | ModelPlan::Transactions { .. } => 0,
             },
             patience: match plan.no_data {
                 NoDataPlan::Off => Patience::Endless,
@@ -151,6 +170,14 @@ impl StreamSetup {
                 NoDataPlan::Learn => Patience::Learnt,
             },
             onsets: plan.onsets.filter(|_| on_grid),
+        }
+    }
+
+    /// What scores a new partition; `None` while it must warm up.
+    pub fn scoring(&self, alarm: Alarm) -> Option<Scoring> {
+        match &self.roles {
+            Some(roles) => Some(Scoring::transactions(roles.seconds.len(), alarm)),
+            None => self.model.clone().map(|model| Scoring::new(model, alarm)),
         }
     }
 

@@ -82,7 +82,7 @@ impl Trainer {
         setup.disorder_ns = setup.lateness_ns;
         let memory_bytes = match plan.model {
             ModelPlan::Load { memory_bytes, .. } => memory_bytes,
-            ModelPlan::Fit { .. } => 0,
+            ModelPlan::Fit { .. } | ModelPlan::Transactions { .. } => 0,
         };
         let most = if memory_bytes > 0 { KEPT_MAX } else { WINDOWS_MAX };
         let room = most.min(VALUES_MAX / (setup.cells * setup.columns.len()));

@@ -1,7 +1,8 @@
 //! The verdict on a scored window, whether it may be acted on, and how much of it was seen.
 
 use crate::engine::epoch::is_warm;
-use crate::engine::partition::{Closing, Partition, Scoring};
+use crate::engine::partition::{Closing, Partition};
+use crate::engine::scoring::Scoring;
 use crate::engine::setup::StreamSetup;
 use crate::judge::budget::Alarm;
 use crate::judge::calibration::{Calibration, Surprise};

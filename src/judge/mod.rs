@@ -2,7 +2,8 @@
 //!
 //! [`moments`]: the level and spread of a key's columns. [`calibrate`]: from surprise to p-value;
 //! [`calibration`]: of the two surprises that a window has. [`budget`]: the p-value that keeps a stream to a number of
-//! alerts a day. [`drift`]: what many keys do together. [`onset`]: when something sets in (not judged by yet).
+//! alerts a day. [`drift`]: what many keys do together. [`onset`]: when something sets in. [`spending`] and [`risk`]:
+//! the causes of a transaction's surprise.
 
 pub mod budget;
 pub mod calibrate;
@@ -11,3 +12,5 @@ pub mod drift;
 pub mod habits;
 pub mod moments;
 pub mod onset;
+pub mod risk;
+pub mod spending;

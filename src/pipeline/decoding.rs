@@ -79,6 +79,7 @@ impl DecodeStation {
                 Logged::Gather { stream, answer } => {
                     self.broadcast(|| Work::Gather { stream, answer: answer.clone() })
                 }
+                Logged::Tally { stream, of } => self.broadcast(|| Work::Tally(stream, of.clone())),
                 Logged::Messages { first, messages, log_start_ns, logged_ns } => {
                     let decode_start_ns = self.clock.now_ns();
                     for (position, message) in (first.0..).map(Position).zip(&messages) {

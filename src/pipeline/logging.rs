@@ -33,6 +33,11 @@ pub enum Logged {
         stream: StreamId,
         answer: gather::Answer,
     },
+    /// Another one.
+    Tally {
+        stream: StreamId,
+        of: gather::TallyOf,
+    },
 }
 
 /// One commit takes what is waiting, up to these.
@@ -257,6 +262,7 @@ impl LogStation {
             Notice::EndOfInput { source } => ControlEvent::EndOfInput { source: source.to_string() },
             Notice::Idle { stream, idle } => ControlEvent::Idle { stream: stream.to_string(), idle },
             Notice::Keys { stream, keys } => ControlEvent::Keys { stream: stream.to_string(), keys },
+            Notice::Risks { stream, risks } => ControlEvent::Risks { stream: stream.to_string(), risks },
             Notice::Model { stream, activation } => {
                 ControlEvent::ModelActivated { stream: stream.to_string(), activation }
             }

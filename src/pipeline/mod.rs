@@ -25,6 +25,7 @@ mod open;
 mod recovery;
 mod refit;
 pub mod restore;
+mod risks;
 pub mod rounds;
 mod running;
 mod shard;
@@ -117,6 +118,7 @@ pub async fn start(plan: Plan) -> Result<Running> {
     let (logged_to, logged) = mpsc::channel(BATCHES_MAX);
     let beater = beat::Beater::new(&logged_to, shards.len());
     let refits = Refits::new(&common, Gatherer::new(&logged_to, shards.len()), asks, &entries);
+    let risks = risks::Watch::new(&common, Gatherer::new(&logged_to, shards.len()), &entries);
     let answered = IdempotencyIndex::default();
     let (recovered_to, recovered) = oneshot::channel();
     let decode = DecodeStation {
@@ -169,6 +171,7 @@ pub async fn start(plan: Plan) -> Result<Running> {
         answered,
         recovered,
         refits,
+        risks,
     );
     Ok(Running {
         status: common.status,

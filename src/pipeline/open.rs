@@ -227,6 +227,7 @@ pub(super) fn fingerprint(deployment: &str, stream: &StreamPlan) -> [u8; 32] {
     let model = match &stream.model {
         ModelPlan::Fit { warmup } => format!("fit {}", warmup.as_nanos()),
         ModelPlan::Load { .. } => "load".to_owned(),
+        ModelPlan::Transactions { amount } => format!("transactions {amount:?} {:?}", stream.outcome),
     };
     let text = format!(
         "2|{deployment}|{:?}|{:?}|{:?}|{:?}|{:?}|[{}]|{}|{model}|{}|{:?}|{:?}{}{}",

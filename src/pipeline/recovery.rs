@@ -38,6 +38,7 @@ pub enum Action {
     EndOfInput { stream: StreamId, before: Position },
     Idle { stream: StreamId, before: Position, idle: Idle },
     Keys { stream: StreamId, keys: u64 },
+    Risks { stream: StreamId, risks: Arc<[(u32, u16)]> },
 }
 
 impl Action {
@@ -49,13 +50,14 @@ impl Action {
                 Work::Idle { stream: *stream, before: *before, idle: *idle }
             }
             Action::Keys { stream, keys } => Work::Keys { stream: *stream, keys: *keys },
+            Action::Risks { stream, risks } => Work::Risks(*stream, risks.clone()),
         }
     }
 
     /// The stream whose partitions it changes though no row of theirs is read.
     pub fn touches(&self) -> Option<StreamId> {
         match self {
-            Action::Activate { .. } | Action::Keys { .. } => None,
+            Action::Activate { .. } | Action::Keys { .. } | Action::Risks { .. } => None,
             Action::EndOfInput { stream, .. } | Action::Idle { stream, .. } => Some(*stream),
         }
     }
@@ -127,6 +129,10 @@ impl Replay {
                 ControlEvent::Idle { stream, idle } => {
                     let before = entry.precedes;
                     let action = |stream| Action::Idle { stream, before, idle };
+                    batch.then.extend(self.stream(&stream).map(action));
+                }
+                ControlEvent::Risks { stream, risks } => {
+                    let action = |stream| Action::Risks { stream, risks: risks.into() };
                     batch.then.extend(self.stream(&stream).map(action));
                 }
                 ControlEvent::Keys { stream, keys } => {

@@ -18,6 +18,7 @@ use crate::latency::{Clock, Latency};
 use crate::pipeline::Common;
 use crate::pipeline::beat::Beater;
 use crate::pipeline::refit::Refits;
+use crate::pipeline::risks;
 use crate::pipeline::{idle, keys};
 use crate::source::http::IdempotencyIndex;
 use crate::source::{self, Context, Ended, SourceError};
@@ -129,6 +130,7 @@ impl Sources {
         answered: IdempotencyIndex,
         recovered: oneshot::Receiver<Counted>,
         refits: Refits,
+        risks: risks::Watch,
     ) -> Self {
         let stop = CancellationToken::new();
         let (common, shutdown) = (common.clone(), stop.clone());
@@ -164,6 +166,7 @@ impl Sources {
                 never = idle::watch(&common.plan, &common.status, &intake) => never,
                 never = keys::watch(&common.plan, &common.status, &intake) => never,
                 never = refits.watch(&intake) => match never {},
+                never = risks.run(&intake) => match never {},
             }
         });
         Sources { task, stop, result: None }

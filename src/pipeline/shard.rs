@@ -67,6 +67,8 @@ pub enum Work {
         stream: StreamId,
         keys: u64,
     },
+    /// Of second keys.
+    Risks(StreamId, Arc<[(u32, u16)]>),
     /// Copy a partition's state: every message before `position` has been handed on.
     Save {
         stream: StreamId,
@@ -80,6 +82,8 @@ pub enum Work {
         stream: StreamId,
         answer: gather::Answer,
     },
+    /// Add up what is known of second keys.
+    Tally(StreamId, gather::TallyOf),
 }
 
 /// Everything a shard is connected to.
@@ -174,6 +178,14 @@ impl Shard {
                 self.engine.set_keys(stream, keys);
                 (0, Stamps { recovered: true, ..Stamps::default() })
             }
+            Work::Risks(stream, risks) => {
+                self.engine.set_risks(stream, &risks);
+                (0, Stamps { recovered: true, ..Stamps::default() })
+            }
+            Work::Tally(stream, of) => {
+                let _ = of.answer.try_send(self.engine.tally(stream, of.seconds.as_deref()));
+                (0, Stamps { recovered: true, ..Stamps::default() })
+            }
             Work::Save { stream, partition, position, turn } => {
                 self.save(stream, partition, position, turn);
                 (0, Stamps { recovered: true, ..Stamps::default() })
@@ -253,6 +265,7 @@ fn publish(to: &PartitionStatus, counts: &Counts) {
     to.windows_unsure_total.store(counts.windows_unsure, Relaxed);
     to.windows_anomalous_total.store(counts.windows_anomalous, Relaxed);
     to.windows_held_back_total.store(counts.windows_held_back, Relaxed);
+    to.outcomes_total.store(counts.outcomes, Relaxed);
     to.alerts_open.store(counts.alerts_open, Relaxed);
     to.alerts_opened_day.store(counts.alerts_opened_day, Relaxed);
     to.keys_silent.store(counts.keys_silent, Relaxed);

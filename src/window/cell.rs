@@ -40,7 +40,8 @@ impl CellFold {
                 | Aggregate::Count
                 | Aggregate::Ratio
                 | Aggregate::SinceLast
-                | Aggregate::Rarity => true,
+                | Aggregate::Rarity
+                | Aggregate::Risk => true,
             };
             if chosen {
                 folded.chosen = value;
@@ -78,7 +79,7 @@ pub fn fold_column(aggregate: Aggregate, values: impl DoubleEndedIterator<Item =
                 folded = Folded { count: 1, sum: 0.0, chosen };
             }
         }
-        Aggregate::Last | Aggregate::Ratio | Aggregate::SinceLast | Aggregate::Rarity => {
+        Aggregate::Last | Aggregate::Ratio | Aggregate::SinceLast | Aggregate::Rarity | Aggregate::Risk => {
             if let Some(chosen) = present.next_back() {
                 folded = Folded { count: 1, sum: 0.0, chosen };
             }
@@ -98,7 +99,7 @@ impl Folded {
             Aggregate::Sum => self.sum.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32,
             Aggregate::Last | Aggregate::Min | Aggregate::Max => self.chosen,
             // What these look back on is not in the cell: whoever knows it goes on from the last reading.
-            Aggregate::Ratio | Aggregate::SinceLast | Aggregate::Rarity => self.chosen,
+            Aggregate::Ratio | Aggregate::SinceLast | Aggregate::Rarity | Aggregate::Risk => self.chosen,
         }
     }
 }
@@ -121,7 +122,7 @@ mod tests {
             (Last, _) => present[present.len() - 1],
             (Min, _) => present.iter().copied().fold(f32::INFINITY, f32::min),
             (Max, _) => present.iter().copied().fold(f32::NEG_INFINITY, f32::max),
-            (Ratio | SinceLast | Rarity, _) => unreachable!("what looks back on other cells"),
+            (Ratio | SinceLast | Rarity | Risk, _) => unreachable!("what looks back on other cells"),
         }
     }
 

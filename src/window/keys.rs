@@ -43,12 +43,7 @@ impl Keys {
 
     /// Index of `key`, made on first sight (`true`). Allocates for new keys only.
     pub fn intern(&mut self, hash: u64, key: &[u8]) -> (KeyIndex, bool) {
-        let entries = &self.entries;
-        let same = |&index: &KeyIndex| {
-            let entry = &entries[index as usize];
-            entry.0 == hash && *entry.1 == *key
-        };
-        if let Some(&index) = self.table.find(hash, same) {
+        if let Some(index) = self.find(hash, key) {
             return (index, false);
         }
         let index = self.entries.len() as KeyIndex;
@@ -57,6 +52,15 @@ impl Keys {
         let entries = &self.entries;
         self.table.insert_unique(hash, index, |&i| entries[i as usize].0);
         (index, true)
+    }
+
+    /// Index of `key`, if it was ever seen.
+    pub fn find(&self, hash: u64, key: &[u8]) -> Option<KeyIndex> {
+        let same = |&index: &KeyIndex| {
+            let entry = &self.entries[index as usize];
+            entry.0 == hash && *entry.1 == *key
+        };
+        self.table.find(hash, same).copied()
     }
 
     /// Compares two keys in canonical order: by hash, then by bytes, never by arrival.

@@ -154,7 +154,7 @@ fn grid_and_lateness_do_not_fit() {
 fn unknown_aggregate() {
     let text = good_but("temperature = \"temp\"", "temperature = { path = \"temp\", aggregate = \"avg\" }");
     assert_snapshot!(problems(&text), @r#"
-    eddy.toml:13: stream.pumps.columns.temperature.aggregate: there is no aggregate "avg". Use mean, last, sum, min, max, count, ratio, since_last or rarity.
+    eddy.toml:13: stream.pumps.columns.temperature.aggregate: there is no aggregate "avg". Use mean, last, sum, min, max, count, ratio, since_last, rarity or risk.
     1 problem in eddy.toml
     "#);
 }

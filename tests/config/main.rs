@@ -4,6 +4,7 @@ mod broken;
 mod good;
 mod random;
 mod tls;
+mod transactions;
 
 use std::collections::BTreeMap;
 

@@ -84,6 +84,7 @@ pub fn plan() -> Plan {
             key: path("pump"),
             time: TimePlan::Field { path: path("ts"), unit: TimeUnit::Millis },
             layout: Layout::Wide { points: None },
+            outcome: None,
             columns: COLUMNS.iter().map(column).collect(),
             window: WindowPlan {
                 shape: Shape::Grid,

@@ -52,6 +52,7 @@ pub fn plan(shards: usize) -> Plan {
             key: FieldPath::Json(vec!["pump".into()]),
             time: TimePlan::Field { path: FieldPath::Json(vec!["ts".into()]), unit: TimeUnit::Millis },
             layout: Layout::Wide { points: None },
+            outcome: None,
             columns: COLUMNS.iter().map(column).collect(),
             window: WindowPlan {
                 shape: Shape::Grid,
@@ -106,6 +107,7 @@ impl Row {
             position: Position(position),
             row: 0,
             values: &self.values,
+            outcome: None,
             content_hash,
         }
     }

@@ -231,7 +231,7 @@ impl Process {
                 Logged::Control(event) => {
                     self.control(ControlEntry { precedes: self.station.log.next_position(), event });
                 }
-                Logged::Beat(_) | Logged::Gather { .. } => panic!("nobody sends one"),
+                Logged::Beat(_) | Logged::Gather { .. } | Logged::Tally { .. } => panic!("nobody sends one"),
             }
             self.save(self.station.log.next_position());
         }

@@ -60,6 +60,17 @@ fn places() -> Vec<Place> {
             window,
             &format!("{window}\nmodel = {{ type = \"load\", path = \"m\"@ }}"),
         ),
+        Place {
+            heading: "`model`, `type = \"transactions\"`".into(),
+            config: format!(
+                "{HTTP}{}",
+                STREAM.replace(
+                    window,
+                    "window = { type = \"sliding\", size = \"1h\" }\nmodel = { type = \"transactions\", amount = \"x\"@ }"
+                )
+            ),
+            inline: true,
+        },
         line(&of("sink", "webhook"), format!("{HTTP}{STREAM}{WEBHOOK}@\n")),
         line(&of("sink", "stdout"), format!("{HTTP}{STREAM}{STDOUT}@\n")),
         line("`[dashboard]`", format!("{HTTP}{STREAM}[dashboard]\n@\n")),

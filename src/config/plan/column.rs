@@ -62,10 +62,12 @@ pub enum Aggregate {
     SinceLast,
     /// How rare the last category is for the key: `-ln` of its share.
     Rarity,
+    /// How often events of the last category turned out to be fraud: of a second key, over all keys.
+    Risk,
 }
 
 impl Aggregate {
-    pub const ALL: [(&str, Aggregate); 9] = [
+    pub const ALL: [(&str, Aggregate); 10] = [
         ("mean", Aggregate::Mean),
         ("last", Aggregate::Last),
         ("sum", Aggregate::Sum),
@@ -75,11 +77,17 @@ impl Aggregate {
         ("ratio", Aggregate::Ratio),
         ("since_last", Aggregate::SinceLast),
         ("rarity", Aggregate::Rarity),
+        ("risk", Aggregate::Risk),
     ];
 
     /// Takes more than the readings of a cell: what the key did before.
     pub fn needs_events(self) -> bool {
-        matches!(self, Aggregate::Ratio | Aggregate::SinceLast | Aggregate::Rarity)
+        matches!(self, Aggregate::Ratio | Aggregate::SinceLast | Aggregate::Rarity | Aggregate::Risk)
+    }
+
+    /// Of names, not of amounts.
+    pub fn is_of_categories(self) -> bool {
+        matches!(self, Aggregate::Rarity | Aggregate::Risk)
     }
 
     pub fn as_str(self) -> &'static str {

@@ -9,6 +9,7 @@ mod onsets;
 mod origin;
 mod standing;
 mod time;
+mod transactions;
 pub mod window;
 
 use std::time::Duration;
@@ -36,6 +37,7 @@ pub fn parse(name: &str, field: &Field<'_>, sources: &[Source<'_>]) -> Option<St
     section.or("format", (), |field| format(&field));
     let time =
         section.required("time", "{ path = \"ts\", unit = \"ms\" }").and_then(|field| time::parse(&field));
+    let outcome = section.maybe("outcome", |field| path::parse(&field, Allowed::Document));
     let (layout, columns) = layout::parse(&mut section);
     let window = section
         .required("window", "{ type = \"hopping\", size = \"64s\", every = \"1s\" }")
@@ -51,7 +53,18 @@ pub fn parse(name: &str, field: &Field<'_>, sources: &[Source<'_>]) -> Option<St
     let onsets = onsets.map(|asked| onsets::of(asked, window));
 
     check_levels(&section, from.as_deref(), &topics, key.as_ref(), layout.as_ref(), sources);
-    let fits = check_window(&section, window, model.as_ref(), columns.as_deref());
+    let fits = check_window(&section, window, model.as_ref(), columns.as_deref())
+        & transactions::check(
+            &section,
+            &transactions::Parts {
+                model: model.as_ref(),
+                outcome: outcome.as_ref().and_then(Option::as_ref),
+                columns: columns.as_deref(),
+                window,
+                layout: layout.as_ref(),
+                time: time.as_ref(),
+            },
+        );
     let standing = standing::resolve(&section, standing, window);
     section.finish();
     if !fits {
@@ -64,6 +77,7 @@ pub fn parse(name: &str, field: &Field<'_>, sources: &[Source<'_>]) -> Option<St
         key: key?,
         time: time?,
         layout: layout?,
+        outcome: outcome?,
         columns: columns?,
         window: window?,
         model: model?,

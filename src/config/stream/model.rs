@@ -29,6 +29,15 @@ pub const KINDS: &[Kind<Parse>] = &[
             Some(ModelPlan::Load { path: path?, refit: refit?, memory_bytes: memory? })
         },
     },
+    Kind {
+        name: "transactions",
+        summary: "payments one by one: by amount, and by what became of earlier ones",
+        example: r#"model = { type = "transactions", amount = "amount" }"#,
+        parse: |section| {
+            let amount = section.required("amount", "\"amount\"").and_then(|field| field.name());
+            Some(ModelPlan::Transactions { amount: amount?.to_string() })
+        },
+    },
 ];
 
 /// A refit looks back on four of these: below, it would take a quiet quarter of an hour for all there is.
@@ -63,6 +72,7 @@ fn short(field: &Field<'_>, text: &str) -> Option<ModelPlan> {
     }
     let remedy = match suggest::nearest(text, KINDS.iter().map(|kind| kind.name)) {
         Some("load") => "Write { type = \"load\", path = \"models/…\" }.".to_string(),
+        Some("transactions") => "Write { type = \"transactions\", amount = \"COLUMN\" }.".to_string(),
         Some(near) => format!("Did you mean {near:?}?"),
         None => "Write \"fit\", or { type = \"load\", path = \"models/…\" }.".to_string(),
     };

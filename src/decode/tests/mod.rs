@@ -3,6 +3,7 @@ mod bad_input;
 mod dead;
 mod forms;
 mod oracle;
+mod outcomes;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ struct Event {
     time: i64,
     row: u32,
     bits: Vec<u32>,
+    outcome: Option<bool>,
     content_hash: u64,
 }
 
@@ -65,6 +67,7 @@ fn pumps() -> StreamPlan {
         key: FieldPath::Topic(4),
         time: TimePlan::Field { path: json_path("ts"), unit: TimeUnit::Millis },
         layout: Layout::Wide { points: None },
+        outcome: None,
         columns: vec![column("temperature", "temp"), column("vibration", "vib.rms")],
         window: WindowPlan {
             shape: Shape::Grid,
@@ -151,6 +154,7 @@ fn run(decoder: &mut Decoder, message: &Message) -> (Vec<Event>, Vec<DeadRow>) {
             time: record.time.0,
             row: record.row,
             bits: record.values.iter().map(|value| value.to_bits()).collect(),
+            outcome: record.outcome,
             content_hash: record.content_hash,
         });
     };

@@ -3,12 +3,13 @@
 //!
 //! Nothing is learnt from a provisional verdict.
 
-use super::{Gather, Span};
+use super::{Events, Gather, Span};
 use crate::alert::told::{Change, revise};
 use crate::config::plan::Shape;
 use crate::engine::close::{Times, standardise};
-use crate::engine::partition::{Closing, Partition, Scoring};
+use crate::engine::partition::{Closing, Partition};
 use crate::engine::past::PastVerdict;
+use crate::engine::scoring::Scoring;
 use crate::engine::setup::StreamSetup;
 use crate::engine::verdict::verdict;
 use crate::types::{Arrival, RecordRef, Verdict};
@@ -24,7 +25,8 @@ impl Partition {
         setup: &StreamSetup,
     ) -> bool {
         let Partition { events, scoring, .. } = self;
-        let rows = &mut events.rows[key as usize];
+        let Events { rows, usual, early, transactions, .. } = events;
+        let rows = &mut rows[key as usize];
         let row =
             RowTime { time: record.time.0, content_hash: record.content_hash, arrival: record.arrival.0 };
         if !rows.insert(row, record.values) {
@@ -32,8 +34,8 @@ impl Partition {
         }
         rows.keep(ROWS_MAX, record.values.len());
         if scoring.is_some() {
-            let mut gather = Gather { setup, usual: &mut events.usual };
-            gather.sliding(key, &events.rows[key as usize], row.time, &mut events.early);
+            let mut gather = Gather { setup, usual, transactions: transactions.as_deref_mut() };
+            gather.sliding(key, rows, row.time, early);
         }
         true
     }
@@ -147,6 +149,10 @@ impl Partition {
 
     /// Standardises the windows in the scratch, each by its key's scales.
     pub(in crate::engine) fn standardise_batch(&self, closing: &mut Closing<'_, '_>) {
+        // The nats of causes are no values of a column.
+        if closing.setup.roles.is_some() {
+            return;
+        }
         let columns = closing.setup.columns.len();
         let width = closing.setup.cells * columns;
         let batch = &mut closing.scratch.batch;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::state::Models;
-use crate::engine::scoring::{References, Scoring};
+use crate::engine::scoring::{Density, References, Scoring, TRANSACTIONS};
 use crate::engine::setup::StreamSetup;
 use crate::judge::budget::Alarm;
 use crate::judge::calibration::Calibration;
@@ -20,7 +20,7 @@ pub(super) fn encode_models<'a>(
     to: &mut StateWriter<'_>,
 ) {
     let mut models: Vec<&Model> = Vec::new();
-    for Scoring { model, .. } in scorings {
+    for model in scorings.filter_map(Scoring::model) {
         if models.iter().all(|known| known.checksum() != model.checksum()) {
             models.push(model);
         }
@@ -58,8 +58,12 @@ pub(super) fn decode_models(
 
 pub(in crate::engine) fn encode_scoring(scoring: Option<&Scoring>, to: &mut StateWriter<'_>) {
     to.flag(scoring.is_some());
-    let Some(Scoring { model, references, alarm: Alarm { threshold, calm } }) = scoring else { return };
-    to.bytes(model.checksum().as_bytes());
+    let Some(scoring) = scoring else { return };
+    let Scoring { density, references, alarm: Alarm { threshold, calm } } = scoring;
+    to.bytes(match density {
+        Density::Windows(model) => model.checksum().as_bytes(),
+        Density::Transactions => TRANSACTIONS.as_bytes(),
+    });
     let known = || references.iter().enumerate().filter_map(|(at, of)| Some((at as u32, of.as_ref()?)));
     to.len(known().count());
     for (cohort, References { calibration, windows }) in known() {
@@ -81,9 +85,13 @@ pub(in crate::engine) fn decode_scoring(
         return Ok(None);
     }
     let checksum = text(from)?;
-    let model = models.iter().find(|model| model.checksum() == checksum);
-    let model = model.ok_or(NotUnderstood("an epoch of a model that is not in it"))?.clone();
-    let mut scoring = Scoring::new(model, Alarm { threshold: 0.0, calm: 0.0 });
+    let none = Alarm { threshold: 0.0, calm: 0.0 };
+    let mut scoring = if checksum == TRANSACTIONS {
+        Scoring::transactions(0, none)
+    } else {
+        let model = models.iter().find(|model| model.checksum() == checksum);
+        Scoring::new(model.ok_or(NotUnderstood("an epoch of a model that is not in it"))?.clone(), none)
+    };
     for _ in 0..from.len(size_of::<u32>())? {
         let cohort: u32 = from.number()?;
         let of = References { calibration: Arc::new(Calibration::decode(from)?), windows: from.number()? };

@@ -219,11 +219,12 @@ fn encode_counts(counts: &Counts, to: &mut StateWriter<'_>) {
         idle_acts: _,
         alerts_opened_day: _,
         digest,
+        outcomes,
     } = *counts;
     to.number(watermark);
     to.numbers(&[events, duplicates, late, windows, windows_unscored, windows_unsure, windows_anomalous]);
     to.numbers(&[alerts_open, keys, keys_warm, warm_milli, digest, reopening, windows_again]);
-    to.numbers(&[keys_silent, windows_provisional, windows_held_back, model_windows, fits]);
+    to.numbers(&[keys_silent, windows_provisional, windows_held_back, model_windows, fits, outcomes]);
 }
 
 fn decode_counts(from: &mut StateReader<'_>) -> Result<Counts, NotUnderstood> {
@@ -236,7 +237,7 @@ fn decode_counts(from: &mut StateReader<'_>) -> Result<Counts, NotUnderstood> {
     let [alerts_open, keys, keys_warm, warm_milli, digest, reopening, windows_again] = then[..] else {
         return Err(NotUnderstood("other counts"));
     };
-    let [keys_silent, windows_provisional, windows_held_back, model_windows, fits] =
+    let [keys_silent, windows_provisional, windows_held_back, model_windows, fits, outcomes] =
         from.numbers::<u64>()?[..]
     else {
         return Err(NotUnderstood("other counts"));
@@ -265,5 +266,6 @@ fn decode_counts(from: &mut StateReader<'_>) -> Result<Counts, NotUnderstood> {
         idle_acts: i64::MAX,
         alerts_opened_day: 0,
         digest,
+        outcomes,
     })
 }

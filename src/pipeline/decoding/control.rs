@@ -1,5 +1,6 @@
 //! What control entries do: each reaches every shard between the rows it stands between in the log.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::DecodeStation;
@@ -26,6 +27,11 @@ impl DecodeStation {
             ControlEvent::Keys { stream, keys } => {
                 let (stream, keys) = (self.stream(stream), *keys);
                 stream.is_none_or(|stream| self.tell_keys(stream, keys))
+            }
+            ControlEvent::Risks { stream, risks } => {
+                let risks: Arc<[(u32, u16)]> = risks.as_slice().into();
+                let stream = self.stream(stream);
+                stream.is_none_or(|stream| self.broadcast(|| Work::Risks(stream, risks.clone())))
             }
             ControlEvent::ModelActivated { stream, activation } => {
                 match (self.stream(stream), self.models.take(&activation.checksum)) {
