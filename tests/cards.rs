@@ -357,9 +357,10 @@ fn a_terminal_is_known_over_all_partitions() {
     }
     let stranger = (0..CARDS).find(|card| at_bad.iter().all(|event| event.card != format!("card-{card}")));
     let stranger = stranger.expect("a card that was never there");
-    // Two payments of one epoch: what was known when it began is in a snapshot between them.
-    payments.push(payment(stranger, last + 1200 * SECOND_NS, 20.0, 1));
-    payments.push(payment(stranger, last + 1210 * SECOND_NS, 20.0, BAD));
+    // The second one lets an epoch begin, and the third is judged in it: what was known is in the snapshot between them.
+    for (second, terminal) in [(1200, 1), (1235, 1), (1240, BAD)] {
+        payments.push(payment(stranger, last + second * SECOND_NS, 20.0, terminal));
+    }
     payments.push(payment(stranger, last + 1500 * SECOND_NS, 20.0, 2));
     let mut entries = None;
     let found = run(&payments, How { batch: 1, ..PLAIN }, &mut entries);

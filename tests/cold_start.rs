@@ -240,16 +240,16 @@ fn what_went_wrong_in_the_first_minutes_is_not_normal_for_ever() {
     }
 }
 
-/// A fault makes up a seventh of what is seen when models are fitted anew.
+/// A fault makes up a sixth of what was seen when a model is fitted anew.
 #[test]
 fn what_was_told_as_odd_is_not_learnt() {
     for seed in 1..4 {
-        let (first, second) = (700..1000, 3900..3980);
+        let (first, second) = (700..850, 3900..3980);
         let mut rows = plant::rows(1, 4200, seed, first.clone());
         let again = plant::rows(1, 4200, seed, second);
         rows.splice(3600.., again[3600..].iter().cloned());
         let told = run(&plan(120, 1), &rows);
-        let (during, then) = (told.alerts("", 700..1020), told.alerts("", 3900..4000));
+        let (during, then) = (told.alerts("", 700..870), told.alerts("", 3900..4000));
         println!("seed {seed}: {during} during, {then} then; {:?}", told.counts);
         assert!(during >= 1 && then == 1, "seed {seed}");
         let confidence: Vec<f64> =

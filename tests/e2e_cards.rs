@@ -148,6 +148,11 @@ async fn charge_backs_warn_of_the_terminal_and_are_not_forgotten_by_a_kill() {
     let first = (format!("c-{last}"), "terminal".to_owned());
     eddy.until("the alert", |_| raised(&receiver).contains(&first).then_some(()));
     assert_eq!(raised(&receiver), std::slice::from_ref(&first));
+    // What was said of it becomes final.
+    let rows = minutes(27, 2);
+    events += rows.len();
+    post(http, &rows);
+    taken(&mut eddy, events);
     let before = eddy.partitions();
     eddy.kill();
 
@@ -155,7 +160,7 @@ async fn charge_backs_warn_of_the_terminal_and_are_not_forgotten_by_a_kill() {
     taken(&mut eddy, events);
     assert_eq!(eddy.partitions(), before, "decided otherwise");
     eddy.until("what is written down", |eddy| (eddy.metric(&at_risk) == 1).then_some(()));
-    post(http, &[payment(2, BAD, START_MS + 27 * HOUR_MS)]);
+    post(http, &[payment(2, BAD, START_MS + 28 * HOUR_MS)]);
     let second = ("c-2".to_owned(), "terminal".to_owned());
     eddy.until("the alert", |_| raised(&receiver).contains(&second).then_some(()));
     assert_eq!(raised(&receiver), [second, first]);

@@ -28,8 +28,7 @@ pub struct Subject<'a> {
 }
 
 impl Snapshot {
-    /// Reads everything once. `before` is an earlier snapshot
-    /// that rates are computed against.
+    /// Reads everything once. Rates are computed against `before`, an earlier snapshot.
     pub fn take(
         subject: &Subject<'_>,
         alerts: Alerts,

@@ -197,11 +197,24 @@ mod tests {
             precedes: Position(at),
             event: ControlEvent::Reset { stream: stream.into() },
         };
-        let said =
-            [entry(0), entry(1), entry(2), reset("valves", 15), entry(3), reset("pumps", 22), entry(4)];
+        let risks = |at| ControlEntry {
+            precedes: Position(at),
+            event: ControlEvent::Risks { stream: "pumps".into(), risks: vec![(7, 4766)] },
+        };
+        let said = [
+            entry(0),
+            entry(1),
+            entry(2),
+            reset("valves", 15),
+            risks(16),
+            entry(3),
+            reset("pumps", 22),
+            risks(23),
+            entry(4),
+        ];
         said.iter().for_each(|entry| open().0.append(entry).unwrap());
         let (_, found) = open();
-        assert_eq!(found, [entry(2), reset("valves", 15), reset("pumps", 22), entry(4)]);
+        assert_eq!(found, [entry(2), reset("valves", 15), reset("pumps", 22), risks(23), entry(4)]);
         assert_eq!(beginning(&found, "pumps"), Position(22));
         assert_eq!(beginning(&found, "fans"), Position(0));
     }

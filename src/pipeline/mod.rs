@@ -22,6 +22,7 @@ pub mod ledger;
 pub mod logging;
 mod models;
 mod open;
+mod publish;
 mod recovery;
 mod refit;
 pub mod restore;

@@ -164,13 +164,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_written_of_a_stream_s_keys_acts_again_at_its_place() {
+    fn what_was_written_of_a_stream_s_keys_and_risks_acts_again_at_its_place() {
         let keys = |precedes, stream: &str, keys| ControlEntry {
             precedes: Position(precedes),
             event: ControlEvent::Keys { stream: stream.into(), keys },
         };
+        let risks = ControlEntry {
+            precedes: Position(7),
+            event: ControlEvent::Risks { stream: "fans".into(), risks: vec![(7, 4766)] },
+        };
         let mut replay = Replay {
-            control: [keys(0, "pumps", 3), keys(7, "fans", 5), keys(7, "pumps", 9)].into(),
+            control: [keys(0, "pumps", 3), keys(7, "fans", 5), risks, keys(7, "pumps", 9)].into(),
             models: Vec::new(),
             stream_ids: vec!["fans".into(), "pumps".into()],
             streams_of: Box::new(|_| Vec::new()),
@@ -182,11 +186,12 @@ mod tests {
             replay.take_control(&mut batch);
             let of = |action: &Action| match action {
                 Action::Keys { stream, keys } => (stream.0, *keys),
+                Action::Risks { stream, risks } => (stream.0, u64::from(risks[0].1)),
                 _ => panic!("another action"),
             };
             batch.then.iter().map(of).collect::<Vec<_>>()
         };
         assert_eq!(taken(6), [(1, 3)]);
-        assert_eq!(taken(7), [(0, 5), (1, 9)]);
+        assert_eq!(taken(7), [(0, 5), (0, 4766), (1, 9)]);
     }
 }

@@ -7,17 +7,18 @@ use tokio::sync::mpsc;
 
 use crate::durable::Snapshots;
 use crate::engine::reservoir::Windows;
-use crate::engine::{Counts, Engine, Env, Outputs, Raised};
+use crate::engine::{Engine, Env, Outputs, Raised};
 use crate::latency::{Clock, Latency, ReceiptBuilder, Stage, StageRecorder};
 use crate::model::Model;
 use crate::pipeline::beat::Answer;
 use crate::pipeline::dead::Dead;
 use crate::pipeline::gather;
 use crate::pipeline::keeping::Kept;
+use crate::pipeline::publish::publish;
 use crate::pipeline::rounds::{Due, Turn};
 use crate::pipeline::storing::Outgoing;
 use crate::ring::Slot;
-use crate::status::{PartitionStatus, Status};
+use crate::status::Status;
 use crate::types::{Alert, Idle, PARTITIONS, PartitionId, Point, Position, Receipt, StreamId};
 use crate::watch::Watch;
 
@@ -250,34 +251,6 @@ impl Recorders {
             self.verdict.record(judged_ns - trigger.0, u64::from(windows));
         }
     }
-}
-
-/// One writer, so plain stores; readers may see a slot half published.
-fn publish(to: &PartitionStatus, counts: &Counts) {
-    to.events_total.store(counts.events, Relaxed);
-    to.duplicates_total.store(counts.duplicates, Relaxed);
-    to.late_total.store(counts.late, Relaxed);
-    to.reopening_total.store(counts.reopening, Relaxed);
-    to.windows_again_total.store(counts.windows_again, Relaxed);
-    to.windows_provisional_total.store(counts.windows_provisional, Relaxed);
-    to.windows_total.store(counts.windows, Relaxed);
-    to.windows_unscored_total.store(counts.windows_unscored, Relaxed);
-    to.windows_unsure_total.store(counts.windows_unsure, Relaxed);
-    to.windows_anomalous_total.store(counts.windows_anomalous, Relaxed);
-    to.windows_held_back_total.store(counts.windows_held_back, Relaxed);
-    to.outcomes_total.store(counts.outcomes, Relaxed);
-    to.alerts_open.store(counts.alerts_open, Relaxed);
-    to.alerts_opened_day.store(counts.alerts_opened_day, Relaxed);
-    to.keys_silent.store(counts.keys_silent, Relaxed);
-    to.heard.store(counts.heard, Relaxed);
-    to.idle_acts.store(counts.idle_acts, Relaxed);
-    to.keys.store(counts.keys, Relaxed);
-    to.keys_warm.store(counts.keys_warm, Relaxed);
-    to.watermark.store(counts.watermark, Relaxed);
-    to.warm_milli.store(counts.warm_milli, Relaxed);
-    to.model_windows.store(counts.model_windows, Relaxed);
-    to.fits_total.store(counts.fits, Relaxed);
-    to.digest.store(counts.digest, Relaxed);
 }
 
 /// The way of an alert so far; the outbox adds its own stretch.

@@ -47,7 +47,7 @@ fn without(section: &Section<'_>, parts: &Parts<'_>) -> bool {
     fits
 }
 
-fn risks<'a>(columns: Option<&'a [ColumnPlan]>) -> impl Iterator<Item = &'a ColumnPlan> {
+fn risks(columns: Option<&[ColumnPlan]>) -> impl Iterator<Item = &ColumnPlan> {
     columns.unwrap_or_default().iter().filter(|column| column.aggregate == Aggregate::Risk)
 }
 

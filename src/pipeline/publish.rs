@@ -1,0 +1,34 @@
+//! What a shard counted of a partition, for page and metrics.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::engine::Counts;
+use crate::status::PartitionStatus;
+
+/// One writer, so plain stores; readers may see a slot half published.
+pub(super) fn publish(to: &PartitionStatus, counts: &Counts) {
+    to.events_total.store(counts.events, Relaxed);
+    to.duplicates_total.store(counts.duplicates, Relaxed);
+    to.late_total.store(counts.late, Relaxed);
+    to.reopening_total.store(counts.reopening, Relaxed);
+    to.windows_again_total.store(counts.windows_again, Relaxed);
+    to.windows_provisional_total.store(counts.windows_provisional, Relaxed);
+    to.windows_total.store(counts.windows, Relaxed);
+    to.windows_unscored_total.store(counts.windows_unscored, Relaxed);
+    to.windows_unsure_total.store(counts.windows_unsure, Relaxed);
+    to.windows_anomalous_total.store(counts.windows_anomalous, Relaxed);
+    to.windows_held_back_total.store(counts.windows_held_back, Relaxed);
+    to.outcomes_total.store(counts.outcomes, Relaxed);
+    to.alerts_open.store(counts.alerts_open, Relaxed);
+    to.alerts_opened_day.store(counts.alerts_opened_day, Relaxed);
+    to.keys_silent.store(counts.keys_silent, Relaxed);
+    to.heard.store(counts.heard, Relaxed);
+    to.idle_acts.store(counts.idle_acts, Relaxed);
+    to.keys.store(counts.keys, Relaxed);
+    to.keys_warm.store(counts.keys_warm, Relaxed);
+    to.watermark.store(counts.watermark, Relaxed);
+    to.warm_milli.store(counts.warm_milli, Relaxed);
+    to.model_windows.store(counts.model_windows, Relaxed);
+    to.fits_total.store(counts.fits, Relaxed);
+    to.digest.store(counts.digest, Relaxed);
+}
