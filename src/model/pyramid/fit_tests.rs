@@ -8,9 +8,9 @@ fn what_cannot_be_fitted_is_said() {
     let fit = |rows: usize, cells, columns, context: &[bool]| {
         Pyramid::fit(windows.slice(ndarray::s![..rows, ..]), cells, columns, context).err()
     };
-    assert_eq!(fit(64, 8, 3, &[false; 3]), None);
-    let missing = FitError::TooFewRows { rows: 63, usable: 63, needed: 64, missing: 1 };
-    assert_eq!(fit(63, 8, 3, &[false; 3]), Some(missing));
+    assert_eq!(fit(32, 8, 3, &[false; 3]), None);
+    let missing = FitError::TooFewRows { rows: 31, usable: 31, needed: 32, missing: 1 };
+    assert_eq!(fit(31, 8, 3, &[false; 3]), Some(missing));
     assert_eq!(
         fit(64, 8, 2, &[false; 2]),
         Some(FitError::Shape { found: 24, cells: 8, columns: 2, expected: 16 })
