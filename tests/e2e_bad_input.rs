@@ -212,7 +212,7 @@ fn every_refusal_by_http_says_what_is_wrong_and_what_to_do() {
     let broker = Mosquitto::start();
     let http: SocketAddr = ([127, 0, 0, 1], free_port()).into();
     let deployment = deployment(&broker, http);
-    let eddy = deployment.start();
+    let mut eddy = deployment.start();
     let row = plant::rows(1, 1, 1, 0..0)[0].message().payload;
     let ask = |method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]| {
         http::request(http, method, path, headers, body).expect("an answer")
@@ -237,14 +237,18 @@ fn every_refusal_by_http_says_what_is_wrong_and_what_to_do() {
     is_told(&ask("POST", events, &[json, auth], b"{}"), 400, "no good row");
 
     assert_eq!(eddy.metric("eddy_log_messages_total"), 1, "nothing that was refused is in the log");
-    let status = eddy.get("/api/v1/status");
-    let problems = status["problems"].as_array().expect("problems");
-    let told = problems
-        .iter()
-        .find(|problem| problem["what"].as_str().is_some_and(|what| what.contains("refused requests")));
-    let remedy = told.unwrap_or_else(|| panic!("nothing of it on the page: {problems:?}"))["remedy"].as_str();
-    assert!(
-        remedy.is_some_and(|remedy| remedy.contains("`pump`")),
-        "the last one, by its reason: {remedy:?}"
-    );
+    let note = eddy.until("a note of what was refused", |eddy| {
+        let status = eddy.get("/api/v1/status");
+        assert_eq!(
+            status["problems"].as_array().map(Vec::len),
+            Some(0),
+            "a stranger's mistake is none of the box"
+        );
+        let notes = status["notes"].as_array().expect("notes").clone();
+        notes
+            .into_iter()
+            .find(|note| note["what"].as_str().is_some_and(|what| what.contains("refused requests")))
+    });
+    let why = note["remedy"].as_str().expect("a text");
+    assert!(why.contains("`pump`"), "the last one, by its reason: {why}");
 }

@@ -18,7 +18,7 @@ use crate::types::{EventTime, Position, Resolution, Verdict};
 /// When episodes open and close; the same for all keys of a stream.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rule {
-    /// How many windows hold a given cell: size / every.
+    /// How many windows hold a given cell: size / every. 0: a window says nothing of any other.
     pub overlap: usize,
     /// An episode that has been open for so long is resolved, ns of event time; `i64::MAX`: never.
     pub standing_ns: i64,
@@ -37,7 +37,7 @@ impl Rule {
 
     /// How many windows in a row must be clearly normal to close.
     fn calm_needed(&self) -> u16 {
-        self.overlap.clamp(LOOK_BACK as usize, CALM_MAX) as u16
+        if self.overlap == 0 { 1 } else { self.overlap.clamp(LOOK_BACK as usize, CALM_MAX) as u16 }
     }
 }
 

@@ -73,7 +73,8 @@ struct Report {
 pub fn backtest(args: &BacktestArgs) -> Result<()> {
     let read = args.data.iter().chain([&args.config]).chain(&args.labels).chain(&args.against);
     let read: Vec<&Path> = read.map(PathBuf::as_path).collect();
-    for (option, output) in [("--json", &args.json), ("--scores", &args.scores)] {
+    for (option, output) in [("--json", &args.json), ("--scores", &args.scores), ("--columns", &args.columns)]
+    {
         output.as_deref().map_or(Ok(()), |output| not_an_input(option, output, &read))?;
     }
     let labels = args.labels.as_deref().map(labels::read).transpose()?;

@@ -28,7 +28,7 @@ pub struct Subject<'a> {
 }
 
 impl Snapshot {
-    /// Reads everything once. Rates are computed against `before`, an earlier snapshot.
+    /// Reads everything once; rates are against `before`.
     pub fn take(
         subject: &Subject<'_>,
         alerts: Alerts,
@@ -70,6 +70,7 @@ impl Snapshot {
         };
         snapshot.problems = problems::find(&snapshot, plan);
         snapshot.notes = drift::notes(&snapshot.streams, &plan.streams);
+        snapshot.notes.extend(problems::refusals(&snapshot));
         snapshot.state = snapshot.judge();
         snapshot.tiles = Tiles::of(&snapshot);
         snapshot

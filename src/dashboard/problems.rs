@@ -30,7 +30,6 @@ pub fn find(snapshot: &Snapshot, plan: &Plan) -> Vec<Problem> {
         });
     }
     problems.extend(silent_sources(snapshot, plan));
-    problems.extend(refusing_sources(snapshot));
     problems.extend(failing_sinks(snapshot));
     problems
 }
@@ -62,8 +61,9 @@ fn silent_sources(snapshot: &Snapshot, plan: &Plan) -> Vec<Problem> {
 /// How long a refused request is spoken of.
 const REFUSED_NS: i64 = 10 * 60 * 1_000_000_000;
 
-/// The client was told why, but it may be a gateway that nobody looks at: to the appliance it is as if nothing came.
-fn refusing_sources(snapshot: &Snapshot) -> Vec<Problem> {
+/// The client was told why, but it may be a gateway that nobody looks at: to the appliance it is as if nothing came. It may
+/// be a stranger, too, so that it is no problem of the box.
+pub fn refusals(snapshot: &Snapshot) -> Vec<Problem> {
     let lately = snapshot.sources.iter().filter_map(|source| {
         let why = source.last_refused.as_ref().filter(|_| source.last_refused_age_ns < Some(REFUSED_NS))?;
         Some(Problem {

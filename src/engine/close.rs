@@ -38,7 +38,7 @@ impl Partition {
 
     /// Judges the final windows in the scratch, and keeps of them for a fit.
     pub(super) fn judge_batch(&mut self, began: i64, closing: &mut Closing<'_, '_>) {
-        if self.scoring.is_none() || !closing.setup.loads_model {
+        if self.scoring.is_none() || closing.setup.fits {
             self.collect(&closing.scratch.batch, closing.setup);
         }
         let Some(scoring) = self.scoring.take() else { return };

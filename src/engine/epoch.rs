@@ -1,13 +1,13 @@
 //! What a partition learns at the end of an epoch, and what a key starts from.
 
 use crate::config::plan::Shape;
-use crate::engine::partition::Partition;
+use crate::engine::partition::{Partition, Scale};
 use crate::engine::reservoir::Reservoir;
 use crate::engine::scoring::{References, Scoring};
 use crate::engine::setup::StreamSetup;
 use crate::engine::warmup::scale;
 use crate::judge::moments::Moments;
-use crate::model::Model;
+use crate::model::{Model, ScalerPrior};
 use crate::window::keys::KeyIndex;
 
 impl Partition {
@@ -31,12 +31,14 @@ impl Partition {
         }
         let Some(model) = self.scoring.as_ref().and_then(Scoring::model) else { return };
         let prior = model.prior_of(self.cohorts[key as usize]);
-        let own = key as usize * columns..(key as usize + 1) * columns;
-        let moments = &self.moments[own.clone()];
-        let apart = self.has_stood(key);
-        for (column, (to, moments)) in self.scales[own].iter_mut().zip(moments).enumerate() {
-            *to = scale(prior, column, moments, apart);
-        }
+        let scales = self.scales_under(prior, key, columns);
+        self.scales[key as usize * columns..][..columns].copy_from_slice(&scales);
+    }
+
+    /// By what a key's columns are standardised under `prior`.
+    pub(super) fn scales_under(&self, prior: &ScalerPrior, key: KeyIndex, columns: usize) -> Vec<Scale> {
+        let (own, apart) = (&self.moments[key as usize * columns..][..columns], self.has_stood(key));
+        own.iter().enumerate().map(|(column, moments)| scale(prior, column, moments, apart)).collect()
     }
 
     /// Lets the ended epoch teach: moments and calibration of keys that were calm, then a fit if one is due.

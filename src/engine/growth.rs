@@ -19,7 +19,7 @@ use crate::engine::close::standardise;
 use crate::engine::partition::Partition;
 use crate::engine::scoring::Scoring;
 use crate::engine::setup::StreamSetup;
-use crate::engine::warmup::{Sample, Standing, key_scale, scales};
+use crate::engine::warmup::{Sample, Standing, key_scale};
 use crate::model::{FitError, MIN_ROWS, Model, ScalerPrior, Settings, flags};
 use crate::types::{EPOCH_NS, PartitionId};
 use crate::window::keys::KeyIndex;
@@ -37,12 +37,12 @@ const DOUBTFUL_PART: usize = 4;
 impl Partition {
     /// The warm-up is not over: verdicts are early, and levels and spreads of keys still follow all they do.
     pub(super) fn is_early(&self, setup: &StreamSetup) -> bool {
-        !setup.loads_model && !self.warmup.is_over(self.epoch.saturating_mul(EPOCH_NS), setup.warmup_ns)
+        setup.fits && !self.warmup.is_over(self.epoch.saturating_mul(EPOCH_NS), setup.warmup_ns)
     }
 
     /// Fits this partition's model if that is due. Too few good windows: it tries again next epoch.
     pub(super) fn fit_if_due(&mut self, setup: &StreamSetup) {
-        if setup.loads_model {
+        if !setup.fits {
             return;
         }
         let early = self.is_early(setup);
@@ -91,8 +91,7 @@ impl Partition {
         for (at, sample) in samples.iter().enumerate().step_by(step).filter(of_fit) {
             let start = z.len();
             z.extend_from_slice(self.warmup.window(at, width));
-            let own = &self.moments[sample.key as usize * columns..][..columns];
-            standardise(&mut z[start..], &scales(&prior, own));
+            standardise(&mut z[start..], &self.scales_under(&prior, sample.key, columns));
         }
         let view = ArrayView2::from_shape((z.len() / width, width), &z).map_err(|_| FitError::Shape {
             found: z.len(),
@@ -107,6 +106,7 @@ impl Partition {
     }
 
     fn take_over(&mut self, model: Model, setup: &StreamSetup) {
+        self.drift.begin(false);
         self.counts.fits += 1;
         self.counts.model_windows = model.card().training_rows as u64;
         self.scoring = Some(Scoring::new(Arc::new(model), self.alarm(setup)));

@@ -62,6 +62,8 @@ pub(crate) struct StreamSetup {
     /// The loaded model, if the stream has one; else every partition fits its own.
     pub model: Option<Arc<Model>>,
     pub loads_model: bool,
+    /// Every partition fits models of its own as it goes.
+    pub fits: bool,
     /// How far back the windows go that a refit learns from; 0: there are no refits.
     pub refit_span_ns: i64,
     pub patience: Patience,
@@ -142,7 +144,12 @@ impl StreamSetup {
             disorder_ns: ns(window.disorder),
             lateness_ns: ns(window.lateness),
             rule: Rule {
-                overlap: overlap(&window),
+                // A payment says nothing of the next one.
+                overlap: if matches!(plan.model, ModelPlan::Transactions { .. }) {
+                    0
+                } else {
+                    overlap(&window)
+                },
                 standing_ns: plan.standing.map_or(i64::MAX, ns),
                 settling_ns: StreamSetup::settling_ns(ns(window.lateness), ns(window.size)),
             },
@@ -158,6 +165,7 @@ impl StreamSetup {
             },
             model: None,
             loads_model: matches!(plan.model, ModelPlan::Load { .. }),
+            fits: matches!(plan.model, ModelPlan::Fit { .. }),
             refit_span_ns: match plan.model {
                 ModelPlan::Load { refit: Some(every), .. } => ns(every).saturating_mul(LOOK_BACK),
                 ModelPlan::Load { refit: None, .. }

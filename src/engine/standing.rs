@@ -31,6 +31,8 @@ impl Partition {
             if self.episodes[key as usize].opened().is_none() {
                 let own = &mut self.moments[key as usize * columns..][..columns];
                 own.iter_mut().for_each(|moments| moments.restart());
+                // What it showed at its old level would be far off at the new one.
+                self.warmup.forget(key);
             }
         }
     }

@@ -77,6 +77,7 @@ impl Trainer {
     pub fn new(plan: &StreamPlan) -> Self {
         let mut setup = StreamSetup::new(StreamId(0), plan, Arc::from("train"));
         setup.loads_model = true;
+        setup.fits = false;
         setup.onsets = None;
         // Nothing is told while training: there is no need to judge early and revise.
         setup.disorder_ns = setup.lateness_ns;

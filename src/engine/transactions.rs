@@ -20,8 +20,8 @@ use crate::window::keys::KeyIndex;
 use crate::window::rows::KeyRows;
 use outcomes::Outcome;
 
-/// Outcomes whose redelivery is noticed: they come days late, when the lateness no longer remembers them.
-const OUTCOMES_SEEN: usize = 1024;
+/// Frauds whose redelivery is noticed: they come days late, when the lateness no longer remembers them.
+const OUTCOMES_SEEN: usize = 8192;
 /// A holder's risk counts for no more than this.
 const HOLDER_RISK_MAX: f64 = 0.9;
 /// No second key has this number: there are fewer than 128 columns.
@@ -207,6 +207,7 @@ impl Transactions {
         if eras > 0 {
             self.era = era;
             self.seconds.fade(eras);
+            self.ages.fade(eras);
             let factor = (-eras as f64).exp2() as f32;
             self.holders.iter_mut().flat_map(|holder| &mut holder.counts).for_each(|count| *count *= factor);
         }

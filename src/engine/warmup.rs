@@ -96,6 +96,11 @@ impl Warmup {
         lot::retain(&mut self.samples, &mut self.windows, |sample| lot::stays(sample.lot, self.thinning));
     }
 
+    /// Lets the windows of a key go.
+    pub fn forget(&mut self, key: KeyIndex) {
+        lot::retain(&mut self.samples, &mut self.windows, |sample| sample.key != key);
+    }
+
     /// Says of the windows offered last whether their keys were odd.
     pub fn settle(&mut self, is_odd: impl Fn(KeyIndex) -> bool) {
         for sample in self.samples.iter_mut().rev().take_while(|sample| sample.standing == Standing::Waiting)

@@ -3,7 +3,7 @@
 //! `R = (k + 0.004) / (n + 0.5)`, where `k` counts frauds and `n` transactions, both with a half-life of ten days by event
 //! time. Outcomes come days late, and only frauds need be told: of the transactions counted, those of late have no outcome
 //! yet. With outcomes of age `a`, as measured, and transactions at a steady rate, a share `2^(-a / half-life)` of `n` is
-//! old enough, and that part counts.
+//! old enough, and that part counts: the mean of it over outcomes, which a single very old one moves little.
 //!
 //! Counts are kept as weights `2^((t - era) / half-life)`, so that they need no time of their own; each half-life a new
 //! era begins, and all of them are halved.
@@ -51,36 +51,43 @@ pub fn weight(time_ns: i64, era: i64) -> f64 {
 /// How old outcomes are when they arrive.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Ages {
-    sum_ns: f64,
+    /// Sum of `2^(-age / half-life)`.
+    told: f64,
     count: f64,
 }
 
 impl Ages {
     pub fn observe(&mut self, age_ns: i64) {
-        self.sum_ns += age_ns.max(0) as f64;
+        self.told += (-(age_ns.max(0) as f64) / HALF_LIFE_NS as f64).exp2();
         self.count += 1.0;
     }
 
     pub fn add(&mut self, other: Ages) {
-        self.sum_ns += other.sum_ns;
+        self.told += other.told;
         self.count += other.count;
     }
 
     /// The share of transactions counted that are old enough for an outcome.
     pub fn told_share(&self) -> f64 {
-        (-self.sum_ns / self.count.max(1.0) / HALF_LIFE_NS as f64).exp2()
+        if self.count > 0.0 { self.told / self.count } else { 1.0 }
+    }
+
+    /// Makes everything count half as much, `eras` times.
+    pub fn fade(&mut self, eras: i64) {
+        let factor = (-eras as f64).exp2();
+        (self.told, self.count) = (self.told * factor, self.count * factor);
     }
 
     pub fn encode(&self, to: &mut StateWriter<'_>) {
-        let Ages { sum_ns, count } = *self;
-        to.number(sum_ns);
+        let Ages { told, count } = *self;
+        to.number(told);
         to.number(count);
     }
 
     /// # Errors
     /// If the bytes end early.
     pub fn decode(from: &mut StateReader<'_>) -> Result<Self, NotUnderstood> {
-        Ok(Ages { sum_ns: from.number()?, count: from.number()? })
+        Ok(Ages { told: from.number()?, count: from.number()? })
     }
 }
 

@@ -21,7 +21,7 @@ const SLACK: f64 = 0.02;
 /// Transactions that everyone's level is taken over, at most.
 const EVERYONE_MEMORY: f64 = 50_000.0;
 /// So many are taken as they come; from then on amounts are clipped at so many sd.
-const UNCLIPPED: f64 = 100.0;
+const UNCLIPPED: f64 = 10.0;
 const CLIP_SD: f64 = 6.0;
 
 /// Nats that an amount must come to before it is as likely fraud as not.
@@ -75,11 +75,16 @@ impl Level {
 }
 
 impl Everyone {
+    /// What is given back says nothing of what is spent.
     pub fn learn(&mut self, amount: f64) {
+        if amount < 0.0 {
+            return;
+        }
         self.count += 1.0;
         let mut off = amount - self.mean;
         if self.count > UNCLIPPED {
-            off = off.min(CLIP_SD * self.variance.sqrt());
+            let most = CLIP_SD * self.variance.sqrt();
+            off = off.clamp(-most, most);
         }
         let gain = 1.0 / self.count.min(EVERYONE_MEMORY);
         self.mean += gain * off;
@@ -121,7 +126,7 @@ impl Spending {
 
     /// Amounts that are far above what the holder spends are not learnt.
     pub fn learn(&mut self, amount: f64, all: &Everyone) {
-        if self.heights(amount, all).own >= LEARNT_Z {
+        if amount < 0.0 || self.heights(amount, all).own >= LEARNT_Z {
             return;
         }
         self.count += 1.0;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::config::plan::{ModelPlan, StreamPlan};
 use crate::durable::{ControlEntry, ControlEvent};
@@ -20,6 +20,9 @@ use crate::types::StreamId;
 
 /// Outcomes are days old when they come: there is no hurry.
 const LOOK: Duration = Duration::from_secs(5);
+/// Adding up takes the shards' time. It is done at each look for so long after an outcome came, since it acts with the end
+/// of an epoch, and else as seldom as this: payments alone change risks little by little.
+const SELDOM: Duration = Duration::from_secs(120);
 
 /// A stream of transactions.
 struct Watched {
@@ -27,6 +30,10 @@ struct Watched {
     name: Arc<str>,
     /// As the control log has them.
     noted: Risks,
+    /// Outcomes that had come by the last look, and when more of them had.
+    outcomes: u64,
+    came: Instant,
+    added_up: Option<Instant>,
 }
 
 pub(super) struct Watch {
@@ -44,6 +51,9 @@ impl Watch {
                 stream: StreamId(id as u16),
                 name: plan.name.as_str().into(),
                 noted: noted(entries, &plan.name),
+                outcomes: 0,
+                came: Instant::now(),
+                added_up: None,
             })
         };
         let watched = common.plan.streams.iter().enumerate().filter_map(watched).collect();
@@ -56,8 +66,12 @@ impl Watch {
         loop {
             look.tick().await;
             for at in 0..self.watched.len() {
+                let due = self.is_due(at);
                 let at_risk = self.common.status.second_keys_at_risk(self.watched[at].stream);
                 at_risk.store(self.watched[at].noted.len() as u64, Relaxed);
+                if !due {
+                    continue;
+                }
                 let changes = self.changes(at).await.unwrap_or_default();
                 if changes.is_empty() {
                     continue;
@@ -72,6 +86,22 @@ impl Watch {
                 }
             }
         }
+    }
+
+    fn is_due(&mut self, at: usize) -> bool {
+        let watched = &mut self.watched[at];
+        let partitions = self.common.status.stream(watched.stream);
+        let outcomes = partitions.iter().map(|partition| partition.outcomes_total.load(Relaxed)).sum();
+        let now = Instant::now();
+        if outcomes != watched.outcomes {
+            (watched.outcomes, watched.came) = (outcomes, now);
+        }
+        let lately = now.duration_since(watched.came) < SELDOM;
+        let due = lately || watched.added_up.is_none_or(|last| now.duration_since(last) >= SELDOM);
+        if due {
+            watched.added_up = Some(now);
+        }
+        due
     }
 
     /// First which second keys frauds were told of, anywhere; then what every partition has of those.

@@ -96,13 +96,13 @@ pub struct WindowEvidence {
     pub p_value_min: f64,
     /// Share of the window's cells that were observed.
     pub coverage: f64,
+    /// Of a resolved alert.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolution: Option<Resolution>,
     /// How much of the verdict was seen rather than extrapolated, in [0, 1]: few windows, missing cells and a key of
     /// which little is known lower it. `None` in alerts of versions before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confidence: Option<f64>,
-    /// Of a resolved alert.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resolution: Option<Resolution>,
     pub columns: Vec<ColumnEvidence>,
 }
 

@@ -207,7 +207,7 @@ fn summary_of_an_example() {
     stream     pumps        from plant, 4 column(s) (wide), window 64s every 1s on a grid of 1s, lateness 10s, fitted as it goes, early for 6h, p < 0.0001, onsets
     sink       on_call      webhook to alerts.example.com, signed
     dashboard               http://127.0.0.1:8080
-    durable                 eddy-data, segments of 64MB
+    durable                 eddy-data/plant, segments of 64MB
     engine     north-plant  2 shard(s)
     ");
 }

@@ -65,7 +65,7 @@ pub fn parse(name: &str, field: &Field<'_>, sources: &[Source<'_>]) -> Option<St
                 time: time.as_ref(),
             },
         );
-    let standing = standing::resolve(&section, standing, window);
+    let standing = standing::resolve(&section, standing, window, model.as_ref());
     section.finish();
     if !fits {
         return None;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::field::Field;
-use super::super::plan::WindowPlan;
+use super::super::plan::{ModelPlan, WindowPlan};
 use super::super::section::Section;
 use super::super::units::show_duration;
 
@@ -25,9 +25,19 @@ pub fn resolve(
     section: &Section<'_>,
     given: Option<Option<Option<Duration>>>,
     window: Option<WindowPlan>,
+    model: Option<&ModelPlan>,
 ) -> Option<Option<Duration>> {
     let size = window.map_or(Duration::ZERO, |window| window.size);
-    let Some(standing) = given? else { return Some(Some(DEFAULT.max(size))) };
+    // A card has no level to learn anew: its alert ends with the next sound payment.
+    let by_itself = matches!(model, Some(ModelPlan::Transactions { .. }));
+    let Some(standing) = given? else { return Some((!by_itself).then_some(DEFAULT.max(size))) };
+    if standing.is_some() && by_itself {
+        section
+            .here()
+            .locate("standing")
+            .problem("transactions are judged one by one, and no state of a card stands", "Remove it.");
+        return None;
+    }
     if standing.is_some_and(|standing| standing < size) {
         let size = show_duration(size);
         section.here().locate("standing").problem(

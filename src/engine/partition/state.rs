@@ -35,11 +35,12 @@ impl Partition {
         let (keys, columns) = (self.keys.len(), setup.columns.len());
         let of_onsets = if self.onsets.is_on() { Onsets::state_bytes(columns) } else { 0 };
         let of_key = columns * (Moments::BYTES + 8) + Episode::BYTES + 128 + of_onsets;
-        let fitted = if setup.loads_model || self.scoring.is_none() {
+        let fitted = if !setup.fits || self.scoring.is_none() {
             0.0
         } else {
             Pyramid::heap_bytes(setup.cells, columns)
         };
+        let of_key = of_key + if setup.roles.is_some() { 32 } else { 0 };
         let kept = self.warmup.bytes() + self.grid.ring_bytes() + fitted as usize;
         keys * of_key + kept + self.pending.rows() * (48 + columns * 4) + (64 << 10)
     }

@@ -27,8 +27,11 @@ impl Transactions {
     /// Takes an outcome; `false` if it is there already. That a transaction was sound changes nothing: all count as
     /// sound until an outcome says otherwise.
     fn take(&mut self, key: Option<KeyIndex>, record: &RecordRef<'_>, fraud: bool) -> bool {
+        if !fraud {
+            return true;
+        }
         let RecordRef { key_hash, time, content_hash, values, .. } = *record;
-        let identity = [key_hash, time.0 as u64, content_hash, u64::from(fraud)].map(u64::to_le_bytes);
+        let identity = [key_hash, time.0 as u64, content_hash].map(u64::to_le_bytes);
         let identity = xxhash_rust::xxh3::xxh3_64(identity.as_flattened());
         if self.seen.contains(&identity) {
             return false;
@@ -37,11 +40,9 @@ impl Transactions {
             self.seen.pop_front();
         }
         self.seen.push_back(identity);
-        if fraud {
-            let seconds = self.roles.numbers(values).collect();
-            let amount = values[self.roles.amount];
-            self.outcomes.push(Outcome { key, key_hash, time: time.0, amount, content_hash, seconds });
-        }
+        let seconds = self.roles.numbers(values).collect();
+        let amount = values[self.roles.amount];
+        self.outcomes.push(Outcome { key, key_hash, time: time.0, amount, content_hash, seconds });
         true
     }
 
@@ -49,7 +50,9 @@ impl Transactions {
     pub(super) fn charge(&mut self) {
         let mut outcomes = std::mem::take(&mut self.outcomes);
         outcomes.sort_by_key(|outcome| (outcome.time, outcome.key_hash, outcome.content_hash));
-        for Outcome { key, time, amount, seconds, .. } in outcomes.drain(..) {
+        // What is yet to happen cannot have turned out to be anything.
+        let told = outcomes.drain(..).filter(|outcome| outcome.time <= self.now);
+        for Outcome { key, time, amount, seconds, .. } in told {
             let spending = key.map(|key| self.holders[key as usize].spending).unwrap_or_default();
             let explained = !amount.is_nan() && spending.heights(f64::from(amount), &self.everyone).explain();
             let weight = risk::weight(time, self.era);

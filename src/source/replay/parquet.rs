@@ -61,6 +61,10 @@ impl Pieces {
         });
         let (metadata, schema) = read.map_err(|detail| broken(path, detail))?;
         let columns = schema.iter_values().map(|field| column(path, field)).collect::<Result<_, _>>()?;
+        let columns: Vec<_> = columns;
+        if columns.is_empty() {
+            return Err(broken(path, "it has no columns".to_owned()));
+        }
         let (path, chunks) = (path.to_owned(), Vec::new());
         let (group, given, begun, bytes_read) = (0, 0, false, 0);
         Ok(Pieces { path, file, bytes, metadata, columns, group, chunks, given, begun, bytes_read })

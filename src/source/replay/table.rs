@@ -103,7 +103,7 @@ fn not_csv(path: &Path, detail: String) -> SourceError {
 /// The file's name without folders, `.gz` and its extension: the topic of its messages.
 pub(super) fn stem(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let plain = name.strip_suffix(".gz").unwrap_or(&name);
+    let plain = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(&name);
     plain.rsplit_once('.').map_or(plain, |(stem, _)| stem).to_owned()
 }
 
@@ -160,7 +160,12 @@ mod tests {
 
     #[test]
     fn stem_drops_folder_and_extensions() {
-        for (path, expected) in [("/a/pump.csv", "pump"), ("pump.2.csv.gz", "pump.2"), ("x/pump", "pump")] {
+        for (path, expected) in [
+            ("/a/pump.csv", "pump"),
+            ("pump.2.csv.gz", "pump.2"),
+            ("pump.csv.zst", "pump"),
+            ("x/pump", "pump"),
+        ] {
             assert_eq!(stem(Path::new(path)), expected);
         }
     }
