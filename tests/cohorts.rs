@@ -276,7 +276,8 @@ fn a_run_is_the_same_however_it_is_cut() {
 fn a_file_keeps_the_cohorts() {
     let model = trained(KEYS, TRAINED_S, 64_000_000);
     let read = Model::from_bytes(&model.to_bytes()).expect("its own bytes");
-    assert_eq!((read.checksum(), read.card()), (model.checksum(), model.card()));
+    assert_eq!(read.checksum(), model.checksum());
+    assert!(read.card() == model.card());
     assert!(read.scales_like(&model) && read.cohorts.len() == model.cohorts.len());
     assert!((0..KEYS).all(|key| cohort(&read, key) == cohort(&model, key) && cohort(&read, key) != EVERYONE));
     for (read, written) in read.pyramids().zip(model.pyramids()) {

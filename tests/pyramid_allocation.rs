@@ -3,8 +3,10 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use eddy::backend::CpuBackend;
 use eddy::model::pyramid::{Pyramid, Scores, Work};
-use ndarray::Array2;
+use eddy::model::{Cohort, Model, ScalerPrior, Settings, Showing};
+use ndarray::{Array2, ArrayView2};
 
 struct Counting;
 
@@ -37,4 +39,17 @@ fn scoring_allocates_nothing_after_the_first_batch() {
     let before = CALLS.load(Ordering::Relaxed);
     pyramid.score(&windows, &mut scores, &mut work);
     assert_eq!(CALLS.load(Ordering::Relaxed), before);
+
+    let prior = ScalerPrior::from_keys(columns, Default::default());
+    let names: Vec<String> = (0..columns).map(|column| format!("c{column}")).collect();
+    let view = ArrayView2::from_shape((600, 40 * columns), &windows).unwrap();
+    let model = Model::fit(view, 40, &names, prior.clone(), &Settings::QUICK).unwrap();
+    let cohort = (Cohort { pyramid, prior }, 0, Showing::default());
+    let model = model.with_cohorts(vec![cohort; 3], std::iter::empty());
+    let cohorts: Vec<u32> = (0..600).map(|row| row * 7 % 4).collect();
+    let mut backend = CpuBackend::new();
+    backend.score_cohorts(&model, &cohorts, &windows, &mut scores);
+    let before = CALLS.load(Ordering::Relaxed);
+    backend.score_cohorts(&model, &cohorts, &windows, &mut scores);
+    assert_eq!(CALLS.load(Ordering::Relaxed), before, "by cohorts");
 }

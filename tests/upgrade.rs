@@ -33,7 +33,7 @@ async fn a_folder_of_a_format_before_says_the_remedy_and_it_helps() {
         let refused = deployment.output("run");
         let said = String::from_utf8_lossy(&refused.stderr);
         assert!(!refused.status.success(), "{said}");
-        assert!(said.contains("format 1, this build reads 2") && said.contains("eddy train"), "{said}");
+        assert!(said.contains("format 1, this build reads 3") && said.contains("eddy train"), "{said}");
         plant::model().save(&deployment.path("model.safetensors")).expect("the model is written");
     }
     let mut reset = Command::new(env!("CARGO_BIN_EXE_eddy"));

@@ -111,7 +111,9 @@ impl Densities {
     fn describe(&self, text: &mut String) -> std::fmt::Result {
         let [everyone, cohorts] = self.bytes.map(size);
         let (number, keys, memory) = (self.cohorts, self.keys, size(self.memory_bytes as f64));
-        if self.known {
+        if number == 0 {
+            writeln!(text, "  models: one for all keys, {everyone}")
+        } else if self.known {
             writeln!(
                 text,
                 "  models: one for all keys, {everyone}; {number} of cohorts, for {keys} of the keys it was trained on, \

@@ -3,7 +3,6 @@
 use ndarray::ArrayView2;
 
 use super::{Trainer, WINDOWS_MAX, Windows};
-use crate::engine::partition::Partition;
 use crate::engine::warmup::key_scale;
 use crate::model::{self, Cohort, EVERYONE, FitError, Model, Pyramid, ScalerPrior, Settings, flags};
 
@@ -56,9 +55,8 @@ impl Trainer {
     pub(super) fn prior_of(&self, own: &[bool]) -> ScalerPrior {
         let columns = self.setup.columns.len();
         let of = || self.keys.iter().zip(own).filter(|(_, own)| **own).map(|(key, _)| key);
-        let scale =
-            |(name, partition): (&Box<[u8]>, &Partition)| (name.to_vec(), key_scale(&partition.moments));
+        let scales = of().map(|(name, partition)| (name.to_vec(), key_scale(&partition.moments))).collect();
         let flags = flags(of().map(|(_, partition)| partition.warmup.windows()), columns);
-        ScalerPrior { flags, ..ScalerPrior::from_keys(columns, of().map(scale).collect()) }
+        ScalerPrior { flags, ..ScalerPrior::from_keys(columns, scales) }
     }
 }
