@@ -20,9 +20,9 @@ use crate::types::{EventTime, Position, Resolution, Verdict};
 pub struct Rule {
     /// How many windows hold a given cell: size / every. 0: a window says nothing of any other.
     pub overlap: usize,
-    /// An episode that has been open for so long is resolved, ns of event time; `i64::MAX`: never.
+    /// An episode that was seen to be open for so long is resolved, ns of event time; `i64::MAX`: never.
     pub standing_ns: i64,
-    /// For how long after that no window counts, ns.
+    /// For how long after that no window counts, ns. From one sure window to the next no more than this counts as seen.
     pub settling_ns: i64,
 }
 
@@ -55,6 +55,9 @@ pub struct Episode {
     first_window: i64,
     /// End of the window that opened the episode, ns.
     opened: i64,
+    /// How long the episode was seen to be open, ns, until the window that ended at `last`.
+    stood: i64,
+    last: i64,
     p_value_min: f64,
     /// Windows that end before this do not count: an episode that stood too long was resolved. `i64::MIN`: none was.
     settled: i64,
@@ -69,6 +72,8 @@ impl Default for Episode {
             calm: 0,
             first_window: 0,
             opened: 0,
+            stood: 0,
+            last: 0,
             p_value_min: 0.0,
             settled: i64::MIN,
         }
@@ -140,6 +145,8 @@ impl Episode {
         self.held_back = shifted(before.held_back, verdict.held_back);
         if self.open {
             self.p_value_min = self.p_value_min.min(verdict.p_value);
+            let seen = end.saturating_sub(self.last).clamp(0, rule.settling_ns);
+            (self.stood, self.last) = (self.stood.saturating_add(seen), end);
             return self.close(end, rule);
         }
         if !verdict.anomalous && !verdict.held_back {
@@ -157,14 +164,14 @@ impl Episode {
             return None;
         }
         self.open = true;
-        self.opened = end;
+        (self.opened, self.stood, self.last) = (end, 0, end);
         Some(Turn::Opens(self.spell(None, None)))
     }
 
     fn close(&mut self, end: i64, rule: Rule) -> Option<Turn> {
         let resolution = if self.calm >= rule.calm_needed() {
             Resolution::Calm
-        } else if end.saturating_sub(self.opened) >= rule.standing_ns {
+        } else if self.stood >= rule.standing_ns && self.calm == 0 {
             self.settled = end.saturating_add(rule.settling_ns);
             Resolution::Standing
         } else {

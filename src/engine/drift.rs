@@ -41,7 +41,8 @@ impl Partition {
         let share = (self.seen_keys / KEYS_COUNTED).max(1);
         for &key in self.keys.ordered().iter().filter(|key| self.keys.hash(**key).is_multiple_of(share)) {
             let own = &self.moments[key as usize * columns..][..columns];
-            for (column, moments) in own.iter().enumerate().filter(|(column, _)| !prior.flags[*column]) {
+            let flags = &model.prior_of(self.cohorts[key as usize]).flags;
+            for (column, moments) in own.iter().enumerate().filter(|(column, _)| !flags[*column]) {
                 let Some(mean) = moments.epoch_mean() else { continue };
                 let (trained, sd) = trained(prior, self.keys.bytes(key), column);
                 self.drift.shown(column, (mean - trained) / sd);

@@ -31,8 +31,11 @@ impl Partition {
         }
         let Some(model) = self.scoring.as_ref().and_then(Scoring::model) else { return };
         let prior = model.prior_of(self.cohorts[key as usize]);
-        let scales = self.scales_under(prior, key, columns);
-        self.scales[key as usize * columns..][..columns].copy_from_slice(&scales);
+        let (own, apart) = (key as usize * columns..(key as usize + 1) * columns, self.has_stood(key));
+        let scales = self.scales[own.clone()].iter_mut().zip(&self.moments[own]);
+        for (column, (to, moments)) in scales.enumerate() {
+            *to = scale(prior, column, moments, apart);
+        }
     }
 
     /// By what a key's columns are standardised under `prior`.

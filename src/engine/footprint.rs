@@ -112,7 +112,7 @@ impl Footprint {
             } else {
                 0.0
             },
-            late: partitions * keys * late_bytes(stream, kept_s),
+            late: partitions * (keys * late_bytes(stream, kept_s) + epochs_kept(kept_s) * CALIBRATION_BYTES),
             waiting: partitions * Pending::heap_bytes(pending_cells, rows_a_cell, columns),
             partitions: partitions * (size_of::<Partition>() as f64 + CALIBRATION_BYTES),
             scoring: shards as f64 * (scored + 1.5 * scores),
@@ -186,9 +186,13 @@ fn late_bytes(stream: &StreamPlan, kept_s: f64) -> f64 {
         return 0.0;
     }
     let verdicts = kept_s / stream.window.every.as_secs_f64() + 1.0;
-    let epochs = (kept_s / (EPOCH_NS as f64 / 1e9)).floor() + 1.0;
     let of_epoch = stream.columns.len() * (size_of::<Scale>() + size_of::<bool>());
-    Past::heap_bytes(verdicts) + size_of::<Past>() as f64 + epochs * of_epoch as f64
+    Past::heap_bytes(verdicts) + size_of::<Past>() as f64 + epochs_kept(kept_s) * of_epoch as f64
+}
+
+/// Epochs that late rows may still reach, each with a calibration of its own.
+fn epochs_kept(kept_s: f64) -> f64 {
+    if kept_s == 0.0 { 0.0 } else { (kept_s / (EPOCH_NS as f64 / 1e9)).floor() + 1.0 }
 }
 
 /// Partitions that `keys` keys fall into, on average.

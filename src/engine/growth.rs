@@ -1,6 +1,6 @@
 //! Growing fits of a partition without a loaded model: the first as early as its p-values hold, another whenever the
-//! windows seen have doubled since. So the cost of all of them is about twice that of the last, and every model rests on
-//! half of the partition's past at least.
+//! windows seen have doubled since: as many fits as the past has doublings. A model rests on half of the partition's past at
+//! least, less what keys did at levels that they have left for good.
 //!
 //! A fit is a function of the partition's own final windows, so it needs no entry in the control log: a replay comes to
 //! the same model at the same epoch.
@@ -49,6 +49,10 @@ impl Partition {
         if self.is_due(setup) {
             match self.fit(setup) {
                 Ok(model) => self.take_over(model, setup),
+                // The present one goes on, for an eighth longer.
+                Err(_) if self.scoring.is_some() => {
+                    self.warmup.set_due(self.warmup.seen().saturating_add(self.warmup.seen() / 8));
+                }
                 // While it is early, that is no failure.
                 Err(error) if !early => self.fit_error = Some(error.to_string()),
                 Err(_) => {}
@@ -61,7 +65,9 @@ impl Partition {
 
     fn is_due(&self, setup: &StreamSetup) -> bool {
         if self.scoring.is_some() {
-            return self.warmup.seen() >= self.warmup.due() && self.has_turn();
+            // Windows of a key that has a new level were let go: a model on what is left would know less than the present.
+            let enough = self.warmup.samples().len() as u64 * 2 >= self.counts.model_windows;
+            return self.warmup.seen() >= self.warmup.due() && enough && self.has_turn();
         }
         let length_ns = match setup.shape {
             Shape::Grid | Shape::Sliding => setup.size_ns,
@@ -119,11 +125,15 @@ impl Partition {
 
     /// What the keys of this partition have in common: the prior of a key not seen yet.
     fn cohort(&self, columns: usize) -> ScalerPrior {
+        // A key with a new level of its own says nothing of others, while there are some.
+        let apart = |key: &KeyIndex| self.has_stood(*key);
+        let all = self.keys.ordered().iter().all(apart);
         let key_scale = |&key: &KeyIndex| {
             let own = &self.moments[key as usize * columns..][..columns];
             own.iter().any(|m| m.count > 0.0).then(|| (self.keys.bytes(key).to_vec(), key_scale(own)))
         };
-        let keys = self.keys.ordered().iter().filter_map(key_scale).collect();
+        let keys =
+            self.keys.ordered().iter().filter(|key| all || !apart(key)).filter_map(key_scale).collect();
         let flags = flags(std::iter::once(self.warmup.windows()), columns);
         ScalerPrior { flags, ..ScalerPrior::from_keys(columns, keys) }
     }

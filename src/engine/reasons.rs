@@ -24,6 +24,12 @@ impl Partition {
         if closing.setup.deviations.is_empty() || !verdict.anomalous || !verdict.confident {
             return verdict;
         }
+        // While an alert is open, either kind of window neither opens nor ends anything. (Where late rows may take the
+        // alert back, each must be known for what it is.)
+        let key = closing.scratch.batch.keys[row];
+        if self.episodes[key as usize].opened().is_some() && !closing.setup.keeps_past() {
+            return verdict;
+        }
         let reason = self.has_reason(row, scoring, closing);
         Verdict { anomalous: reason, held_back: !reason, ..verdict }
     }

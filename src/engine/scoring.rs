@@ -52,6 +52,10 @@ impl References {
     }
 
     pub fn commit(&mut self) {
+        // Past epochs share what did not change.
+        if !self.calibration.has_pending() {
+            return;
+        }
         Arc::make_mut(&mut self.calibration).commit();
     }
 }

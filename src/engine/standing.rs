@@ -27,8 +27,8 @@ impl Partition {
     /// that is a window's worth, they are not warm.
     pub(super) fn restart_levels(&mut self, columns: usize) {
         for key in std::mem::take(&mut self.restarts) {
-            // Late rows may have opened it again.
-            if self.episodes[key as usize].opened().is_none() {
+            // Late rows may have opened it again, or taken it back.
+            if self.episodes[key as usize].opened().is_none() && self.has_stood(key) {
                 let own = &mut self.moments[key as usize * columns..][..columns];
                 own.iter_mut().for_each(|moments| moments.restart());
                 // What it showed at its old level would be far off at the new one.

@@ -62,6 +62,11 @@ impl Calibrator {
         }
     }
 
+    /// Something was observed that does not count yet.
+    pub fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
     /// Takes in what the ended epoch observed.
     pub fn commit(&mut self) {
         if self.pending.is_empty() {

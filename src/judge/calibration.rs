@@ -26,6 +26,11 @@ impl Calibration {
         self.0.iter_mut().zip(surprise).for_each(|(of, surprise)| of.observe(surprise));
     }
 
+    /// The running epoch has observed something.
+    pub fn has_pending(&self) -> bool {
+        self.0.iter().any(Calibrator::has_pending)
+    }
+
     /// Takes in what the ended epoch observed.
     pub fn commit(&mut self) {
         self.0.iter_mut().for_each(Calibrator::commit);

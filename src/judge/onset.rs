@@ -26,7 +26,7 @@ mod state;
 mod tests;
 
 use crate::types::{EventTime, Watched};
-use range::Range;
+use range::{MARGIN_MAX, Range};
 
 /// A day is cut into so many phases of four hours, UTC.
 const PHASES: usize = 6;
@@ -133,8 +133,10 @@ impl Default for Records {
 /// How far a cell has left a range.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Left {
-    /// `o_t`.
+    /// In widths.
     margin: f64,
+    /// What it counts for.
+    weight: f64,
     age: f64,
     watched: Watched,
     value: f32,
@@ -143,15 +145,16 @@ struct Left {
 
 impl Left {
     const NOTHING: Left =
-        Left { margin: 0.0, age: 0.0, watched: Watched::Value, value: 0.0, range: Range::EMPTY };
+        Left { margin: 0.0, weight: 1.0, age: 0.0, watched: Watched::Value, value: 0.0, range: Range::EMPTY };
 
     /// `o_t sqrt(t / warmup)`.
     fn score(&self) -> f64 {
-        self.margin * self.age
+        self.margin * self.weight * self.age
     }
 
-    fn or(self, margin: f64, watched: Watched, value: f32, range: Range) -> Self {
-        if margin > self.margin { Left { margin, watched, value, range, ..self } } else { self }
+    fn or(self, margin: f64, weight: f64, watched: Watched, value: f32, range: Range) -> Self {
+        let further = margin * weight > self.margin * self.weight;
+        if further { Left { margin, weight, watched, value, range, ..self } } else { self }
     }
 }
 
@@ -188,13 +191,13 @@ impl Records {
     fn left(&self, value: f32, mean: f32, phase: usize) -> Left {
         let means = self.phases.iter().fold(Range::EMPTY, |all, phase| all.join(*phase));
         let left = Left::NOTHING
-            .or(self.values.margin(value, &self.values), Watched::Value, value, self.values)
-            .or(FAST_WEIGHT * means.margin(mean, &means), Watched::Mean, mean, means);
+            .or(self.values.margin(value, &self.values), 1.0, Watched::Value, value, self.values)
+            .or(means.margin(mean, &means), FAST_WEIGHT, Watched::Mean, mean, means);
         if self.visits[phase] <= VISITS_MIN {
             return left;
         }
         let hours = self.phases[phase];
-        left.or(PHASE_WEIGHT * hours.margin(mean, &means), Watched::MeanOfHours, mean, hours)
+        left.or(hours.margin(mean, &means), PHASE_WEIGHT, Watched::MeanOfHours, mean, hours)
     }
 }
 
@@ -258,7 +261,9 @@ pub fn step(
         return None;
     }
     let chances = (columns.iter().filter(|records| records.rows > 0).count() as f64).sqrt();
-    let (score, threshold) = (left.score() / chances, THRESHOLD.max(rule.margin_min * left.age));
+    // What is beyond all doubt is told whatever the budget: no more is asked than a margin can be.
+    let margin_min = rule.margin_min.min(MARGIN_MAX / (2.0 * chances));
+    let (score, threshold) = (left.score() / chances, THRESHOLD.max(margin_min * left.weight * left.age));
     let heard = quiet.since > rule.quiet() || score > STRONGER * quiet.strongest;
     if score < threshold || !heard {
         return None;

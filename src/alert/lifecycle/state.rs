@@ -4,16 +4,29 @@ use super::Episode;
 use crate::state::{NotUnderstood, StateReader, StateWriter};
 
 impl Episode {
-    pub const BYTES: usize = 37;
+    pub const BYTES: usize = 53;
 
     pub fn encode(&self, to: &mut StateWriter<'_>) {
-        let Episode { recent, held_back, open, calm, first_window, opened, p_value_min, settled } = *self;
+        let Episode {
+            recent,
+            held_back,
+            open,
+            calm,
+            first_window,
+            opened,
+            stood,
+            last,
+            p_value_min,
+            settled,
+        } = *self;
         to.number(recent);
         to.number(held_back);
         to.flag(open);
         to.number(calm);
         to.number(first_window);
         to.number(opened);
+        to.number(stood);
+        to.number(last);
         to.number(p_value_min);
         to.number(settled);
     }
@@ -28,6 +41,8 @@ impl Episode {
             calm: from.number()?,
             first_window: from.number()?,
             opened: from.number()?,
+            stood: from.number()?,
+            last: from.number()?,
             p_value_min: from.number()?,
             settled: from.number()?,
         })

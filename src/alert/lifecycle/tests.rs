@@ -144,6 +144,9 @@ fn what_stands_is_resolved_and_may_open_again_once_it_has_settled() {
     assert_eq!(resolutions("xxx........", 80), [(2, Raised, None), (10, Resolved, calm)], "calm goes first");
     assert_eq!(resolutions("xxx????x", 40)[1], (7, Resolved, standing), "by a verdict that is sure");
     assert_eq!(resolutions(&"x".repeat(1000), i64::MAX).len(), 1);
+    let off = format!("xxx{}x", "?".repeat(100));
+    assert_eq!(resolutions(&off, 100).len(), 1, "what nobody saw is no time in which it stood");
+    assert_eq!(resolutions("xxxxx.....", 40).len(), 1, "a window that is calm tells of no standing state");
 }
 
 /// The same by looking back over all verdicts for each: (window, opens).
@@ -162,13 +165,15 @@ fn oracle(pattern: &[char], overlap: usize, standing_ns: i64) -> Vec<(usize, boo
             None => {
                 let odd = sure.iter().rev().take(5).filter(|c| **c == 'x').count();
                 if pattern[at] == 'x' && odd >= needed {
-                    open = Some(end);
+                    open = Some((0, end));
                     turns.push((at, true));
                 }
             }
-            Some(opened) => {
+            Some((stood, last)) => {
+                let stood = stood + (end - last).min(50);
+                open = Some((stood, end));
                 let calm = sure.iter().rev().take_while(|c| **c == '.').count() >= calm_needed;
-                let stood = end - opened >= standing_ns;
+                let stood = stood >= standing_ns && pattern[at] != '.';
                 if calm || stood {
                     (open, since) = (None, at + 1);
                     turns.push((at, false));

@@ -3,7 +3,7 @@
 /// Least width of a range, in parts of its largest value: below this an `f32` holds noise of its own making.
 const WIDTH_MIN: f64 = 1e-6;
 /// Beyond this many widths a record is as odd as it gets.
-const MARGIN_MAX: f64 = 9.0;
+pub(super) const MARGIN_MAX: f64 = 9.0;
 
 /// Lowest and highest so far, unit of the column.
 #[derive(Clone, Copy, Debug, PartialEq)]
