@@ -138,7 +138,8 @@ HOW = f"""Simulated payments (card, terminal, amount) in blocks of 45 days, of w
 scored. `model = "transactions"` is not trained; a charge-back follows each fraud, and no other payment, after seven days.
 *Card precision*: of the {CARDS_A_DAY} highest cards of a day, the share that had a fraud that day, mean over days; a card
 once caught is out. The causes were set knowing how the simulator makes fraud (high amounts, compromised terminals, leaked
-cards): expect less elsewhere.
+cards): expect less elsewhere. The score is the surprise with which a payment became final, some minutes after it came;
+charge-backs that arrived in those minutes count.
 """
 
 

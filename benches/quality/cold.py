@@ -53,7 +53,7 @@ def total(each):
 
 HOW = f"""The same rows scored after training on the first 5, 10 and 25 % of the prefix (its first rows, {ROWS_MIN} at least), and
 after none: `model = "fit"` from the first row of the prefix on, with a warm-up of 5 % of it, so that models grow through the
-whole of it (rows a second apart at least, since models change once a minute of event time at most). In brackets: series without a model.
+whole of it, and on through the rows scored (rows a second apart at least, since models change once a minute of event time at most). In brackets: series without a model.
 """
 
 

@@ -1,8 +1,9 @@
 """Labelled series through the release binary, beside the evaluator's baselines on the same rows.
 
 One configuration for every series: hopping windows one cell apart, a cell a row; a model fitted by `eddy train` on
-the series' training prefix, the rest judged by `eddy backtest`. Nothing is chosen by looking past a prefix, and
-labels are used by the evaluator only. Called by scripts/quality.
+the series' training prefix, the rest judged by `eddy backtest`. Of a series nothing past its prefix is looked at to
+choose anything for it, and labels are used by the evaluator only. Constants of the product were chosen on collections
+among these: the report says which. Called by scripts/quality.
 """
 
 import argparse
