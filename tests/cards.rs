@@ -364,9 +364,10 @@ fn a_terminal_is_known_over_all_partitions() {
     payments.push(payment(stranger, last + 1500 * SECOND_NS, 20.0, 2));
     let mut entries = None;
     let found = run(&payments, How { batch: 1, ..PLAIN }, &mut entries);
-    let [decision] = &found.decisions[..] else {
+    let [decision, resolved] = &found.decisions[..] else {
         panic!("{:#?}\n{:#?}", found.decisions, found.judged.iter().rev().take(3).collect::<Vec<_>>())
     };
+    assert_eq!((&resolved.id, resolved.revision), (&decision.id, 2), "by the card's next sound payment");
     let (column, share, risk) = top(decision);
     assert_eq!((&*decision.key, column), (&*format!("card-{stranger}"), "terminal"));
     assert!(share > 0.9 && risk > 0.8, "{share} {risk}");

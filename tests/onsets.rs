@@ -248,9 +248,9 @@ fn what_sets_in_is_told_with_what_it_left() {
 /// A command that was never given before is no measurement that went too far.
 #[test]
 fn flags_are_left_out_once_a_model_knows_them() {
-    let told = |fit_s: u64| {
+    let told = |model: ModelPlan| {
         let mut plan = plant::plan_with_onsets(1);
-        plan.streams[0].model = ModelPlan::Fit { warmup: Duration::from_secs(fit_s) };
+        plan.streams[0].model = model;
         plan.streams[0].onsets = Some(OnsetPlan { cells: 100, span: Duration::from_secs(100) });
         let mut rows = plant::rows(1, 600, 5, 0..0);
         for row in &mut rows {
@@ -259,8 +259,9 @@ fn flags_are_left_out_once_a_model_knows_them() {
         let (decisions, _) = run(&plan, vec![Engine::new(&plan)], &rows, 64);
         decisions.iter().filter_map(Decision::set_in).filter(|onset| onset.column == "vibration").count()
     };
-    assert!(told(100_000) > 0, "nobody knows that it is a flag");
-    assert_eq!(told(240), 0);
+    let none_yet = ModelPlan::Load { path: "unused".into(), refit: None, memory_bytes: 0 };
+    assert!(told(none_yet) > 0, "nobody knows that it is a flag");
+    assert_eq!(told(ModelPlan::Fit { warmup: Duration::from_secs(240) }), 0);
 }
 
 /// Openings are those of both rules; what they do to the threshold is `judge::budget`'s.

@@ -7,6 +7,8 @@ use crate::judge::risk;
 use crate::types::RecordRef;
 use crate::window::keys::KeyIndex;
 
+/// An outcome of a payment that is further ahead of its partition than this is left out.
+const AHEAD_MAX_NS: i64 = 86_400_000_000_000;
 /// What a fraud says of its holder where the amount does not explain it: the place does.
 const UNEXPLAINED_HOLDER_PART: f64 = 0.2;
 
@@ -50,9 +52,11 @@ impl Transactions {
     pub(super) fn charge(&mut self) {
         let mut outcomes = std::mem::take(&mut self.outcomes);
         outcomes.sort_by_key(|outcome| (outcome.time, outcome.key_hash, outcome.content_hash));
-        // What is yet to happen cannot have turned out to be anything.
-        let told = outcomes.drain(..).filter(|outcome| outcome.time <= self.now);
-        for Outcome { key, time, amount, seconds, .. } in told {
+        // In order of time: those of payments that are not final yet wait for them, and what is said of days to come
+        // is no outcome.
+        let ended = outcomes.partition_point(|outcome| outcome.time <= self.now);
+        outcomes.retain(|outcome| outcome.time <= self.now.saturating_add(AHEAD_MAX_NS));
+        for Outcome { key, time, amount, seconds, .. } in outcomes.drain(..ended) {
             let spending = key.map(|key| self.holders[key as usize].spending).unwrap_or_default();
             let explained = !amount.is_nan() && spending.heights(f64::from(amount), &self.everyone).explain();
             let weight = risk::weight(time, self.era);
