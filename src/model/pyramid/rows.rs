@@ -3,6 +3,7 @@
 use ndarray::ArrayView2;
 
 use super::levels::{Shape, shapes};
+use crate::model::MIN_ROWS;
 
 /// Values beyond this many sd count as this many.
 const CLIP: f32 = 20.0;
@@ -53,24 +54,26 @@ impl Columns {
         (0..self.columns).filter(move |column| !none && self.context[*column])
     }
 
-    /// The windows to fit on: those with at least 80 % of their scored cells. Where they are too few for the longer
-    /// levels, as at a stream's beginning, those levels are given up, and windows need 80 % only of the last cells that
-    /// the others look at.
+    /// The windows to fit on: those with at least 80 % of their scored cells. Where more levels have windows enough if only
+    /// the last cells must be there, as at a stream's beginning, longer levels are given up and windows need 80 % of those.
     pub(super) fn usable(&self, windows: ArrayView2<'_, f32>) -> Usable {
-        let of = |cells: usize, rows: usize| shapes(cells, self.scored.len(), rows, false);
-        let all = of(self.cells, usize::MAX / 4);
+        let of = |span: usize, rows: usize| shapes(span, self.scored.len(), rows, false).len();
+        let worth = |found: &Usable| (found.rows.len() >= MIN_ROWS, of(found.span, found.rows.len()));
+        let over = |span: usize| Usable { rows: self.with_last(span, windows), span };
+        let mut best = over(self.cells);
+        if of(self.cells, best.rows.len()) == of(self.cells, usize::MAX / 4) {
+            return best;
+        }
+        let all = shapes(self.cells, self.scored.len(), usize::MAX / 4, false);
         let mut spans: Vec<usize> =
             all.iter().map(|shape| shape.cells()).filter(|span| *span < self.cells).collect();
         spans.sort_unstable_by(|a, b| b.cmp(a));
-        let over = |span: usize| Usable { rows: self.with_last(span, windows), span };
-        let mut found = over(self.cells);
-        for span in spans {
-            if of(found.span, found.rows.len()).len() == of(found.span, usize::MAX / 4).len() {
-                break;
+        for found in spans.into_iter().map(over) {
+            if worth(&found) > worth(&best) {
+                best = found;
             }
-            found = over(span);
         }
-        found
+        best
     }
 
     /// The windows with at least 80 % of the scored part of their last cells, ascending.
