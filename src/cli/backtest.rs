@@ -73,8 +73,8 @@ struct Report {
 pub fn backtest(args: &BacktestArgs) -> Result<()> {
     let read = args.data.iter().chain([&args.config]).chain(&args.labels).chain(&args.against);
     let read: Vec<&Path> = read.map(PathBuf::as_path).collect();
-    for (option, output) in [("--json", &args.json), ("--scores", &args.scores), ("--columns", &args.columns)]
-    {
+    let written = [("--json", &args.json), ("--scores", &args.scores), ("--columns", &args.columns)];
+    for (option, output) in written {
         output.as_deref().map_or(Ok(()), |output| not_an_input(option, output, &read))?;
     }
     let labels = args.labels.as_deref().map(labels::read).transpose()?;
@@ -89,8 +89,7 @@ pub fn backtest(args: &BacktestArgs) -> Result<()> {
         let text = serde_json::to_string_pretty(&report)?;
         std::fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))?;
     }
-    // Last, since who reads it may stop reading.
-    print(&report);
+    print(&report); // Last, since who reads it may stop reading.
     Ok(())
 }
 

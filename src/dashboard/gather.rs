@@ -69,11 +69,10 @@ impl Snapshot {
             alerts,
         };
         snapshot.problems = problems::find(&snapshot, plan);
-        snapshot.notes = drift::notes(&snapshot.streams, &plan.streams);
-        snapshot.notes.extend(problems::refusals(&snapshot));
+        let drifted = drift::notes(&snapshot.streams, &plan.streams);
+        snapshot.notes = [drifted, problems::refusals(&snapshot)].concat();
         snapshot.state = snapshot.judge();
-        snapshot.tiles = Tiles::of(&snapshot);
-        snapshot
+        Snapshot { tiles: Tiles::of(&snapshot), ..snapshot }
     }
 
     fn judge(&self) -> State {
@@ -81,21 +80,21 @@ impl Snapshot {
         match () {
             () if self.recovering => State::Recovering,
             () if !self.problems.is_empty() => State::Degraded,
-            () if self.totals.log_messages_total == 0 && self.totals.events_total == 0 => State::Empty,
+            () if self.totals.log_messages_total + self.totals.events_total == 0 => State::Empty,
             () if self.streams.iter().any(warming) => State::Warming,
             () => State::Ok,
         }
     }
 }
 
-/// Change a second since an earlier snapshot.
+/// Change a second.
 struct Rates<'a> {
     before: Option<&'a Snapshot>,
     time_ns: i64,
 }
 
 impl Rates<'_> {
-    /// `None` without an earlier snapshot. A counter that went back was reset: no rate either.
+    /// `None` without an earlier snapshot, and of a counter that went back.
     fn per_s(&self, now: u64, read: impl Fn(&Snapshot) -> u64) -> Option<f64> {
         let before = self.before?;
         let passed_s = (self.time_ns - before.time_ns) as f64 / 1e9;

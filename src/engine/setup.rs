@@ -88,7 +88,12 @@ pub(crate) fn bucket(lateness: Duration) -> Duration {
 }
 
 /// How many windows hold a given cell; how many hold an event cannot be told, where its time is free.
-fn overlap(window: &WindowPlan) -> usize {
+fn overlap(plan: &StreamPlan) -> usize {
+    if matches!(plan.model, ModelPlan::Transactions { .. }) {
+        // A payment says nothing of the next one.
+        return 0;
+    }
+    let window = &plan.window;
     match window.shape {
         Shape::Grid => (window.size.as_nanos() / window.every.as_nanos()) as usize,
         Shape::Sliding => window.cells(),
@@ -144,12 +149,7 @@ impl StreamSetup {
             disorder_ns: ns(window.disorder),
             lateness_ns: ns(window.lateness),
             rule: Rule {
-                // A payment says nothing of the next one.
-                overlap: if matches!(plan.model, ModelPlan::Transactions { .. }) {
-                    0
-                } else {
-                    overlap(&window)
-                },
+                overlap: overlap(plan),
                 standing_ns: plan.standing.map_or(i64::MAX, ns),
                 settling_ns: StreamSetup::settling_ns(ns(window.lateness), ns(window.size)),
             },

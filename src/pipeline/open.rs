@@ -242,7 +242,7 @@ pub(super) fn fingerprint(deployment: &str, stream: &StreamPlan) -> [u8; 32] {
         stream.max_future,
         stream.no_data,
         standing_text(stream),
-        stream.onsets.map_or_else(String::new, |onsets| format!("|{onsets:?}")),
+        onsets_text(stream),
     );
     Sha256::digest(text).into()
 }
@@ -264,8 +264,13 @@ fn column_text(column: &ColumnPlan) -> String {
 
 /// Nothing for what a stream has unless told otherwise, as in folders of the release before.
 fn standing_text(stream: &StreamPlan) -> String {
-    let usual = Duration::from_secs(86_400).max(stream.window.size);
+    let usual = Duration::from_secs(7 * 86_400).max(stream.window.size);
     if stream.standing == Some(usual) { String::new() } else { format!("|standing {:?}", stream.standing) }
+}
+
+/// The same.
+fn onsets_text(stream: &StreamPlan) -> &'static str {
+    if stream.onsets.is_none() && stream.window.shape == Shape::Grid { "|no onsets" } else { "" }
 }
 
 /// As folders of the release before have it for windows on a grid.

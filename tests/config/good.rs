@@ -238,13 +238,13 @@ fn columns_have_rules_on_departures_and_alerts_a_standing_time() {
 
     let standing =
         |keys: &str| stream(&good_but("key = \"topic.4\"", &format!("key = \"topic.4\"{keys}"))).standing;
-    assert_eq!(standing(""), Some(Duration::from_secs(86_400)));
+    assert_eq!(standing(""), Some(Duration::from_secs(7 * 86_400)));
     assert_eq!(standing("\nstanding = \"2h\""), Some(Duration::from_secs(7200)));
     assert_eq!(standing("\nstanding = \"off\""), None);
     let long = good_but(
         "{ type = \"hopping\", size = \"64s\", every = \"1s\" }",
-        "{ type = \"tumbling\", size = \"3d\", grid = \"1h\" }",
+        "{ type = \"tumbling\", size = \"8d\", grid = \"1h\" }",
     );
-    let long = long.replace("[sink", "model = { type = \"fit\", warmup = \"30d\" }\n[sink");
-    assert_eq!(stream(&long).standing, Some(Duration::from_secs(3 * 86_400)), "a window's length");
+    let long = long.replace("[sink", "model = { type = \"fit\", warmup = \"80d\" }\n[sink");
+    assert_eq!(stream(&long).standing, Some(Duration::from_secs(8 * 86_400)), "a window's length");
 }

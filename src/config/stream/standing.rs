@@ -7,7 +7,8 @@ use super::super::plan::{ModelPlan, WindowPlan};
 use super::super::section::Section;
 use super::super::units::show_duration;
 
-const DEFAULT: Duration = Duration::from_secs(86_400);
+/// A fault may take days to be repaired, and is not to be learnt meanwhile.
+const DEFAULT: Duration = Duration::from_secs(7 * 86_400);
 const MIN: Duration = Duration::from_secs(60);
 const MAX: Duration = Duration::from_secs(365 * 86_400);
 

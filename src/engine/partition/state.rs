@@ -52,9 +52,9 @@ impl Partition {
             moments,
             scales,
             cohorts: _,
-            episodes,
-            told,
-            past,
+            episodes: _,
+            told: _,
+            past: _,
             past_epochs,
             unsettled,
             restarts,
@@ -86,9 +86,7 @@ impl Partition {
         grid.encode(to);
         moments.iter().for_each(|moments| moments.encode(to));
         encode_scales(scales, to);
-        episodes.iter().for_each(|episode| episode.encode(to));
-        told.iter().for_each(|told| encode_told(told, to));
-        past.iter().for_each(|past| past.encode(to));
+        self.encode_alerts(to);
         encode_models(past_epochs.scorings().chain(scoring), setup, to);
         past_epochs.encode(to);
         encode_unsettled(unsettled, to);
@@ -108,6 +106,13 @@ impl Partition {
         to.flag(*started);
         [newest_time, released, newest_cell].into_iter().for_each(|time| to.number(*time));
         to.number(*seen_keys);
+    }
+
+    /// What was told of each key, and may still change.
+    fn encode_alerts(&self, to: &mut StateWriter<'_>) {
+        self.episodes.iter().for_each(|episode| episode.encode(to));
+        self.told.iter().for_each(|told| encode_told(told, to));
+        self.past.iter().for_each(|past| past.encode(to));
     }
 
     /// # Errors
