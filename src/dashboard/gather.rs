@@ -1,6 +1,7 @@
 //! Takes a [`Snapshot`]: reads every atomic once, adds up partitions, computes rates.
 
 mod partitions;
+mod sources;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
@@ -8,16 +9,16 @@ use std::time::Duration;
 
 pub use partitions::partitions;
 use partitions::watermark;
+use sources::sources;
 
 use super::snapshot::{
-    Alerts, ColumnView, ModelView, SinkState, SinkView, Snapshot, SourceView, StageView, State, StreamView,
-    Totals,
+    Alerts, ColumnView, ModelView, SinkState, SinkView, Snapshot, StageView, State, StreamView, Totals,
 };
 use super::tiles::Tiles;
 use super::{drift, problems};
-use crate::config::plan::{Plan, SinkKind, SourceKind};
+use crate::config::plan::{Plan, SinkKind};
 use crate::latency::{Latency, Stage, StageSummary};
-use crate::status::{PartitionStatus, SinkStatus, SourceStatus, Status};
+use crate::status::{PartitionStatus, SinkStatus, Status};
 use crate::types::{Activation, MODEL_DIGITS, Reason, StreamId};
 
 /// What a snapshot is taken of.
@@ -70,7 +71,8 @@ impl Snapshot {
         };
         snapshot.problems = problems::find(&snapshot, plan);
         let drifted = drift::notes(&snapshot.streams, &plan.streams);
-        snapshot.notes = [drifted, problems::refusals(&snapshot)].concat();
+        snapshot.notes =
+            [problems::unsure(&snapshot.streams), problems::refusals(&snapshot), drifted].concat();
         snapshot.state = snapshot.judge();
         Snapshot { tiles: Tiles::of(&snapshot), ..snapshot }
     }
@@ -134,36 +136,6 @@ fn totals(status: &Status, dead: &BTreeMap<&str, u64>, streams: &[StreamView], r
         messages_per_s: rates.per_s(log_messages_total, |s| s.totals.log_messages_total),
         events_per_s: rates.per_s(events_total, |s| s.totals.events_total),
     }
-}
-
-fn sources(plan: &Plan, status: &Status, rates: &Rates<'_>) -> Vec<SourceView> {
-    let view = |i: usize, source: &SourceStatus| {
-        let last_arrival_ns = some_time(source.last_arrival.load(Relaxed));
-        let messages_total = source.messages_total.load(Relaxed);
-        let last_refused =
-            source.last_refused.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
-        SourceView {
-            name: source.name.clone(),
-            kind: match plan.sources[i].kind {
-                SourceKind::Mqtt(_) => "mqtt",
-                SourceKind::Http(_) => "http",
-                SourceKind::Replay(_) => "replay",
-            },
-            connected: source.connected.load(Relaxed),
-            messages_total,
-            acked_total: source.acked_total.load(Relaxed),
-            refused_total: source.refused_total.load(Relaxed),
-            last_refused_age_ns: last_refused.as_ref().map(|(at, _)| rates.time_ns - at),
-            last_refused: last_refused.map(|(_, why)| why),
-            retained_dropped_total: source.retained_dropped_total.load(Relaxed),
-            reconnects_total: source.reconnects_total.load(Relaxed),
-            messages_per_s: rates.per_s(messages_total, |s| s.sources[i].messages_total),
-            last_arrival_ns,
-            last_arrival_age_ns: last_arrival_ns.map(|ns| rates.time_ns - ns),
-            last_error: source.last_error.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone(),
-        }
-    };
-    status.sources.iter().enumerate().map(|(i, source)| view(i, source)).collect()
 }
 
 fn streams(plan: &Plan, status: &Status, rates: &Rates<'_>) -> Vec<StreamView> {

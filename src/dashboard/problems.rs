@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::snapshot::{SinkState, Snapshot};
+use super::snapshot::{SinkState, Snapshot, StreamView};
 use crate::config::plan::{Plan, SourceKind};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -78,6 +78,29 @@ pub fn refusals(snapshot: &Snapshot) -> Vec<Problem> {
     lately.collect()
 }
 
+/// Verdicts of which nothing is known.
+const VERDICTS_MIN: u64 = 100;
+
+/// Most of a stream is not judged: a field that is named otherwise, a sensor that is dead, a grid finer than readings come.
+pub fn unsure(streams: &[StreamView]) -> Vec<Problem> {
+    let most = |stream: &&StreamView| {
+        stream.windows_total >= VERDICTS_MIN && 2 * stream.windows_unsure_total > stream.windows_total
+    };
+    let note = |stream: &StreamView| {
+        Problem {
+        what: format!(
+            "{} of {} verdicts of stream {} could not be acted on",
+            stream.windows_unsure_total, stream.windows_total, stream.name
+        ),
+        effect: "What is odd in them raises no alert".to_owned(),
+        remedy: "Look at a key's charts for a column that does not come or has another name; choose a grid no finer than \
+                 readings come"
+            .to_owned(),
+    }
+    };
+    streams.iter().filter(most).map(note).collect()
+}
+
 fn failing_sinks(snapshot: &Snapshot) -> Vec<Problem> {
     let broken = snapshot.sinks.iter().filter_map(|sink| match sink.state {
         SinkState::Disabled => Some(Problem {
@@ -97,4 +120,27 @@ fn failing_sinks(snapshot: &Snapshot) -> Vec<Problem> {
         SinkState::Idle | SinkState::Ok => None,
     });
     broken.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering::Relaxed;
+
+    use crate::dashboard::take;
+    use crate::dashboard::testing::{Scene, parts};
+    use crate::types::StreamId;
+
+    #[test]
+    fn a_stream_of_which_most_is_not_judged_is_no_quiet_stream() {
+        const NOW_NS: i64 = 1_800_000_000_000_000_000;
+        let parts = parts(Scene::Calm, NOW_NS);
+        let notes = || {
+            let notes = take(&parts, NOW_NS, 1, None).notes;
+            notes.into_iter().filter(|note| note.what.contains("could not be acted on")).count()
+        };
+        assert_eq!(notes(), 0);
+        let all: u64 = parts.status.stream(StreamId(0)).iter().map(|of| of.windows_total.load(Relaxed)).sum();
+        parts.status.partition(StreamId(0), 0).windows_unsure_total.store(all / 2 + 1, Relaxed);
+        assert_eq!(notes(), 1);
+    }
 }

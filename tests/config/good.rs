@@ -245,6 +245,6 @@ fn columns_have_rules_on_departures_and_alerts_a_standing_time() {
         "{ type = \"hopping\", size = \"64s\", every = \"1s\" }",
         "{ type = \"tumbling\", size = \"8d\", grid = \"1h\" }",
     );
-    let long = long.replace("[sink", "model = { type = \"fit\", warmup = \"80d\" }\n[sink");
+    let long = long.replace("[sink", "model = { type = \"fit\", warmup = \"30d\" }\n[sink");
     assert_eq!(stream(&long).standing, Some(Duration::from_secs(8 * 86_400)), "a window's length");
 }

@@ -16,8 +16,9 @@ fn stream(keys: &str) -> StreamPlan {
 fn what_decides_is_in_the_fingerprint_and_what_is_usual_is_as_it_was() {
     let usual = stream("");
     let of = |stream: &StreamPlan| fingerprint("eddy", stream);
-    assert_eq!(of(&stream("standing = \"1d\"")), of(&usual));
-    let mut others = vec![stream("standing = \"2d\""), stream("standing = \"off\"")];
+    assert_eq!(of(&stream("standing = \"7d\"")), of(&usual));
+    let mut others =
+        vec![stream("standing = \"2d\""), stream("standing = \"off\""), stream("onsets = false")];
     for (direction, min_deviation) in
         [(Direction::Above, 0.0), (Direction::Below, 0.0), (Direction::Above, 1.0)]
     {

@@ -1,0 +1,38 @@
+//! What came in, by source.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::{Rates, some_time};
+use crate::config::plan::{Plan, SourceKind};
+use crate::dashboard::snapshot::SourceView;
+use crate::status::{SourceStatus, Status};
+
+pub(super) fn sources(plan: &Plan, status: &Status, rates: &Rates<'_>) -> Vec<SourceView> {
+    let view = |i: usize, source: &SourceStatus| {
+        let last_arrival_ns = some_time(source.last_arrival.load(Relaxed));
+        let messages_total = source.messages_total.load(Relaxed);
+        let last_refused =
+            source.last_refused.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
+        SourceView {
+            name: source.name.clone(),
+            kind: match plan.sources[i].kind {
+                SourceKind::Mqtt(_) => "mqtt",
+                SourceKind::Http(_) => "http",
+                SourceKind::Replay(_) => "replay",
+            },
+            connected: source.connected.load(Relaxed),
+            messages_total,
+            acked_total: source.acked_total.load(Relaxed),
+            refused_total: source.refused_total.load(Relaxed),
+            last_refused_age_ns: last_refused.as_ref().map(|(at, _)| rates.time_ns - at),
+            last_refused: last_refused.map(|(_, why)| why),
+            retained_dropped_total: source.retained_dropped_total.load(Relaxed),
+            reconnects_total: source.reconnects_total.load(Relaxed),
+            messages_per_s: rates.per_s(messages_total, |s| s.sources[i].messages_total),
+            last_arrival_ns,
+            last_arrival_age_ns: last_arrival_ns.map(|ns| rates.time_ns - ns),
+            last_error: source.last_error.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone(),
+        }
+    };
+    status.sources.iter().enumerate().map(|(i, source)| view(i, source)).collect()
+}
