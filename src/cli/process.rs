@@ -24,7 +24,7 @@ pub fn log_to_stderr() {
 pub fn end_when_a_station_panics() {
     let say = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        let text = panic.payload_as_str().unwrap_or_default();
+        let text = panic.payload().downcast_ref::<String>().map_or("", String::as_str);
         if let Some(why) = text.strip_prefix("failed printing to stdout: ") {
             if !why.contains("Broken pipe") {
                 eprintln!("eddy: cannot write to standard output: {why}");

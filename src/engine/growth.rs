@@ -81,7 +81,7 @@ impl Partition {
     /// Large fits of partitions are spread over epochs: a shard has many of them.
     fn has_turn(&self) -> bool {
         let turns = (self.warmup.samples().len() / TURN_WINDOWS).max(1) as i64;
-        let partition = if self.keys.len() == 0 { 0 } else { PartitionId::of(self.keys.hash(0)).0 };
+        let partition = if self.keys.is_empty() { 0 } else { PartitionId::of(self.keys.hash(0)).0 };
         (self.epoch + i64::from(partition)).rem_euclid(turns) == 0
     }
 

@@ -76,11 +76,11 @@ impl Partition {
             silence,
             onsets,
             hearing,
-            started,
-            newest_time,
-            released,
-            newest_cell,
-            seen_keys,
+            started: _,
+            newest_time: _,
+            released: _,
+            newest_cell: _,
+            seen_keys: _,
         } = self;
         keys.encode(to);
         grid.encode(to);
@@ -103,9 +103,14 @@ impl Partition {
         silence.encode(to);
         onsets.encode(to);
         hearing.encode(to);
-        to.flag(*started);
-        [newest_time, released, newest_cell].into_iter().for_each(|time| to.number(*time));
-        to.number(*seen_keys);
+        self.encode_progress(to);
+    }
+
+    /// How far it has come.
+    fn encode_progress(&self, to: &mut StateWriter<'_>) {
+        to.flag(self.started);
+        [self.newest_time, self.released, self.newest_cell].into_iter().for_each(|time| to.number(time));
+        to.number(self.seen_keys);
     }
 
     /// What was told of each key, and may still change.
