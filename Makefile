@@ -29,4 +29,4 @@ models:          ## Train the demo's model on a simulated history
 lint:            ## Formatting, lints, docs
 	cargo fmt --check
 	cargo clippy --release --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --release --no-deps
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --release --no-deps

@@ -1,6 +1,6 @@
 //! The page, its API and `/metrics`. Reads what the stations publish; nothing waits for it.
 //!
-//! A sampler takes one [`Snapshot`](snapshot::Snapshot) a second. The page is rendered from it, the API
+//! A sampler takes one [`Snapshot`] a second. The page is rendered from it, the API
 //! serves it, live updates carry it: see [`doc`] for how every number stays the API's own.
 
 mod alerts;
