@@ -28,7 +28,7 @@ impl Groups {
         self.order.extend(0..cohorts.len() as u32);
         // Of equal cohorts by row: what is scored together does not matter, but the memory's order does.
         self.order.sort_unstable_by_key(|row| (cohorts[*row as usize], *row));
-        resize(out, cohorts.len(), columns);
+        out.resize(cohorts.len(), columns);
         let Groups { order, z: copied, scores, works } = self;
         for group in order.chunk_by(|a, b| cohorts[*a as usize] == cohorts[*b as usize]) {
             let cohort = cohorts[group[0] as usize];
@@ -36,56 +36,10 @@ impl Groups {
                 copied.clear();
                 rows.iter().for_each(|row| copied.extend_from_slice(&z[*row as usize * width..][..width]));
                 model.pyramid_of(cohort).score(copied, scores, &mut works[cohort as usize % WORKS]);
-                scatter(scores, rows, columns, out);
+                for (from, row) in rows.iter().enumerate() {
+                    out.copy_row(*row as usize, scores, from, columns);
+                }
             }
         }
-    }
-}
-
-fn resize(out: &mut Scores, rows: usize, columns: usize) {
-    let Scores {
-        state,
-        surprise,
-        log_likelihood,
-        observed,
-        column_observed,
-        still,
-        joint,
-        column_surprise,
-        levels,
-    } = out;
-    for of in [state, surprise, still, joint, column_surprise] {
-        of.resize(rows, 0.0);
-    }
-    log_likelihood.resize(rows, 0.0);
-    observed.resize(rows, 0);
-    column_observed.resize(rows * columns, 0);
-    levels.clear();
-}
-
-/// Puts the scores of these rows where they belong.
-fn scatter(scores: &Scores, rows: &[u32], columns: usize, out: &mut Scores) {
-    let Scores {
-        state,
-        surprise,
-        log_likelihood,
-        observed,
-        column_observed,
-        still,
-        joint,
-        column_surprise,
-        levels: _,
-    } = scores;
-    for (from, row) in rows.iter().enumerate() {
-        let to = *row as usize;
-        out.state[to] = state[from];
-        out.surprise[to] = surprise[from];
-        out.log_likelihood[to] = log_likelihood[from];
-        out.observed[to] = observed[from];
-        out.still[to] = still[from];
-        out.joint[to] = joint[from];
-        out.column_surprise[to] = column_surprise[from];
-        out.column_observed[to * columns..][..columns]
-            .copy_from_slice(&column_observed[from * columns..][..columns]);
     }
 }

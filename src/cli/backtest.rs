@@ -5,6 +5,7 @@ mod account;
 mod columns;
 mod compare;
 mod labels;
+mod lines;
 mod scores;
 
 use std::collections::BTreeSet;
@@ -201,12 +202,7 @@ fn run(args: &BacktestArgs, config: &Path, labels: Option<&[Event]>, files: File
     let counts = counted(&mut replay.engine);
     warn(config, rows, counts.late, &strange);
     let alerts = replay.account.alerts();
-    let elsewhen = labels.unwrap_or_default().iter().filter(|event| !event.touches(span)).count();
-    if elsewhen > 0 {
-        eprintln!(
-            "{elsewhen} labelled events lie outside the data's time: write their times as ISO 8601, or as seconds since 1970"
-        );
-    }
+    labels::warn_of_other_times(labels.unwrap_or_default(), span);
     let events = labels.map(|events| Found::of(events, &alerts, span, counts.keys));
     Ok(Run {
         config: config.display().to_string(),

@@ -4,15 +4,13 @@ use super::Engine;
 use crate::engine::partition::Partition;
 use crate::engine::scoring::Scoring;
 use crate::engine::setup::StreamSetup;
-use crate::model::ScalerPrior;
+use crate::engine::warmup::SD_PER_MEAN_MIN;
+use crate::model::{KeyScale, ScalerPrior};
 use crate::types::drift::Drift;
 use crate::types::{PARTITIONS, PartitionId, StreamId};
 
 /// Keys of a partition whose shifts are counted, about; always the same ones.
 const KEYS_COUNTED: u64 = 1024;
-
-/// Least sd of a column, as a part of its mean.
-const SD_PER_MEAN_MIN: f64 = 1e-3;
 
 impl Engine {
     /// What was seen of drift in partitions in which an epoch ended since the last call. To be asked before
@@ -41,19 +39,20 @@ impl Partition {
         let share = (self.seen_keys / KEYS_COUNTED).max(1);
         for &key in self.keys.ordered().iter().filter(|key| self.keys.hash(**key).is_multiple_of(share)) {
             let own = &self.moments[key as usize * columns..][..columns];
+            let known = prior.keys.get(self.keys.bytes(key));
             let flags = &model.prior_of(self.cohorts[key as usize]).flags;
             for (column, moments) in own.iter().enumerate().filter(|(column, _)| !flags[*column]) {
                 let Some(mean) = moments.epoch_mean() else { continue };
-                let (trained, sd) = trained(prior, self.keys.bytes(key), column);
+                let (trained, sd) = trained(prior, known, column);
                 self.drift.shown(column, (mean - trained) / sd);
             }
         }
     }
 }
 
-/// Mean and sd of a key's column in training; of a key that was not there, those of the cohort.
-fn trained(prior: &ScalerPrior, key: &[u8], column: usize) -> (f64, f64) {
-    let known = prior.keys.get(key).filter(|known| known.count[column] > 0);
+/// Mean and sd of a column of a key that is `known` from training; else those of the cohort.
+fn trained(prior: &ScalerPrior, known: Option<&KeyScale>, column: usize) -> (f64, f64) {
+    let known = known.filter(|known| known.count[column] > 0);
     let (mean, sd) = known.map_or_else(
         || (prior.mean[column], (prior.sd[column].powi(2) + prior.between_var[column]).sqrt()),
         |known| (known.mean[column], known.sd[column]),

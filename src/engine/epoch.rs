@@ -5,7 +5,7 @@ use crate::engine::partition::{Partition, Scale};
 use crate::engine::reservoir::Reservoir;
 use crate::engine::scoring::{References, Scoring};
 use crate::engine::setup::StreamSetup;
-use crate::engine::warmup::scale;
+use crate::engine::warmup::scales_of;
 use crate::judge::moments::Moments;
 use crate::model::{Model, ScalerPrior};
 use crate::window::keys::KeyIndex;
@@ -32,16 +32,14 @@ impl Partition {
         let Some(model) = self.scoring.as_ref().and_then(Scoring::model) else { return };
         let prior = model.prior_of(self.cohorts[key as usize]);
         let (own, apart) = (key as usize * columns..(key as usize + 1) * columns, self.has_stood(key));
-        let scales = self.scales[own.clone()].iter_mut().zip(&self.moments[own]);
-        for (column, (to, moments)) in scales.enumerate() {
-            *to = scale(prior, column, moments, apart);
-        }
+        let scales = scales_of(prior, &self.moments[own.clone()], apart);
+        self.scales[own].iter_mut().zip(scales).for_each(|(to, scale)| *to = scale);
     }
 
     /// By what a key's columns are standardised under `prior`.
     pub(super) fn scales_under(&self, prior: &ScalerPrior, key: KeyIndex, columns: usize) -> Vec<Scale> {
         let (own, apart) = (&self.moments[key as usize * columns..][..columns], self.has_stood(key));
-        own.iter().enumerate().map(|(column, moments)| scale(prior, column, moments, apart)).collect()
+        scales_of(prior, own, apart).collect()
     }
 
     /// Lets the ended epoch teach: moments and calibration of keys that were calm, then a fit if one is due.

@@ -32,6 +32,7 @@ mod setup;
 mod silence;
 mod standing;
 mod state;
+mod tell;
 pub mod train;
 mod transactions;
 mod usual;

@@ -144,32 +144,16 @@ impl Scoring {
 /// The surprise of a transaction is the sum of its causes' nats, and its oddest column the largest of them. NaN: the cause
 /// is not known.
 fn add_causes(nats: &[f32], columns: usize, to: &mut Scores) {
-    let Scores {
-        state,
-        surprise,
-        log_likelihood,
-        observed,
-        column_observed,
-        still,
-        joint,
-        column_surprise,
-        levels,
-    } = to;
-    [&mut *state, surprise, still, joint, column_surprise, levels].into_iter().for_each(Vec::clear);
-    log_likelihood.clear();
-    observed.clear();
-    column_observed.clear();
-    for causes in nats.chunks_exact(columns) {
+    to.clear();
+    to.resize(nats.len() / columns, columns);
+    for (row, causes) in nats.chunks_exact(columns).enumerate() {
         let known = || causes.iter().copied().filter(|nats| !nats.is_nan());
         let all: f32 = known().sum();
-        state.push(all);
-        surprise.push(all);
-        log_likelihood.push(-f64::from(all));
-        observed.push(known().count() as u16);
-        column_observed.extend(causes.iter().map(|nats| u16::from(!nats.is_nan())));
-        still.push(0.0);
-        joint.push(0.0);
-        column_surprise.push(known().fold(0.0, f32::max));
+        (to.state[row], to.surprise[row], to.log_likelihood[row]) = (all, all, -f64::from(all));
+        to.observed[row] = known().count() as u16;
+        let seen = &mut to.column_observed[row * columns..][..columns];
+        seen.iter_mut().zip(causes).for_each(|(seen, nats)| *seen = u16::from(!nats.is_nan()));
+        to.column_surprise[row] = known().fold(0.0, f32::max);
     }
 }
 

@@ -164,10 +164,10 @@ pub(super) fn key_scale(own: &[Moments]) -> KeyScale {
 
 /// Least sd of a column, as a part of its mean: what is constant in training is known, not missing, and
 /// `0 / 0` would make it so.
-const SD_PER_MEAN_MIN: f32 = 1e-3;
+pub(super) const SD_PER_MEAN_MIN: f64 = 1e-3;
 
 /// The scale by which a column with these moments is standardised under `prior`; `apart` if its key has left the cohort.
-pub(super) fn scale(prior: &ScalerPrior, column: usize, own: &Moments, apart: bool) -> Scale {
+fn scale(prior: &ScalerPrior, column: usize, own: &Moments, apart: bool) -> Scale {
     if prior.flags[column] {
         return Scale { mean: 0.0, sd: 1.0 };
     }
@@ -175,12 +175,17 @@ pub(super) fn scale(prior: &ScalerPrior, column: usize, own: &Moments, apart: bo
     let (mean, sd) = of(prior, column, own.count as u64, own.mean, own.variance);
     let (mean, sd) = (mean as f32, sd as f32);
     // Constant at 0 there is no scale at all: 0 stays 0, and anything else is as odd as it gets.
-    Scale { mean, sd: sd.max(SD_PER_MEAN_MIN * mean.abs()).max(f32::MIN_POSITIVE) }
+    Scale { mean, sd: sd.max(SD_PER_MEAN_MIN as f32 * mean.abs()).max(f32::MIN_POSITIVE) }
 }
 
-/// The same of all columns of a key.
+/// The same of all columns of a key, in order.
+pub(super) fn scales_of(prior: &ScalerPrior, own: &[Moments], apart: bool) -> impl Iterator<Item = Scale> {
+    own.iter().enumerate().map(move |(column, moments)| scale(prior, column, moments, apart))
+}
+
+/// Of a key that is one of its cohort.
 pub(super) fn scales(prior: &ScalerPrior, own: &[Moments]) -> Vec<Scale> {
-    own.iter().enumerate().map(|(column, moments)| scale(prior, column, moments, false)).collect()
+    scales_of(prior, own, false).collect()
 }
 
 #[cfg(test)]

@@ -34,8 +34,18 @@ struct Line<'a> {
 
 impl Event {
     /// Some of it lies within `span`, ns, both ends included.
-    pub fn touches(&self, span: (i64, i64)) -> bool {
+    fn touches(&self, span: (i64, i64)) -> bool {
         self.start <= span.1 && self.end >= span.0
+    }
+}
+
+/// Says so if some lie outside `span`, first and last row, ns: a unit was taken for another.
+pub fn warn_of_other_times(events: &[Event], span: (i64, i64)) {
+    let elsewhen = events.iter().filter(|event| !event.touches(span)).count();
+    if elsewhen > 0 {
+        eprintln!(
+            "{elsewhen} labelled events lie outside the data's time: write their times as ISO 8601, or as seconds since 1970"
+        );
     }
 }
 

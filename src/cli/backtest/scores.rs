@@ -1,11 +1,11 @@
 //! Every verdict of a run as CSV, a line a window.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
+use super::lines::Lines;
 use crate::engine::Judged;
 use crate::types::Verdict;
 
@@ -14,61 +14,31 @@ const HEADER: &str =
 
 /// Lines in the order of the verdicts. Late rows may open a window again: of two lines on the same key and end the
 /// later one holds.
-pub struct Scores {
-    path: PathBuf,
-    file: BufWriter<File>,
-    line: Vec<u8>,
-}
+pub struct Scores(Lines);
 
 impl Scores {
     /// # Errors
     /// If the file cannot be made.
     pub fn create(path: &Path) -> Result<Self> {
-        let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
-        let mut scores = Scores { path: path.to_owned(), file: BufWriter::new(file), line: Vec::new() };
-        scores.line.extend_from_slice(HEADER.as_bytes());
-        scores.end_line()?;
-        Ok(scores)
+        Ok(Scores(Lines::create(path, HEADER)?))
     }
 
     /// # Errors
     /// If the file cannot be written.
     pub fn add(&mut self, judged: &Judged) -> Result<()> {
         let Judged { key, end, surprise: [state, column], verdict, .. } = judged;
-        write_field(&mut self.line, key);
+        self.0.field(key);
         let Verdict { p_value, anomalous, held_back, calm: _, confident } = *verdict;
         // The shortest digits that read back as the same number.
-        write!(self.line, ",{},{state},{column},{p_value:e},{confident},{anomalous},{held_back}", end.0)?;
-        self.end_line()
+        write!(self.0.line, ",{},{state},{column},{p_value:e},{confident},{anomalous},{held_back}", end.0)?;
+        self.0.end()
     }
 
     /// # Errors
     /// If the file cannot be written.
-    pub fn finish(mut self) -> Result<()> {
-        self.file.flush().with_context(|| format!("cannot write {}", self.path.display()))
+    pub fn finish(self) -> Result<()> {
+        self.0.finish()
     }
-
-    fn end_line(&mut self) -> Result<()> {
-        self.line.push(b'\n');
-        let written = self.file.write_all(&self.line);
-        self.line.clear();
-        written.with_context(|| format!("cannot write {}", self.path.display()))
-    }
-}
-
-/// A field of CSV (RFC 4180): in quotes where it holds what would end it.
-pub(super) fn write_field(line: &mut Vec<u8>, field: &[u8]) {
-    if !field.iter().any(|byte| b",\"\r\n".contains(byte)) {
-        return line.extend_from_slice(field);
-    }
-    line.push(b'"');
-    for &byte in field {
-        if byte == b'"' {
-            line.push(b'"');
-        }
-        line.push(byte);
-    }
-    line.push(b'"');
 }
 
 #[cfg(test)]

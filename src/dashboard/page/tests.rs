@@ -156,11 +156,7 @@ fn a_silent_key_is_shown_without_numbers_that_were_not_there() {
             resumed: None,
         }),
     };
-    let alert = Alert { decision, receipt: Receipt::default() };
-    let row = AlertRow { seq: 1, stored_at_ns: NOW, alert, deliveries: Vec::new() };
-    let mut parts = testing::parts(Scene::Calm, NOW);
-    parts.alerts = AlertsView { page: Box::new(move |_| Ok(vec![row.clone()])) };
-    let page = render(&AppState::at(parts, NOW), &PageQuery::default()).unwrap();
+    let page = page_with(decision);
     let alerts = between(&page, "<h2 id=\"alerts-title\"", "</details>");
     for text in ["pump-05", "no data since", "expected every", "1 s", "firing"] {
         assert!(alerts.contains(text), "{text}: {alerts}");
@@ -173,6 +169,15 @@ fn a_silent_key_is_shown_without_numbers_that_were_not_there() {
     let key = between(&page, "<h2 id=\"key-title\"", "</form>");
     assert!(page.contains(r#"data-topic="key:pumps/pump-05""#), "the silent key is the one that is shown");
     assert!(page[page.find(key).unwrap()..].contains("No data since"), "and says so");
+}
+
+/// The page of a calm box that has told of nothing but this.
+fn page_with(decision: Decision) -> String {
+    let alert = Alert { decision, receipt: Receipt::default() };
+    let row = AlertRow { seq: 1, stored_at_ns: NOW, alert, deliveries: Vec::new() };
+    let mut parts = testing::parts(Scene::Calm, NOW);
+    parts.alerts = AlertsView { page: Box::new(move |_| Ok(vec![row.clone()])) };
+    render(&AppState::at(parts, NOW), &PageQuery::default()).unwrap()
 }
 
 #[test]
@@ -200,11 +205,7 @@ fn an_onset_is_shown_with_the_range_that_was_left() {
             ended: None,
         }),
     };
-    let alert = Alert { decision, receipt: Receipt::default() };
-    let row = AlertRow { seq: 1, stored_at_ns: NOW, alert, deliveries: Vec::new() };
-    let mut parts = testing::parts(Scene::Calm, NOW);
-    parts.alerts = AlertsView { page: Box::new(move |_| Ok(vec![row.clone()])) };
-    let page = render(&AppState::at(parts, NOW), &PageQuery::default()).unwrap();
+    let page = page_with(decision);
     let alerts = between(&page, "<h2 id=\"alerts-title\"", "</details>");
     for text in
         ["pump-05", "vibration, mean", ">7.25<", "mm/s", "until then", ">1.5<", ">3.5<", ">0.75<", "firing"]

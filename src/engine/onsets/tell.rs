@@ -1,10 +1,10 @@
 //! Telling what set in, and that it has been quiet since.
 
 use super::Turn;
-use crate::engine::output::Raised;
 use crate::engine::partition::{Closing, Partition};
 use crate::engine::setup::StreamSetup;
-use crate::types::{About, AlertState, Arrival, Decision, EventTime, OnsetEvidence};
+use crate::engine::tell::Told;
+use crate::types::{About, AlertState, EventTime, OnsetEvidence};
 
 /// The name under which onsets are filed.
 const RULE_NAME: &str = "onset";
@@ -39,28 +39,14 @@ impl Partition {
             AlertState::Revised | AlertState::Retracted => {}
         }
         self.digest_onset(turn);
-        let name = self.keys.bytes(turn.key);
-        let onset = EventTime(turn.open.since * setup.grid_ns);
-        let decision = Decision {
-            id: setup.alert_id(name, RULE_NAME, onset),
+        let told = Told {
+            rule: RULE_NAME,
+            onset: EventTime(turn.open.since * setup.grid_ns),
             revision: turn.open.revision,
             state,
-            stream: setup.name.clone(),
-            key: String::from_utf8_lossy(name).into_owned(),
-            rule: RULE_NAME.to_owned(),
-            onset,
             about: About::Onset(evidence(turn, setup)),
         };
-        let now = (closing.env.now)();
-        closing.out.raised.push(Raised {
-            decision,
-            last_row: Arrival(self.grid.newest_arrival(turn.key)),
-            trigger: Arrival(closing.trigger),
-            closing_ns: now,
-            gathered_ns: now,
-            scored_ns: now,
-            judged_ns: now,
-        });
+        self.tell_at_once(turn.key, told, closing);
     }
 
     fn digest_onset(&mut self, turn: Turn) {

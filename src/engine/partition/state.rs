@@ -135,8 +135,7 @@ impl Partition {
         partition.grid = Grid::decode(setup.cells, setup.ring_cells(), columns, from)?;
         expect(partition.grid.keys() == keys, "rings of other keys")?;
         partition.moments = (0..keys * columns).map(|_| Moments::decode(from)).collect::<Result<_, _>>()?;
-        let scale = |_| Ok(Scale { mean: from.number()?, sd: from.number()? });
-        partition.scales = (0..keys * columns).map(scale).collect::<Result<_, _>>()?;
+        partition.scales = decode_scales(keys * columns, from)?;
         partition.episodes = (0..keys).map(|_| Episode::decode(from)).collect::<Result<_, _>>()?;
         partition.told = (0..keys).map(|_| decode_told(from)).collect::<Result<_, _>>()?;
         let with_past = if setup.keeps_past() { keys } else { 0 };
@@ -171,11 +170,18 @@ impl Partition {
     }
 }
 
-fn encode_scales(scales: &[Scale], to: &mut StateWriter<'_>) {
+pub(in crate::engine) fn encode_scales(scales: &[Scale], to: &mut StateWriter<'_>) {
     for Scale { mean, sd } in scales {
         to.number(*mean);
         to.number(*sd);
     }
+}
+
+pub(in crate::engine) fn decode_scales(
+    count: usize,
+    from: &mut StateReader<'_>,
+) -> Result<Vec<Scale>, NotUnderstood> {
+    (0..count).map(|_| Ok(Scale { mean: from.number()?, sd: from.number()? })).collect()
 }
 
 fn encode_told(told: &[Told], to: &mut StateWriter<'_>) {

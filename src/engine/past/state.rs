@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{Past, PastEpoch, PastEpochs, PastVerdict};
 use crate::alert::lifecycle::Episode;
-use crate::engine::partition::Scale;
 use crate::engine::partition::scoring::{decode_scoring, encode_scoring};
+use crate::engine::partition::state::{decode_scales, encode_scales};
 use crate::model::Model;
 use crate::state::{NotUnderstood, StateReader, StateWriter, expect};
 use crate::types::Verdict;
@@ -53,10 +53,7 @@ impl PastEpochs {
             to.number(*epoch);
             encode_scoring(scoring.as_ref(), to);
             to.len(warm.len());
-            for Scale { mean, sd } in scales {
-                to.number(*mean);
-                to.number(*sd);
-            }
+            encode_scales(scales, to);
             warm.iter().for_each(|warm| to.flag(*warm));
         }
     }
@@ -75,10 +72,7 @@ impl PastEpochs {
             let scoring = decode_scoring(models, from)?;
             let known = from.len(9)?;
             expect(known <= keys * columns, "an epoch of more keys than there are")?;
-            let mut scales = Vec::with_capacity(known);
-            for _ in 0..known {
-                scales.push(Scale { mean: from.number()?, sd: from.number()? });
-            }
+            let scales = decode_scales(known, from)?;
             let warm = (0..known).map(|_| from.flag()).collect::<Result<_, _>>()?;
             epochs.0.push_back(PastEpoch { epoch, scoring, scales, warm });
         }

@@ -1,9 +1,9 @@
 //! Telling of keys that fell silent or sent again.
 
 use super::Silent;
-use crate::engine::output::Raised;
 use crate::engine::partition::{Closing, Partition};
-use crate::types::{About, AlertState, Arrival, Decision, EventTime, NoDataEvidence};
+use crate::engine::tell::Told;
+use crate::types::{About, AlertState, EventTime, NoDataEvidence};
 use crate::window::grid::cell_of;
 
 /// The name under which silences are filed.
@@ -40,7 +40,6 @@ impl Partition {
 
     fn tell_one(&mut self, silent: Silent, resumed: Option<i64>, closing: &mut Closing<'_, '_>) {
         let Silent { key, last_seen, every_ns, due } = silent;
-        let setup = closing.setup;
         let onset = EventTime(last_seen);
         let (revision, state) = match resumed {
             None => (1, AlertState::Raised),
@@ -50,31 +49,12 @@ impl Partition {
             true => self.counts.alerts_open += 1,
             false => self.counts.alerts_open -= 1,
         }
-        let name = self.keys.bytes(key);
-        let decision = Decision {
-            id: setup.alert_id(name, RULE_NAME, onset),
-            revision,
-            state,
-            stream: setup.name.clone(),
-            key: String::from_utf8_lossy(name).into_owned(),
-            rule: RULE_NAME.to_owned(),
-            onset,
-            about: About::NoData(NoDataEvidence {
-                last_seen: onset,
-                expected_every_ns: every_ns,
-                due: EventTime(due),
-                resumed: resumed.map(EventTime),
-            }),
-        };
-        let now = (closing.env.now)();
-        closing.out.raised.push(Raised {
-            decision,
-            last_row: Arrival(self.grid.newest_arrival(key)),
-            trigger: Arrival(closing.trigger),
-            closing_ns: now,
-            gathered_ns: now,
-            scored_ns: now,
-            judged_ns: now,
+        let about = About::NoData(NoDataEvidence {
+            last_seen: onset,
+            expected_every_ns: every_ns,
+            due: EventTime(due),
+            resumed: resumed.map(EventTime),
         });
+        self.tell_at_once(key, Told { rule: RULE_NAME, onset, revision, state, about }, closing);
     }
 }

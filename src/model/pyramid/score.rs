@@ -22,26 +22,7 @@ impl Pyramid {
     /// Scores rows of [`Pyramid::dimension`] z values (NaN = missing), cell-major. A trailing part of a
     /// row is not looked at. A row's scores do not depend on the other rows.
     pub fn score(&self, windows: &[f32], out: &mut Scores, work: &mut Work) {
-        let Scores {
-            state,
-            surprise,
-            log_likelihood,
-            observed,
-            column_observed,
-            still,
-            joint,
-            column_surprise,
-            levels,
-        } = out;
-        state.clear();
-        surprise.clear();
-        log_likelihood.clear();
-        observed.clear();
-        column_observed.clear();
-        still.clear();
-        joint.clear();
-        column_surprise.clear();
-        levels.clear();
+        out.clear();
         work.adopt(self);
         let arch = work.arch;
         let whole = windows.len() / self.dimension() * self.dimension();

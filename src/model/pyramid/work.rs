@@ -32,6 +32,48 @@ pub struct Scores {
     pub levels: Vec<f32>,
 }
 
+impl Scores {
+    /// Of no row.
+    pub fn clear(&mut self) {
+        self.resize(0, 0);
+    }
+
+    /// Room for the scores of `rows`, but for those of levels; what is new is 0.
+    pub fn resize(&mut self, rows: usize, columns: usize) {
+        let Scores {
+            state,
+            surprise,
+            log_likelihood,
+            observed,
+            column_observed,
+            still,
+            joint,
+            column_surprise,
+            levels,
+        } = self;
+        for of in [state, surprise, still, joint, column_surprise] {
+            of.resize(rows, 0.0);
+        }
+        log_likelihood.resize(rows, 0.0);
+        observed.resize(rows, 0);
+        column_observed.resize(rows * columns, 0);
+        levels.clear();
+    }
+
+    /// Puts a row of others in the place of one of these, but for its levels.
+    pub fn copy_row(&mut self, to: usize, others: &Scores, from: usize, columns: usize) {
+        self.state[to] = others.state[from];
+        self.surprise[to] = others.surprise[from];
+        self.log_likelihood[to] = others.log_likelihood[from];
+        self.observed[to] = others.observed[from];
+        self.still[to] = others.still[from];
+        self.joint[to] = others.joint[from];
+        self.column_surprise[to] = others.column_surprise[from];
+        self.column_observed[to * columns..][..columns]
+            .copy_from_slice(&others.column_observed[from * columns..][..columns]);
+    }
+}
+
 /// Working space of one scoring thread.
 #[derive(Clone, Debug, Default)]
 pub struct Work {
