@@ -2,6 +2,7 @@
 
 use crate::config::plan::Shape;
 use crate::engine::partition::{Partition, Scale};
+use crate::engine::probation::samples_an_epoch;
 use crate::engine::reservoir::Reservoir;
 use crate::engine::scoring::{References, Scoring};
 use crate::engine::setup::StreamSetup;
@@ -51,7 +52,7 @@ impl Partition {
         self.restart_levels(columns);
         self.learn_transactions(setup);
         // The choice is the keys' own.
-        let shares = self.sample_shares();
+        let shares = self.sample_shares(samples_an_epoch(setup));
         let early = self.is_early(setup);
         let mut warm = 0;
         for i in 0..self.keys.len() {
@@ -64,11 +65,11 @@ impl Partition {
             }
             let surprise = std::mem::replace(&mut self.last_surprise[key as usize], [f32::NAN; 2]);
             let normal = calm && !self.settled_in_epoch(key);
-            if let Some(scoring) = &mut self.scoring {
+            if self.scoring.is_some() {
                 let cohort = self.cohorts[key as usize] as usize;
                 let chosen = (self.keys.hash(key) ^ self.epoch as u64).is_multiple_of(shares[cohort]);
                 if normal && chosen && !surprise[0].is_nan() {
-                    scoring.references[cohort].iter_mut().for_each(|of| of.observe(surprise));
+                    self.probation.add(self.epoch, key, surprise);
                 }
             }
             self.events.commit_amounts(key, learns);
@@ -77,6 +78,7 @@ impl Partition {
             self.rescale(key, columns);
             warm += u64::from(self.scoring.is_some() && self.is_known(key, setup));
         }
+        self.end_probation(setup);
         if let Some(scoring) = &mut self.scoring {
             scoring.references.iter_mut().flatten().for_each(References::commit);
         }

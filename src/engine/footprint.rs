@@ -7,6 +7,7 @@ use crate::config::plan::{Aggregate, ModelPlan, NoDataPlan, Shape, StreamPlan};
 use crate::engine::onsets::Onsets;
 use crate::engine::partition::{Partition, Scale};
 use crate::engine::past::Past;
+use crate::engine::probation::Probation;
 use crate::engine::reservoir;
 use crate::engine::setup::bucket;
 use crate::engine::silence::Silence;
@@ -114,7 +115,7 @@ impl Footprint {
             },
             late: partitions * (keys * late_bytes(stream, kept_s) + epochs_kept(kept_s) * CALIBRATION_BYTES),
             waiting: partitions * Pending::heap_bytes(pending_cells, rows_a_cell, columns),
-            partitions: partitions * (size_of::<Partition>() as f64 + CALIBRATION_BYTES),
+            partitions: partitions * ((size_of::<Partition>() + Probation::BYTES) as f64 + CALIBRATION_BYTES),
             scoring: shards as f64 * (scored + 1.5 * scores),
             warmup: if fits { partitions * warmup::heap_bytes(cells * columns) } else { 0.0 },
             refits: if refits { partitions * reservoir::heap_bytes(width) } else { 0.0 },

@@ -21,6 +21,7 @@ mod onsets;
 pub mod output;
 mod partition;
 mod past;
+mod probation;
 mod reasons;
 pub mod refit;
 pub mod rehearsal;

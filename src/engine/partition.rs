@@ -12,6 +12,7 @@ use crate::engine::idle::Hearing;
 use crate::engine::onsets::Onsets;
 use crate::engine::output::{Counts, LateRow, Outputs};
 use crate::engine::past::{Past, PastEpochs};
+use crate::engine::probation::Probation;
 use crate::engine::reservoir::Reservoir;
 use crate::engine::scoring::Scoring;
 use crate::engine::setup::StreamSetup;
@@ -61,6 +62,7 @@ pub(crate) struct Partition {
     pub restarts: Vec<KeyIndex>,
     /// Surprises of each key's last confident window of the epoch; NaN if there was none.
     pub last_surprise: Vec<Surprise>,
+    pub probation: Probation,
     pub followed: Vec<bool>,
     pub follows_version: u64,
     /// What scores this partition, with its calibration; none while warming up.
@@ -78,7 +80,6 @@ pub(crate) struct Partition {
     pub touched: bool,
     pub pending: Pending,
     pub cell_fold: CellFold,
-    /// What windows of events are made of.
     pub events: Events,
     pub silence: Silence,
     pub onsets: Onsets,
@@ -97,8 +98,7 @@ impl Partition {
     pub fn new(setup: &StreamSetup) -> Self {
         let columns = setup.columns.len();
         let budget = Budget::new(setup.windows_expected);
-        let alarm = setup.alarm(&budget, 0);
-        let scoring = setup.scoring(alarm);
+        let scoring = setup.scoring(setup.alarm(&budget, 0));
         let warm_milli = if scoring.is_some() { 1000 } else { 0 };
         Partition {
             keys: Keys::default(),
@@ -113,6 +113,7 @@ impl Partition {
             unsettled: Vec::new(),
             restarts: Vec::new(),
             last_surprise: Vec::new(),
+            probation: Probation::default(),
             followed: Vec::new(),
             follows_version: 0,
             scoring,

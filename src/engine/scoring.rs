@@ -160,7 +160,8 @@ fn add_causes(nats: &[f32], columns: usize, to: &mut Scores) {
 impl Partition {
     /// Looks up every key's cohort: a model has taken over.
     pub(super) fn join_cohorts(&mut self) {
-        let Partition { scoring, keys, cohorts, .. } = self;
+        let Partition { scoring, keys, cohorts, probation, .. } = self;
+        probation.clear();
         cohorts.clear();
         cohorts.resize(keys.len(), EVERYONE);
         let Some(scoring) = scoring else { return };
@@ -181,9 +182,9 @@ impl Partition {
         gathered
     }
 
-    /// By cohort: of how many windows that may teach one does, so that there are about 64 samples an epoch of
+    /// By cohort: of how many windows that may teach one does, so that there are about so many samples an epoch of
     /// each, however many keys.
-    pub(super) fn sample_shares(&self) -> Vec<u64> {
+    pub(super) fn sample_shares(&self, samples: u64) -> Vec<u64> {
         let cohorts = self.scoring.as_ref().map_or(1, |scoring| scoring.references.len());
         let mut keys = vec![0u64; cohorts];
         if cohorts == 1 {
@@ -192,7 +193,7 @@ impl Partition {
             let seen = (0..self.keys.len()).filter(|key| self.grid.seen(*key as KeyIndex));
             seen.for_each(|key| keys[self.cohorts[key] as usize] += 1);
         }
-        keys.into_iter().map(|keys| (keys / 64).max(1)).collect()
+        keys.into_iter().map(|keys| (keys / samples).max(1)).collect()
     }
 }
 

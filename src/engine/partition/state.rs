@@ -14,6 +14,7 @@ use crate::engine::idle::Hearing;
 use crate::engine::onsets::Onsets;
 use crate::engine::output::Counts;
 use crate::engine::past::{Past, PastEpochs};
+use crate::engine::probation::Probation;
 use crate::engine::setup::StreamSetup;
 use crate::engine::silence::Silence;
 use crate::engine::warmup::Warmup;
@@ -59,6 +60,7 @@ impl Partition {
             unsettled,
             restarts,
             last_surprise,
+            probation,
             followed: _,
             follows_version: _,
             scoring,
@@ -92,6 +94,7 @@ impl Partition {
         encode_unsettled(unsettled, to);
         to.numbers(restarts);
         to.numbers(last_surprise.as_flattened());
+        probation.encode(to);
         encode_scoring(scoring.as_ref(), to);
         warmup.encode(to);
         budget.encode(to);
@@ -147,9 +150,11 @@ impl Partition {
         expect(partition.restarts.iter().all(|key| (*key as usize) < keys), "a new level of no key")?;
         partition.last_surprise = from.numbers::<f32>()?.as_chunks().0.to_vec();
         expect(partition.last_surprise.len() == keys, "surprises of other keys")?;
+        let probation = Probation::decode(keys, from)?;
         partition.followed = vec![false; keys];
         partition.scoring = decode_scoring(&models, from)?;
         partition.join_cohorts();
+        partition.probation = probation;
         partition.warmup = Warmup::decode(setup.cells * columns, keys, from)?;
         partition.budget = Budget::decode(from)?;
         partition.drift = Watched::decode(columns, from)?;

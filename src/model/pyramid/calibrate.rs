@@ -15,7 +15,7 @@ use super::rows::references;
 use super::score::{BLOCK, level_energies};
 use super::still::Still;
 use super::tail::Tail;
-use super::{Pyramid, Scores, Work};
+use super::{Deep, Pyramid, Scores, Work};
 
 impl Pyramid {
     /// Sets every tail; `windows` are those the levels were fitted on.
@@ -38,11 +38,16 @@ impl Pyramid {
         };
         self.bands = seen.off.into_iter().map(half_width).collect();
         let tail = Tail::fit(seen.states.clone(), settings.knots);
-        let states = seen.states.iter().map(|state| tail.surprise(*state) as f32);
-        self.training_surprises = states.collect();
-        self.references = knots(self.training_surprises.clone(), settings.knots);
-        let columns = seen.still.iter().zip(&joint).map(|(still, joint)| still.max(*joint));
-        self.column_references = knots(columns.collect(), settings.knots);
+        let mut states: Vec<f32> = seen.states.iter().map(|state| tail.surprise(*state) as f32).collect();
+        let mut columns: Vec<f32> =
+            seen.still.iter().zip(&joint).map(|(still, joint)| still.max(*joint)).collect();
+        for (deep, surprises) in self.deep.iter_mut().zip([&mut states, &mut columns]) {
+            *deep = Deep::fit(surprises, self.columns.cells);
+            surprises.iter_mut().for_each(|surprise| *surprise = deep.straight(*surprise));
+        }
+        self.references = knots(states.clone(), settings.knots);
+        self.training_surprises = states;
+        self.column_references = knots(columns, settings.knots);
         self.state_tail = Some(tail);
         Ok(())
     }

@@ -15,6 +15,8 @@ use super::{Pyramid, Work};
 
 /// Coordinates of the level that is looked at, at most: the price of one more product of that size.
 const DIMENSION: usize = 64;
+/// Cells that it may pool: a column that contradicts the others in one cell must still show.
+const POOL_MAX: usize = 3;
 /// Fewest windows that may speak for a column.
 const REFERENCES_MIN: usize = 60;
 const BEYOND_SHARE: f64 = 0.1;
@@ -65,10 +67,10 @@ pub(super) struct PreparedJoint {
 }
 
 impl PreparedJoint {
-    /// Of the longest unpooled level of few coordinates; none with a single column, which has no others.
+    /// Of the level of few coordinates that looks back furthest; none with a single column, which has no others.
     pub(super) fn new(levels: &[PreparedLevel]) -> Option<PreparedJoint> {
-        let fits = |level: &PreparedLevel| level.shape.pool == 1 && level.dimension <= DIMENSION;
-        let at = levels.iter().rposition(fits)?;
+        let fits = |at: &usize| levels[*at].shape.pool <= POOL_MAX && levels[*at].dimension <= DIMENSION;
+        let at = (0..levels.len()).filter(fits).max_by_key(|at| levels[*at].shape.cells())?;
         let (level, blocks) = (&levels[at], levels[at].shape.blocks);
         let (d, columns) = (level.dimension, level.dimension / blocks);
         if columns == 1 {
@@ -95,7 +97,15 @@ impl Pyramid {
         let (level, columns) = (&self.prepared[joint.level], self.columns.scored.len());
         let (d, part, panels) = (level.dimension, work.z.len() / rows, joint.whiten.panels());
         work.white.resize(rows * panels, [0.0; LANES]);
-        product(&joint.whiten, &work.z[part - d..], part, rows, &mut work.white);
+        if level.shape.pool == 1 {
+            product(&joint.whiten, &work.z[part - d..], part, rows, &mut work.white);
+        } else {
+            work.pooled.resize(rows * d, 0.0);
+            for (z, pooled) in work.z.chunks_exact(part).zip(work.pooled.chunks_exact_mut(d)) {
+                vector(level.shape, columns, z, pooled);
+            }
+            product(&joint.whiten, &work.pooled, d, rows, &mut work.white);
+        }
         work.joint.clear();
         for row in 0..rows {
             if work.gap[row] {

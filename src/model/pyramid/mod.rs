@@ -15,6 +15,7 @@ mod basis;
 mod blame;
 mod calibrate;
 mod codes;
+mod deep;
 mod density;
 mod departures;
 mod explain;
@@ -44,6 +45,7 @@ mod work;
 
 pub use basis::{Basis, NU};
 pub use codes::Codes;
+pub use deep::Deep;
 pub use departures::Expected;
 pub use explain::Explained;
 pub use fit::{Candidate, Level, Settings};
@@ -79,6 +81,8 @@ pub struct Pyramid {
     bands: Vec<f32>,
     /// States of the training windows; `None` only while they are being found.
     state_tail: Option<Tail>,
+    /// Of the surprise of states, and of oddest columns: what is rarest.
+    deep: [Deep; 2],
     /// Surprise of training windows, each under a fit on others, nats, ascending.
     references: Vec<f32>,
     /// The same of their oddest columns.
@@ -179,6 +183,7 @@ impl Pyramid {
             joint: Vec::new(),
             bands: Vec::new(),
             state_tail,
+            deep: [Deep::NONE; 2],
             references: Vec::new(),
             column_references: Vec::new(),
             training_surprises: Vec::new(),

@@ -77,13 +77,13 @@ impl pulp::WithSimd for Batch<'_> {
             out.still.push(still as f32);
             out.joint.push(joint as f32);
             out.state.push(pyramid.state(sum, n, still));
-            out.column_surprise.push(still.max(joint) as f32);
+            out.column_surprise.push(pyramid.deep[1].straight(still.max(joint) as f32));
         }
         pyramid.state_surprises(&out.state[first..], work);
         for (row, window) in windows.chunks_exact(pyramid.dimension()).enumerate() {
             let strange = pyramid.columns.flags().any(|column| pyramid.columns.is_strange(window, column));
             let least = if strange { STRANGE_FLAG } else { 0.0 };
-            out.surprise.push((work.surprises[row] as f32).max(least));
+            out.surprise.push(pyramid.deep[0].straight(work.surprises[row] as f32).max(least));
         }
     }
 }

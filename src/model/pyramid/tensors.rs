@@ -14,6 +14,7 @@ use read::{Tensors, read_level};
 const CELLS_MAX: usize = u16::MAX as usize;
 
 const BANDS: &str = "bands";
+const DEEP: &str = "deep";
 const COLUMN_REFERENCES: &str = "column_references";
 
 /// One array of the model.
@@ -56,6 +57,9 @@ pub struct Head {
     /// Whether bands have widths of their own; older files have none.
     #[serde(default)]
     pub bands: bool,
+    /// Whether what is rarest is straightened; in older files it is not.
+    #[serde(default)]
+    pub deep: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -106,6 +110,8 @@ impl Pyramid {
         if !self.bands.is_empty() {
             tensors.push(tensor(BANDS, vec![self.bands.len()], Data::F32(self.bands.clone())));
         }
+        let values = self.deep.iter().flat_map(|of| [of.threshold, of.excess]).collect();
+        tensors.push(tensor(DEEP, vec![2, 2], Data::F64(values)));
         let head = Head {
             cells: self.columns.cells,
             columns: self.columns.columns,
@@ -114,6 +120,7 @@ impl Pyramid {
             still: !self.still.is_empty(),
             joint: !self.joint.is_empty(),
             bands: !self.bands.is_empty(),
+            deep: true,
         };
         (head, tensors)
     }
@@ -140,6 +147,9 @@ impl Pyramid {
         }
         if head.bands {
             pyramid.bands = from.bands(BANDS, pyramid.columns.scored.len())?;
+        }
+        if head.deep {
+            pyramid.deep = from.deep(DEEP)?;
         }
         pyramid.references = from.ascending("references")?;
         pyramid.column_references = from.ascending(COLUMN_REFERENCES)?;

@@ -3,7 +3,7 @@
 use ndarray::{Array1, Array2};
 
 use super::super::levels::DIMENSION_MAX;
-use super::super::{Basis, Codes, Columns, Fit, Joint, Level, Still, Tail};
+use super::super::{Basis, Codes, Columns, Deep, Fit, Joint, Level, Still, Tail};
 use super::{Data, LevelHead, PartsError, Tensor, wrong};
 
 pub(super) struct Tensors<'a>(pub &'a [Tensor]);
@@ -75,6 +75,15 @@ impl Tensors<'_> {
         }
         let joint = |[threshold, excess]: &[f64; 2]| Joint { threshold: *threshold, excess: *excess };
         Ok(values.iter().map(joint).collect())
+    }
+
+    pub(super) fn deep(&self, name: &str) -> Result<[Deep; 2], PartsError> {
+        let values = self.doubles(name, &[2, 2])?;
+        let deep = [[values[0], values[1]], [values[2], values[3]]];
+        if deep.iter().any(|[threshold, excess]| *threshold < 0.0 || *excess <= 0.0) {
+            return Err(wrong(name, "below 0"));
+        }
+        Ok(deep.map(|[threshold, excess]| Deep { threshold, excess }))
     }
 
     pub(super) fn bands(&self, name: &str, columns: usize) -> Result<Vec<f32>, PartsError> {

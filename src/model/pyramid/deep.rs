@@ -1,0 +1,98 @@
+//! What is rarest: surprises beyond their 99 % quantile, straightened.
+//!
+//! A surprise is in nats by an exponential tail fitted beyond the 90 % quantile. States are root mean squares and columns
+//! are the oddest of several, whose tails get thinner further out, so that by that fit a window that no normal one comes
+//! near is one in ten thousand. Beyond the 99 % quantile `t` the tail is fitted again: `t + (s - t) / e` nats, with `e` the
+//! mean excess of the peaks over `t` (Davison and Smith 1990), one a run of neighbouring windows, since these show the same
+//! moment. As for calibrators a mean excess of one nat counts for 20 peaks. A monotone map: no window changes its rank.
+
+const BEYOND_SHARE: f64 = 0.01;
+/// Peaks that a mean excess of one nat counts for.
+const PRIOR_PEAKS: f64 = 20.0;
+
+/// Where the straightened part begins, nats, and the mean excess of peaks there.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Deep {
+    pub threshold: f64,
+    pub excess: f64,
+}
+
+impl Deep {
+    /// As it is.
+    pub const NONE: Deep = Deep { threshold: f64::MAX, excess: 1.0 };
+
+    /// Of the surprises of training windows in order of time; those less than `apart` windows from each other are of one
+    /// run.
+    pub(super) fn fit(surprises: &[f32], apart: usize) -> Deep {
+        let beyond = (BEYOND_SHARE * surprises.len() as f64) as usize;
+        if beyond == 0 {
+            return Deep::NONE;
+        }
+        let mut sorted = surprises.to_vec();
+        sorted.sort_by(f32::total_cmp);
+        let threshold = sorted[sorted.len() - 1 - beyond];
+        let (mut peaks, mut last) = (Vec::new(), None);
+        for (at, surprise) in surprises.iter().enumerate().filter(|(_, s)| **s > threshold) {
+            let excess = f64::from(*surprise) - f64::from(threshold);
+            match peaks.last_mut() {
+                Some(peak) if last.is_some_and(|last| at - last < apart) => *peak = excess.max(*peak),
+                _ => peaks.push(excess),
+            }
+            last = Some(at);
+        }
+        let sum = peaks.iter().sum::<f64>() + PRIOR_PEAKS;
+        Deep { threshold: f64::from(threshold), excess: sum / (peaks.len() as f64 + PRIOR_PEAKS) }
+    }
+
+    /// Nats.
+    #[inline(always)]
+    pub(super) fn straight(&self, surprise: f32) -> f32 {
+        let beyond = f64::from(surprise) - self.threshold;
+        if beyond > 0.0 { (self.threshold + beyond / self.excess) as f32 } else { surprise }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    /// Independent windows whose tail has this mean excess from 4 nats on.
+    fn windows(n: usize, excess: f32) -> Vec<f32> {
+        let mut rng = ChaCha8Rng::seed_from_u64(4);
+        let exponential = |rng: &mut ChaCha8Rng| -(1.0 - rng.random::<f32>()).ln();
+        let thinned = |s: f32| if s > 4.0 { 4.0 + (s - 4.0) * excess } else { s };
+        (0..n).map(|_| thinned(exponential(&mut rng))).collect()
+    }
+
+    #[test]
+    fn a_thin_tail_becomes_the_one_of_its_own_rarity() {
+        for excess in [0.4, 1.0, 1.6] {
+            let deep = Deep::fit(&windows(100_000, excess), 1);
+            assert!((deep.threshold - f64::from(4.0 + 0.6 * excess)).abs() < 0.1, "{deep:?}");
+            assert!((deep.excess - f64::from(excess)).abs() < 0.08, "{excess}: {deep:?}");
+            // One in e^14, whatever the tail looked like.
+            let raw = 4.0 + 10.0 * excess;
+            let straight = f64::from(deep.straight(raw)) - deep.threshold;
+            assert!((straight - 9.4).abs() < 1.0, "{excess}: {straight}");
+            assert_eq!(deep.straight(2.0), 2.0);
+        }
+    }
+
+    /// The same moment, seen by fifty windows, is one peak: it says little, and one nat holds.
+    #[test]
+    fn neighbours_speak_once() {
+        let mut surprises = vec![1.0f32; 5000];
+        surprises[1000..1050].fill(5.0);
+        let (once, often) = (Deep::fit(&surprises, 32), Deep::fit(&surprises, 1));
+        assert_eq!(once.excess, (4.0 + 20.0) / 21.0);
+        assert!(often.excess > 2.0, "{often:?}");
+    }
+
+    #[test]
+    fn few_windows_are_left_as_they_are() {
+        let deep = Deep::fit(&windows(99, 0.1), 1);
+        assert_eq!((deep, deep.straight(50.0)), (Deep::NONE, 50.0));
+    }
+}

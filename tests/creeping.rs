@@ -1,0 +1,84 @@
+//! A fault that grows is told like one that comes at once: what leads up to it does not become normal on the way.
+
+mod plant;
+
+use std::collections::BTreeSet;
+
+use eddy::config::plan::AlarmPlan;
+use eddy::engine::{Env, Outputs};
+use eddy::ring::Slot;
+use eddy::state::StateReader;
+use eddy::types::{PARTITIONS, PartitionId, Position, StreamId};
+use plant::{Row, SECOND_NS, START_NS};
+
+const TEMPERATURE: usize = 2;
+/// When the fault has its full size, s.
+const FULL_S: i64 = 3000;
+const GROWS_S: i64 = 480;
+
+/// One pump whose temperature has risen by this much at `FULL_S`, over so many seconds, and comes back a minute later.
+fn rows(rise: f32, over_s: i64) -> Vec<Row> {
+    let mut rows = plant::rows(1, FULL_S + 1200, 7, 0..0);
+    for row in &mut rows {
+        let second = (row.time_ns - START_NS) / SECOND_NS;
+        let share = 1.0 - (FULL_S - second).clamp(0, over_s) as f32 / over_s as f32;
+        row.values[TEMPERATURE] += if second < FULL_S + 60 { rise * share } else { 0.0 };
+    }
+    rows
+}
+
+/// The smallest p-value of a window that ends in the minute of the fault's full size, and the digest of all verdicts.
+/// Nothing is rare enough to be told.
+fn rarest(rows: &[Row], cut: Option<usize>) -> (f64, BTreeSet<u64>) {
+    let mut plan = plant::plan(1);
+    plan.streams[0].alarm = AlarmPlan::PValue(1e-12);
+    let mut engine = plant::engine(&plan);
+    let mut out = Outputs { judged: Some(Vec::new()), ..Outputs::default() };
+    let mut slot = Slot::default();
+    for (i, row) in rows.iter().enumerate() {
+        if cut == Some(i) {
+            let mut fresh = plant::engine(&plan);
+            let models = |checksum: &str| (plant::model().checksum() == checksum).then(plant::model);
+            for id in (0..PARTITIONS as u8).map(PartitionId) {
+                let mut state = Vec::new();
+                if engine.save(StreamId(0), id, &mut state) {
+                    let (at, state) = (Position(i as u64), StateReader::new(&state));
+                    let restored = fresh.restore(StreamId(0), id, at, state, &models, &Env::SIMULATED);
+                    restored.expect("it is its own state");
+                }
+            }
+            engine = fresh;
+        }
+        slot.push(row.record(i as u64));
+        engine.step(&mut slot, &Env::SIMULATED, &mut out);
+        slot.clear();
+    }
+    engine.end_of_input(StreamId(0), Position(u64::MAX), &Env::SIMULATED, &mut out);
+    let full = FULL_S..=FULL_S + 60;
+    let judged = out.judged.unwrap_or_default();
+    let of_fault = judged.iter().filter(|of| full.contains(&((of.end.0 - START_NS) / SECOND_NS)));
+    let rarest = of_fault.map(|of| of.verdict.p_value).fold(1.0, f64::min);
+    let mut digests = BTreeSet::new();
+    engine.changed(|_, _, counts, _| {
+        digests.insert(counts.digest);
+    });
+    (rarest, digests)
+}
+
+#[test]
+fn what_leads_up_to_a_fault_does_not_hide_it() {
+    for rise in [2.0, 4.0] {
+        let (sudden, creeping) = (rarest(&rows(rise, 1), None).0, rarest(&rows(rise, GROWS_S), None).0);
+        println!("{rise}: at once {sudden:.1e}, over {GROWS_S} s {creeping:.1e}");
+        assert!(sudden < 1e-5, "{sudden}");
+        assert!(creeping < 5.0 * sudden, "over {GROWS_S} s {creeping:e}, at once {sudden:e}");
+    }
+}
+
+/// What waits to be taken for normal is in the snapshot.
+#[test]
+fn a_restart_while_surprises_wait_changes_no_verdict() {
+    let rows = rows(15.0, GROWS_S);
+    let cut = Some(rows.len() - 1400);
+    assert_eq!(rarest(&rows, None), rarest(&rows, cut));
+}
