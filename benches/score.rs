@@ -1,12 +1,14 @@
-//! Nanoseconds a window of the scorer beside candle, in one run, alternating. With `RAYON_NUM_THREADS=1` candle has one
-//! core as well. The scorer does more than its peer: tails, stillness and surprise come on top of the energies that both
-//! compute; what both compute is compared first.
+//! Nanoseconds a window of the scorer beside candle's own forward of the same model, in one run, alternating: what both
+//! make of the same windows is compared first, then energies are timed beside energies and whole scores beside whole
+//! scores. With `RAYON_NUM_THREADS=1` candle has one core as well.
 
 use std::hint::black_box;
 use std::time::Instant;
 
+use candle_core::{DType, Device, Tensor};
 use eddy::backend::CpuBackend;
-use eddy::model::pyramid::{Pyramid, Scores, Work, reference};
+use eddy::model::pyramid::reference::Reference;
+use eddy::model::pyramid::{Pyramid, Scores, Shape, Work};
 use eddy::model::{Cohort, Model, ScalerPrior, Settings, Showing};
 use ndarray::Array2;
 use rand::{RngExt, SeedableRng};
@@ -30,8 +32,8 @@ fn windows(rows: usize, cells: usize, columns: usize) -> Array2<f32> {
 }
 
 /// Least time a window of each of these in turn, ns: what else the machine does can only add to it.
-fn in_turn(mut runs: [&mut dyn FnMut(); 3]) -> [f64; 3] {
-    let mut times = [f64::INFINITY; 3];
+fn in_turn<const N: usize>(mut runs: [&mut dyn FnMut(); N]) -> [f64; N] {
+    let mut times = [f64::INFINITY; N];
     for _ in 0..ROUNDS {
         for (run, time) in runs.iter_mut().zip(&mut times) {
             let start = Instant::now();
@@ -40,13 +42,6 @@ fn in_turn(mut runs: [&mut dyn FnMut(); 3]) -> [f64; 3] {
         }
     }
     times
-}
-
-fn print(what: &str, [complete, gaps, candle]: [f64; 3], error: f64) {
-    println!(
-        "{what}: complete {complete:>6.0} ns, with gaps {gaps:>7.0} ns, candle {candle:>7.0} ns ({:.1}x), error {error:.0e}",
-        candle / complete
-    );
 }
 
 /// Windows, and the same with every 37th value missing.
@@ -58,37 +53,40 @@ fn made(cells: usize, columns: usize) -> (Array2<f32>, Vec<f32>, Vec<f32>) {
     (all, complete, gappy)
 }
 
-/// Beside candle's energies of vectors that are laid out beforehand.
+/// Root mean square of what the two make of a row, of the reference's.
+fn error(fast: &[f32], reference: &Tensor) -> f64 {
+    let reference = reference.to_vec1::<f32>().expect("a value a row");
+    let square = |of: f32| f64::from(of).powi(2);
+    let off: f64 = fast.iter().zip(&reference).map(|(fast, of)| square(fast - of)).sum();
+    (off / reference.iter().map(|of| square(*of)).sum::<f64>()).sqrt()
+}
+
 fn beside_candle(cells: usize, columns: usize) {
     let (all, complete, gappy) = made(cells, columns);
     let pyramid = Pyramid::fit(all.view(), cells, columns, &vec![false; columns]);
     let pyramid = pyramid.expect("the windows are complete and many");
+    let reference = Reference::new(&pyramid, DType::F32).expect("weights are finite");
+    let windows = Tensor::from_slice(&complete, all.dim(), &Device::Cpu).expect("rows of one length");
     let (mut work, mut scores) = (Work::new(), Scores::default());
     pyramid.score(&complete, &mut scores, &mut work);
-    let levels = &pyramid.levels;
-    let vectors: Vec<Vec<f32>> = levels.iter().map(|level| pyramid.vectors(level.shape, &complete)).collect();
-    let mut error: f64 = 0.0;
-    for (at, (level, w)) in levels.iter().zip(&vectors).enumerate() {
-        for (row, mean) in reference::surprises(level, w).expect("shapes agree").into_iter().enumerate() {
-            let fast = f64::from(scores.levels[row * levels.len() + at]);
-            error = error.max((fast - mean).abs() / mean.max(1.0));
-        }
-    }
+    let error = error(&scores.state, &reference.score(&windows).expect("shapes agree").state);
     assert!(error < 1e-2, "the two disagree by {error}");
+    let shapes: Vec<Shape> = pyramid.levels.iter().map(|level| level.shape).collect();
     let (mut work_with_gaps, mut scores_with_gaps) = (Work::new(), Scores::default());
-    let times = in_turn([
+    let [energies, candle_energies, whole, candle_whole, gaps] = in_turn([
+        &mut || drop(black_box(pyramid.log_likelihoods(black_box(&complete), &shapes))),
+        &mut || drop(black_box(reference.energies(black_box(&windows)).expect("shapes agree"))),
         &mut || pyramid.score(black_box(&complete), &mut scores, &mut work),
+        &mut || drop(black_box(reference.score(black_box(&windows)).expect("shapes agree"))),
         &mut || pyramid.score(black_box(&gappy), &mut scores_with_gaps, &mut work_with_gaps),
-        &mut || {
-            for (level, w) in levels.iter().zip(&vectors) {
-                drop(black_box(reference::energies(level, black_box(w)).expect("shapes agree")));
-            }
-        },
     ]);
-    print(
-        &format!("pyramid, {cells:>3} cells x {columns:>2} columns, {} levels", levels.len()),
-        times,
-        error,
+    println!(
+        "pyramid, {cells:>3} cells x {columns:>2} columns, {} levels: energies {energies:>5.0} ns, candle \
+         {candle_energies:>5.0} ns ({:.1}x); whole {whole:>5.0} ns, candle {candle_whole:>5.0} ns ({:.1}x); with gaps \
+         {gaps:>6.0} ns; error {error:.0e}",
+        shapes.len(),
+        candle_energies / energies,
+        candle_whole / whole,
     );
 }
 

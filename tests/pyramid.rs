@@ -2,7 +2,9 @@
 
 mod sensors;
 
-use eddy::model::pyramid::{Explained, Pyramid, Scores, Work, reference};
+use candle_core::{DType, Device, Tensor};
+use eddy::model::pyramid::reference::Reference;
+use eddy::model::pyramid::{Explained, Pyramid, Scores, Work};
 use ndarray::Array2;
 use rand_chacha::ChaCha8Rng;
 use sensors::{CELLS, COLUMNS, plant};
@@ -35,9 +37,11 @@ fn levels_agree_with_the_candle_reference() {
     let scores = score(&pyramid, &flat(&windows));
     let levels = &pyramid.levels;
     assert!(levels.len() == 3 && levels.iter().any(|level| level.codes.is_some()), "{} levels", levels.len());
-    for (at, level) in levels.iter().enumerate() {
-        let w = pyramid.vectors(level.shape, &flat(&windows));
-        for (row, mean) in reference::surprises(level, &w).unwrap().into_iter().enumerate() {
+    let z = Tensor::from_slice(&flat(&windows), windows.dim(), &Device::Cpu).unwrap();
+    let reference = Reference::new(&pyramid, DType::F64).unwrap();
+    let found = reference.score(&z.to_dtype(DType::F64).unwrap()).unwrap();
+    for (row, means) in found.levels.to_vec2::<f64>().unwrap().into_iter().enumerate() {
+        for (at, mean) in means.into_iter().enumerate() {
             let fast = f64::from(scores.levels[row * levels.len() + at]);
             assert!((fast - mean).abs() <= 1e-3 * mean.max(1.0), "level {at}, row {row}: {fast} {mean}");
         }

@@ -81,8 +81,9 @@ impl Pyramid {
         let arch = work.arch;
         for windows in windows.chunks(BLOCK * self.dimension()) {
             arch.dispatch(JointBlock { pyramid: self, windows, work: &mut work });
-            for row in work.joint.chunks_exact(columns) {
-                joint.iter_mut().zip(row).for_each(|(of, energy)| of.push(*energy));
+            let rows = windows.len() / self.dimension();
+            for (of, energies) in joint.iter_mut().zip(work.joint.chunks_exact(rows)) {
+                of.extend_from_slice(energies);
             }
         }
         let mut off = vec![Vec::new(); columns];
@@ -167,9 +168,9 @@ impl pulp::WithSimd for Block<'_> {
     fn with_simd<S: pulp::Simd>(self, _: S) {
         let Block { pyramid, windows, work, energies, rough } = self;
         let rows = pyramid.gather(windows, work);
-        for row in 0..rows {
-            pyramid.roughness(row, rows, work);
-            rough.iter_mut().zip(&work.rough).for_each(|(to, r)| to.push(*r));
+        pyramid.roughness(rows, work);
+        for (to, of) in rough.iter_mut().zip(work.rough.chunks_exact(rows)) {
+            to.extend_from_slice(of);
         }
         for (at, energies) in energies.iter_mut().enumerate() {
             level_energies(&pyramid.prepared, at, rows, work);

@@ -3,6 +3,7 @@
 use super::band::NORMAL_SD;
 use super::blame::Blame;
 use super::gaps::{about, nearest};
+use super::joint::oddest_of;
 use super::levels::vector;
 use super::marginal::{Moments, Pattern};
 use super::prepared::PreparedLevel;
@@ -77,7 +78,7 @@ impl Pyramid {
         for (at, level) in self.prepared.iter().enumerate() {
             level_energies(&self.prepared, at, 1, work);
             let of = work.energies[0];
-            let [surprise] = self.level_surprise(at, &[of]);
+            let surprise = self.level_surprise(at, &of);
             if surprise.is_nan() {
                 continue;
             }
@@ -92,15 +93,15 @@ impl Pyramid {
             }
         }
         if !self.still.is_empty() {
-            self.roughness(0, 1, work);
+            self.roughness(1, work);
             for ((share, still), r) in shares.iter_mut().zip(&self.still).zip(&work.rough) {
-                *share += (still.surprise(*r) - (columns as f64).ln()).max(0.0);
+                *share += f64::from(oddest_of(still.surprise(*r), columns));
             }
         }
         if !self.joint.is_empty() {
             self.joint_energies(1, work);
             for (column, share) in shares.iter_mut().enumerate() {
-                *share += self.joint_surprise(0, column, work);
+                *share += f64::from(self.joint_surprise(column, work.joint[column]));
             }
         }
         (normalised(shares), to_blame.1)

@@ -8,8 +8,7 @@
 //! excess.
 
 use super::basis::NU;
-use super::kernel::{LANES, Packed, ln, product};
-use super::levels::vector;
+use super::kernel::{LANES, Packed, ln, product, squares};
 use super::prepared::PreparedLevel;
 use super::{Pyramid, Work};
 
@@ -51,18 +50,20 @@ impl Joint {
 
     /// Nats; 0 up to the threshold, and where unknown.
     #[inline(always)]
-    fn surprise(&self, energy: f32) -> f64 {
-        let beyond = f64::from(energy) - self.threshold;
-        if beyond > 0.0 && self.excess > 0.0 { -BEYOND_SHARE.ln() + beyond / self.excess } else { 0.0 }
+    fn surprise(&self, energy: f32) -> f32 {
+        let scale = if self.excess > 0.0 { 1.0 / self.excess } else { 0.0 } as f32;
+        let beyond = energy - self.threshold as f32;
+        let surprise = beyond.mul_add(scale, -BEYOND_SHARE.ln() as f32);
+        if beyond > 0.0 && scale > 0.0 { surprise } else { 0.0 }
     }
 }
 
 /// Laid out for scoring.
 #[derive(Clone, Debug)]
 pub(super) struct PreparedJoint {
-    level: usize,
+    pub level: usize,
     blocks: usize,
-    /// Whitened gradients: output `column * blocks + k` of `L_c^-1 (P (w - mu))_c`, `L_c` the factor of `P_cc`.
+    /// Whitened gradients: output `k * columns + column` of `L_c^-1 (P (w - mu))_c`, `L_c` the factor of `P_cc`.
     whiten: Packed,
 }
 
@@ -76,12 +77,14 @@ impl PreparedJoint {
         if columns == 1 {
             return None;
         }
-        let rows: Vec<Vec<f64>> = (0..columns)
-            .flat_map(|column| {
+        let by_column: Vec<Vec<Vec<f64>>> = (0..columns)
+            .map(|column| {
                 let own: Vec<usize> = (0..blocks).map(|block| block * columns + column).collect();
                 level.single.moments.whitened_gradient(&own)
             })
             .collect();
+        let rows: Vec<&Vec<f64>> =
+            (0..d).map(|output| &by_column[output % columns][output / columns]).collect();
         let bias = |output: usize| -rows[output].iter().zip(&level.mu).map(|(g, mu)| g * mu).sum::<f64>();
         let whiten = Packed::new(d, d, |input, output| rows[output][input], bias, 0.0);
         Some(PreparedJoint { level: at, blocks, whiten })
@@ -89,7 +92,7 @@ impl PreparedJoint {
 }
 
 impl Pyramid {
-    /// Energy of each column given all others, of gathered rows, into `work.joint`: rows × columns; NaN where
+    /// Energy of each column given all others, of gathered rows, into `work.joint`: scored columns × rows; NaN where
     /// less than half of a column's cells are observed.
     #[inline(always)]
     pub(super) fn joint_energies(&self, rows: usize, work: &mut Work) {
@@ -106,60 +109,70 @@ impl Pyramid {
             }
             product(&joint.whiten, &work.pooled, d, rows, &mut work.white);
         }
-        work.joint.clear();
+        work.joint.resize(columns * rows, 0.0);
+        work.by_column.resize(columns, 0.0);
+        for row in 0..rows {
+            squares(&work.white[row * panels..][..panels].as_flattened()[..d], &mut work.by_column);
+            for (column, distance) in work.by_column.iter().enumerate() {
+                work.joint[column * rows + row] = *distance;
+            }
+        }
+        for of in &mut work.joint {
+            *of = energy(*of, joint.blocks);
+        }
         for row in 0..rows {
             if work.gap[row] {
-                self.energies_with_gaps(joint, row, part, work);
-            } else {
-                let white = work.white[row * panels..][..panels].as_flattened();
-                work.joint.extend(
-                    white
-                        .chunks_exact(joint.blocks)
-                        .take(columns)
-                        .map(|white| energy(white.iter().map(|w| w * w).sum::<f32>(), joint.blocks)),
-                );
+                self.energies_with_gaps(joint, row, rows, work);
             }
         }
     }
 
     /// A gap is completed by what is expected there, which has no gradient; its column's energy is brought to that
     /// of a whole one, what is missing counting as ordinary.
-    fn energies_with_gaps(&self, joint: &PreparedJoint, row: usize, part: usize, work: &mut Work) {
+    #[inline(always)]
+    fn energies_with_gaps(&self, joint: &PreparedJoint, row: usize, rows: usize, work: &mut Work) {
         let (level, columns) = (&self.prepared[joint.level], self.columns.scored.len());
-        let z = &work.z[row * part..][..part];
-        work.completed.resize(level.dimension, 0.0);
-        vector(level.shape, columns, z, &mut work.completed);
+        let part = work.z.len() / rows;
+        let (d, panels) = (level.dimension, joint.whiten.panels());
+        let w = &work.z[(row + 1) * part - d..(row + 1) * part];
         let residual = &mut work.residual;
         residual.clear();
-        residual.extend(work.completed.iter().zip(&level.mu).map(|(w, mu)| f64::from(*w) - mu));
+        residual.extend(w.iter().zip(&level.mu).map(|(w, mu)| f64::from(*w) - mu));
         level.single.moments.complete(residual, &mut work.patterns[joint.level][0]);
-        residual.iter_mut().zip(&level.mu).for_each(|(r, mu)| *r += mu);
-        work.projection.clear();
-        for panel in 0..joint.whiten.panels() {
-            work.projection.extend(joint.whiten.outputs(panel, residual));
-        }
-        for column in 0..columns {
-            let seen = work.completed[column..].iter().step_by(columns).filter(|w| !w.is_nan()).count();
-            let white = &work.projection[column * joint.blocks..][..joint.blocks];
+        work.completed.clear();
+        work.completed.extend(residual.iter().zip(&level.mu).map(|(r, mu)| (r + mu) as f32));
+        let white = &mut work.white[row * panels..][..panels];
+        product(&joint.whiten, &work.completed, d, 1, white);
+        squares(&white.as_flattened()[..d], &mut work.by_column);
+        for (column, distance) in work.by_column.iter().enumerate() {
+            let seen = w[column..].iter().step_by(columns).filter(|w| !w.is_nan()).count();
             // The mean of a square that is not seen is 1.
-            let distance = white.iter().map(|w| w * w).sum::<f64>() + (joint.blocks - seen) as f64;
+            let distance = distance + (joint.blocks - seen) as f32;
             let known = 2 * seen >= joint.blocks;
-            work.joint.push(if known { energy(distance as f32, joint.blocks) } else { f32::NAN });
+            work.joint[column * rows + row] = if known { energy(distance, joint.blocks) } else { f32::NAN };
         }
     }
 
-    /// By scored column of a row that [`Pyramid::joint_energies`] saw, nats, as of the oddest of so many.
+    /// Of a scored column with this energy, nats, as of the oddest of so many.
     #[inline(always)]
-    pub(super) fn joint_surprise(&self, row: usize, column: usize, work: &Work) -> f64 {
-        let columns = self.columns.scored.len();
-        let surprise = self.joint[column].surprise(work.joint[row * columns + column]);
-        if surprise > 0.0 { (surprise - (columns as f64).ln()).max(0.0) } else { 0.0 }
+    pub(super) fn joint_surprise(&self, column: usize, energy: f32) -> f32 {
+        oddest_of(self.joint[column].surprise(energy), self.joint.len())
     }
 
-    /// Of the oddest column.
+    /// Of each row's oddest column, of the energies in `work.joint` (scored columns × rows), into `work.odd`.
     #[inline(always)]
-    pub(super) fn disjoint(&self, row: usize, work: &Work) -> f64 {
-        (0..self.joint.len()).map(|column| self.joint_surprise(row, column, work)).fold(0.0, f64::max)
+    pub(super) fn disjoint(&self, rows: usize, work: &mut Work) {
+        work.odd.clear();
+        work.odd.resize(rows, 0.0);
+        if self.joint.is_empty() {
+            return;
+        }
+        for (joint, energies) in self.joint.iter().zip(work.joint.chunks_exact(rows)) {
+            for (odd, energy) in work.odd.iter_mut().zip(energies) {
+                *odd = larger(*odd, joint.surprise(*energy));
+            }
+        }
+        work.odd.iter_mut().for_each(|odd| *odd = oddest_of(*odd, self.joint.len()));
     }
 
     /// Sets the columns' tails from the energies, by column, of windows the fit had not seen; and gives the surprise
@@ -168,19 +181,28 @@ impl Pyramid {
         let Some(joint) = &self.prepared_joint else { return Vec::new() };
         self.joint = energies.iter().map(|of| Joint::fit(of.clone(), joint.blocks)).collect();
         let mut work = Work::new();
-        let of_row = |row: usize| {
-            work.joint.clear();
-            work.joint.extend(energies.iter().map(|of| of[row]));
-            self.disjoint(0, &work) as f32
-        };
-        (0..energies[0].len()).map(of_row).collect()
+        work.joint = energies.concat();
+        self.disjoint(energies[0].len(), &mut work);
+        work.odd
     }
 }
 
 /// `(nu + m) / 2 ln(1 + q / nu)`
 #[inline(always)]
 fn energy(distance: f32, cells: usize) -> f32 {
-    0.5 * (NU as f32 + cells as f32) * ln(1.0 + distance / NU as f32)
+    0.5 * (NU as f32 + cells as f32) * ln(1.0 + distance * (1.0 / NU as f32))
+}
+
+/// A surprise as of the oddest of so many columns, nats.
+#[inline(always)]
+pub(super) fn oddest_of(surprise: f32, columns: usize) -> f32 {
+    (surprise - (columns as f32).ln()).max(0.0)
+}
+
+/// Without a thought of NaN, which costs.
+#[inline(always)]
+pub(super) fn larger(a: f32, b: f32) -> f32 {
+    if b > a { b } else { a }
 }
 
 #[cfg(test)]

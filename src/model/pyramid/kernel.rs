@@ -75,8 +75,8 @@ impl Packed {
 pub(super) fn product(w: &Packed, x: &[f32], stride: usize, rows: usize, out: &mut [Lanes]) {
     for panel in 0..w.panels() {
         let tiled = rows / TILE * TILE;
-        tiles::<TILE>(w, panel, x, stride, 0..tiled, out);
-        tiles::<1>(w, panel, x, stride, tiled..rows, out);
+        tiles::<TILE>(w, panel, (x, stride), 0..tiled, out);
+        tiles::<1>(w, panel, (x, stride), tiled..rows, out);
     }
 }
 
@@ -85,52 +85,35 @@ pub(super) fn product(w: &Packed, x: &[f32], stride: usize, rows: usize, out: &m
 fn tiles<const R: usize>(
     w: &Packed,
     panel: usize,
-    x: &[f32],
-    stride: usize,
+    (x, stride): (&[f32], usize),
     rows: Range<usize>,
     out: &mut [Lanes],
 ) {
-    let panels = w.panels();
-    let weights = &w.weights[panel * w.inputs..][..w.inputs];
-    for row in rows.step_by(R) {
-        tile::<R>(
-            weights,
-            &w.bias[panel],
-            &x[row * stride..],
-            stride,
-            &mut out[row * panels + panel..],
-            panels,
-        );
-    }
-}
-
-#[inline(always)]
-fn tile<const R: usize>(
-    weights: &[Lanes],
-    bias: &Lanes,
-    x: &[f32],
-    stride: usize,
-    out: &mut [Lanes],
-    panels: usize,
-) {
-    let rows: [&[f32]; R] = std::array::from_fn(|r| &x[r * stride..][..weights.len()]);
-    let mut sums = [*bias; R];
-    for (k, w) in weights.iter().enumerate() {
-        for r in 0..R {
-            let value = rows[r][k];
-            for l in 0..LANES {
-                sums[r][l] = value.mul_add(w[l], sums[r][l]);
+    let (inputs, panels) = (w.inputs, w.panels());
+    let weights = &w.weights[panel * inputs..][..inputs];
+    for from in rows.step_by(R) {
+        let mut rows: [&[f32]; R] = [&[]; R];
+        for (r, row) in rows.iter_mut().enumerate() {
+            *row = &x[(from + r) * stride..][..inputs];
+        }
+        let mut sums = [w.bias[panel]; R];
+        for k in 0..inputs {
+            for r in 0..R {
+                let value = rows[r][k];
+                for l in 0..LANES {
+                    sums[r][l] = value.mul_add(weights[k][l], sums[r][l]);
+                }
             }
         }
-    }
-    for r in 0..R {
-        out[r * panels] = sums[r];
+        for r in 0..R {
+            out[(from + r) * panels + panel] = sums[r];
+        }
     }
 }
 
 /// `sum ln(1 + (p - shift)^2 scale)`; the factors of several axes are multiplied before one logarithm.
 #[inline(always)]
-pub(super) fn ln_sum(p: &[Lanes], shift: &[Lanes], scale: &[Lanes]) -> f64 {
+pub(super) fn ln_sum(p: &[Lanes], shift: &[Lanes], scale: &[Lanes]) -> f32 {
     let mut sums = [0.0f32; LANES];
     let parts = p.chunks(PANELS_PER_LOG).zip(shift.chunks(PANELS_PER_LOG)).zip(scale.chunks(PANELS_PER_LOG));
     for ((p, shift), scale) in parts {
@@ -145,10 +128,66 @@ pub(super) fn ln_sum(p: &[Lanes], shift: &[Lanes], scale: &[Lanes]) -> f64 {
             sums[l] += ln(factors[l]);
         }
     }
-    sums.iter().map(|s| f64::from(*s)).sum()
+    fold(&mut sums, 1);
+    sums[0]
 }
 
-/// Natural logarithm of a finite value of at least 1, to 2 ulp: the series of artanh on the mantissa
+/// Adds up the lanes that are `apart` from each other, by halves, into the first ones; `apart` divides [`LANES`].
+#[inline(always)]
+fn fold(lanes: &mut Lanes, apart: usize) {
+    for half in [8, 4, 2, 1] {
+        if half >= apart {
+            for l in 0..half {
+                lanes[l] += lanes[l + half];
+            }
+        }
+    }
+}
+
+/// `sums[column] = sum over cells of x^2`, of cells of `sums.len()` columns end to end.
+#[inline(always)]
+pub(super) fn squares(x: &[f32], sums: &mut [f32]) {
+    let columns = sums.len();
+    sums.fill(0.0);
+    let mut rest = x;
+    if 2 * columns <= LANES {
+        let (width, mut lanes) = (LANES / columns * columns, [0.0f32; LANES]);
+        // Lanes beyond the width are those of the next cells as well, and are not looked at.
+        while let Some(x) = rest.first_chunk::<LANES>() {
+            for l in 0..LANES {
+                lanes[l] = x[l].mul_add(x[l], lanes[l]);
+            }
+            rest = &rest[width..];
+        }
+        if width == LANES && columns.is_power_of_two() {
+            fold(&mut lanes, columns);
+            sums.copy_from_slice(&lanes[..columns]);
+        } else {
+            for lanes in lanes[..width].chunks_exact(columns) {
+                sums.iter_mut().zip(lanes).for_each(|(sum, lane)| *sum += lane);
+            }
+        }
+    }
+    for x in rest.chunks_exact(columns) {
+        for (sum, x) in sums.iter_mut().zip(x) {
+            *sum = x.mul_add(*x, *sum);
+        }
+    }
+}
+
+/// How many values are below `x`.
+#[inline(always)]
+pub(super) fn count_below(values: &[Lanes], x: f32) -> usize {
+    let mut below = [0u32; LANES];
+    for values in values {
+        for l in 0..LANES {
+            below[l] += u32::from(values[l] < x);
+        }
+    }
+    below.iter().sum::<u32>() as usize
+}
+
+/// Natural logarithm of a positive normal value, to 2 ulp of it and of 1: the series of artanh on the mantissa
 /// about 1. In place of `f32::ln`, which is a call a value and differs between platforms.
 #[inline(always)]
 pub(super) fn ln(x: f32) -> f32 {
@@ -186,61 +225,5 @@ pub(super) fn smallest(values: &[Lanes]) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn logarithm_is_exact_to_rounding() {
-        for step in 0..20_000 {
-            let x = (1.0 + step as f32 * 1e-4) * 3f32.powi(step % 70);
-            let exact = f64::from(x).ln();
-            assert!((f64::from(ln(x)) - exact).abs() <= 2.5e-7 * exact.max(0.5), "{x}");
-        }
-        assert_eq!(ln(1.0), 0.0);
-    }
-
-    #[test]
-    fn product_is_the_same_whatever_the_batch() {
-        let weight = |i: usize, o: usize| ((i * 37 + o * 11) as f64 * 0.618).fract() - 0.5;
-        let packed = Packed::new(21, 35, weight, |o| o as f64 * 0.1, 7.0);
-        let x: Vec<f32> = (0..17 * 30).map(|i| ((i as f32) * 0.414).fract() * 4.0 - 2.0).collect();
-        let mut all = vec![[0.0; LANES]; 17 * packed.panels()];
-        product(&packed, &x, 30, 17, &mut all);
-        for row in 0..17 {
-            let mut one = vec![[0.0; LANES]; packed.panels()];
-            product(&packed, &x[row * 30..], 30, 1, &mut one);
-            assert_eq!(one, all[row * packed.panels()..][..packed.panels()]);
-            for output in 0..35 {
-                let naive: f64 = (0..21).map(|i| f64::from(x[row * 30 + i]) * weight(i, output)).sum();
-                let found = f64::from(one[output / LANES][output % LANES]);
-                assert!((found - naive - output as f64 * 0.1).abs() < 1e-5);
-            }
-            assert_eq!(one[2][3..], [7.0; 13]);
-        }
-    }
-
-    #[test]
-    fn sums_of_logarithms_match_the_definition() {
-        for panels in [1, 4, 5, 40] {
-            let lanes = |k: f32, far: f32| -> Vec<Lanes> {
-                (0..panels)
-                    .map(|p| std::array::from_fn(|l| ((p * LANES + l) as f32 * k).fract() * far))
-                    .collect()
-            };
-            let (p, shift, scale) = (lanes(0.618, 500.0), lanes(0.414, 3.0), lanes(0.3, 1000.0));
-            let terms = p.iter().flatten().zip(shift.iter().flatten()).zip(scale.iter().flatten());
-            let naive: f64 =
-                terms.map(|((p, s), scale)| (f64::from(p - s).powi(2) * f64::from(*scale)).ln_1p()).sum();
-            assert!((ln_sum(&p, &shift, &scale) - naive).abs() < 1e-6 * naive);
-        }
-    }
-
-    #[test]
-    fn the_first_of_equals_is_the_smallest() {
-        let mut values = vec![[5.0; LANES]; 3];
-        (values[2][1], values[1][7], values[1][9]) = (1.0, 1.0, 1.0);
-        assert_eq!(smallest(&values), LANES + 7);
-        values[0][15] = 1.0;
-        assert_eq!(smallest(&values), 15);
-    }
-}
+#[path = "kernel_tests.rs"]
+mod tests;

@@ -8,6 +8,8 @@
 
 use ndarray::{Array1, Array2};
 
+use super::kernel::ln;
+
 /// Second moments of a density, ready to be marginalised.
 #[derive(Clone, Debug)]
 pub(super) struct Moments {
@@ -89,11 +91,13 @@ impl Moments {
         for (row, noise) in self.v.chunks_exact(d).zip(noise).filter(|(_, noise)| **noise > 0.0) {
             variance.iter_mut().zip(row).for_each(|(variance, v)| *variance += noise * v * v);
         }
-        let terms = axes.iter().zip(&*variance).zip(&pattern.share).map(|((p, variance), share)| {
+        for ((p, of), share) in axes.iter().zip(&mut *variance).zip(&pattern.share) {
+            let term = share * f64::from(ln((1.0 + p * p / (spread * *of)) as f32));
             // An axis wholly within the gap has nothing observed and a projection of rounding errors.
-            if *share <= 1e-9 { 0.0 } else { share * (1.0 + p * p / (spread * variance)).ln() }
-        });
-        Observed { ln_sum: terms.sum(), count: d - pattern.missing.len(), ln_det: pattern.ln_det }
+            *of = if *share <= 1e-9 { 0.0 } else { term };
+        }
+        let ln_sum = variance.iter().sum();
+        Observed { ln_sum, count: d - pattern.missing.len(), ln_det: pattern.ln_det }
     }
 
     /// `V' r`

@@ -229,19 +229,6 @@ impl Pyramid {
         (self.training_surprises.len() == usable && usable > 0).then_some(&self.training_surprises)
     }
 
-    /// The vectors a level of this shape looks at, of rows of [`Pyramid::dimension`] z values: rows x its dimension.
-    pub fn vectors(&self, shape: Shape, windows: &[f32]) -> Vec<f32> {
-        let scored = self.columns.scored.len();
-        let d = shape.dimension(scored);
-        let mut z = vec![0.0; shape.cells() * scored];
-        let mut all = vec![0.0; windows.len() / self.dimension() * d];
-        for (window, out) in windows.chunks_exact(self.dimension()).zip(all.chunks_exact_mut(d)) {
-            self.columns.gather(window, &mut z);
-            levels::vector(shape, scored, &z, out);
-        }
-        all
-    }
-
     /// Heap of a pyramid of such windows, about, without codes (see [`Settings::QUICK`]): of each level the
     /// axes twice and the precision in f64, the axes once more in f32, and a tail. Some columns may turn out to be
     /// flags, and fewer columns have longer levels: the largest counts.
@@ -257,7 +244,7 @@ impl Pyramid {
                 .codes
                 .as_ref()
                 .map_or(0, |codes| 32 * codes.len() * d + d * d * if codes.u.is_some() { 28 } else { 16 });
-            d * d * 28 + codes + level.tails.iter().map(|tail| tail.knots.len() * 4).sum::<usize>()
+            d * d * 28 + codes + level.tails.iter().map(|tail| Tail::bytes(tail.knots.len())).sum::<usize>()
         };
         let references = [&self.references, &self.column_references, &self.training_surprises];
         self.levels.iter().map(of_level).sum::<usize>()
@@ -268,13 +255,13 @@ impl Pyramid {
     pub fn bytes_max(cells: usize, scored: usize) -> usize {
         let levels = levels::shapes(cells, scored, usize::MAX / 4, false);
         let codes = fit::CODE_CELLS * 32;
-        let of_level = |shape: &Shape| shape.dimension(scored).pow(2) * 56 + codes + 8 * KNOTS;
+        let of_level = |shape: &Shape| shape.dimension(scored).pow(2) * 56 + codes + 2 * Tail::bytes(KNOTS);
         levels.iter().map(of_level).sum::<usize>() + 12 * KNOTS
     }
 
     fn heap_bytes_scored(cells: usize, scored: usize) -> f64 {
         let levels = levels::shapes(cells, scored, usize::MAX / 4, false);
-        let of_level = |shape: &Shape| (shape.dimension(scored).pow(2) * 28 + 4 * KNOTS) as f64;
+        let of_level = |shape: &Shape| (shape.dimension(scored).pow(2) * 28 + Tail::bytes(KNOTS)) as f64;
         levels.iter().map(of_level).sum::<f64>() + (12 * KNOTS) as f64
     }
 

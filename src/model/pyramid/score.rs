@@ -3,6 +3,7 @@
 use super::Pyramid;
 use super::basis::NU;
 use super::gaps::{Space, with_gaps};
+use super::joint::{larger, oddest_of};
 use super::kernel::{LANES, Lanes, ln_sum, product, smallest};
 use super::levels::vector;
 use super::prepared::PreparedLevel;
@@ -55,12 +56,14 @@ impl pulp::WithSimd for Batch<'_> {
         work.sums.resize(rows, (0.0, 0));
         for at in 0..pyramid.levels.len() {
             level_energies(&pyramid.prepared, at, rows, work);
-            pyramid.level_surprises(at, work);
-            for (row, surprise) in work.surprises.iter().enumerate().filter(|(_, s)| !s.is_nan()) {
-                let (sum, n) = &mut work.sums[row];
-                *sum += surprise * surprise;
-                *n += 1;
-                out.levels[first + row * pyramid.levels.len() + at] = *surprise as f32;
+            for (row, of) in work.energies.iter().enumerate() {
+                let surprise = pyramid.level_surprise(at, of);
+                if !surprise.is_nan() {
+                    let (sum, n) = &mut work.sums[row];
+                    *sum += surprise * surprise;
+                    *n += 1;
+                    out.levels[first + row * pyramid.levels.len() + at] = surprise as f32;
+                }
             }
             if at == 0 {
                 out.log_likelihood.extend(work.energies.iter().map(|of| of.log_likelihood));
@@ -69,21 +72,18 @@ impl pulp::WithSimd for Batch<'_> {
         if !pyramid.joint.is_empty() {
             pyramid.joint_energies(rows, work);
         }
-        let first = out.state.len();
-        for row in 0..rows {
-            let still = pyramid.stillness(row, rows, work);
-            let joint = pyramid.disjoint(row, work);
-            let (sum, n) = work.sums[row];
-            out.still.push(still as f32);
-            out.joint.push(joint as f32);
-            out.state.push(pyramid.state(sum, n, still));
-            out.column_surprise.push(pyramid.deep[1].straight(still.max(joint) as f32));
-        }
-        pyramid.state_surprises(&out.state[first..], work);
+        pyramid.disjoint(rows, work);
+        pyramid.stillness(rows, work);
         for (row, window) in windows.chunks_exact(pyramid.dimension()).enumerate() {
+            let (still, joint, (sum, n)) = (work.quiet[row], work.odd[row], work.sums[row]);
+            let state = pyramid.state(sum, n, f64::from(still));
             let strange = pyramid.columns.flags().any(|column| pyramid.columns.is_strange(window, column));
             let least = if strange { STRANGE_FLAG } else { 0.0 };
-            out.surprise.push(pyramid.deep[0].straight(work.surprises[row] as f32).max(least));
+            out.still.push(still);
+            out.joint.push(joint);
+            out.state.push(state);
+            out.column_surprise.push(pyramid.deep[1].straight(larger(still, joint)));
+            out.surprise.push(pyramid.deep[0].straight(pyramid.state_surprise(state, n)).max(least));
         }
     }
 }
@@ -103,36 +103,48 @@ impl Pyramid {
         rows
     }
 
-    /// Roughness of the columns of a gathered row, into `work.rough`.
+    /// Roughness of the columns of gathered rows, into `work.rough`.
     #[inline(always)]
-    pub(super) fn roughness(&self, row: usize, rows: usize, work: &mut Work) {
+    pub(super) fn roughness(&self, rows: usize, work: &mut Work) {
         let (part, columns) = (work.z.len() / rows, self.columns.scored.len());
         let cells = still::CELLS.min(self.columns.cells);
-        let z = &work.z[row * part..][..part];
-        work.rough.resize(columns, 0.0);
-        work.known.resize(columns, 0.0);
-        work.last.resize(columns, 0.0);
-        let z = &z[part - cells * columns..];
-        if work.gap[row] {
-            still::roughness(z, &mut work.rough, &mut work.known, &mut work.last);
-            for ((still, r), known) in self.still.iter().zip(&mut work.rough).zip(&work.known) {
-                *r = still.whole(*r, *known);
+        work.rough.resize(columns * rows, 0.0);
+        for of in [&mut work.by_column, &mut work.known, &mut work.last] {
+            of.resize(columns, 0.0);
+        }
+        work.steps.resize((cells - 1) * columns, 0.0);
+        for row in 0..rows {
+            let z = &work.z[(row + 1) * part - cells * columns..(row + 1) * part];
+            let out = &mut work.by_column;
+            if work.gap[row] {
+                still::roughness(z, out, &mut work.known, &mut work.last);
+                for ((still, r), known) in self.still.iter().zip(&mut *out).zip(&work.known) {
+                    *r = still.whole(*r, *known);
+                }
+            } else {
+                still::roughness_whole(z, out, &mut work.steps);
             }
-        } else {
-            still::roughness_whole(z, &mut work.rough);
+            for (column, r) in out.iter().enumerate() {
+                work.rough[column * rows + row] = *r;
+            }
         }
     }
 
-    /// Surprise of the quietest column of a gathered row, as of the quietest of so many; nats.
+    /// Surprise of the quietest column of each gathered row, as of the quietest of so many, nats, into `work.quiet`.
     #[inline(always)]
-    fn stillness(&self, row: usize, rows: usize, work: &mut Work) -> f64 {
+    fn stillness(&self, rows: usize, work: &mut Work) {
+        work.quiet.clear();
+        work.quiet.resize(rows, 0.0);
         if self.still.is_empty() {
-            return 0.0;
+            return;
         }
-        self.roughness(row, rows, work);
-        let quietest = self.still.iter().zip(&work.rough).map(|(still, r)| still.surprise(*r));
-        let quietest = quietest.fold(0.0, f64::max);
-        if quietest > 0.0 { (quietest - (self.still.len() as f64).ln()).max(0.0) } else { 0.0 }
+        self.roughness(rows, work);
+        for (still, rough) in self.still.iter().zip(work.rough.chunks_exact(rows)) {
+            for (quiet, r) in work.quiet.iter_mut().zip(rough) {
+                *quiet = larger(*quiet, still.surprise(*r));
+            }
+        }
+        work.quiet.iter_mut().for_each(|quiet| *quiet = oddest_of(*quiet, self.still.len()));
     }
 
     /// Root mean square of what has a say: `n` levels, whose surprise squared sums to `sum`, and stillness.
@@ -233,7 +245,7 @@ fn full(level: &PreparedLevel, row: usize, axes: &[Lanes], own: &[Lanes], distan
     let (panels, d) = (level.panels(), level.dimension as f64);
     let half = 0.5 * (NU + 1.0);
     let part = row * panels..(row + 1) * panels;
-    let sum = half * ln_sum(&axes[part.clone()], &level.centre, &level.single.scale);
+    let sum = half * f64::from(ln_sum(&axes[part.clone()], &level.centre, &level.single.scale));
     let mut found =
         Energies { energy: [sum / d, 0.0], observed: 1.0, log_likelihood: level.single.ln_constant - sum };
     if let Some(codes) = &level.codes {
@@ -241,7 +253,7 @@ fn full(level: &PreparedLevel, row: usize, axes: &[Lanes], own: &[Lanes], distan
         let code = smallest(&distance[row * searched..][..searched]);
         let axes = if codes.own_axes { &own[part] } else { &axes[part] };
         let shift = &codes.shift[code * panels..][..panels];
-        let sum = half * ln_sum(axes, shift, &codes.density.scale) - codes.ln_share[code];
+        let sum = half * f64::from(ln_sum(axes, shift, &codes.density.scale)) - codes.ln_share[code];
         found.energy[1] = sum / d;
         found.log_likelihood = codes.density.ln_constant - sum;
     }

@@ -61,6 +61,27 @@ fn a_row_does_not_depend_on_its_batch() {
     }
 }
 
+/// Every sum is one chain, or one tree, whatever the vectors hold.
+#[test]
+fn scores_are_the_same_bits_at_every_vector_width() {
+    let mut widths = vec![pulp::Arch::new()];
+    #[cfg(target_arch = "x86_64")]
+    widths.extend(pulp::x86::V3::try_new().map(pulp::Arch::V3));
+    for columns in [1, 3, 6, 19] {
+        let (pyramid, windows) = case(columns, 40);
+        let windows = windows.as_slice().unwrap();
+        let at = |arch: pulp::Arch| {
+            let mut scores = Scores::default();
+            pyramid.score(windows, &mut scores, &mut Work { arch, ..Work::new() });
+            (bits(&scores), scores.log_likelihood)
+        };
+        let narrow = at(pulp::Arch::Scalar);
+        for arch in &widths {
+            assert_eq!(at(*arch), narrow, "{columns} {arch:?}");
+        }
+    }
+}
+
 #[test]
 fn patterns_of_one_pyramid_do_not_serve_another() {
     let ((first, _), (second, windows)) = (case(4, 40), case(6, 40));

@@ -5,6 +5,8 @@
 //! mirror image of [`super::tail`] on the logarithm. A column that often rests has `h = 0`, and rests
 //! in peace.
 
+use super::kernel::{ln, squares};
+
 /// Cells whose steps are looked at.
 pub(super) const CELLS: usize = 17;
 /// Fewest windows that may speak for a column.
@@ -51,12 +53,11 @@ impl Still {
 
     /// Nats; 0 at or above the threshold, and where unknown.
     #[inline(always)]
-    pub(super) fn surprise(&self, roughness: f32) -> f64 {
-        if roughness < self.threshold {
-            -BEYOND_SHARE.ln() + below(self.threshold, roughness) / self.excess
-        } else {
-            0.0
-        }
+    pub(super) fn surprise(&self, roughness: f32) -> f32 {
+        let scale = if self.excess > 0.0 { 1.0 / self.excess } else { 0.0 } as f32;
+        let below = ln(self.threshold.max(FLOOR)) - ln(if roughness > FLOOR { roughness } else { FLOOR });
+        let surprise = below.mul_add(scale, -BEYOND_SHARE.ln() as f32);
+        if roughness < self.threshold { surprise } else { 0.0 }
     }
 }
 
@@ -89,19 +90,16 @@ pub(super) fn roughness(z: &[f32], out: &mut [f32], known: &mut [f32], last: &mu
     }
 }
 
-/// The same, to the bit, of cells without gaps.
+/// The same of cells without gaps; `steps` is working space.
 #[inline(always)]
-pub(super) fn roughness_whole(z: &[f32], out: &mut [f32]) {
+pub(super) fn roughness_whole(z: &[f32], out: &mut [f32], steps: &mut [f32]) {
     let columns = out.len();
-    out.fill(0.0);
-    for (now, last) in z[columns..].chunks_exact(columns).zip(z.chunks_exact(columns)) {
-        for c in 0..columns {
-            let step = now[c] - last[c];
-            out[c] += step * step;
-        }
+    for ((step, now), last) in steps.iter_mut().zip(&z[columns..]).zip(z) {
+        *step = now - last;
     }
-    let steps = (z.len() / columns - 1) as f32;
-    out.iter_mut().for_each(|r| *r /= steps);
+    squares(steps, out);
+    let share = 1.0 / (steps.len() / columns) as f32;
+    out.iter_mut().for_each(|r| *r *= share);
 }
 
 #[cfg(test)]
@@ -116,10 +114,11 @@ mod tests {
         roughness(&z, &mut r, &mut known, &mut last);
         assert_eq!((r, known), ([5.0 / 4.0, 16.0], [1.0, 0.5]));
         let whole = [0.0, 1.0, 2.1, 0.7, 2.0, 5.0, 3.3, 3.0];
-        let mut at_once = [0.0; 2];
+        let (mut at_once, mut steps) = ([0.0; 2], [0.0; 6]);
         roughness(&whole, &mut r, &mut known, &mut last);
-        roughness_whole(&whole, &mut at_once);
-        assert_eq!((r, known), (at_once, [1.0; 2]));
+        roughness_whole(&whole, &mut at_once, &mut steps);
+        assert_eq!(known, [1.0; 2]);
+        assert!((0..2).all(|c| (r[c] - at_once[c]).abs() < 1e-6 * r[c]), "{r:?} {at_once:?}");
         roughness(&[nan, 1.0, 2.0, 1.0, 3.0, nan, nan, nan], &mut r, &mut known, &mut last);
         assert!(r[0].is_nan() && r[1].is_nan());
     }
@@ -130,7 +129,7 @@ mod tests {
         let still = Still::fit(rough.clone());
         assert_eq!(still.surprise(0.2), 0.0);
         assert_eq!(still.surprise(f32::NAN), 0.0);
-        assert!((still.surprise(0.1) - 10f64.ln()).abs() < 0.05);
+        assert!((still.surprise(0.1) - 10f32.ln()).abs() < 0.05);
         assert!(still.surprise(0.0) > 10.0);
         let resting = Still::fit(rough.iter().map(|r| if *r < 0.2 { 0.0 } else { *r }).collect());
         assert_eq!(resting.surprise(0.0), 0.0);

@@ -93,15 +93,20 @@ pub struct Work {
     pub(super) projection: Vec<f64>,
     pub(super) energies: Vec<Energies>,
     pub(super) sums: Vec<(f64, u32)>,
-    pub(super) surprises: Vec<f64>,
-    /// By scored column: roughness, and working space.
+    /// scored columns × rows: roughness.
     pub(super) rough: Vec<f32>,
+    /// By scored column: of one row, and working space.
+    pub(super) by_column: Vec<f32>,
     pub(super) known: Vec<f32>,
     pub(super) last: Vec<f32>,
+    pub(super) steps: Vec<f32>,
+    /// By row: surprise of the quietest column, and of the one farthest from what the others say.
+    pub(super) quiet: Vec<f32>,
+    pub(super) odd: Vec<f32>,
     /// rows × panels: whitened gradients of a level.
     pub(super) white: Vec<Lanes>,
     pub(super) completed: Vec<f32>,
-    /// rows × scored columns: energy a cell given all others.
+    /// scored columns × rows: energy given all others.
     pub(super) joint: Vec<f32>,
     pub(super) patch: Patch,
 }

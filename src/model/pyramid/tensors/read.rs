@@ -64,7 +64,7 @@ impl Tensors<'_> {
         let name = format!("{of}.tail.{density}");
         let fit = self.doubles(&name, &[4])?;
         let fit = Fit { threshold: fit[0], excess: fit[1], base: fit[2], median: fit[3] };
-        let tail = Tail { knots, fit };
+        let tail = Tail::new(knots, fit);
         if tail.is_sound() { Ok(tail) } else { Err(wrong(name, "not ascending, or a scale not above 0")) }
     }
 
