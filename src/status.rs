@@ -102,9 +102,20 @@ pub struct SnapshotStatus {
     pub round: AtomicI64,
 }
 
+/// Of one stream, what its decoded rows gave cause to say.
+#[derive(Debug, Default)]
+pub struct RowStatus {
+    /// Rows of metrics that are no column; only of the long layout.
+    pub ignored_total: AtomicU64,
+    /// Rows taken whose time lies before the year 2000.
+    pub before_2000_total: AtomicU64,
+}
+
 /// Of a stream's models.
 #[derive(Debug)]
 pub struct ModelStatus {
+    /// A partition could not fit a model, and that was told once.
+    pub told_unfitted: AtomicBool,
     /// Challengers that took their champion's place.
     pub activated_total: AtomicU64,
     /// Challengers that were no better.
@@ -120,6 +131,7 @@ pub struct ModelStatus {
 impl Default for ModelStatus {
     fn default() -> Self {
         ModelStatus {
+            told_unfitted: AtomicBool::new(false),
             activated_total: AtomicU64::new(0),
             rejected_total: AtomicU64::new(0),
             failed_total: AtomicU64::new(0),
@@ -191,6 +203,7 @@ pub struct Status {
     pub sources: Vec<SourceStatus>,
     pub sinks: Vec<SinkStatus>,
     /// A stream each.
+    rows: Vec<RowStatus>,
     models: Vec<ModelStatus>,
     /// `stream * PARTITIONS + partition`
     partitions: Vec<PartitionStatus>,
@@ -226,6 +239,7 @@ impl Status {
                 .iter()
                 .map(|s| SinkStatus { name: s.name.clone(), ..Default::default() })
                 .collect(),
+            rows: plan.streams.iter().map(|_| RowStatus::default()).collect(),
             models: plan.streams.iter().map(|_| ModelStatus::default()).collect(),
             partitions: (0..plan.streams.len() * PARTITIONS)
                 .map(|_| PartitionStatus {
@@ -258,6 +272,10 @@ impl Status {
     /// Second keys of a stream of transactions whose risk is above the usual, as written down.
     pub fn second_keys_at_risk(&self, stream: StreamId) -> &AtomicU64 {
         &self.second_keys_at_risk[stream.0 as usize]
+    }
+
+    pub fn rows(&self, stream: StreamId) -> &RowStatus {
+        &self.rows[stream.0 as usize]
     }
 
     pub fn models(&self, stream: StreamId) -> &ModelStatus {

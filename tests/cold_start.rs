@@ -226,6 +226,22 @@ fn a_state_holds_each_model_once() {
     assert!(fits >= 4 && models <= fits && models >= 3, "{models} models of {fits} fits in 20 epochs");
 }
 
+/// From the epoch on that begins after the warm-up, not from the one behind it.
+#[test]
+fn the_threshold_of_early_verdicts_ends_with_the_warm_up() {
+    // The first window ends in the second second, so that the warm-up is over in the eleventh minute.
+    let threshold = |broken: Range<i64>| {
+        let told = run(&plan(600, 1), &plant::rows(1, 780, 3, broken));
+        let raised = told.decisions.iter().find(|decision| decision.revision == 1).expect("a fault is told");
+        let window = raised.window().expect("of the window rule");
+        ((window.window_end.0 - START_NS) / SECOND_NS, window.threshold)
+    };
+    let (before, after) = (threshold(610..655), threshold(665..715));
+    println!("at {} s below {:e}, at {} s below {:e}", before.0, before.1, after.0, after.1);
+    assert!((610..660).contains(&before.0) && (before.1 - 1e-8).abs() < 1e-12, "{before:?}");
+    assert!((665..720).contains(&after.0) && (after.1 - 1e-4).abs() < 1e-9, "{after:?}");
+}
+
 /// Half of the first model's windows are odd, and nothing can know; what is odd about them is told later all the same.
 #[test]
 fn what_went_wrong_in_the_first_minutes_is_not_normal_for_ever() {

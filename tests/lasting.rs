@@ -1,5 +1,7 @@
 //! What lasts: an alert that stands gives way to the key's new level, and what many keys do together is drift.
 
+#[path = "lasting/late.rs"]
+mod late;
 mod plant;
 
 use std::collections::BTreeMap;
@@ -195,35 +197,6 @@ fn batches_shards_arrivals_and_restarts_change_nothing_about_it() {
 }
 
 #[test]
-fn late_rows_leave_what_is_told_of_it_consistent() {
-    let rows = stepped(1000, &[200]);
-    for seed in plant::seeds(4) {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let mut late: Vec<(i64, &Row)> =
-            rows.iter().map(|row| (row.time_ns + rng.random_range(0..8 * SECOND_NS - 1), row)).collect();
-        late.sort_by_key(|(at, _)| *at);
-        let late: Vec<Row> = late.into_iter().map(|(_, row)| row.clone()).collect();
-        let reference = run(&late, Way { disorder_s: 2, ..PLAIN });
-        let outcome = run(&late, Way { disorder_s: 2, batch: 1, ..PLAIN });
-        assert_eq!(outcome.decisions, reference.decisions, "EDDY_SEED={seed}");
-        let mut last: BTreeMap<&str, &Decision> = BTreeMap::new();
-        for decision in &outcome.decisions {
-            let before = last.insert(&decision.id, decision);
-            assert_eq!(before.map_or(0, |before| before.revision) + 1, decision.revision, "EDDY_SEED={seed}");
-        }
-        let ends: Vec<_> = last.values().filter(|decision| decision.state != Retracted).collect();
-        assert_eq!(ends.len(), 1, "EDDY_SEED={seed}: {ends:?}");
-        let window = ends[0].window().expect("of the window rule");
-        assert_eq!(
-            (ends[0].state, window.resolution),
-            (Resolved, Some(Resolution::Standing)),
-            "EDDY_SEED={seed}"
-        );
-        assert_eq!(outcome.partitions.values().map(|(open, _)| open).sum::<u64>(), 0, "EDDY_SEED={seed}");
-    }
-}
-
-#[test]
 fn a_relation_that_stays_broken_is_told_once_in_its_standing_time() {
     let outcome = run(&plant::rows(3, 1800, 5, 100..1800), PLAIN);
     let raised: Vec<i64> = story(&outcome)
@@ -236,31 +209,19 @@ fn a_relation_that_stays_broken_is_told_once_in_its_standing_time() {
     assert!(raised.windows(2).all(|pair| pair[1] - pair[0] < 2 * STANDING_S), "{raised:?}");
 }
 
-/// A pump whose readings come twelve seconds late around the time at which its alert has stood.
-#[test]
-fn readings_that_come_late_end_it_once_and_are_learnt() {
-    let rows = stepped(1000, &[200]);
-    let delay = |row: &Row| {
-        let late = row.key == "pump-0" && (480..640).contains(&second(row.time_ns));
-        row.time_ns + if late { 12 * SECOND_NS } else { 0 }
-    };
-    let mut late: Vec<(i64, Row)> = rows.into_iter().map(|row| (delay(&row), row)).collect();
-    late.sort_by_key(|(at, _)| *at);
-    let late: Vec<Row> = late.into_iter().map(|(_, row)| row).collect();
-    let told = story(&run(&late, Way { disorder_s: 2, lateness_s: 12, ..PLAIN }));
-    let resolved: Vec<_> = told.iter().filter(|(state, ..)| *state == Resolved).collect();
-    assert!(told.iter().filter(|(state, ..)| *state == Raised).count() == 1, "{told:?}");
-    assert!(resolved.len() == 1 && resolved[0].1 == Some(Resolution::Standing), "{told:?}");
-    assert!((500..540).contains(&resolved[0].2), "{told:?}");
+/// Moves the second pump into the partition of the first, and gives its new name.
+fn joined(rows: &mut [Row]) -> String {
+    let partition = |key: &str| PartitionId::of(eddy::types::key_hash(key.as_bytes()));
+    let mut names = (1..).map(|n| format!("pump-{n}"));
+    let other = names.find(|name| partition(name) == partition("pump-0")).expect("one of them");
+    rows.iter_mut().filter(|row| row.key == "pump-1").for_each(|row| row.key.clone_from(&other));
+    other
 }
 
 #[test]
 fn what_is_learnt_anew_does_not_reach_the_calibration_of_other_keys() {
-    let partition = |key: &str| PartitionId::of(eddy::types::key_hash(key.as_bytes()));
-    let names = (1..).map(|n| format!("pump-{n}"));
-    let other = names.into_iter().find(|name| partition(name) == partition("pump-0")).expect("one of them");
     let mut rows = plant::rows(2, 1000, 5, 100..1000);
-    rows.iter_mut().filter(|row| row.key == "pump-1").for_each(|row| row.key.clone_from(&other));
+    let other = joined(&mut rows);
     let p_values = |standing_s| {
         let judged = run(&rows, Way { standing_s, ..PLAIN }).judged.into_iter();
         let others = judged.filter(|judged| &judged.key[..] == other.as_bytes());

@@ -173,10 +173,11 @@ def take_scores(told_of, path):
 
 
 def run_budget(binary: Path, folder: Path, series, budget) -> Told:
-    """The same rows by the same model, which [`run`] has left in `folder`, under an alert budget; without scores."""
+    """By the same model, which [`run`] has left in `folder`, under an alert budget; without scores. Over the whole series:
+    a budget is of both rules, and onsets are told by all that was before."""
     told = nothing(series)
     (folder / "budget.toml").write_text(config(series, budget))
-    command = ["backtest", "budget.toml", "--stream", KEY, "--data", "rest.csv", "--json", "budget.json"]
+    command = ["backtest", "budget.toml", "--stream", KEY, "--data", "whole.csv", "--json", "budget.json"]
     done = subprocess.run([binary, *command], cwd=folder, env=ENVIRONMENT, capture_output=True, text=True)
     if done.returncode != 0:
         raise SystemExit(f"quality: {series.name} under a budget: {reason(done)}")

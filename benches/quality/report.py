@@ -93,20 +93,24 @@ def by_collection(results):
             yield row(result, method, name)
 
 
-#: Where fewer false starts are promised, chance says more than the budget.
+#: Where fewer alerts are promised, chance says more than the budget.
 PROMISED_MIN = 10
 
 
 def budget(results):
-    yield "| collection | days | budget a day | false starts promised | told | told to promised | events opened in | normal rows in alert |"
-    yield "|---|---|---|---|---|---|---|---|"
+    yield (
+        "| collection | days | budget a day | alerts promised | opened | opened to promised | false starts "
+        "| false starts to promised | events opened in | normal rows in alert |"
+    )
+    yield "|---|---|---|---|---|---|---|---|---|---|"
     for result in results:
         for per_day, t in result["budgets"].items():
             promised = float(per_day) * t["days"] if t else 0
             if promised >= PROMISED_MIN:
                 standing = 100 * t["normal_rows_in_alert"] / t["normal_rows"]
                 yield (
-                    f"| {result['collection']} | {number(t['days'], 1)} | {per_day} | {number(promised, 0)} | {t['false_starts']} "
+                    f"| {result['collection']} | {number(t['days'], 1)} | {per_day} | {number(promised, 0)} | {t['alerts']} "
+                    f"| {number(t['alerts'] / promised)} | {t['false_starts']} "
                     f"| {number(t['false_starts'] / promised)} | {t['opened_in']}/{t['events']} | {number(standing, 1)} % |"
                 )
 
@@ -148,8 +152,9 @@ part of this project and keep their own licences; only figures are published her
 """
 
 
-BUDGET = f"""The same models and rows with `alert_budget` instead of the default p-value; each series is a stream of one key. The
-budget is of all alerts, true ones among them. A row where at least {PROMISED_MIN} false starts are promised. An alert ends
+BUDGET = f"""The same models with `alert_budget` instead of the default p-value, run over the whole series, as for onsets; counted
+is what opens after the prefix. Each series is a stream of one key. The budget is of all alerts, true ones among them: where
+these fill it, false starts are fewer. A row where at least {PROMISED_MIN} alerts are promised. An alert ends
 only after as many clearly normal windows as a window is long (60 at most), and a key opens no other meanwhile: where
 that takes hours, five a day cannot be.
 """

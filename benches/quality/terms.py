@@ -60,6 +60,7 @@ def budget(series, told):
     days = len(normal) * series.cadence_ms / 86_400_000
     return {
         "days": days,
+        "alerts": found["alerts"],
         "false_starts": found["false_starts"],
         "opened_in": found["opened_in"],
         "events": found["events"],

@@ -50,7 +50,7 @@ pub struct DemoArgs {
     /// Seed of the simulated plant: the same seed gives the same faults
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Keep log, outbox and model here; without it, in a fresh temporary folder
+    /// Keep log, outbox and model here; without it, in a temporary folder that is removed at the end
     #[arg(long, value_name = "FOLDER")]
     pub data: Option<PathBuf>,
     /// Only write the plant's history without faults to this file (CSV), to train a model on
@@ -74,7 +74,14 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     let started = Instant::now();
     let folder = data_folder(args.data.as_deref())?;
     let broker = broker::start()?;
-    tokio::runtime::Runtime::new()?.block_on(play(args, started, &folder, broker.port))
+    let played = tokio::runtime::Runtime::new()?.block_on(play(args, started, &folder, broker.port));
+    if args.data.is_some() { played } else { tidied(&folder, played) }
+}
+
+/// Removes what an orderly end leaves behind, and keeps it for whoever looks why there was none.
+fn tidied(folder: &Path, played: Result<()>) -> Result<()> {
+    played.with_context(|| format!("the demo's data is kept in {}", folder.display()))?;
+    std::fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))
 }
 
 fn cannot_write(path: &Path) -> String {
@@ -120,7 +127,7 @@ fn plan(folder: &Path, broker_port: u16, receiver: &Receiver, key: &[u8]) -> Res
     Ok(config::parse(settings::CONFIG, "configs/demo.toml", &environment)?)
 }
 
-/// The given folder, or a new one among the temporary files. It is kept: its path is printed.
+/// The given folder, or a new one among the temporary files.
 fn data_folder(given: Option<&Path>) -> Result<PathBuf> {
     if let Some(folder) = given {
         std::fs::create_dir_all(folder).with_context(|| cannot_write(folder))?;
@@ -252,5 +259,21 @@ impl Run {
             webhook_refused: receiver.refused(),
         };
         Report::new(facts, &self.schedule.faults, reached, WINDOW_S, &receiver.received_from(0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_temporary_folder_goes_with_an_orderly_end_only() {
+        let folder = tempfile::tempdir().unwrap().keep();
+        std::fs::write(folder.join("data"), "x").unwrap();
+        let error = format!("{:#}", tidied(&folder, Err(anyhow::anyhow!("no port"))).unwrap_err());
+        assert!(error.contains(&*folder.to_string_lossy()) && error.contains("no port"), "{error}");
+        assert!(folder.join("data").is_file(), "kept for whoever looks why");
+        tidied(&folder, Ok(())).unwrap();
+        assert!(!folder.exists());
     }
 }

@@ -8,9 +8,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::stream_named;
 use crate::config::plan::{FieldPath, Plan, ReplayPlan, SourceKind, SourcePlan, StreamPlan, TimePlan};
-use crate::decode::Decoder;
+use crate::decode::{Decoder, Noted};
 use crate::source::replay;
-use crate::types::{Position, RecordRef};
+use crate::types::{Position, RecordRef, StreamId};
 
 const SOURCE: &str = "history";
 
@@ -127,13 +127,26 @@ impl History {
             }
             refused_total += refused;
         }
+        let noted = decoder.noted(StreamId(0));
+        self.is_of_use(good, &noted, &missing)?;
+        noted_of(&noted).iter().for_each(|line| eprintln!("{line}"));
+        Ok(Read { rows: position, refused: refused_total })
+    }
+
+    /// Whether some rows were events, and every column was seen; `missing` by column.
+    fn is_of_use(&self, good: u64, noted: &Noted, missing: &[bool]) -> Result<()> {
         if good == 0 {
             bail!(
-                "no row of the data became an event of stream {}: check key, time and columns against the file's header",
-                self.stream().name
+                "no row of the data became an event of stream {}: check key, time and columns against the file's header{}",
+                self.stream().name,
+                if noted.rows_ignored > 0 {
+                    "; the rows name metrics that are none of its columns"
+                } else {
+                    ""
+                }
             );
         }
-        let columns = self.stream().columns.iter().zip(missing).filter(|(_, missing)| *missing);
+        let columns = self.stream().columns.iter().zip(missing).filter(|(_, missing)| **missing);
         let names: Vec<&str> = columns.map(|(column, _)| column.name.as_str()).collect();
         if !names.is_empty() {
             bail!(
@@ -142,8 +155,23 @@ impl History {
                 names.join(" or ")
             );
         }
-        Ok(Read { rows: position, refused: refused_total })
+        Ok(())
     }
+}
+
+/// A line each of what makes a model or a count worth less than it looks.
+fn noted_of(noted: &Noted) -> Vec<String> {
+    let Noted { rows_ignored, rows_before_2000 } = *noted;
+    let ignored = (rows_ignored > 0).then(|| {
+        format!("{rows_ignored} rows left out: they name metrics that are none of the stream's columns")
+    });
+    let old = (rows_before_2000 > 0).then(|| {
+        format!(
+            "{rows_before_2000} rows lie before the year 2000: a count since a start-up is no time; else check the `unit` of the \
+             stream's `time`"
+        )
+    });
+    ignored.into_iter().chain(old).collect()
 }
 
 fn progress(path: &Path, bytes: u64) -> Result<ProgressBar> {

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use crate::cli::history::{History, not_an_input};
 use crate::cli::{TrainArgs, environment, load};
 use crate::config::plan::ModelPlan;
-use crate::engine::train::{Key, Trained, Trainer};
+use crate::engine::train::{Key, Seen, Trained, Trainer};
 use crate::model::Description;
 use crate::pipeline;
 
@@ -29,8 +29,9 @@ pub fn train(args: &TrainArgs) -> Result<()> {
     let start = Instant::now();
     let mut trainer = Trainer::new(stream);
     let read = history.read(&args.data, |record| trainer.push(record), |_| {})?;
-    let Trained { mut model, seen, windows } =
-        trainer.finish_with_windows().with_context(|| format!("stream {}", stream.name))?;
+    let seen = trainer.seen();
+    let failed = || format!("stream {}{}", stream.name, too_late(&seen));
+    let Trained { mut model, seen, windows } = trainer.finish_with_windows().with_context(failed)?;
     let made_on = made_on(&environment())?;
     model.describe(Description { date: made_on.clone(), ..pipeline::description(stream) });
     model.save(&args.out)?;
@@ -57,6 +58,19 @@ pub fn train(args: &TrainArgs) -> Result<()> {
     Ok(())
 }
 
+/// What is the matter if next to nothing is left of the data.
+fn too_late(seen: &Seen) -> String {
+    let rows = seen.events + seen.duplicates + seen.late;
+    if 2 * seen.late <= rows {
+        return String::new();
+    }
+    format!(
+        ": {} of {rows} rows came too late for their windows and were left out; give the oldest rows first, a file in \
+         reverse order turned round",
+        seen.late
+    )
+}
+
 fn named(key: Key) -> report::Key {
     report::Key { name: String::from_utf8_lossy(&key.name).into_owned(), mean: key.mean, sd: key.sd }
 }
@@ -78,6 +92,41 @@ fn made_on(environment: &BTreeMap<String, String>) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_in_reverse_order_is_explained() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let config = "[source.line]\ntype = \"replay\"\npath = \"rows.csv\"\n[stream.pumps]\nfrom = \"line\"\nkey = \"k\"\n\
+                      time = { path = \"t\", unit = \"s\" }\ncolumns.a = { path = \"a\" }\n\
+                      window = { type = \"hopping\", size = \"8s\", every = \"1s\", grid = \"1s\", lateness = \"2s\" }\n\
+                      model = { type = \"load\", path = \"m.safetensors\" }\n[sink.console]\ntype = \"stdout\"\n";
+        std::fs::write(path("eddy.toml"), config).unwrap();
+        let row = |second: i64| format!("{},p,{}\n", 1_767_225_600 + second, second % 7);
+        let write = |seconds: &mut dyn Iterator<Item = i64>| {
+            std::fs::write(path("rows.csv"), "t,k,a\n".to_owned() + &seconds.map(row).collect::<String>())
+                .unwrap();
+        };
+        let args = TrainArgs {
+            config: path("eddy.toml"),
+            stream: "pumps".to_owned(),
+            data: vec![path("rows.csv")],
+            key: None,
+            out: path("m.safetensors"),
+            report: None,
+        };
+        write(&mut (0..400).rev());
+        let error = format!("{:#}", train(&args).unwrap_err());
+        assert!(
+            error.contains("of 400 rows came too late") && error.contains("oldest rows first"),
+            "{error}"
+        );
+        write(&mut (0..20));
+        let error = format!("{:#}", train(&args).unwrap_err());
+        assert!(!error.contains("too late"), "few rows are another matter: {error}");
+        write(&mut (0..400));
+        train(&args).unwrap();
+    }
 
     #[test]
     fn a_given_day_stands_in_for_today() {

@@ -72,7 +72,7 @@ impl Snapshot {
         snapshot.problems = problems::find(&snapshot, plan);
         let drifted = drift::notes(&snapshot.streams, &plan.streams);
         snapshot.notes =
-            [problems::unsure(&snapshot.streams), problems::refusals(&snapshot), drifted].concat();
+            [problems::of_streams(&snapshot.streams), problems::refusals(&snapshot), drifted].concat();
         snapshot.state = snapshot.judge();
         Snapshot { tiles: Tiles::of(&snapshot), ..snapshot }
     }
@@ -141,7 +141,8 @@ fn totals(status: &Status, dead: &BTreeMap<&str, u64>, streams: &[StreamView], r
 fn streams(plan: &Plan, status: &Status, rates: &Rates<'_>) -> Vec<StreamView> {
     let view = |i: usize| {
         let stream = &plan.streams[i];
-        let (partitions, models) = (status.stream(StreamId(i as u16)), status.models(StreamId(i as u16)));
+        let id = StreamId(i as u16);
+        let (partitions, models, rows) = (status.stream(id), status.models(id), status.rows(id));
         let sum = |read: fn(&PartitionStatus) -> u64| partitions.iter().map(read).sum::<u64>();
         let watermark_ns = partitions.iter().filter_map(watermark).max();
         let events_total = sum(|p| p.events_total.load(Relaxed));
@@ -160,6 +161,8 @@ fn streams(plan: &Plan, status: &Status, rates: &Rates<'_>) -> Vec<StreamView> {
             p_value: stream.alarm.p_value(),
             alert_budget_per_day: stream.alarm.budget_per_day(),
             alerts_opened_day: sum(|p| p.alerts_opened_day.load(Relaxed)),
+            rows_ignored_total: rows.ignored_total.load(Relaxed),
+            rows_before_2000_total: rows.before_2000_total.load(Relaxed),
             events_total,
             events_per_s: rates.per_s(events_total, |s| s.streams[i].events_total),
             duplicates_total: sum(|p| p.duplicates_total.load(Relaxed)),

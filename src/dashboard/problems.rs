@@ -78,11 +78,46 @@ pub fn refusals(snapshot: &Snapshot) -> Vec<Problem> {
     lately.collect()
 }
 
+/// What streams take in and nobody judges, or not as was meant.
+pub fn of_streams(streams: &[StreamView]) -> Vec<Problem> {
+    [unsure(streams), ignored(streams), before_2000(streams)].concat()
+}
+
+/// A plant may well publish more than is looked at. It is said all the same: a metric that is misspelt looks just so.
+fn ignored(streams: &[StreamView]) -> Vec<Problem> {
+    let note = |stream: &StreamView| Problem {
+        what: format!(
+            "{} rows of stream {} name metrics that are none of its columns",
+            stream.rows_ignored_total, stream.name
+        ),
+        effect: format!("They are left out; {} events were taken", stream.events_total),
+        remedy: "If that is not meant, compare the names that devices send with the stream's columns"
+            .to_owned(),
+    };
+    streams.iter().filter(|stream| stream.rows_ignored_total > 0).map(note).collect()
+}
+
+fn before_2000(streams: &[StreamView]) -> Vec<Problem> {
+    let note = |stream: &StreamView| Problem {
+        what: format!(
+            "{} rows of stream {} lie before the year 2000",
+            stream.rows_before_2000_total, stream.name
+        ),
+        effect: "They are judged at a time at which they were not taken; others may be late because of them"
+            .to_owned(),
+        remedy: format!(
+            "Check the senders' clocks (a count since a start-up is no time), and the unit of [stream.{}] time",
+            stream.name
+        ),
+    };
+    streams.iter().filter(|stream| stream.rows_before_2000_total > 0).map(note).collect()
+}
+
 /// Verdicts of which nothing is known.
 const VERDICTS_MIN: u64 = 100;
 
 /// Most of a stream is not judged: a field that is named otherwise, a sensor that is dead, a grid finer than readings come.
-pub fn unsure(streams: &[StreamView]) -> Vec<Problem> {
+fn unsure(streams: &[StreamView]) -> Vec<Problem> {
     let most = |stream: &&StreamView| {
         stream.windows_total >= VERDICTS_MIN && 2 * stream.windows_unsure_total > stream.windows_total
     };
@@ -142,5 +177,25 @@ mod tests {
         let all: u64 = parts.status.stream(StreamId(0)).iter().map(|of| of.windows_total.load(Relaxed)).sum();
         parts.status.partition(StreamId(0), 0).windows_unsure_total.store(all / 2 + 1, Relaxed);
         assert_eq!(notes(), 1);
+    }
+
+    #[test]
+    fn rows_left_out_and_times_of_the_wrong_unit_are_noted() {
+        const NOW_NS: i64 = 1_800_000_000_000_000_000;
+        let parts = parts(Scene::Calm, NOW_NS);
+        let notes = |what: &str| {
+            let notes = take(&parts, NOW_NS, 1, None).notes;
+            notes
+                .into_iter()
+                .filter(|note| note.what.contains(what))
+                .map(|note| note.what)
+                .collect::<Vec<_>>()
+        };
+        assert!(notes("none of its columns").is_empty() && notes("before the year 2000").is_empty());
+        parts.status.rows(StreamId(0)).ignored_total.store(7, Relaxed);
+        assert!(notes("none of its columns")[0].starts_with("7 rows of stream "));
+        assert!(notes("before the year 2000").is_empty());
+        parts.status.rows(StreamId(0)).before_2000_total.store(3, Relaxed);
+        assert!(notes("before the year 2000")[0].starts_with("3 rows of stream "));
     }
 }

@@ -124,6 +124,10 @@ pub struct StreamView {
     pub alert_budget_per_day: Option<f64>,
     /// Those it opened in the last 24 hours of event time, windows and onsets, without those on silence.
     pub alerts_opened_day: u64,
+    /// Rows of metrics that are no column; only of the long layout.
+    pub rows_ignored_total: u64,
+    /// Rows taken whose time lies before the year 2000.
+    pub rows_before_2000_total: u64,
     pub events_total: u64,
     pub events_per_s: Option<f64>,
     pub duplicates_total: u64,

@@ -69,7 +69,19 @@ pub struct DeadRow {
 pub struct Decoder {
     compiled: Arc<Compiled>,
     scratch: payload::Scratch,
-    ignored_rows: u64,
+    /// By stream.
+    noted: Vec<Noted>,
+}
+
+/// What is no dead letter and yet worth a word, since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Noted {
+    /// Rows (of the long layout) whose metric is no column of the stream. Most of a plant's metrics are like that, so they
+    /// are counted and not dead-lettered. A message whose topic names such a metric counts as one row and is not read.
+    pub rows_ignored: u64,
+    /// Rows taken whose time lies before the year 2000, as counts since a start-up do, or a clock that was never set. A count
+    /// that is a time of this century in another unit is refused.
+    pub rows_before_2000: u64,
 }
 
 #[derive(Debug)]
@@ -87,7 +99,8 @@ impl Decoder {
     }
 
     fn with(compiled: Arc<Compiled>) -> Self {
-        Decoder { compiled, scratch: payload::Scratch::default(), ignored_rows: 0 }
+        let noted = vec![Noted::default(); compiled.schemas.len()];
+        Decoder { compiled, scratch: payload::Scratch::default(), noted }
     }
 
     /// Decodes one message for every stream that takes it, stream by stream: `emit` gets each good
@@ -107,10 +120,8 @@ impl Decoder {
             taken = true;
             let schema = &self.compiled.schemas[stream];
             let scratch = &mut self.scratch;
-            let mut job =
-                payload::Job { schema, position, message, scratch, emit, dead, rows: 0, ignored: 0 };
-            job.run();
-            self.ignored_rows += job.ignored;
+            let noted = &mut self.noted[stream];
+            payload::Job { schema, position, message, scratch, emit, dead, rows: 0, noted }.run();
         }
         if !taken {
             dead.push(no_stream(message));
@@ -127,14 +138,12 @@ impl Decoder {
             .into_iter()
             .map(|row| RejectedRow { row: row.row, reason: row.reason, detail: row.detail })
             .collect();
-        RowReport { accepted: accepted + decoder.ignored_rows as u32, rejected }
+        let ignored: u64 = decoder.noted.iter().map(|noted| noted.rows_ignored).sum();
+        RowReport { accepted: accepted + ignored as u32, rejected }
     }
 
-    /// Rows (of the long layout) whose metric is no column of the stream, since the start. Most of a
-    /// plant's metrics are like that, so they are counted and not dead-lettered. A message whose topic
-    /// names such a metric counts as one row and is not read.
-    pub fn ignored_rows(&self) -> u64 {
-        self.ignored_rows
+    pub fn noted(&self, stream: StreamId) -> Noted {
+        self.noted[stream.0 as usize]
     }
 
     /// Name of a dead row's stream.

@@ -4,13 +4,14 @@ use std::ops::Range;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::DeadRow;
 use super::capture::{Capture, Captured};
 use super::json;
 use super::locate;
 use super::repair;
 use super::row::{Refusal, Row, topic_level};
 use super::schema::{Field, Origin, Schema, Shape, Time};
+use super::time::YEAR_2000_NS;
+use super::{DeadRow, Noted};
 use crate::types::{Message, Position, Reason, RecordRef, key_hash};
 
 /// What MQTT allows at most; larger messages are refused, so that offsets fit 32 bits.
@@ -46,8 +47,7 @@ pub(super) struct Job<'a, E> {
     pub dead: &'a mut Vec<DeadRow>,
     /// Rows met so far, good or not.
     pub rows: u32,
-    /// Rows of metrics no column is configured for.
-    pub ignored: u64,
+    pub noted: &'a mut Noted,
 }
 
 impl<E: FnMut(RecordRef<'_>)> Job<'_, E> {
@@ -55,7 +55,7 @@ impl<E: FnMut(RecordRef<'_>)> Job<'_, E> {
     pub fn run(&mut self) {
         if self.is_ignored_topic() {
             self.rows += 1;
-            self.ignored += 1;
+            self.noted.rows_ignored += 1;
             return;
         }
         let payload = &self.message.payload;
@@ -201,12 +201,13 @@ impl<E: FnMut(RecordRef<'_>)> Job<'_, E> {
                         Time::Field { .. } => content_hash(values, bits),
                     },
                 };
+                self.noted.rows_before_2000 += u64::from(record.time.0 < YEAR_2000_NS);
                 (self.emit)(record);
                 self.rows += 1;
             }
             Err(Refusal::Ignored) => {
                 self.rows += 1;
-                self.ignored += 1;
+                self.noted.rows_ignored += 1;
             }
             Err(Refusal::Dead(reason, detail)) => self.refuse(place, reason, detail),
         }

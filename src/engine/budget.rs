@@ -44,7 +44,7 @@ impl StreamSetup {
 }
 
 impl Partition {
-    /// Ends an epoch before `epoch`: what it showed acts from there on.
+    /// Ends an epoch before `epoch`: what it showed acts from there on, see [`Partition::set_alarm`].
     pub(super) fn learn_budget(&mut self, epoch: i64, setup: &StreamSetup) {
         if let AlarmPlan::Budget { per_day } = setup.alarm
             && self.epoch != i64::MIN
@@ -56,6 +56,10 @@ impl Partition {
             }
             self.onsets.nats = self.budget.onset_nats(&terms);
         }
+    }
+
+    /// By the budget as it is, and by whether the epoch that begins is early.
+    pub(super) fn set_alarm(&mut self, setup: &StreamSetup) {
         let alarm = self.alarm(setup);
         if let Some(scoring) = &mut self.scoring {
             scoring.alarm = alarm;

@@ -87,6 +87,7 @@ impl Partition {
         self.learn_budget(epoch, setup);
         self.adopt(setup);
         self.epoch = epoch;
+        self.set_alarm(setup);
         self.counts.keys_warm = warm;
         self.fit_if_due(setup);
         self.onsets.forget(self.scoring.as_ref().map_or(&[], Scoring::flags));

@@ -1,12 +1,13 @@
 //! Of streams, what is no sum of counters: absent where there is nothing to say.
 
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use prometheus_client::metrics::MetricType;
 
 use super::{Family, Labels};
 use crate::config::plan::{Plan, StreamPlan};
-use crate::status::Status;
+use crate::status::{RowStatus, Status};
 use crate::types::StreamId;
 use crate::types::drift::Drift;
 
@@ -26,7 +27,22 @@ pub(super) fn families(plan: &Plan, status: &Status) -> Vec<Family> {
     let low = |(stream, drift): (&StreamPlan, &Drift)| {
         Some((vec![("stream", stream.name.clone())], drift.low_share()?))
     };
+    let of_rows = |name, help, read: fn(&RowStatus) -> &AtomicU64| Family {
+        name,
+        help,
+        kind: MetricType::Counter,
+        samples: (0..)
+            .zip(&plan.streams)
+            .map(|(i, plan)| {
+                (vec![("stream", plan.name.clone())], read(status.rows(StreamId(i))).load(Relaxed) as f64)
+            })
+            .collect(),
+    };
     vec![
+        of_rows("stream_rows_ignored", "Rows of metrics that are no column", |rows| &rows.ignored_total),
+        of_rows("stream_rows_before_2000", "Rows taken whose time lies before the year 2000", |rows| {
+            &rows.before_2000_total
+        }),
         budgets(plan),
         watermarks(plan, status),
         by_column("stream_drift_sd", "Median shift of keys since the model was trained", Drift::shift_sd),

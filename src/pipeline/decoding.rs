@@ -239,7 +239,23 @@ impl DecodeStation {
         }
         self.next = Position(first.0 + messages.len() as u64);
         self.status.rows_total.fetch_add(rows, Relaxed);
+        self.note_rows();
         rows
+    }
+
+    /// Shows what the decoder counted beside events and dead letters, and says once a stream what no counter explains.
+    fn note_rows(&self) {
+        for (stream, plan) in (0..).map(StreamId).zip(&self.plan.streams) {
+            let (noted, shown) = (self.decoder.noted(stream), self.status.rows(stream));
+            shown.ignored_total.store(noted.rows_ignored, Relaxed);
+            let before = shown.before_2000_total.swap(noted.rows_before_2000, Relaxed);
+            if before == 0 && noted.rows_before_2000 > 0 {
+                tracing::warn!(
+                    stream = plan.name,
+                    "rows lie before the year 2000: check the senders' clocks (a count since a start-up is no time), and the `unit` of the stream's `time`"
+                );
+            }
+        }
     }
 
     fn send(&mut self, stamps: Stamps) -> bool {

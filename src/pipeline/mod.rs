@@ -259,6 +259,7 @@ fn start_shards(
             dead: outward.dead.clone(),
             points: outward.points.clone(),
             status: common.status.clone(),
+            plan: common.plan.clone(),
             watch: common.watch.clone(),
             clock: common.clock,
         };

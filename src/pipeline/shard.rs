@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::sync::mpsc;
 
+use crate::config::plan::Plan;
 use crate::durable::Snapshots;
 use crate::engine::reservoir::Windows;
 use crate::engine::{Engine, Env, Outputs, Raised};
@@ -96,6 +97,7 @@ pub struct Shard {
     pub dead: mpsc::Sender<Dead>,
     pub points: mpsc::Sender<Vec<Point>>,
     pub status: Arc<Status>,
+    pub plan: Arc<Plan>,
     pub watch: Arc<Watch>,
     pub clock: Clock,
 }
@@ -218,8 +220,16 @@ impl Shard {
             status.partition(stream, partition.0 as usize).set_drift(drift);
         });
         self.engine.changed(|stream, partition, counts, fit_error| {
-            if let Some(error) = fit_error {
-                tracing::warn!(stream = stream.0, partition = partition.0, %error, "no model yet; trying again in a minute of event time");
+            if let Some(error) = fit_error
+                && !status.models(stream).told_unfitted.swap(true, Relaxed)
+            {
+                // The same is true of the other partitions, for the same reason.
+                let stream = &self.plan.streams[stream.0 as usize].name;
+                tracing::warn!(
+                    stream,
+                    %error,
+                    "a partition has no model yet; each tries again every minute of event time, and is not heard of again"
+                );
             }
             publish(status.partition(stream, partition.0 as usize), counts);
         });

@@ -12,6 +12,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::patience;
 use super::schedule::wait_before_next;
 use super::step::Watch;
 use super::{Answer, Outgoing, Receiver, SinkError};
@@ -186,10 +187,11 @@ impl Worker {
     fn start(&mut self, due: Due) {
         self.held.insert(due.id.clone());
         let (receiver, clock) = (Arc::clone(&self.receiver), self.delivery.clock);
+        let (status, index) = (Arc::clone(&self.delivery.status), self.delivery.index);
         self.under_way.spawn(async move {
             let outgoing = Outgoing { message_id: due.message_id.clone(), body: due.body.clone() };
             let started_at_ns = clock.now_ns();
-            let answer = receiver.send(&outgoing).await;
+            let answer = patience::answer(&status.sinks[index], receiver.send(&outgoing)).await;
             Finished { due, started_at_ns, finished_at_ns: clock.now_ns(), answer }
         });
     }

@@ -4,6 +4,7 @@
 //! To add a kind: its file, its row, its variant of `SinkKind` and of [`Receiver`].
 
 pub mod deliver;
+mod patience;
 pub mod schedule;
 pub mod signature;
 pub mod stdout;

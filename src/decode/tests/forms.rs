@@ -1,6 +1,6 @@
 //! Every form a payload may have.
 use super::*;
-use crate::types::Reason;
+use crate::types::{Reason, StreamId};
 
 fn points(layout: impl FnOnce(Option<FieldPath>) -> Layout) -> StreamPlan {
     StreamPlan { layout: layout(Some(json_path("batch.points"))), ..pumps() }
@@ -156,7 +156,7 @@ fn long_layout_from_the_topic() {
     }
     assert_eq!(send("plant/a/pump/p7/noise", "not even JSON"), (vec![], vec![]));
     assert_eq!(send("plant/a/pump/p7", "1").1[0].reason, Reason::NoColumns);
-    assert_eq!(decoder.ignored_rows(), 1);
+    assert_eq!(decoder.noted(StreamId(0)).rows_ignored, 1);
 }
 
 #[test]
@@ -174,9 +174,23 @@ fn long_layout_from_fields_inside_points() {
         dead.iter().map(|d| (d.row, d.reason)).collect::<Vec<_>>(),
         [(3, Reason::NoColumns), (4, Reason::NoColumns)]
     );
-    assert_eq!(decoder.ignored_rows(), 1);
+    assert_eq!(decoder.noted(StreamId(0)).rows_ignored, 1);
     let report = decoder.report(&message);
     assert_eq!((report.accepted, report.rejected.len(), report.rejected[0].row), (3, 2, 3));
+}
+
+#[test]
+fn times_before_2000_are_counted_and_taken() {
+    let mut decoder = Decoder::new(&plan(vec![pumps()]));
+    // A count since the device was started; one ms before 2000, and 2000.
+    for (ts, noted) in [(12_345i64, 1), (946_684_799_999, 2), (946_684_800_000, 2)] {
+        let row = format!(r#"{{"ts":{ts},"temp":21}}"#);
+        assert_eq!(run(&mut decoder, &message("plant", TOPIC, row)).0.len(), 1);
+        assert_eq!(
+            decoder.noted(StreamId(0)),
+            crate::decode::Noted { rows_ignored: 0, rows_before_2000: noted }
+        );
+    }
 }
 
 #[test]

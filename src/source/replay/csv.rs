@@ -81,9 +81,19 @@ impl Pieces {
         }
         if self.header.is_empty() {
             self.header = piece[..rows.header].to_vec();
+            if let Some(detail) = foreign(&piece[..if rows.header > 0 { rows.header } else { piece.len() }]) {
+                return Err(SourceError::NotCsv { path: self.path.clone(), detail });
+            }
         }
         Table::of(&self.path, std::io::Cursor::new(piece)).map(Some)
     }
+}
+
+/// What is wrong with a header line that knows no commas, but something else that is used in their place.
+fn foreign(header: &[u8]) -> Option<String> {
+    let found = [(b';', "semicolons"), (b'\t', "tabs"), (b'|', "`|`")];
+    let (_, name) = found.into_iter().find(|(mark, _)| !header.contains(&b',') && header.contains(mark))?;
+    Some(format!("its columns are parted by {name}: write it with commas, and numbers with a decimal point"))
 }
 
 /// Where the rows of a text end: at line ends outside of quotes.
@@ -185,6 +195,25 @@ mod tests {
         assert!(rows(b"a,b\n", 64).is_empty() && rows(b"a,b", 1).is_empty());
         let (_folder, path) = written(b"");
         assert!(matches!(Pieces::open(&path).unwrap().piece(), Err(SourceError::NotCsv { .. })));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_in_one_line() {
+        let error = |text: &[u8]| {
+            let (_folder, path) = written(text);
+            let mut pieces = Pieces::open(&path).unwrap();
+            let found = std::iter::from_fn(|| pieces.piece().transpose()).find_map(Result::err);
+            found.expect("no such file is read").to_string()
+        };
+        for (text, name) in
+            [(&b"t;k;a\n1;p;2,5\n"[..], "semicolons"), (b"\nt\tk\ta\r\n1\tp\t2\n", "tabs"), (b"t|k", "`|`")]
+        {
+            let error = error(text);
+            assert!(error.contains(&format!("parted by {name}: write it with commas")), "{error}");
+        }
+        let longer = error(b"t,k\n1,p,2\n");
+        assert!(longer.contains("more fields than the header") && longer.lines().count() == 1, "{longer}");
+        assert_eq!(rows(b"a;b,c\n1,2\n", 64), [r#"{"a;b":1,"c":2}"#], "a name may hold what it likes");
     }
 
     #[test]

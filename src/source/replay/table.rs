@@ -46,7 +46,7 @@ impl Table {
             .with_rechunk(true)
             .into_reader_with_file_handle(text)
             .finish()
-            .map_err(|e| not_csv(path, e.to_string()))?;
+            .map_err(|e| not_csv(path, brief(&e.to_string())))?;
         let columns = frame.columns().iter().map(|column| column.str().cloned()).collect::<Result<_, _>>();
         Ok(Table::new(columns.map_err(|_| not_csv(path, "a column could not be read as text".to_owned()))?))
     }
@@ -89,6 +89,19 @@ impl Table {
             local.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
         })?;
         i64::try_from(timestamp.as_nanosecond()).ok()
+    }
+}
+
+/// The parser's own words go on about its options, over many lines.
+fn brief(words: &str) -> String {
+    const CHARS_MAX: usize = 160;
+    if words.contains("found more fields than defined") {
+        return "a row has more fields than the header has names".to_owned();
+    }
+    let line = words.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it cannot be read");
+    match line.char_indices().nth(CHARS_MAX) {
+        Some((end, _)) => format!("{}...", &line[..end]),
+        None => line.to_owned(),
     }
 }
 

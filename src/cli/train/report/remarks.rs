@@ -137,7 +137,7 @@ fn rows(facts: &Facts) -> Vec<Remark> {
         let what =
             format!("{} of the events came too late for their windows and were not used.", percent(late));
         found
-            .push(remark(what, "Give the files in order of time, and merge those that cover the same time."));
+            .push(remark(what, "Give the files in order of time, the oldest rows first, and merge those that cover the same time."));
     }
     found
 }
