@@ -9,6 +9,7 @@
 
 use super::basis::NU;
 use super::kernel::{LANES, Packed, ln, product, squares};
+use super::levels::vector;
 use super::prepared::PreparedLevel;
 use super::{Pyramid, Work};
 
