@@ -14,14 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
+import card_peers
+from card_peers import DAY_MS, KNOWN_AFTER_MS
 from eddy import ENVIRONMENT, reason
 
-DAY_MS = 86_400_000
-#: After so long a fraud is known: as the handbook has it that simulated the data.
-KNOWN_AFTER_MS = 7 * DAY_MS
 #: Cards that somebody can look into in a day.
 CARDS_A_DAY = 100
-WAYS = ("eddy", "eddy without charge-backs", "amount")
+#: The product with and without outcomes; [`card_peers`] has the baselines.
+WAYS = ("eddy", "eddy without charge-backs")
 
 
 def are_transactions(manifest):
@@ -78,14 +78,15 @@ def scores(binary, folder, payments, outcomes):
 
 def take(binary, work, folder, entry):
     payments = read(folder / entry["file"], entry)
-    by_way = {"amount": np.array([float(amount) for _, _, _, amount, _ in payments])}
+    by_way = {}
     with tempfile.TemporaryDirectory(dir=work) as there:
         for way, outcomes in zip(WAYS, (True, False)):
             by_way[way] = scores(binary, Path(there), payments, outcomes)
+    by_way |= card_peers.scores(payments)
     prefix = int(entry["suggested_train_prefix"])
     times, cards, _, _, labels = (np.array(column) for column in zip(*payments[prefix:]))
     of = lambda way: measure(times, cards, labels, by_way[way][prefix:])
-    return {"series": entry["name"], "rows": len(labels), "frauds": int(labels.sum()), "ways": {w: of(w) for w in WAYS}}
+    return {"series": entry["name"], "rows": len(labels), "frauds": int(labels.sum()), "ways": {w: of(w) for w in by_way}}
 
 
 def measure(times, cards, labels, told):
@@ -131,7 +132,7 @@ def card_precision(times, cards, labels, told):
 def total(each):
     """Mean over blocks."""
     mean = lambda way, term: float(np.mean([one["ways"][way][term] for one in each]))
-    return {way: {term: mean(way, term) for term in each[0]["ways"][way]} for way in WAYS}
+    return {way: {term: mean(way, term) for term in terms} for way, terms in each[0]["ways"].items()}
 
 
 HOW = f"""Simulated payments (card, terminal, amount) in blocks of 45 days, of which the rows after the suggested prefix are
@@ -139,7 +140,9 @@ scored. `model = "transactions"` is not trained; a charge-back follows each frau
 *Card precision*: of the {CARDS_A_DAY} highest cards of a day, the share that had a fraud that day, mean over days; a card
 once caught is out. The causes were set knowing how the simulator makes fraud (high amounts, compromised terminals, leaked
 cards): expect less elsewhere. The score is the surprise with which a payment became final, some minutes after it came;
-charge-backs that arrived in those minutes count.
+charge-backs that arrived in those minutes count. Baselines: *amount* alone; *terminal risk*, the share of frauds among the
+terminal's payments of {card_peers.SHARE_DAYS} days whose outcomes are known, seven days after each; *logistic regression*, which learns from
+each payment, sound or not, seven days after it: of the amount, the hour, that share, and the amount over the card's mean.
 """
 
 

@@ -1,37 +1,47 @@
-//! `eddy demo`: the whole product on a simulated plant, and an honest count at the end.
+//! `eddy demo`: the whole product on a simulated plant and simulated cards, and an honest count at the end.
+
+mod one_run;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::Args;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config;
 use crate::config::plan::Plan;
-use crate::demo::delivery::Delivery;
-use crate::demo::faults::Schedule;
-use crate::demo::history::{DEMO_START, export_history};
-use crate::demo::live::Live;
-use crate::demo::plant::{PUMPS, Plant, SECOND_NS};
-use crate::demo::publish::{Progress, PublishError, Publisher};
+use crate::demo::cards::report::{BURSTS, CARDS};
+use crate::demo::history::export_history;
 use crate::demo::receiver::Receiver;
-use crate::demo::report::{Facts, Report, Scored};
-use crate::demo::settings::{self, SPEED, WINDOW_S};
-use crate::demo::table::time_of_day;
+use crate::demo::settings::{self, PUMPS};
 use crate::pipeline::{self, Running};
 use crate::source::broker;
-use crate::status::Status;
-use crate::types::{EventTime, StreamId};
+use crate::types::StreamId;
+use one_run::Run;
 
 /// Trained by `make models` on the same pumps, other days.
 const MODEL: &[u8] = include_bytes!("../../models/pumps.safetensors");
 
-/// `configs/demo.toml` has this one stream.
-const PUMPS_STREAM: StreamId = StreamId(0);
+/// The streams of `configs/demo.toml`.
+#[derive(Clone, Copy, Debug)]
+struct Streams {
+    pumps: StreamId,
+    cards: StreamId,
+    bursts: StreamId,
+}
+
+impl Streams {
+    fn of(plan: &Plan) -> Result<Self> {
+        let id = |name: &str| {
+            let place = plan.streams.iter().position(|stream| stream.name == name);
+            Ok::<_, anyhow::Error>(StreamId(
+                place.with_context(|| format!("configs/demo.toml has no stream {name}"))? as u16,
+            ))
+        };
+        Ok(Streams { pumps: id(PUMPS)?, cards: id(CARDS)?, bursts: id(BURSTS)? })
+    }
+}
 
 /// Without `--for`: until Ctrl-C, and this long at most.
 const RUN_MAX: Duration = Duration::from_secs(8 * 3_600);
@@ -47,7 +57,7 @@ pub struct DemoArgs {
     /// Write the report at the end to this file, as JSON
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
-    /// Seed of the simulated plant: the same seed gives the same faults
+    /// Seed of what is simulated: the same seed gives the same faults and frauds
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// Keep log, outbox and model here; without it, in a temporary folder that is removed at the end
@@ -93,7 +103,8 @@ async fn play(args: &DemoArgs, started: Instant, folder: &Path, broker_port: u16
     let key = settings::new_key();
     let receiver = Receiver::start(&key, started).await?;
     let plan = plan(folder, broker_port, &receiver, &key)?;
-    let run = Run::new(args, started);
+    let streams = Streams::of(&plan)?;
+    let mut run = Run::new(args, started);
     let running = start_product(plan).await?;
     run.announce(folder, &running);
 
@@ -102,8 +113,8 @@ async fn play(args: &DemoArgs, started: Instant, folder: &Path, broker_port: u16
     run.catch_up(&running.status).await;
     let status = running.status.clone();
     running.stop().await?;
-    let report = run.report(Scored::of(&status, PUMPS_STREAM), &receiver);
-    println!("\n{report}");
+    let report = run.report(&status, streams, &receiver);
+    println!("\n{}\n{}", report.pumps, report.cards);
     if let Some(path) = &args.report {
         let json = serde_json::to_string_pretty(&report)?;
         std::fs::write(path, json + "\n").with_context(|| cannot_write(path))?;
@@ -149,117 +160,6 @@ fn stop_on_ctrl_c() -> CancellationToken {
         }
     });
     stop
-}
-
-/// One run of the plant.
-struct Run {
-    seed: u64,
-    steps: i64,
-    ends_by_itself: bool,
-    schedule: Schedule,
-    progress: Arc<Progress>,
-    started: Instant,
-}
-
-impl Run {
-    fn new(args: &DemoArgs, started: Instant) -> Self {
-        let length = args.run_for.unwrap_or(RUN_MAX);
-        let steps = (length.as_secs_f64() * f64::from(SPEED)) as i64;
-        Run {
-            seed: args.seed,
-            steps,
-            ends_by_itself: args.run_for.is_some(),
-            schedule: Schedule::new(args.seed, DEMO_START, steps),
-            progress: Arc::default(),
-            started,
-        }
-    }
-
-    fn announce(&self, folder: &Path, running: &Running) {
-        println!(
-            "A simulated plant of {PUMPS} pumps publishes over MQTT; Eddy scores it and sends webhooks."
-        );
-        if let Some(page) = running.page {
-            println!("  page        http://{page}/");
-        }
-        println!("  data        {}", folder.display());
-        println!(
-            "  event time  {SPEED} times as fast as the clock, from 2026-01-07 {} UTC",
-            time_of_day(DEMO_START)
-        );
-        let end = if self.ends_by_itself { "Ctrl-C ends it early" } else { "Ctrl-C ends it" };
-        println!(
-            "  faults      {} in {} min of event time; {end}\n",
-            self.schedule.faults.len(),
-            self.steps / 60
-        );
-        println!("  clock    event     pump");
-    }
-
-    fn publish(&self, port: u16, stop: CancellationToken) -> JoinHandle<Result<(), PublishError>> {
-        let publisher = Publisher {
-            port,
-            plant: Plant::with_faults(self.seed, DEMO_START, self.schedule.clone()),
-            delivery: Delivery::new(self.seed),
-            steps: self.steps,
-            speed: SPEED,
-            progress: self.progress.clone(),
-        };
-        tokio::spawn(publisher.run(stop))
-    }
-
-    /// Tells what happens until the publisher has ended; gives its result.
-    async fn watch(
-        &self,
-        mut publishing: JoinHandle<Result<(), PublishError>>,
-        receiver: &Receiver,
-    ) -> Result<Result<(), PublishError>> {
-        let mut live = Live::default();
-        let mut look = tokio::time::interval(LOOK_EVERY);
-        loop {
-            let ended = tokio::select! {
-                ended = &mut publishing => Some(ended),
-                _ = look.tick() => None,
-            };
-            let alerts = receiver.received_from(live.alerts_told);
-            let real_s = self.started.elapsed().as_secs_f64();
-            for line in live.lines(self.event_time(), real_s, &self.schedule.faults, &alerts) {
-                println!("{line}");
-            }
-            if let Some(ended) = ended {
-                return Ok(ended?);
-            }
-        }
-    }
-
-    fn event_time(&self) -> EventTime {
-        EventTime(self.progress.event_time.load(Ordering::Relaxed))
-    }
-
-    /// Waits until every message the broker took has been decoded, so that stopping cuts nothing off.
-    async fn catch_up(&self, status: &Status) {
-        let deadline = Instant::now() + CATCH_UP_MAX;
-        let acked = self.progress.acked_total.load(Ordering::Relaxed);
-        while status.rows_total.load(Ordering::Relaxed) < acked && Instant::now() < deadline {
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-    }
-
-    fn report(&self, scored: Scored, receiver: &Receiver) -> Report {
-        let reached = self.event_time().max(DEMO_START);
-        let facts = Facts {
-            seed: self.seed,
-            speed: SPEED,
-            real_s: self.started.elapsed().as_secs_f64(),
-            event_s: (reached.0 - DEMO_START.0) / SECOND_NS,
-            published: self.progress.published_total.load(Ordering::Relaxed),
-            acked: self.progress.acked_total.load(Ordering::Relaxed),
-            scored,
-            webhook_duplicates: receiver.duplicates(),
-            webhook_refused: receiver.refused(),
-        };
-        Report::new(facts, &self.schedule.faults, reached, WINDOW_S, &receiver.received_from(0))
-    }
 }
 
 #[cfg(test)]

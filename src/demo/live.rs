@@ -11,7 +11,6 @@ use crate::types::{AlertState, EventTime};
 #[derive(Debug, Default)]
 pub struct Live {
     faults_told: usize,
-    pub alerts_told: usize,
 }
 
 impl Live {
@@ -27,7 +26,6 @@ impl Live {
         let begun = faults[self.faults_told..].iter().take_while(|f| f.start <= now);
         let mut lines: Vec<String> = begun.map(|fault| began(fault, real_s)).collect();
         self.faults_told += lines.len();
-        self.alerts_told += alerts.len();
         lines.extend(alerts.iter().map(|alert| told(alert, faults)));
         lines
     }
@@ -86,7 +84,7 @@ mod tests {
         let start_s = first.0 / SECOND_NS;
         let alerts = [alert(&pump, "a", start_s - 24, start_s + 40), alert(&pump, "b", 0, 64)];
         let lines = live.lines(first, 3.5, &faults, &alerts);
-        assert_eq!((lines.len(), live.alerts_told), (2, 2));
+        assert_eq!(lines.len(), 2);
         assert!(lines[0].contains("40 s of event time after"), "{}", lines[0]);
         assert!(lines[1].contains("a false alert"), "{}", lines[1]);
         assert_eq!(live.lines(EventTime(i64::MAX), 90.0, &faults, &[]).len(), faults.len() - 1);

@@ -1,11 +1,16 @@
-//! The demo: a simulated plant over real MQTT into the real pipeline, and an honest count at the end.
+//! The demo: a simulated plant, and a simulated bank's cards, over real MQTT into the real pipeline, and an honest count
+//! at the end.
 //!
 //! ```text
-//! plant (+ faults) ─► delivery ─► publish ─► broker ─► … the product … ─► receiver ─► report
+//! plant (+ faults) ─► delivery ─► publish ─┐
+//!                                          ├► broker ─► … the product … ─► receiver ─► report
+//! cards (+ frauds) ───────────► publish ───┘
 //! ```
+pub mod cards;
 pub mod delivery;
 pub mod faults;
 pub mod history;
+pub mod link;
 pub mod live;
 pub mod load;
 pub mod noise;

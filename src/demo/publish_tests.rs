@@ -1,9 +1,11 @@
 use std::collections::HashSet;
 
+use rumqttc::Packet;
 use rumqttc::mqttbytes::v4::{ConnAck, ConnectReturnCode, PubAck};
 use rumqttc::mqttbytes::{self};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
 
 use super::super::history::DEMO_START;
 use super::super::plant::PUMPS;

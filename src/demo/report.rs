@@ -125,7 +125,7 @@ pub fn matches(alert: &Received, fault: &Fault) -> bool {
 }
 
 /// The first raising revision of every alert, in order of receipt.
-fn raised(alerts: &[Received]) -> Vec<&Received> {
+pub fn raised(alerts: &[Received]) -> Vec<&Received> {
     let mut first: HashMap<&str, u32> = HashMap::new();
     let raising = || alerts.iter().filter(|a| a.decision.state == AlertState::Raised);
     for alert in raising() {
@@ -220,7 +220,7 @@ fn stage_shares(raised: &[&Received]) -> Vec<StageShare> {
     stages.into_iter().map(|(stage, ns)| StageShare { stage, share: share(ns) }).collect()
 }
 
-fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
+pub fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
     let mut sorted: Vec<f64> = values.collect();
     sorted.sort_by(f64::total_cmp);
     let middle = sorted.len() / 2;

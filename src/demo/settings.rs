@@ -9,7 +9,10 @@ use base64::engine::general_purpose::STANDARD;
 /// Checked in, and run by the demo as it is.
 pub const CONFIG: &str = include_str!("../../configs/demo.toml");
 
-/// Seconds of event time a second of real time.
+/// The stream of the plant.
+pub const PUMPS: &str = "pumps";
+
+/// Seconds of event time a second of real time, of the plant.
 pub const SPEED: u32 = 60;
 
 /// Length of the windows in `configs/demo.toml`, s: how much of a fault must have passed to be judged.
@@ -31,6 +34,7 @@ pub fn environment(
 ) -> BTreeMap<String, String> {
     let entries = [
         ("EDDY__SOURCE__PLANT__URL", format!("mqtt://127.0.0.1:{broker_port}")),
+        ("EDDY__SOURCE__SHOP__URL", format!("mqtt://127.0.0.1:{broker_port}")),
         ("EDDY__SINK__RECEIVER__URL", receiver_url.to_owned()),
         ("EDDY_DEMO_SECRET", format!("whsec_{}", STANDARD.encode(key))),
         ("EDDY__DURABLE__PATH", toml_string(data)),
