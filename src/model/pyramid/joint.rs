@@ -135,7 +135,10 @@ impl Pyramid {
         let (level, columns) = (&self.prepared[joint.level], self.columns.scored.len());
         let part = work.z.len() / rows;
         let (d, panels) = (level.dimension, joint.whiten.panels());
-        let w = &work.z[(row + 1) * part - d..(row + 1) * part];
+        let w = match level.shape.pool {
+            1 => &work.z[(row + 1) * part - d..(row + 1) * part],
+            _ => &work.pooled[row * d..(row + 1) * d],
+        };
         let residual = &mut work.residual;
         residual.clear();
         residual.extend(w.iter().zip(&level.mu).map(|(w, mu)| f64::from(*w) - mu));
@@ -215,29 +218,31 @@ mod tests {
     const COLUMNS: usize = 4;
     const CELLS: usize = 16;
 
-    fn fitted() -> Pyramid {
-        let windows = normal_windows(&series(2000, COLUMNS, 1), CELLS, COLUMNS);
-        Pyramid::fit(windows.view(), CELLS, COLUMNS, &[false; COLUMNS]).unwrap()
+    fn fitted(cells: usize) -> Pyramid {
+        let windows = normal_windows(&series(2000, COLUMNS, 1), cells, COLUMNS);
+        Pyramid::fit(windows.view(), cells, COLUMNS, &[false; COLUMNS]).unwrap()
     }
 
-    /// The packed product is the definition, with a gap and without.
+    /// The packed product is the definition, with a gap and without, of cells and of means of two.
     #[test]
     fn energies_are_distances_given_all_others() {
-        let pyramid = fitted();
-        let joint = pyramid.prepared_joint.as_ref().unwrap();
-        let level = &pyramid.prepared[joint.level];
-        assert_eq!((level.shape.cells(), joint.blocks), (16, 16));
-        let mut window = normal_windows(&series(400, COLUMNS, 2), CELLS, COLUMNS).row(100).to_vec();
-        let mut work = Work::new();
-        work.adopt(&pyramid);
-        for gap in [false, true] {
+        for (cells, gap) in [(16, false), (16, true), (32, false), (32, true)] {
+            let pyramid = fitted(cells);
+            let joint = pyramid.prepared_joint.as_ref().unwrap();
+            let level = &pyramid.prepared[joint.level];
+            assert_eq!((level.shape.cells(), joint.blocks), (cells, CELLS));
+            let mut window = normal_windows(&series(400, COLUMNS, 2), cells, COLUMNS).row(100).to_vec();
             if gap {
-                window[9] = f32::NAN;
+                let pool = COLUMNS * level.shape.pool;
+                window[2 * pool + 1..3 * pool].iter_mut().step_by(COLUMNS).for_each(|z| *z = f32::NAN);
             }
+            let mut work = Work::new();
+            work.adopt(&pyramid);
             let rows = pyramid.gather(&window, &mut work);
             pyramid.joint_energies(rows, &mut work);
-            let mut residual: Vec<f64> =
-                window.iter().zip(&level.mu).map(|(z, mu)| f64::from(*z) - mu).collect();
+            let mut w = vec![0.0; CELLS * COLUMNS];
+            vector(level.shape, COLUMNS, &window, &mut w);
+            let mut residual: Vec<f64> = w.iter().zip(&level.mu).map(|(z, mu)| f64::from(*z) - mu).collect();
             level.single.moments.complete(&mut residual, &mut Default::default());
             let gradient = level.single.moments.gradient(&residual);
             for column in 0..COLUMNS {
@@ -254,7 +259,7 @@ mod tests {
     /// A shift of one column, which its neighbours do not follow.
     #[test]
     fn a_column_that_contradicts_the_others_is_told() {
-        let pyramid = fitted();
+        let pyramid = fitted(CELLS);
         let mut windows = normal_windows(&series(2000, COLUMNS, 3), CELLS, COLUMNS);
         let odd = |windows: &[f32]| {
             let mut scores = Scores::default();
