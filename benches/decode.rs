@@ -348,5 +348,6 @@ fn message(payload: &str) -> Message {
         payload: bytes::Bytes::copy_from_slice(payload.as_bytes()),
         arrival: Arrival(START_MS * 1_000_000),
         idempotency_key: None,
+        origin: None,
     }
 }

@@ -161,6 +161,7 @@ fn message(keys: u64, first: u64) -> Message {
         payload: payload.into(),
         arrival: Arrival(first as i64),
         idempotency_key: None,
+        origin: None,
     }
 }
 

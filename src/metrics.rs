@@ -202,6 +202,21 @@ fn sources(status: &Status) -> Vec<Family> {
         family("source_reconnects", "Sessions after the first", Counter, |s| {
             s.reconnects_total.load(Relaxed) as f64
         }),
+        family("source_lag", "Messages of Kafka not in the log yet; -1 while not known", Gauge, |s| {
+            s.kafka.lag().map_or(-1.0, |lag| lag as f64)
+        }),
+        family("source_partitions", "Partitions of Kafka assigned", Gauge, |s| {
+            s.kafka.partitions.load(Relaxed) as f64
+        }),
+        family("source_redelivered", "Messages of Kafka that came again", Counter, |s| {
+            s.kafka.redelivered_total.load(Relaxed) as f64
+        }),
+        family("source_tombstones", "Messages of Kafka without a value", Counter, |s| {
+            s.kafka.tombstones_total.load(Relaxed) as f64
+        }),
+        family("source_lost", "Messages of Kafka deleted unread", Counter, |s| {
+            s.kafka.lost_total.load(Relaxed) as f64
+        }),
         family("source_last_arrival_timestamp_seconds", "Newest message; 0 before the first", Gauge, |s| {
             s.last_arrival.load(Relaxed) as f64 / 1e9
         }),

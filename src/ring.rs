@@ -3,7 +3,7 @@
 //! A slot is filled by decode, travels to one shard, and returns to be cleared and filled again:
 //! its buffers keep their capacity, so the steady state allocates nothing per event.
 
-use crate::types::{Arrival, EventTime, Position, RecordRef, StreamId};
+use crate::types::{Arrival, EventTime, PartitionId, Position, RecordRef, StreamId};
 
 #[derive(Clone, Copy, Debug)]
 struct Row {
@@ -13,6 +13,7 @@ struct Row {
     columns: u16,
     values_start: u32,
     key_hash: u64,
+    partition: PartitionId,
     content_hash: u64,
     time: EventTime,
     arrival: Arrival,
@@ -53,6 +54,7 @@ impl Slot {
             columns: record.values.len() as u16,
             values_start: self.values.len() as u32,
             key_hash: record.key_hash,
+            partition: record.partition,
             content_hash: record.content_hash,
             time: record.time,
             arrival: record.arrival,
@@ -69,6 +71,7 @@ impl Slot {
             stream: row.stream,
             key: &self.keys[row.key_start as usize..][..row.key_len as usize],
             key_hash: row.key_hash,
+            partition: row.partition,
             time: row.time,
             arrival: row.arrival,
             position: row.position,

@@ -30,7 +30,7 @@ macro_rules! numbers {
     )*};
 }
 
-numbers!(u8, u8; u16, u16; u32, u32; u64, u64; u128, u128; i64, u64; f32, u32; f64, u64;);
+numbers!(u8, u8; u16, u16; u32, u32; u64, u64; u128, u128; i32, u32; i64, u64; f32, u32; f64, u64;);
 
 impl StateWriter<'_> {
     pub fn number(&mut self, number: impl Number) {
@@ -113,6 +113,11 @@ impl<'a> StateReader<'a> {
             numbers.iter_mut().for_each(|number| *number = number.ordered());
         }
         Ok(numbers)
+    }
+
+    /// Nothing is left.
+    pub fn is_over(&self) -> bool {
+        self.bytes.is_empty()
     }
 
     /// # Errors

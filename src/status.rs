@@ -1,7 +1,11 @@
 //! What the appliance knows of itself right now: atomics written by their owner, read by page and metrics.
 
+mod kafka;
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+
+pub use kafka::KafkaStatus;
 
 use crate::config::plan::Plan;
 use crate::types::drift::Drift;
@@ -20,6 +24,7 @@ pub struct SourceStatus {
     pub last_refused: Mutex<Option<(i64, String)>>,
     pub retained_dropped_total: AtomicU64,
     pub reconnects_total: AtomicU64,
+    pub kafka: KafkaStatus,
     /// Arrival of the newest message, ns; 0 = none yet.
     pub last_arrival: AtomicI64,
     /// Why nothing arrives right now, with the remedy; `None` while all is well.

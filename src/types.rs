@@ -6,6 +6,7 @@
 pub mod activation;
 mod decision;
 pub mod drift;
+pub mod kafka;
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,8 +18,9 @@ pub use decision::{
     About, AlertState, ColumnEvidence, Decision, NoDataEvidence, OnsetEvidence, Resolution, Watched,
     WindowEvidence,
 };
+pub use kafka::{Header, KafkaOrigin, Offsets};
 
-/// Number of virtual partitions for sources that bring none of their own (MQTT, HTTP, files).
+/// Number of partitions of the engine: of Kafka's own, or virtual ones for sources that bring none (MQTT, HTTP, files).
 pub const PARTITIONS: usize = 64;
 
 /// Length of an epoch in event time: everything adaptive is constant inside one.
@@ -39,7 +41,7 @@ pub struct Arrival(pub i64);
 #[serde(transparent)]
 pub struct Position(pub u64);
 
-/// One of the [`PARTITIONS`] virtual partitions.
+/// One of the [`PARTITIONS`]. What shares one shares a watermark, and what of its state is no key's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PartitionId(pub u8);
@@ -56,9 +58,14 @@ impl EventTime {
 }
 
 impl PartitionId {
-    /// The fixed assignment of a key to its partition. Never change it: state on disk depends on it.
+    /// The fixed assignment of a key to its partition, where the source has no partitions. Never change it: state on disk depends on it.
     pub fn of(key_hash: u64) -> Self {
         PartitionId((key_hash >> 58) as u8)
+    }
+
+    /// Where a partition of Kafka goes: each of the first 64 of a topic has one of its own. Never change it, either.
+    pub fn of_kafka(partition: i32) -> Self {
+        PartitionId(partition.rem_euclid(PARTITIONS as i32) as u8)
     }
 
     /// The shard (engine thread) that owns this partition.
@@ -85,13 +92,15 @@ pub struct Idle {
 pub struct Message {
     /// Name of the source (`[source.NAME]`).
     pub source: Arc<str>,
-    /// MQTT topic, or HTTP stream name, or replayed file's stem.
+    /// MQTT or Kafka topic, or HTTP stream name, or replayed file's stem.
     pub topic: Box<str>,
     /// The bytes as sent.
     pub payload: bytes::Bytes,
     pub arrival: Arrival,
     /// HTTP `Idempotency-Key`, kept in the log so that it outlives a restart.
     pub idempotency_key: Option<Box<str>>,
+    /// Of messages from Kafka.
+    pub origin: Option<Box<KafkaOrigin>>,
 }
 
 /// One decoded event of one key. `values[c]` is NaN where column `c` is missing.
@@ -100,6 +109,8 @@ pub struct RecordRef<'a> {
     pub stream: StreamId,
     pub key: &'a [u8],
     pub key_hash: u64,
+    /// By the hash, or Kafka's.
+    pub partition: PartitionId,
     pub time: EventTime,
     pub arrival: Arrival,
     pub position: Position,

@@ -44,6 +44,7 @@ impl Event {
             stream: STREAM,
             key: self.card.as_bytes(),
             key_hash: key_hash(self.card.as_bytes()),
+            partition: PartitionId::of(key_hash(self.card.as_bytes())),
             time: EventTime(self.time_ns),
             arrival: Arrival(self.time_ns),
             position: Position(position),

@@ -14,7 +14,7 @@ use eddy::demo::receiver::Received;
 use eddy::demo::settings;
 use eddy::engine::{Engine, Env, Outputs};
 use eddy::ring::Slot;
-use eddy::types::{Arrival, EventTime, Position, Receipt, RecordRef, StreamId, key_hash};
+use eddy::types::{Arrival, EventTime, PartitionId, Position, Receipt, RecordRef, StreamId, key_hash};
 
 const SEEDS: [u64; 5] = [1, 2, 3, 4, 5];
 const DAYS: i64 = 30;
@@ -41,6 +41,7 @@ fn push(slot: &mut Slot, stream: StreamId, name: &str, told: &Told, position: u6
         stream,
         key: card.as_bytes(),
         key_hash: key_hash(card.as_bytes()),
+        partition: PartitionId::of(key_hash(card.as_bytes())),
         time: told.payment.time,
         arrival: Arrival(told.at.0),
         position: Position(position),

@@ -38,6 +38,7 @@ fn batches(seed: u64) -> Vec<Vec<Message>> {
             payload: payload.into(),
             arrival: Arrival(rng.random()),
             idempotency_key: rng.random_bool(0.3).then(|| format!("{n}").into()),
+            origin: None,
         }
     };
     let commits = rng.random_range(6..12);

@@ -14,7 +14,7 @@ use eddy::engine::train::Trainer;
 use eddy::engine::{Engine, Env, Outputs};
 use eddy::model::{Cohort, Model, Showing};
 use eddy::ring::Slot;
-use eddy::types::{Arrival, EventTime, Position, RecordRef, StreamId, key_hash};
+use eddy::types::{Arrival, EventTime, PartitionId, Position, RecordRef, StreamId, key_hash};
 
 mod plant;
 
@@ -220,6 +220,7 @@ impl Rows {
                 stream: StreamId(0),
                 key: name.as_bytes(),
                 key_hash: key_hash(name.as_bytes()),
+                partition: PartitionId::of(key_hash(name.as_bytes())),
                 time: EventTime(
                     plant::START_NS + (time_ms + key * self.spread_ms / self.keys) as i64 * 1_000_000,
                 ),

@@ -13,7 +13,7 @@ mod state;
 
 use sha2::{Digest, Sha256};
 
-use crate::types::{EventTime, Position, Resolution, Verdict};
+use crate::types::{EventTime, PartitionId, Position, Resolution, Verdict};
 
 /// When episodes open and close; the same for all keys of a stream.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -194,11 +194,14 @@ fn shifted(bits: u8, newest: bool) -> u8 {
 }
 
 /// hash(deployment, stream, key, rule, first window of the episode): 32 hex digits, no `.` (Standard Webhooks). Of a
-/// stream that was reset also the message at which it begins: what it told before was of another model.
+/// stream that was reset also the message at which it begins: what it told before was of another model. And the
+/// partition, if it is not the one that the key's hash gives: of a key that comes in two partitions of Kafka, each is a
+/// key of its own to the engine, and the one's alerts must not pass for the other's.
 pub fn alert_id(
     deployment: &str,
     stream: &str,
     beginning: Position,
+    elsewhere: Option<PartitionId>,
     key: &[u8],
     rule: &str,
     first_window: EventTime,
@@ -212,6 +215,9 @@ pub fn alert_id(
     hash.update(first_window.0.to_le_bytes());
     if beginning > Position(0) {
         hash.update(beginning.0.to_le_bytes());
+    }
+    if let Some(partition) = elsewhere {
+        hash.update([b'p', partition.0]);
     }
     hash.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
 }

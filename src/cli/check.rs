@@ -84,6 +84,10 @@ fn describe_source(kind: &SourceKind) -> String {
             let scheme = if mqtt.tls.is_some() { "mqtts" } else { "mqtt" };
             format!("{scheme} {}:{}, QoS {}, topics {topics}", mqtt.host, mqtt.port, mqtt.qos)
         }
+        SourceKind::Kafka(kafka) => {
+            let (brokers, topics) = (kafka.brokers.join(","), kafka.topics.join(", "));
+            format!("kafka {brokers}{}, group {}, topics {topics}", kafka.access(), kafka.group)
+        }
         SourceKind::Http(http) => {
             let token = if http.token.is_some() { "bearer token" } else { "no token" };
             format!("http {}, {token}, body up to {}", http.listen, show_size(http.max_body_bytes as u64))

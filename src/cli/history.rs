@@ -55,6 +55,12 @@ impl History {
                 stream.name
             );
         }
+        if let FieldPath::Kafka(part) = &stream.key {
+            bail!(
+                "stream {} has key = \"{part}\", and rows of a file have no such thing: name the field with --key FIELD",
+                stream.name
+            );
+        }
         if stream.time == TimePlan::Arrival {
             bail!(
                 "stream {} has time = \"arrival\", and rows of a file do not arrive: let `time` name their field, \

@@ -217,7 +217,7 @@ fn sources<'a>(plan: &'a Plan, stream: &'a StreamPlan) -> impl Iterator<Item = &
 fn cpu_s_per_row(kind: &SourceKind) -> f64 {
     match kind {
         SourceKind::Mqtt(mqtt) => MQTT_S_PER_ROW[usize::from(mqtt.qos.min(1))],
-        SourceKind::Http(_) | SourceKind::Replay(_) => HTTP_S_PER_ROW,
+        SourceKind::Http(_) | SourceKind::Kafka(_) | SourceKind::Replay(_) => HTTP_S_PER_ROW,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::field::Field;
-use super::plan::{DashboardPlan, MqttPlan, SourceKind, StreamPlan};
+use super::plan::{DashboardPlan, KafkaPlan, MqttPlan, SourceKind, StreamPlan};
 use super::source::Source;
 
 /// Two listeners on one address: the second would fail to start.
@@ -46,6 +46,26 @@ pub fn client_ids(sources: &[Source<'_>]) {
         if let Some((_, other)) = clients[..index].iter().find(|(other, _)| same(other)) {
             source.field.locate("client_id").problem(
                 format!("[{}] connects to the same broker with the same client id", other.field.path()),
+                "Give each its own, or leave it out: the default differs.",
+            );
+        }
+    }
+}
+
+/// Two sources of one group would take each other's partitions.
+pub fn groups(sources: &[Source<'_>]) {
+    let members: Vec<(&KafkaPlan, &Source<'_>)> = sources
+        .iter()
+        .filter_map(|source| match &source.plan.as_ref()?.kind {
+            SourceKind::Kafka(plan) => Some((plan, source)),
+            _ => None,
+        })
+        .collect();
+    for (index, (plan, source)) in members.iter().enumerate() {
+        let same = |other: &KafkaPlan| (&other.brokers, &other.group) == (&plan.brokers, &plan.group);
+        if let Some((_, other)) = members[..index].iter().find(|(other, _)| same(other)) {
+            source.field.locate("group").problem(
+                format!("[{}] is in the same group of the same brokers", other.field.path()),
                 "Give each its own, or leave it out: the default differs.",
             );
         }

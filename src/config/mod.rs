@@ -88,6 +88,7 @@ fn resolve<'a>(scope: &'a Scope<'a>, root: &'a Node) -> Option<Plan> {
     let page = section.here().locate("dashboard").locate("listen");
     cross::listeners(&sources, dashboard.as_ref().map(|plan| (plan, page)));
     cross::client_ids(&sources);
+    cross::groups(&sources);
     let streams: Option<Vec<StreamPlan>> = streams.into_iter().collect();
     if let Some(streams) = streams.as_ref().filter(|streams| !streams.is_empty()) {
         cross::unused_sources(&sources, streams);

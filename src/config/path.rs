@@ -1,7 +1,7 @@
-//! Where a field is found: `topic.3`, `vib.rms`, `$.site`, `=boiler`.
+//! Where a field is found: `topic.3`, `vib.rms`, `$.site`, `=boiler`, `kafka.key`.
 
 use super::field::Field;
-use super::plan::FieldPath;
+use super::plan::{FieldPath, KafkaField};
 
 /// Deepest path into a document, and last topic level that can be named.
 const LEVELS_MAX: usize = 32;
@@ -13,6 +13,8 @@ pub enum Allowed {
     Any,
     /// What differs from message to message: a topic level or a path into the document.
     Varying,
+    /// A path into the document, or what a message of Kafka carries beside it.
+    Message,
     /// A path into the document only.
     Document,
 }
@@ -28,7 +30,8 @@ pub fn parse(field: &Field<'_>, allowed: Allowed) -> Option<FieldPath> {
     };
     let fits = match &path {
         FieldPath::Constant(_) => allowed == Allowed::Any,
-        FieldPath::Topic(_) => allowed != Allowed::Document,
+        FieldPath::Topic(_) => matches!(allowed, Allowed::Any | Allowed::Varying),
+        FieldPath::Kafka(_) => allowed != Allowed::Document,
         FieldPath::Json(_) | FieldPath::Root(_) => true,
     };
     if !fits {
@@ -56,6 +59,17 @@ fn read(text: &str) -> Result<FieldPath, Wrong> {
             _ => Err((
                 "names no topic level",
                 "Levels count from 1: in plant/a/pump/7, topic.4 is 7. A field named topic is \"$.topic\".",
+            )),
+        };
+    }
+    if let Some(part) = text.strip_prefix("kafka.") {
+        return match (part, part.strip_prefix("header.")) {
+            ("key", _) => Ok(FieldPath::Kafka(KafkaField::Key)),
+            ("timestamp", _) => Ok(FieldPath::Kafka(KafkaField::Timestamp)),
+            (_, Some(name)) if !name.is_empty() => Ok(FieldPath::Kafka(KafkaField::Header(name.into()))),
+            _ => Err((
+                "names nothing of a Kafka message",
+                "Write kafka.key, kafka.timestamp or kafka.header.NAME. A field named kafka is \"$.kafka\".",
             )),
         };
     }
@@ -106,14 +120,31 @@ mod tests {
         assert_eq!(read(r"vib\.rms.x"), Ok(json(&["vib.rms", "x"])));
         assert_eq!(read("topic"), Ok(json(&["topic"])));
         assert_eq!(read("$.site.name"), Ok(FieldPath::Root(vec!["site".into(), "name".into()])));
+        assert_eq!(read("kafka.key"), Ok(FieldPath::Kafka(KafkaField::Key)));
+        let header = KafkaField::Header("site.name".into());
+        assert_eq!(read("kafka.header.site.name"), Ok(FieldPath::Kafka(header)));
+        assert_eq!(read("$.kafka.key"), Ok(FieldPath::Root(vec!["kafka".into(), "key".into()])));
         assert_eq!(read("=the boiler"), Ok(FieldPath::Constant("the boiler".into())));
     }
 
     #[test]
     fn broken_forms_are_refused() {
-        for bad in
-            ["", "=", "topic.0", "topic.33", "topic.x", "topic.", "a..b", ".a", "a.", "$.", &"a.".repeat(40)]
-        {
+        for bad in [
+            "",
+            "=",
+            "topic.0",
+            "topic.33",
+            "topic.x",
+            "topic.",
+            "kafka.",
+            "kafka.keys",
+            "kafka.header.",
+            "a..b",
+            ".a",
+            "a.",
+            "$.",
+            &"a.".repeat(40),
+        ] {
             assert!(read(bad).is_err(), "{bad}");
         }
     }

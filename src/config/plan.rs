@@ -2,6 +2,7 @@
 
 mod alarm;
 mod column;
+mod kafka;
 mod time;
 mod tls;
 mod window;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 pub use alarm::{AlarmPlan, OnsetPlan};
 pub use column::{Aggregate, ColumnPlan, DeviationRule, Direction};
+pub use kafka::{KafkaField, KafkaPlan, KafkaStart, SaslMechanism, SaslPlan};
 pub use time::{NoDataPlan, TimePlan, TimeUnit};
 pub use tls::{ClientCertificate, TlsPlan, TlsProblem};
 pub use window::{Shape, WindowPlan};
@@ -41,6 +43,7 @@ pub struct SourcePlan {
 pub enum SourceKind {
     Mqtt(MqttPlan),
     Http(HttpPlan),
+    Kafka(KafkaPlan),
     Replay(ReplayPlan),
 }
 
@@ -98,7 +101,7 @@ pub struct StreamPlan {
     pub name: String,
     /// Names of sources this stream takes from.
     pub from: Vec<String>,
-    /// MQTT topic filter of this stream; `None` takes every topic of its sources.
+    /// Topic filter of this stream (MQTT's, with dots between the levels for Kafka); `None` takes every topic of its sources.
     /// For HTTP the path's `{stream}` must equal the stream's name.
     pub topics: Option<String>,
     pub key: FieldPath,
@@ -135,6 +138,8 @@ pub enum FieldPath {
     Root(Vec<String>),
     /// A fixed text: every message belongs to one key (`key = "='boiler'"` is written `key = "=boiler"`).
     Constant(String),
+    /// What a message of Kafka carries beside its value.
+    Kafka(KafkaField),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -213,7 +218,7 @@ impl Default for DurablePlan {
 }
 
 /// Stands for a secret wherever a plan is shown: plans end up in logs and panics.
-const REDACTED: &str = "[redacted]";
+pub(super) const REDACTED: &str = "[redacted]";
 
 impl fmt::Debug for MqttPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,4 +1,5 @@
-//! MQTT topic filters (MQTT 3.1.1, section 4.7).
+//! MQTT topic filters (MQTT 3.1.1, section 4.7), which streams use for Kafka's topics, too: with dots between the levels,
+//! since those have no slashes.
 
 use super::field::Field;
 
@@ -6,9 +7,9 @@ use super::field::Field;
 const BYTES_MAX: usize = 65_535;
 
 /// The filter, or a problem that says which rule it breaks.
-pub fn parse_filter(field: &Field<'_>) -> Option<String> {
+pub fn parse_filter(field: &Field<'_>, separator: char) -> Option<String> {
     let text = field.text()?;
-    let levels: Vec<&str> = text.split('/').collect();
+    let levels: Vec<&str> = text.split(separator).collect();
     let fault = if text.is_empty() || text.len() > BYTES_MAX || text.contains('\0') {
         "must have 1 to 65535 bytes and no NUL"
     } else if levels[..levels.len() - 1].iter().any(|level| level.contains('#')) {
@@ -20,19 +21,22 @@ pub fn parse_filter(field: &Field<'_>) -> Option<String> {
     };
     field.problem(
         format!("the topic filter {text:?} {fault}"),
-        "Write + for exactly one level and # for all that follow, such as \"plant/+/pump/#\".",
+        format!(
+            "Write + for exactly one level and # for all that follow, such as {:?}.",
+            ["plant", "+", "pump", "#"].join(&separator.to_string())
+        ),
     );
     None
 }
 
 /// Number of levels a topic that matches `filter` has; `None` when that is open (`#`).
-pub fn levels(filter: &str) -> Option<usize> {
+pub fn levels(filter: &str, separator: char) -> Option<usize> {
     // `$share/group/` belongs to the subscription, not to the topic.
     let topic = match filter.strip_prefix("$share/") {
         Some(shared) => shared.split_once('/').map_or("", |(_, topic)| topic),
         None => filter,
     };
-    (!topic.ends_with('#')).then(|| topic.split('/').count())
+    (!topic.ends_with('#')).then(|| topic.split(separator).count())
 }
 
 #[cfg(test)]
@@ -41,8 +45,8 @@ mod tests {
 
     #[test]
     fn levels_of_filters() {
-        assert_eq!(levels("plant/+/pump/7"), Some(4));
-        assert_eq!(levels("plant/#"), None);
-        assert_eq!(levels("$share/eddy/plant/+"), Some(2));
+        assert_eq!(levels("plant/+/pump/7", '/'), Some(4));
+        assert_eq!(levels("plant/#", '/'), None);
+        assert_eq!(levels("$share/eddy/plant/+", '/'), Some(2));
     }
 }

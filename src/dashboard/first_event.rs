@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::config::plan::{FieldPath, Layout, Plan, SourceKind, SourcePlan, StreamPlan, TimePlan, TimeUnit};
+use crate::config::plan::{
+    FieldPath, KafkaPlan, Layout, Plan, SourceKind, SourcePlan, StreamPlan, TimePlan, TimeUnit,
+};
 
 const KEY: &str = "my-first-key";
 
@@ -39,8 +41,21 @@ fn command(stream: &StreamPlan, source: &SourcePlan, now_ns: i64) -> Option<Stri
                 quoted(&payload)
             ))
         }
+        SourceKind::Kafka(kafka) => kcat(kafka, stream, &payload),
         SourceKind::Http(_) | SourceKind::Replay(_) => None,
     }
+}
+
+/// Only where any client may write, and a topic can be named.
+fn kcat(kafka: &KafkaPlan, stream: &StreamPlan, payload: &str) -> Option<String> {
+    let open = kafka.tls.is_none() && kafka.sasl.is_none();
+    let filter = stream.topics.as_deref().filter(|filter| !filter.contains(['+', '#']));
+    let topic = filter.or(kafka.topics.iter().map(String::as_str).find(|topic| !topic.starts_with('^')))?;
+    let command = |topic| {
+        let (payload, brokers) = (quoted(payload), quoted(&kafka.brokers.join(",")));
+        format!("printf '%s' {payload} | kcat -P -b {brokers} -k {KEY} -t {}", quoted(topic))
+    };
+    open.then(|| command(topic))
 }
 
 /// Something of the stream stands on a topic's second or later level.
@@ -86,7 +101,7 @@ fn topic(filter: &str, stream: &StreamPlan) -> String {
 fn column_text(path: &FieldPath) -> String {
     match path {
         FieldPath::Json(path) | FieldPath::Root(path) => path.join("."),
-        FieldPath::Topic(_) | FieldPath::Constant(_) => String::new(),
+        FieldPath::Topic(_) | FieldPath::Constant(_) | FieldPath::Kafka(_) => String::new(),
     }
 }
 
@@ -98,7 +113,7 @@ fn payload(stream: &StreamPlan, now_ns: i64) -> Value {
         // Without an array of points, "from the root" and "from the point" are the same document.
         FieldPath::Root(path) if points.is_some() => put(&mut root, path, value),
         FieldPath::Json(path) | FieldPath::Root(path) => put(&mut point, path, value),
-        FieldPath::Topic(_) | FieldPath::Constant(_) => {}
+        FieldPath::Topic(_) | FieldPath::Constant(_) | FieldPath::Kafka(_) => {}
     };
     set(&stream.key, json!(KEY));
     if let TimePlan::Field { path, unit } = &stream.time {
@@ -117,7 +132,7 @@ fn payload(stream: &StreamPlan, now_ns: i64) -> Value {
             put(&mut root, path, json!([point]));
             root
         }
-        Some(FieldPath::Topic(_) | FieldPath::Constant(_)) => json!([point]),
+        Some(FieldPath::Topic(_) | FieldPath::Constant(_) | FieldPath::Kafka(_)) => json!([point]),
     }
 }
 

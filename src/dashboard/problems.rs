@@ -42,6 +42,10 @@ fn silent_sources(snapshot: &Snapshot, plan: &Plan) -> Vec<Problem> {
                 "is not connected",
                 format!("Check the broker at {}:{}; Eddy reconnects by itself", mqtt.host, mqtt.port),
             ),
+            SourceKind::Kafka(kafka) => (
+                "is not connected",
+                format!("Check the brokers {}; Eddy reconnects by itself", kafka.brokers.join(", ")),
+            ),
             SourceKind::Http(http) => {
                 ("does not listen", format!("Check that {} is free, then restart", http.listen))
             }

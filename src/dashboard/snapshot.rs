@@ -1,9 +1,13 @@
 //! Everything the page says at one moment. API, page and live updates show this one structure, so that
 //! no number can differ between them; each carries the `seq` of the snapshot it came from.
 
+mod kafka;
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+
+pub use kafka::KafkaView;
 
 use super::alerts::AlertEntry;
 use super::problems::Problem;
@@ -103,6 +107,8 @@ pub struct SourceView {
     pub last_refused: Option<String>,
     pub retained_dropped_total: u64,
     pub reconnects_total: u64,
+    /// Only of sources of type `kafka`.
+    pub kafka: Option<KafkaView>,
     pub messages_per_s: Option<f64>,
     pub last_arrival_ns: Option<i64>,
     pub last_arrival_age_ns: Option<i64>,

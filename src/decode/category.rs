@@ -22,7 +22,7 @@ impl Row<'_> {
             Found::Int(value) => Ok(hashed_digits(value)),
             Found::Float(_, digits) if !digits.is_empty() => Ok(hashed(digits.as_bytes())),
             Found::Bool(flag) => Ok(hashed(if flag { b"true" } else { b"false" })),
-            Found::Float(..) | Found::Text(_) | Found::Object | Found::Array => dead(
+            Found::Float(..) | Found::Text(_) | Found::Binary | Found::Object | Found::Array => dead(
                 Reason::BadValue,
                 format!("`{label}` is {}; send a text or a number for a category", found.shown()),
             ),
@@ -40,7 +40,12 @@ impl Row<'_> {
             Found::Absent | Found::Null => Ok(None),
             Found::Bool(fraud) => Ok(Some(fraud)),
             Found::Int(label @ 0..=1) => Ok(Some(label == 1)),
-            Found::Int(_) | Found::Float(..) | Found::Text(_) | Found::Object | Found::Array => dead(
+            Found::Int(_)
+            | Found::Float(..)
+            | Found::Text(_)
+            | Found::Binary
+            | Found::Object
+            | Found::Array => dead(
                 Reason::BadValue,
                 format!(
                     "`{}` is {}, no outcome; send true or 1 for a fraud, false or 0 for none, and leave it out of the \

@@ -4,6 +4,7 @@
 //! log needless: after a restart the rest is replayed and lines that were lost are written again, while
 //! those already there are skipped.
 
+mod line;
 mod sync;
 
 use std::collections::HashSet;
@@ -11,13 +12,11 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::DeadRow;
 use crate::types::{Arrival, EventTime, Message, Position, Reason};
+use line::Line;
 
 /// Size at which the file becomes `.1` (whose previous content is dropped). So the two together stay
 /// below twice this and one line.
@@ -55,6 +54,8 @@ pub struct DeadEntry<'a> {
     pub source: &'a str,
     pub topic: &'a str,
     pub arrival: Arrival,
+    /// Partition and offset, of a message from Kafka.
+    pub kafka: Option<(i32, i64)>,
     pub reason: Reason,
     pub detail: &'a str,
     pub content: Content<'a>,
@@ -87,40 +88,12 @@ impl<'a> DeadEntry<'a> {
             source: &message.source,
             topic: &message.topic,
             arrival: message.arrival,
+            kafka: message.origin.as_ref().map(|origin| (origin.partition, origin.offset)),
             reason: row.reason,
             detail: &row.detail,
             content: Content::Bytes(message.payload.get(row.range.clone()).unwrap_or(&message.payload)),
         }
     }
-}
-
-/// A line of the file.
-#[derive(Serialize)]
-struct Line<'a> {
-    position: Position,
-    row: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stream: Option<&'a str>,
-    source: &'a str,
-    topic: &'a str,
-    /// RFC 3339, to the nanosecond.
-    arrival: String,
-    arrival_ns: i64,
-    reason: Reason,
-    detail: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    payload: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    payload_base64: Option<String>,
-    /// Length of the whole row in bytes, when `payload` holds only its beginning.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    payload_cut_from_bytes: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    time: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    values: Option<Vec<Option<f32>>>,
 }
 
 /// Which row a line is about.
@@ -253,55 +226,4 @@ fn load(path: &Path) -> io::Result<(Held, u64)> {
         line.clear();
     }
     Ok((held, whole_bytes))
-}
-
-impl<'a> Line<'a> {
-    fn new(entry: &DeadEntry<'a>) -> Self {
-        let mut line = Line {
-            position: entry.position,
-            row: entry.row,
-            stream: entry.stream,
-            source: entry.source,
-            topic: entry.topic,
-            arrival: rfc3339(entry.arrival.0),
-            arrival_ns: entry.arrival.0,
-            reason: entry.reason,
-            detail: entry.detail,
-            payload: None,
-            payload_base64: None,
-            payload_cut_from_bytes: None,
-            key: None,
-            time: None,
-            values: None,
-        };
-        match entry.content {
-            Content::Bytes(bytes) => line.set_payload(bytes),
-            Content::Values { key, time, values } => {
-                line.key = Some(String::from_utf8_lossy(key).into_owned());
-                line.time = Some(rfc3339(time.0));
-                line.values = Some(values.iter().map(|value| value.is_finite().then_some(*value)).collect());
-            }
-        }
-        line
-    }
-
-    fn set_payload(&mut self, bytes: &'a [u8]) {
-        let kept = &bytes[..bytes.len().min(MAX_PAYLOAD_BYTES)];
-        let is_cut = kept.len() < bytes.len();
-        self.payload_cut_from_bytes = is_cut.then_some(bytes.len());
-        match std::str::from_utf8(kept) {
-            Ok(text) => self.payload = Some(text),
-            // The cut went through a character.
-            Err(error) if is_cut && error.error_len().is_none() => {
-                self.payload = std::str::from_utf8(&kept[..error.valid_up_to()]).ok();
-            }
-            Err(_) => self.payload_base64 = Some(STANDARD.encode(kept)),
-        }
-    }
-}
-
-/// RFC 3339 in UTC with nine digits; jiff holds every `i64` of nanoseconds.
-fn rfc3339(ns: i64) -> String {
-    Timestamp::from_nanosecond(i128::from(ns))
-        .map_or_else(|_| ns.to_string(), |timestamp| format!("{timestamp:.9}"))
 }

@@ -14,6 +14,7 @@ mod capture;
 mod category;
 mod dead;
 mod json;
+mod kafka;
 mod locate;
 mod payload;
 mod repair;
@@ -24,6 +25,7 @@ mod skip;
 #[cfg(test)]
 mod tests;
 mod time;
+mod topic;
 mod trie;
 
 use std::ops::Range;

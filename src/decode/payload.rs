@@ -8,11 +8,12 @@ use super::capture::{Capture, Captured};
 use super::json;
 use super::locate;
 use super::repair;
-use super::row::{Refusal, Row, topic_level};
+use super::row::{Refusal, Row};
 use super::schema::{Field, Origin, Schema, Shape, Time};
 use super::time::YEAR_2000_NS;
+use super::topic::topic_level;
 use super::{DeadRow, Noted};
-use crate::types::{Message, Position, Reason, RecordRef, key_hash};
+use crate::types::{Message, PartitionId, Position, Reason, RecordRef, key_hash};
 
 /// What MQTT allows at most; larger messages are refused, so that offsets fit 32 bits.
 pub(super) const MAX_PAYLOAD_BYTES: usize = 268_435_455;
@@ -82,7 +83,7 @@ impl<E: FnMut(RecordRef<'_>)> Job<'_, E> {
     fn is_ignored_topic(&self) -> bool {
         match &self.schema.shape {
             Shape::Long { column: Field { origin: Origin::Topic(level), .. }, names, .. } => {
-                topic_level(&self.message.topic, *level).is_some_and(|name| !names.contains_key(name))
+                topic_level(self.message, *level).is_some_and(|name| !names.contains_key(name))
             }
             _ => false,
         }
@@ -183,10 +184,15 @@ impl<E: FnMut(RecordRef<'_>)> Job<'_, E> {
                 self.refuse(place, Reason::Malformed, STRUCK.to_owned())
             }
             Ok((time, outcome)) => {
+                let hash = key_hash(key);
                 let record = RecordRef {
                     stream: self.schema.stream,
                     key,
-                    key_hash: key_hash(key),
+                    key_hash: hash,
+                    partition: match &self.message.origin {
+                        Some(origin) => PartitionId::of_kafka(origin.partition),
+                        None => PartitionId::of(hash),
+                    },
                     time,
                     arrival: self.message.arrival,
                     position: self.position,

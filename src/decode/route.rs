@@ -1,5 +1,6 @@
 //! Which streams take a message: by source, and by topic.
 
+use super::topic::separator;
 use crate::config::plan::{Plan, SourceKind};
 
 /// For each source the streams that name it in `from`.
@@ -42,7 +43,10 @@ impl Routes {
                 }
                 let topics = match (&source.kind, &stream_plan.topics) {
                     (SourceKind::Http(_), _) => Topics::Named(stream_plan.name.as_str().into()),
-                    (_, Some(filter)) => Topics::Filter(Filter::new(filter)),
+                    (kind, Some(filter)) => {
+                        let of_kafka = matches!(kind, SourceKind::Kafka(_));
+                        Topics::Filter(Filter::new(filter, separator(of_kafka)))
+                    }
                     (_, None) => Topics::All,
                 };
                 routes.streams.push(Route { stream, topics });
@@ -67,9 +71,10 @@ impl Routes {
 }
 
 /// An MQTT topic filter taken apart (MQTT 3.1.1, section 4.7): `+` is one level, a final `#` is its
-/// parent and everything below.
+/// parent and everything below. On Kafka's topics the same, with dots between the levels.
 #[derive(Debug)]
 struct Filter {
+    separator: u8,
     levels: Vec<Level>,
     /// Ends in `#`, which is not among the levels.
     open: bool,
@@ -82,14 +87,15 @@ enum Level {
 }
 
 impl Filter {
-    fn new(filter: &str) -> Self {
+    fn new(filter: &str, separator: char) -> Self {
         let (levels, open) = match filter.strip_suffix('#') {
-            Some(parent) => (parent.strip_suffix('/'), true),
+            Some(parent) => (parent.strip_suffix(separator), true),
             None => (Some(filter), false),
         };
         let level =
             |level| if level == "+" { Level::Any } else { Level::Named(Box::from(str::as_bytes(level))) };
-        Filter { levels: levels.map_or_else(Vec::new, |levels| levels.split('/').map(level).collect()), open }
+        let levels = levels.map_or_else(Vec::new, |levels| levels.split(separator).map(level).collect());
+        Filter { separator: separator as u8, levels, open }
     }
 
     fn matches(&self, topic: &str) -> bool {
@@ -101,13 +107,13 @@ impl Filter {
         for level in &self.levels {
             let Some(levels) = rest else { return false };
             let len = match level {
-                Level::Any => levels.iter().position(|&b| b == b'/').unwrap_or(levels.len()),
+                Level::Any => levels.iter().position(|&b| b == self.separator).unwrap_or(levels.len()),
                 Level::Named(name) if levels.starts_with(name) => name.len(),
                 Level::Named(_) => return false,
             };
             rest = match levels.get(len) {
                 None => None,
-                Some(b'/') => Some(&levels[len + 1..]),
+                Some(&byte) if byte == self.separator => Some(&levels[len + 1..]),
                 Some(_) => return false,
             };
         }
@@ -148,7 +154,21 @@ mod tests {
             ("a/b", "a", false),
         ];
         for (filter, topic, expected) in table {
-            assert_eq!(Filter::new(filter).matches(topic), expected, "{filter} on {topic}");
+            assert_eq!(Filter::new(filter, '/').matches(topic), expected, "{filter} on {topic}");
+        }
+    }
+
+    #[test]
+    fn on_topics_of_kafka_levels_are_between_dots() {
+        let table = [
+            ("plant.+.pumps", "plant.north.pumps", true),
+            ("plant.+.pumps", "plant.north.west.pumps", false),
+            ("plant.#", "plant", true),
+            ("plant.#", "plant.north", true),
+            ("plant.#", "plants", false),
+        ];
+        for (filter, topic, expected) in table {
+            assert_eq!(Filter::new(filter, '.').matches(topic), expected, "{filter} on {topic}");
         }
     }
 }

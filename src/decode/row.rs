@@ -1,9 +1,11 @@
 //! One row from captured values: key, time and columns, or the reason why not.
 
 use super::capture::{Capture, Captured, Kind};
+use super::kafka;
 use super::repair::MARK;
 use super::schema::{Field, Origin, Schema, Shape, Time};
 use super::time::{self, TimeError};
+use super::topic::topic_level;
 use crate::types::{Arrival, EventTime, Message, Reason};
 
 /// Keys longer than this are refused.
@@ -43,6 +45,8 @@ pub(super) enum Found<'a> {
     /// With the number as written, for times and keys.
     Float(f64, &'a str),
     Text(&'a str),
+    /// A key or header that is no UTF-8.
+    Binary,
     Object,
     Array,
 }
@@ -172,7 +176,7 @@ impl<'a> Row<'a> {
                     ),
                 );
             }
-            Found::Bool(_) | Found::Object | Found::Array => {
+            Found::Bool(_) | Found::Binary | Found::Object | Found::Array => {
                 return dead(
                     Reason::BadTime,
                     format!(
@@ -219,8 +223,10 @@ impl<'a> Row<'a> {
             Found::Bool(flag) => return Ok(f32::from(u8::from(flag))),
             Found::Int(value) => value as f64,
             Found::Float(value, _) => value,
-            // A topic level can only be a text, so there it is read as a number.
-            Found::Text(text) if matches!(field.origin, Origin::Topic(_) | Origin::Constant(_)) => {
+            // A topic level and a header can only be texts, so there it is read as a number.
+            Found::Text(text)
+                if matches!(field.origin, Origin::Topic(_) | Origin::Constant(_) | Origin::Kafka(_)) =>
+            {
                 text.parse().unwrap_or(f64::NAN)
             }
             Found::Text(text) if text.as_bytes().first() == Some(&MARK) => f64::NAN,
@@ -233,7 +239,7 @@ impl<'a> Row<'a> {
                     ),
                 );
             }
-            Found::Object | Found::Array => {
+            Found::Binary | Found::Object | Found::Array => {
                 return dead(
                     Reason::BadValue,
                     format!("`{label}` is {}; let the column's path lead to a number", found.describe()),
@@ -266,8 +272,9 @@ impl<'a> Row<'a> {
             Origin::Point(slot) => self.point[*slot as usize],
             Origin::Constant(text) => return Found::Text(text),
             Origin::Topic(level) => {
-                return topic_level(&self.message.topic, *level).map_or(Found::Absent, Found::Text);
+                return topic_level(self.message, *level).map_or(Found::Absent, Found::Text);
             }
+            Origin::Kafka(field) => return kafka::find(field, self.message),
         };
         match captured {
             Captured::Absent => Found::Absent,
@@ -282,11 +289,6 @@ impl<'a> Row<'a> {
     }
 }
 
-/// A level of a topic, counted from 1.
-pub(super) fn topic_level(topic: &str, level: usize) -> Option<&str> {
-    topic.split('/').nth(level.checked_sub(1)?)
-}
-
 impl Found<'_> {
     pub(super) fn describe(self) -> &'static str {
         match self {
@@ -295,6 +297,7 @@ impl Found<'_> {
             Found::Bool(_) => "true or false",
             Found::Int(_) | Found::Float(..) => "a number",
             Found::Text(_) => "a text",
+            Found::Binary => "bytes that are no UTF-8 text",
             Found::Object => "an object",
             Found::Array => "an array",
         }

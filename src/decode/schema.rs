@@ -3,7 +3,7 @@
 use hashbrown::HashMap;
 
 use super::trie::{Trie, TrieBuilder};
-use crate::config::plan::{ColumnPlan, FieldPath, Layout, StreamPlan, TimePlan, TimeUnit};
+use crate::config::plan::{ColumnPlan, FieldPath, KafkaField, Layout, StreamPlan, TimePlan, TimeUnit};
 use crate::types::StreamId;
 
 /// Where a field's value is found while a row is put together.
@@ -12,6 +12,7 @@ pub(super) enum Origin {
     /// Topic level, counted from 1.
     Topic(usize),
     Constant(Box<str>),
+    Kafka(KafkaField),
     /// Slot of the document.
     Document(u16),
     /// Slot of the point.
@@ -139,6 +140,7 @@ fn label(path: &FieldPath) -> String {
         FieldPath::Json(path) => path.join("."),
         FieldPath::Root(path) => format!("$.{}", path.join(".")),
         FieldPath::Constant(text) => format!("={text}"),
+        FieldPath::Kafka(field) => field.to_string(),
     }
 }
 
@@ -176,6 +178,7 @@ impl Compiler {
         let origin = match (path, &mut self.point) {
             (FieldPath::Topic(level), _) => Origin::Topic(*level),
             (FieldPath::Constant(text), _) => Origin::Constant(text.as_str().into()),
+            (FieldPath::Kafka(field), _) => Origin::Kafka(field.clone()),
             (FieldPath::Json(path), Some((point, _))) => Origin::Point(point.add(path, wants_text)),
             (FieldPath::Json(path) | FieldPath::Root(path), _) => {
                 Origin::Document(self.document.add(path, wants_text))
@@ -200,7 +203,7 @@ impl Slots {
         match &mut field.origin {
             Origin::Document(number) => *number = self.document[*number as usize],
             Origin::Point(number) => *number = self.point[*number as usize],
-            Origin::Topic(_) | Origin::Constant(_) => {}
+            Origin::Topic(_) | Origin::Constant(_) | Origin::Kafka(_) => {}
         }
     }
 }

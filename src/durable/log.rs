@@ -1,7 +1,10 @@
 //! The message log: what was received, as received, before anything is understood of it.
 //!
 //! Body of a record, little-endian: `arrival i64 │ source len u16 │ topic len u16 │ key len u16
-//! (65,535 = no key) │ source │ topic │ idempotency key │ payload`.
+//! (65,535 = no key) │ source │ topic │ idempotency key │ payload`. The highest bit of the source's length says that
+//! what a message of Kafka brought with it stands before the payload; see [`origin`].
+
+mod origin;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,6 +18,8 @@ use crate::types::{Arrival, Message, Position};
 const MAGIC: [u8; 8] = *b"EDDYLOG\0";
 const FIXED_BYTES: usize = 14;
 const NO_KEY: u16 = u16::MAX;
+/// In the length of the source, whose name is at most 64 bytes.
+const OF_KAFKA: u16 = 1 << 15;
 
 /// The append-only log of messages, `log/<first position, 20 digits>.log` in the data folder.
 /// One owner and one writer; see [`super`] for what it promises.
@@ -79,19 +84,25 @@ impl Log {
         let topic = message.topic.as_bytes();
         let key = message.idempotency_key.as_ref().map(|key| key.as_bytes());
         let key_bytes = key.unwrap_or_default();
-        let bytes =
-            (FIXED_BYTES + source.len() + topic.len() + key_bytes.len() + message.payload.len()) as u64;
-        if [source, topic, key_bytes].iter().any(|field| field.len() >= NO_KEY as usize) {
+        let origin = message.origin.as_deref();
+        let fields = source.len() + topic.len() + key_bytes.len() + origin.map_or(0, origin::bytes);
+        let bytes = (FIXED_BYTES + fields + message.payload.len()) as u64;
+        let long = [topic, key_bytes].iter().any(|field| field.len() >= NO_KEY as usize);
+        if long || source.len() >= OF_KAFKA as usize || !origin.is_none_or(origin::fits) {
             return Err(LogError::TooLarge { bytes });
         }
         let position = self.records.append(bytes, |buffer| {
             buffer.extend_from_slice(&message.arrival.0.to_le_bytes());
-            buffer.extend_from_slice(&(source.len() as u16).to_le_bytes());
+            let flag = if origin.is_some() { OF_KAFKA } else { 0 };
+            buffer.extend_from_slice(&(source.len() as u16 | flag).to_le_bytes());
             buffer.extend_from_slice(&(topic.len() as u16).to_le_bytes());
             buffer.extend_from_slice(&key.map_or(NO_KEY, |key| key.len() as u16).to_le_bytes());
             buffer.extend_from_slice(source);
             buffer.extend_from_slice(topic);
             buffer.extend_from_slice(key_bytes);
+            if let Some(origin) = origin {
+                origin::encode(origin, buffer);
+            }
             buffer.extend_from_slice(&message.payload);
         })?;
         Ok(Position(position))
@@ -144,11 +155,15 @@ fn decode(mut body: Bytes, sources: &mut Vec<Arc<str>>) -> Option<Message> {
     let source_len = body.get_u16_le();
     let topic_len = body.get_u16_le();
     let key_len = body.get_u16_le();
-    let source = take(&mut body, source_len)?;
+    let source = take(&mut body, source_len & !OF_KAFKA)?;
     let topic = take(&mut body, topic_len)?;
     let idempotency_key = match key_len {
         NO_KEY => None,
         len => Some(std::str::from_utf8(&take(&mut body, len)?).ok()?.into()),
+    };
+    let origin = match source_len & OF_KAFKA {
+        0 => None,
+        _ => Some(Box::new(origin::decode(&mut body)?)),
     };
     Some(Message {
         source: intern(std::str::from_utf8(&source).ok()?, sources),
@@ -156,6 +171,7 @@ fn decode(mut body: Bytes, sources: &mut Vec<Arc<str>>) -> Option<Message> {
         payload: body,
         arrival,
         idempotency_key,
+        origin,
     })
 }
 

@@ -12,6 +12,7 @@ pub fn message(n: u64) -> Message {
         payload: format!("{{\"ts\":{n},\"vib\":0.25}}").into_bytes().into(),
         arrival: Arrival(1_700_000_000_000_000_000 + n as i64),
         idempotency_key: (n % 4 == 1).then(|| format!("key-{n}").into()),
+        origin: (n % 5 == 2).then(|| Box::new(origin::example(n))),
     }
 }
 

@@ -2,7 +2,6 @@
 
 use crate::config::plan::Shape;
 use crate::engine::partition::{Partition, Scale};
-use crate::engine::probation::samples_an_epoch;
 use crate::engine::reservoir::Reservoir;
 use crate::engine::scoring::{References, Scoring};
 use crate::engine::setup::StreamSetup;
@@ -52,7 +51,7 @@ impl Partition {
         self.restart_levels(columns);
         self.learn_transactions(setup);
         // The choice is the keys' own.
-        let shares = self.sample_shares(samples_an_epoch(setup));
+        let shares = self.sample_shares(setup);
         let early = self.is_early(setup);
         let mut warm = 0;
         for i in 0..self.keys.len() {

@@ -32,7 +32,7 @@ impl Partition {
         let scores = &closing.scratch.scores;
         let (key, span) = (closing.scratch.batch.keys[row], closing.scratch.batch.spans[row]);
         Decision {
-            id: setup.alert_id(self.keys.bytes(key), RULE_NAME, change.onset),
+            id: setup.alert_id(self.id, self.keys.bytes(key), RULE_NAME, change.onset),
             revision: change.revision,
             state: change.state,
             stream: setup.name.clone(),

@@ -130,7 +130,8 @@ impl Footprint {
     pub fn with_densities(self, densities: usize, bytes: f64, demand: &Demand) -> Self {
         let (used, densities) = (partitions_used(demand.keys), densities.max(1) as f64);
         let in_use = densities * (1.0 - (1.0 - 1.0 / densities).powf(demand.keys as f64 / used));
-        let partitions = self.partitions + used * (in_use - 1.0).max(0.0) * CALIBRATION_BYTES;
+        let partitions =
+            self.partitions + used * (in_use - 1.0).max(0.0) * (CALIBRATION_BYTES + Probation::BYTES as f64);
         Footprint { partitions, models: bytes, ..self }
     }
 

@@ -21,7 +21,7 @@ use crate::engine::scoring::Scoring;
 use crate::engine::setup::StreamSetup;
 use crate::engine::warmup::{Sample, Standing, key_scale};
 use crate::model::{FitError, MIN_ROWS, Model, ScalerPrior, Settings, flags};
-use crate::types::{EPOCH_NS, PartitionId};
+use crate::types::EPOCH_NS;
 use crate::window::keys::KeyIndex;
 
 /// Windows' lengths that a first fit waits for. What overlaps shows the same again, and a level that was seen for two
@@ -81,8 +81,7 @@ impl Partition {
     /// Large fits of partitions are spread over epochs: a shard has many of them.
     fn has_turn(&self) -> bool {
         let turns = (self.warmup.samples().len() / TURN_WINDOWS).max(1) as i64;
-        let partition = if self.keys.is_empty() { 0 } else { PartitionId::of(self.keys.hash(0)).0 };
-        (self.epoch + i64::from(partition)).rem_euclid(turns) == 0
+        (self.epoch + i64::from(self.id.0)).rem_euclid(turns) == 0
     }
 
     fn fit(&self, setup: &StreamSetup) -> Result<Model, FitError> {

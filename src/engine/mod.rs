@@ -112,13 +112,14 @@ impl Engine {
     /// Takes rows in log order; decisions and side outputs are appended to `out`.
     pub fn step(&mut self, slot: &Slot, env: &Env<'_>, out: &mut Outputs) {
         for record in slot.iter() {
-            let partition_id = PartitionId::of(record.key_hash);
+            let partition_id = record.partition;
             let index = record.stream.0 as usize * PARTITIONS + partition_id.0 as usize;
             if record.position < self.applied[index] {
                 continue;
             }
             let setup = &self.streams[record.stream.0 as usize];
-            let partition = self.partitions[index].get_or_insert_with(|| Box::new(Partition::new(setup)));
+            let partition =
+                self.partitions[index].get_or_insert_with(|| Box::new(Partition::new(setup, partition_id)));
             if !partition.touched {
                 partition.touched = true;
                 self.touched.push((record.stream, partition_id));

@@ -24,7 +24,7 @@ use crate::judge::calibration::Surprise;
 use crate::judge::drift::Watched;
 use crate::judge::moments::Moments;
 use crate::model::EVERYONE;
-use crate::types::{EPOCH_NS, EventTime, RecordRef};
+use crate::types::{EPOCH_NS, EventTime, PartitionId, RecordRef};
 use crate::window::cell::CellFold;
 use crate::window::grid::{Grid, cell_of};
 use crate::window::grow::grow;
@@ -41,6 +41,7 @@ pub(crate) struct Scale {
 }
 
 pub(crate) struct Partition {
+    pub id: PartitionId,
     pub keys: Keys,
     pub grid: Grid,
     /// keys x columns
@@ -95,12 +96,13 @@ pub(crate) struct Partition {
 }
 
 impl Partition {
-    pub fn new(setup: &StreamSetup) -> Self {
+    pub fn new(setup: &StreamSetup, id: PartitionId) -> Self {
         let columns = setup.columns.len();
         let budget = Budget::new(setup.windows_expected);
         let scoring = setup.scoring(setup.alarm(&budget, 0));
         let warm_milli = if scoring.is_some() { 1000 } else { 0 };
         Partition {
+            id,
             keys: Keys::default(),
             grid: Grid::new(setup.cells, setup.ring_cells(), columns),
             moments: Vec::new(),

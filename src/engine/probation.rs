@@ -2,7 +2,11 @@
 //!
 //! A fault that grows is odd for minutes before it is odd enough to be told. Were those windows taken for normal ones, the
 //! tail would give way just ahead of the fault: ten of them among the hundred largest references double its mean excess.
-//! So a surprise waits, and what waits of a key is dropped as soon as the key is too odd to teach.
+//! So a surprise waits, and what waits of a key is dropped when its windows become too odd to teach after a time in which
+//! they were not. A key that is odd every now and then has no such time: it teaches whatever it shows in between, or its
+//! references would be those of another time for ever. (Onsets and silence drop nothing.)
+
+use std::collections::BTreeMap;
 
 use crate::alert::lifecycle::Episode;
 use crate::engine::partition::Partition;
@@ -13,11 +17,12 @@ use crate::state::{NotUnderstood, StateReader, StateWriter, expect};
 use crate::types::EPOCH_NS;
 use crate::window::keys::KeyIndex;
 
-/// Length of the windows that a fault may take to show, and the least epochs: it has to grow, and to fill a window.
-const WINDOWS: i64 = 4;
+/// Epochs that a surprise waits at least; else as many as a window is long, since a fault has to fill it.
 const EPOCHS_MIN: i64 = 10;
+/// A key that was odd within so many waits has not been calm.
+const CALM_WAITS: i64 = 2;
 /// Samples an epoch that keys of a cohort give at most, about.
-const SAMPLES_MAX: i64 = 64;
+const SAMPLES_MAX: u64 = 64;
 
 /// The surprises of a key's last sure window in an epoch.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,52 +32,72 @@ struct Candidate {
     surprise: Surprise,
 }
 
-/// In order of epoch. They are of the model that scores.
 #[derive(Default)]
-pub(crate) struct Probation(Vec<Candidate>);
+pub(crate) struct Probation {
+    /// In order of epoch. They are of the model that scores.
+    waiting: Vec<Candidate>,
+    /// The last epoch in which a key was too odd to teach, of keys that were so lately.
+    odd: BTreeMap<KeyIndex, i64>,
+}
 
 /// Epochs that a surprise waits.
 fn wait_epochs(setup: &StreamSetup) -> i64 {
-    setup.size_ns.saturating_mul(WINDOWS).div_euclid(EPOCH_NS).max(EPOCHS_MIN)
+    // What a payment rests on is no window.
+    let window = if setup.roles.is_some() { 0 } else { setup.size_ns.div_euclid(EPOCH_NS) };
+    window.max(EPOCHS_MIN)
 }
 
-/// How many keys of a cohort give a sample in an epoch, about: no more than 64, and never so many that more wait than
-/// there are references.
-pub(super) fn samples_an_epoch(setup: &StreamSetup) -> u64 {
-    (REFERENCE_MAX as i64 / wait_epochs(setup)).clamp(1, SAMPLES_MAX) as u64
+/// Of how many windows of `keys` keys one is taken in an epoch, so that about 64 are, and no more wait than there are
+/// references.
+pub(super) fn share(keys: u64, setup: &StreamSetup) -> u64 {
+    let waiting = keys.saturating_mul(wait_epochs(setup) as u64).div_ceil(REFERENCE_MAX as u64);
+    keys.div_ceil(SAMPLES_MAX).max(waiting).max(1)
 }
 
 impl Probation {
-    /// Of a full one.
+    /// Of a full one, about.
     pub const BYTES: usize = REFERENCE_MAX * size_of::<Candidate>();
 
     pub fn add(&mut self, epoch: i64, key: KeyIndex, surprise: Surprise) {
-        self.0.push(Candidate { epoch, key, surprise });
+        self.waiting.push(Candidate { epoch, key, surprise });
     }
 
     /// Another model scores.
     pub fn clear(&mut self) {
-        self.0.clear();
+        self.waiting.clear();
     }
 
     pub fn encode(&self, to: &mut StateWriter<'_>) {
-        to.len(self.0.len());
-        for Candidate { epoch, key, surprise } in &self.0 {
+        let Probation { waiting, odd } = self;
+        to.len(waiting.len());
+        for Candidate { epoch, key, surprise } in waiting {
             to.number(*epoch);
             to.number(*key);
             surprise.iter().for_each(|surprise| to.number(*surprise));
         }
+        to.len(odd.len());
+        for (key, epoch) in odd {
+            to.number(*key);
+            to.number(*epoch);
+        }
     }
 
     /// # Errors
-    /// If the bytes end early or name a key that is none of so many.
+    /// If the bytes end early, name a key that is none of so many, or are in no order.
     pub fn decode(keys: usize, from: &mut StateReader<'_>) -> Result<Self, NotUnderstood> {
         let mut found = Probation::default();
         for _ in 0..from.len(20)? {
             let (epoch, key) = (from.number()?, from.number()?);
             found.add(epoch, key, [from.number()?, from.number()?]);
         }
-        expect(found.0.iter().all(|of| (of.key as usize) < keys), "a surprise of no key")?;
+        for _ in 0..from.len(12)? {
+            found.odd.insert(from.number()?, from.number()?);
+        }
+        let of_keys = found.waiting.iter().map(|of| &of.key).chain(found.odd.keys());
+        expect(of_keys.copied().all(|key| (key as usize) < keys), "a surprise of no key")?;
+        let sound = found.waiting.is_sorted_by_key(|of| of.epoch)
+            && found.waiting.iter().flat_map(|of| of.surprise).all(f32::is_finite);
+        expect(sound, "surprises in no order, or none")?;
         Ok(found)
     }
 }
@@ -80,13 +105,15 @@ impl Probation {
 impl Partition {
     /// At the end of `self.epoch`: drops what led up to an episode, and lets become a reference what waited long enough.
     pub(super) fn end_probation(&mut self, setup: &StreamSetup) {
-        let Partition { probation, scoring, cohorts, episodes, epoch, .. } = self;
+        let Partition { probation: Probation { waiting, odd }, scoring, cohorts, episodes, epoch, .. } = self;
         let Some(scoring) = scoring else { return };
-        let teaches = |of: &Candidate| Episode::teaches(&episodes[of.key as usize], setup.p_odd);
-        let until = epoch.saturating_sub(wait_epochs(setup));
-        probation.0.retain(teaches);
-        let over = probation.0.partition_point(|of| of.epoch <= until);
-        for Candidate { key, surprise, .. } in probation.0.drain(..over) {
+        let (wait, epoch) = (wait_epochs(setup), *epoch);
+        let teaches = |key: KeyIndex| Episode::teaches(&episodes[key as usize], setup.p_odd);
+        odd.retain(|_, last| *last >= epoch.saturating_sub(CALM_WAITS * wait));
+        waiting.retain(|of| teaches(of.key) || odd.contains_key(&of.key));
+        odd.extend((0..episodes.len() as KeyIndex).filter(|key| !teaches(*key)).map(|key| (key, epoch)));
+        let over = waiting.partition_point(|of| of.epoch <= epoch.saturating_sub(wait));
+        for Candidate { key, surprise, .. } in waiting.drain(..over) {
             let cohort = cohorts[key as usize] as usize;
             scoring.references[cohort].iter_mut().for_each(|of| of.observe(surprise));
         }

@@ -8,7 +8,7 @@ use crate::engine::train::Trainer;
 use crate::engine::{Engine, Env, Outputs};
 use crate::model::{FitError, Model, ModelError};
 use crate::ring::Slot;
-use crate::types::{Arrival, EPOCH_NS, EventTime, Position, RecordRef, StreamId, key_hash};
+use crate::types::{Arrival, EPOCH_NS, EventTime, PartitionId, Position, RecordRef, StreamId, key_hash};
 
 /// Rows, or windows if they are more, that are measured, about: a second or so.
 const WORK: u64 = 1_000_000;
@@ -144,6 +144,7 @@ impl Rows {
                 stream: StreamId(0),
                 key: &name,
                 key_hash: key_hash(&name),
+                partition: PartitionId::of(key_hash(&name)),
                 time: EventTime(step as i64 * self.interval_ns),
                 arrival: Arrival(0),
                 position: Position(step),

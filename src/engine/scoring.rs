@@ -6,6 +6,8 @@ use crate::backend::Scores;
 use crate::engine::Scratch;
 use crate::engine::batch::Batch;
 use crate::engine::partition::{Closing, Partition};
+use crate::engine::probation;
+use crate::engine::setup::StreamSetup;
 use crate::judge::budget::Alarm;
 use crate::judge::calibration::{Calibration, Surprise};
 use crate::judge::risk::{self, Risks};
@@ -182,9 +184,8 @@ impl Partition {
         gathered
     }
 
-    /// By cohort: of how many windows that may teach one does, so that there are about so many samples an epoch of
-    /// each, however many keys.
-    pub(super) fn sample_shares(&self, samples: u64) -> Vec<u64> {
+    /// By cohort: of how many windows that may teach one does.
+    pub(super) fn sample_shares(&self, setup: &StreamSetup) -> Vec<u64> {
         let cohorts = self.scoring.as_ref().map_or(1, |scoring| scoring.references.len());
         let mut keys = vec![0u64; cohorts];
         if cohorts == 1 {
@@ -193,7 +194,7 @@ impl Partition {
             let seen = (0..self.keys.len()).filter(|key| self.grid.seen(*key as KeyIndex));
             seen.for_each(|key| keys[self.cohorts[key] as usize] += 1);
         }
-        keys.into_iter().map(|keys| (keys / samples).max(1)).collect()
+        keys.into_iter().map(|keys| probation::share(keys, setup)).collect()
     }
 }
 

@@ -15,7 +15,7 @@ use crate::engine::transactions::Roles;
 use crate::judge::budget::Alarm;
 use crate::judge::risk::Risks;
 use crate::model::{Model, ModelError};
-use crate::types::{EventTime, Position, StreamId};
+use crate::types::{EventTime, PartitionId, Position, StreamId, key_hash};
 
 pub(crate) struct StreamSetup {
     pub id: StreamId,
@@ -189,8 +189,9 @@ impl StreamSetup {
         }
     }
 
-    pub fn alert_id(&self, key: &[u8], rule: &str, onset: EventTime) -> String {
-        alert_id(&self.deployment, &self.name, self.beginning, key, rule, onset)
+    pub fn alert_id(&self, partition: PartitionId, key: &[u8], rule: &str, onset: EventTime) -> String {
+        let elsewhere = (partition != PartitionId::of(key_hash(key))).then_some(partition);
+        alert_id(&self.deployment, &self.name, self.beginning, elsewhere, key, rule, onset)
     }
 
     /// # Errors

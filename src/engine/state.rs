@@ -45,7 +45,7 @@ impl Engine {
         env: &Env<'_>,
     ) -> Result<(), NotUnderstood> {
         let setup = &self.streams[stream.0 as usize];
-        let mut restored = Box::new(Partition::decode(setup, models, state)?);
+        let mut restored = Box::new(Partition::decode(setup, partition, models, state)?);
         restored.meet_all(setup, env);
         restored.touched = true;
         self.touched.push((stream, partition));

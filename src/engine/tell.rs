@@ -20,7 +20,7 @@ impl Partition {
         let Told { rule, onset, revision, state, about } = told;
         let (setup, name) = (closing.setup, self.keys.bytes(key));
         let decision = Decision {
-            id: setup.alert_id(name, rule, onset),
+            id: setup.alert_id(self.id, name, rule, onset),
             revision,
             state,
             stream: setup.name.clone(),

@@ -103,7 +103,7 @@ impl Trainer {
     pub fn push(&mut self, record: &RecordRef<'_>) {
         let setup = &self.setup;
         if !self.keys.contains_key(record.key) {
-            let mut partition = Partition::new(setup);
+            let mut partition = Partition::new(setup, record.partition);
             partition.warmup = Warmup::with(self.room, self.thinning);
             self.keys.insert(record.key.into(), partition);
         }

@@ -97,6 +97,7 @@ fn write(file: &mut DeadLetters, entry: &Dead, plan: &Plan) -> Result<(), DeadEr
                 source: "",
                 topic: "",
                 arrival: Arrival(late.arrival.0),
+                kafka: None,
                 reason: Reason::Late,
                 detail: &detail,
                 content: Content::Values { key: &late.key, time: late.time, values: &late.values },

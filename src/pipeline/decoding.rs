@@ -70,7 +70,8 @@ impl DecodeStation {
             }
         }
         self.status.recovering.store(false, Relaxed);
-        let _ = recovered.send(self.ledger.counted.clone());
+        let _ = recovered
+            .send(Counted { messages: self.ledger.counted.clone(), offsets: self.ledger.offsets.clone() });
         self.rounds.begin(self.clock.now_ns());
         while let Some(logged) = self.logged.blocking_recv() {
             let alive = match logged {
@@ -227,7 +228,7 @@ impl DecodeStation {
                     return;
                 }
                 rows += 1;
-                let partition = PartitionId::of(record.key_hash);
+                let partition = record.partition;
                 rounds.row(record.stream.0 as usize * PARTITIONS + partition.0 as usize, position);
                 filling[partition.shard(shards)].push(record);
             };

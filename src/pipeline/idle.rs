@@ -3,7 +3,8 @@
 //! What it reads may be out of date; that costs an entry that changes nothing, and at most one a stream in
 //! each `idle_after`. Partitions say from when on an entry would change something, so a plant that is dead
 //! and told of writes none. Of a source that is not connected nothing is known: the page and the metrics say
-//! so, and what waits on the other side must not find its windows closed.
+//! so, and what waits on the other side must not find its windows closed. The same goes for a topic of Kafka that is not
+//! read to its end: a partition may be silent only because others are read first.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -70,7 +71,10 @@ impl Watched {
             now_ns >= partition.idle_acts.load(Relaxed)
                 && now_ns - partition.heard.load(Relaxed) >= self.after_ns
         };
-        if !self.live.iter().all(|&source| status.sources[source].connected.load(Relaxed)) {
+        let is_heard = |source: &crate::status::SourceStatus| {
+            source.connected.load(Relaxed) && !source.kafka.behind.load(Relaxed)
+        };
+        if !self.live.iter().all(|&source| is_heard(&status.sources[source])) {
             self.next = now_ns.saturating_add(self.after_ns);
         }
         if now_ns < self.next || !status.stream(self.stream).iter().any(acts) {
@@ -78,5 +82,32 @@ impl Watched {
         }
         self.next = now_ns.saturating_add(self.after_ns);
         Some(Idle { at: Arrival(now_ns), after_ns: self.after_ns })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KAFKA: &str = "[source.a]\ntype = \"kafka\"\nbrokers = \"b:9092\"\ntopics = \"t\"\n[stream.s]\nfrom = \"a\"\n\
+                         key = \"id\"\ntime = \"arrival\"\ncolumns.x = \"x\"\n\
+                         window = { type = \"tumbling\", size = \"1m\" }\n";
+
+    #[test]
+    fn a_partition_is_not_idle_while_its_topic_is_not_read_to_its_end() {
+        let plan = crate::config::parse(KAFKA, "", &Default::default());
+        let status = Status::new(&plan.unwrap_or_else(|problems| panic!("{problems}")), 0);
+        let (source, partition) = (&status.sources[0], status.partition(StreamId(0), 3));
+        partition.idle_acts.store(0, Relaxed);
+        let due = |now_ns: i64| {
+            let name = "s".into();
+            Watched { stream: StreamId(0), name, after_ns: 60, live: vec![0], next: 0 }.due(&status, now_ns)
+        };
+        assert_eq!(due(1000), None, "nothing is known of it");
+        source.connected.store(true, Relaxed);
+        source.kafka.behind.store(true, Relaxed);
+        assert_eq!(due(1000), None, "its rows may yet come");
+        source.kafka.behind.store(false, Relaxed);
+        assert_eq!(due(1000), Some(Idle { at: Arrival(1000), after_ns: 60 }));
     }
 }

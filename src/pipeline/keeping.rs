@@ -74,7 +74,7 @@ impl Keeper {
             Due::Ledger { .. } => (LEDGER.to_owned(), [0; 32]),
             Due::Partition(index) => {
                 let stream = &self.plan.streams[index / PARTITIONS];
-                (of(&stream.name, index % PARTITIONS), fingerprint(&self.plan.deployment, stream))
+                (of(&stream.name, index % PARTITIONS), fingerprint(&self.plan, stream))
             }
         };
         self.snapshots.store(&SnapshotName { of, position }, config, file)?;

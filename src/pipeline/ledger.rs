@@ -1,5 +1,5 @@
-//! What must outlive a restart besides the partitions: how many messages each source has given, which
-//! requests were answered, and how the partitions stand. Kept by the decode thread, which sees every
+//! What must outlive a restart besides the partitions: how many messages each source has given, and how far
+//! into each topic of Kafka, which requests were answered, and how the partitions stand. Kept by the decode thread, which sees every
 //! message in log order, so that what it saves belongs to one exact position.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -8,7 +8,8 @@ use std::sync::Arc;
 use crate::pipeline::rounds::Standing;
 use crate::source::http::{AnsweredKey, KEYS_MAX};
 use crate::state::{NotUnderstood, StateReader, StateWriter};
-use crate::types::{Arrival, Message, PARTITIONS, Position};
+use crate::types::kafka::advance;
+use crate::types::{Arrival, Message, Offsets, PARTITIONS, Position};
 
 /// Name of its snapshots. A partition's ends in its number, so no stream's is called so.
 pub use crate::durable::LEDGER;
@@ -19,6 +20,8 @@ pub struct Ledger {
     pub position: Position,
     /// Messages by source.
     pub counted: BTreeMap<Arc<str>, u64>,
+    /// Where each source goes on in Kafka's topics.
+    pub offsets: BTreeMap<Arc<str>, Offsets>,
     /// Oldest first, as many as are remembered.
     pub answered: VecDeque<AnsweredKey>,
 }
@@ -37,6 +40,13 @@ impl Ledger {
             Some(count) => *count += 1,
             None => drop(self.counted.insert(message.source.clone(), 1)),
         }
+        if let Some(origin) = &message.origin {
+            let offsets = match self.offsets.get_mut(&message.source) {
+                Some(offsets) => offsets,
+                None => self.offsets.entry(message.source.clone()).or_default(),
+            };
+            advance(offsets, &message.topic, origin.partition, origin.offset + 1);
+        }
         self.answered.push_back(AnsweredKey::of(message)?);
         if self.answered.len() > KEYS_MAX {
             self.answered.pop_front();
@@ -49,7 +59,7 @@ impl Ledger {
         standings: impl ExactSizeIterator<Item = (&'a str, &'a [Standing])>,
         to: &mut Vec<u8>,
     ) {
-        let Ledger { position: _, counted, answered } = self;
+        let Ledger { position: _, counted, offsets, answered } = self;
         let to = &mut StateWriter(to);
         to.len(counted.len());
         for (source, count) in counted {
@@ -75,6 +85,11 @@ impl Ledger {
                 to.number(at);
             }
         }
+        to.len(offsets.len());
+        for (source, offsets) in offsets {
+            to.bytes(source.as_bytes());
+            encode_offsets(offsets, to);
+        }
     }
 
     /// # Errors
@@ -97,9 +112,39 @@ impl Ledger {
             let partitions = (0..PARTITIONS).map(|_| standing(&mut from)).collect::<Result<_, _>>()?;
             standings.insert(stream, partitions);
         }
+        // Ledgers of before there was Kafka end here, and a stream that was reset goes on from one.
+        if !from.is_over() {
+            for _ in 0..from.len(16)? {
+                let source = text(&mut from)?.into();
+                ledger.offsets.insert(source, decode_offsets(&mut from)?);
+            }
+        }
         from.end()?;
         Ok((ledger, standings))
     }
+}
+
+fn encode_offsets(offsets: &Offsets, to: &mut StateWriter<'_>) {
+    to.len(offsets.len());
+    for (topic, partitions) in offsets {
+        to.bytes(topic.as_bytes());
+        to.len(partitions.len());
+        for (partition, next) in partitions {
+            to.number(*partition);
+            to.number(*next);
+        }
+    }
+}
+
+fn decode_offsets(from: &mut StateReader<'_>) -> Result<Offsets, NotUnderstood> {
+    let mut offsets = Offsets::new();
+    for _ in 0..from.len(16)? {
+        let topic = text(from)?.to_owned();
+        for _ in 0..from.len(12)? {
+            advance(&mut offsets, &topic, from.number()?, from.number()?);
+        }
+    }
+    Ok(offsets)
 }
 
 fn text<'a>(from: &mut StateReader<'a>) -> Result<&'a str, NotUnderstood> {
@@ -119,6 +164,7 @@ fn standing(from: &mut StateReader<'_>) -> Result<Standing, NotUnderstood> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::KafkaOrigin;
 
     fn message(source: &str, key: Option<&str>) -> Message {
         Message {
@@ -127,7 +173,26 @@ mod tests {
             payload: bytes::Bytes::from_static(b"{}"),
             arrival: Arrival(5),
             idempotency_key: key.map(Into::into),
+            origin: None,
         }
+    }
+
+    fn of_kafka(partition: i32, offset: i64) -> Message {
+        let origin = KafkaOrigin { partition, offset, ..KafkaOrigin::default() };
+        Message { origin: Some(Box::new(origin)), ..message("bus", None) }
+    }
+
+    #[test]
+    fn a_ledger_knows_what_comes_next_of_each_partition_of_kafka() {
+        let mut ledger = Ledger::default();
+        for (i, (partition, offset)) in [(0, 0), (3, 17), (0, 1)].into_iter().enumerate() {
+            ledger.observe(Position(i as u64), &of_kafka(partition, offset));
+        }
+        let mut bytes = Vec::new();
+        ledger.encode(std::iter::empty(), &mut bytes);
+        let (found, _) = Ledger::decode(Position(3), &bytes).unwrap();
+        assert_eq!(found.offsets["bus"]["pumps"], BTreeMap::from([(0, 2), (3, 18)]));
+        assert_eq!(found, ledger);
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! Opening the data folder: the lock, both logs, the models they name, and whether it fits the config.
 
+mod fingerprint;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::config::plan::{AlarmPlan, ColumnPlan, ModelPlan, Plan, Shape, StreamPlan, WindowPlan};
+pub(super) use fingerprint::fingerprint;
+
+use crate::config::plan::{ColumnPlan, ModelPlan, Plan, StreamPlan};
 use crate::durable::{
     ControlEntry, ControlEvent, ControlLog, DirLock, Log, RealDisk, Snapshots, activations,
 };
@@ -69,10 +72,10 @@ pub fn open(plan: &Plan, known: &Models, now: Arrival) -> Result<Opened> {
     // All of it is looked at before anything is written: an attempt that fails leaves no trace.
     let loaded: Vec<_> = plan.streams.iter().map(Loaded::read).collect::<Result<_>>()?;
     for stream in &plan.streams {
-        opened.check_config(&plan.deployment, stream, dir)?;
+        opened.check_config(plan, stream, dir)?;
     }
     for (stream, loaded) in plan.streams.iter().zip(loaded) {
-        opened.note_config(&plan.deployment, stream)?;
+        opened.note_config(plan, stream)?;
         if let Some(loaded) = loaded {
             opened.activate(stream, loaded, known, now)?;
         }
@@ -170,17 +173,17 @@ impl Opened {
 
     /// The log is read back through the config: under another one it would decide otherwise, and tell
     /// the past again under new ids. A log without a message has no past.
-    fn check_config(&self, deployment: &str, stream: &StreamPlan, dir: &Path) -> Result<(), Mismatch> {
+    fn check_config(&self, plan: &Plan, stream: &StreamPlan, dir: &Path) -> Result<(), Mismatch> {
         let known = self.known_config(stream);
-        let same = known.is_none_or(|known| known == hex(&fingerprint(deployment, stream)));
+        let same = known.is_none_or(|known| known == hex(&fingerprint(plan, stream)));
         if same || self.log.next_position() == Position(0) {
             return Ok(());
         }
         Err(Mismatch::Folder { dir: dir.to_owned(), stream: stream.name.clone() })
     }
 
-    fn note_config(&mut self, deployment: &str, stream: &StreamPlan) -> Result<()> {
-        let fingerprint = hex(&fingerprint(deployment, stream));
+    fn note_config(&mut self, plan: &Plan, stream: &StreamPlan) -> Result<()> {
+        let fingerprint = hex(&fingerprint(plan, stream));
         if self.known_config(stream) == Some(&fingerprint) {
             return Ok(());
         }
@@ -221,73 +224,6 @@ impl Opened {
     }
 }
 
-/// Everything of a stream's config that its decisions depend on, but for the model's bytes.
-pub(super) fn fingerprint(deployment: &str, stream: &StreamPlan) -> [u8; 32] {
-    use sha2::{Digest, Sha256};
-    let model = match &stream.model {
-        ModelPlan::Fit { warmup } => format!("fit {}", warmup.as_nanos()),
-        ModelPlan::Load { .. } => "load".to_owned(),
-        ModelPlan::Transactions { amount } => format!("transactions {amount:?} {:?}", stream.outcome),
-    };
-    let text = format!(
-        "2|{deployment}|{:?}|{:?}|{:?}|{:?}|{:?}|[{}]|{}|{model}|{}|{:?}|{:?}{}{}",
-        stream.from,
-        stream.topics,
-        stream.key,
-        stream.time,
-        stream.layout,
-        stream.columns.iter().map(column_text).collect::<Vec<_>>().join(", "),
-        window_text(&stream.window),
-        alarm_text(stream.alarm),
-        stream.max_future,
-        stream.no_data,
-        standing_text(stream),
-        onsets_text(stream),
-    );
-    Sha256::digest(text).into()
-}
-
-/// A threshold as folders of the release before have it.
-fn alarm_text(alarm: AlarmPlan) -> String {
-    match alarm {
-        AlarmPlan::PValue(p_value) => format!("{p_value:?}"),
-        AlarmPlan::Budget { per_day } => format!("budget {per_day:?}"),
-    }
-}
-
-/// As folders of the release before have it for columns without a rule.
-fn column_text(column: &ColumnPlan) -> String {
-    let ColumnPlan { name, path, unit, aggregate, deviation } = column;
-    let rule = deviation.map_or(String::new(), |rule| format!(", deviation: {rule:?}"));
-    format!("ColumnPlan {{ name: {name:?}, path: {path:?}, unit: {unit:?}, aggregate: {aggregate:?}{rule} }}")
-}
-
-/// Nothing for what a stream has unless told otherwise, as in folders of the release before.
-fn standing_text(stream: &StreamPlan) -> String {
-    let usual = Duration::from_secs(7 * 86_400).max(stream.window.size);
-    if stream.standing == Some(usual) { String::new() } else { format!("|standing {:?}", stream.standing) }
-}
-
-/// The same.
-fn onsets_text(stream: &StreamPlan) -> &'static str {
-    if stream.onsets.is_none() && stream.window.shape == Shape::Grid { "|no onsets" } else { "" }
-}
-
-/// As folders of the release before have it for windows on a grid.
-fn window_text(window: &WindowPlan) -> String {
-    let WindowPlan { shape, size, every, grid, disorder, lateness } = window;
-    let shape = match shape {
-        Shape::Grid => String::new(),
-        other => format!(" shape: {other:?},"),
-    };
-    format!(
-        "WindowPlan {{{shape} size: {size:?}, every: {every:?}, grid: {grid:?}, disorder: {disorder:?}, lateness: {lateness:?} }}"
-    )
-}
-
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
-
-#[cfg(test)]
-mod tests;

@@ -149,7 +149,7 @@ impl Found<'_> {
         env: &Env<'_>,
     ) -> Result<Option<Position>, RestoreError> {
         let plan = &self.plan.streams[stream.0 as usize];
-        let (of, config) = (of(&plan.name, id.0 as usize), fingerprint(&self.plan.deployment, plan));
+        let (of, config) = (of(&plan.name, id.0 as usize), fingerprint(self.plan, plan));
         let models = self.models;
         let model =
             |checksum: &str| models.iter().find(|(known, _)| known == checksum).map(|(_, m)| m.clone());

@@ -24,6 +24,7 @@ use crate::source::http::IdempotencyIndex;
 use crate::source::{self, Context, Ended, SourceError};
 use crate::stage::{Intake, NotSafe, Notice, Validate};
 use crate::status::Status;
+use crate::types::Offsets;
 
 /// How often readiness is looked at until it is reached.
 const READY_POLL: Duration = Duration::from_millis(20);
@@ -112,8 +113,11 @@ impl Threads {
     }
 }
 
-/// Messages of each source in the log, so that a replayed file goes on behind them.
-pub(super) type Counted = BTreeMap<Arc<str>, u64>;
+/// What the log holds of each source, so that a replayed file and a topic go on behind it.
+pub(super) struct Counted {
+    pub messages: BTreeMap<Arc<str>, u64>,
+    pub offsets: BTreeMap<Arc<str>, Offsets>,
+}
 
 /// All sources, behind the log's reading back.
 pub(super) struct Sources {
@@ -150,7 +154,8 @@ impl Sources {
                     streams: common.plan.streams.iter().filter(takes).map(|s| s.name.clone()).collect(),
                     validate: validate.clone(),
                     answered: answered.clone(),
-                    messages_logged: counted.get(plan.name.as_str()).copied().unwrap_or(0),
+                    messages_logged: counted.messages.get(plan.name.as_str()).copied().unwrap_or(0),
+                    offsets_logged: counted.offsets.get(plan.name.as_str()).cloned().unwrap_or_default(),
                 };
                 let (plan, intake) = (plan.clone(), intake.clone());
                 running.spawn(async move {

@@ -4,6 +4,7 @@
 
 pub mod broker;
 pub mod http;
+mod kafka;
 pub mod mqtt;
 pub mod replay;
 
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::plan::{SourceKind, SourcePlan};
 use crate::stage::{Intake, Validate};
 use crate::status::{SourceStatus, Status};
+use crate::types::Offsets;
 
 /// What the pipeline gives a source.
 #[derive(Clone)]
@@ -35,6 +37,8 @@ pub struct Context {
     pub answered: http::IdempotencyIndex,
     /// Messages of this source that the log already holds: a replay goes on behind them.
     pub messages_logged: u64,
+    /// Offsets behind those messages of Kafka that the log already holds.
+    pub offsets_logged: Offsets,
 }
 
 impl Context {
@@ -120,6 +124,7 @@ pub async fn run(plan: &SourcePlan, context: Context) -> Result<Ended, SourceErr
     match &plan.kind {
         SourceKind::Mqtt(mqtt) => Ok(mqtt::run(mqtt, name, context).await),
         SourceKind::Http(http) => http::run(http, name, context).await,
+        SourceKind::Kafka(kafka) => Ok(kafka::run(kafka, name, context).await),
         SourceKind::Replay(replay) => replay::run(replay, name, context).await,
     }
 }

@@ -2,6 +2,7 @@
 
 mod broken;
 mod good;
+mod kafka;
 mod random;
 mod tls;
 mod transactions;

@@ -9,7 +9,7 @@ use eddy::config::plan::*;
 use eddy::engine::Engine;
 use eddy::engine::train::Trainer;
 use eddy::model::Model;
-use eddy::types::{Arrival, EventTime, Message, Position, RecordRef, StreamId, key_hash};
+use eddy::types::{Arrival, EventTime, Message, PartitionId, Position, RecordRef, StreamId, key_hash};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -102,6 +102,7 @@ impl Row {
             stream: StreamId(0),
             key: self.key.as_bytes(),
             key_hash: key_hash(self.key.as_bytes()),
+            partition: PartitionId::of(key_hash(self.key.as_bytes())),
             time: EventTime(self.time_ns),
             arrival: Arrival(self.time_ns),
             position: Position(position),
@@ -127,6 +128,7 @@ impl Row {
             payload: payload.into(),
             arrival: Arrival(self.time_ns),
             idempotency_key: None,
+            origin: None,
         }
     }
 }

@@ -8,6 +8,7 @@ use eddy::config::{parse, sink, source, stream};
 use crate::documents::{Table, read, section, tables};
 
 const MQTT: &str = "[source.a]\ntype = \"mqtt\"\nurl = \"mqtt://127.0.0.1\"\ntopics = [\"a/b\"]\n";
+const KAFKA: &str = "[source.a]\ntype = \"kafka\"\nbrokers = [\"b:9092\"]\ntopics = [\"t\"]\n";
 const HTTP: &str = "[source.a]\ntype = \"http\"\n";
 const REPLAY: &str = "[source.a]\ntype = \"replay\"\npath = \"a.csv\"\n";
 const STREAM: &str = "[stream.s]\nfrom = \"a\"\nkey = \"id\"\ntime = { path = \"t\", unit = \"ms\" }\n\
@@ -35,6 +36,14 @@ fn places() -> Vec<Place> {
     vec![
         line("At the top", format!("@\n{HTTP}{STREAM}")),
         line(&of("source", "mqtt"), format!("{MQTT}@\n{STREAM}")),
+        line(&of("source", "kafka"), format!("{KAFKA}@\n{STREAM}")),
+        line("`tls` of a source of type `kafka`", format!("{KAFKA}[source.a.tls]\n@\n{STREAM}")),
+        line(
+            "`sasl` of a source of type `kafka`",
+            format!(
+                "{KAFKA}[source.a.sasl]\nmechanism = \"PLAIN\"\nusername = \"u\"\npassword = \"p\"\n@\n{STREAM}"
+            ),
+        ),
         line(&of("source", "http"), format!("{HTTP}@\n{STREAM}")),
         line(&of("source", "replay"), format!("{REPLAY}@\n{STREAM}")),
         line("`[stream.NAME]`", format!("{HTTP}{STREAM}@\n")),

@@ -3,6 +3,7 @@
 #![allow(dead_code)]
 
 pub mod certificates;
+pub mod kafka;
 pub mod mosquitto;
 
 use std::path::PathBuf;
@@ -89,6 +90,7 @@ impl Rig {
             validate: accept_all(),
             answered: Default::default(),
             messages_logged: 0,
+            offsets_logged: Default::default(),
         };
         (Rig { plan, context }, FakeLog(receiver))
     }

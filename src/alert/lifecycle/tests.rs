@@ -90,7 +90,7 @@ fn a_key_teaches_unless_what_it_did_was_odd() {
 #[test]
 fn ids_depend_on_every_part() {
     let id = |deployment, stream, beginning, key, time| {
-        alert_id(deployment, stream, Position(beginning), key, "r", EventTime(time))
+        alert_id(deployment, stream, Position(beginning), None, key, "r", EventTime(time))
     };
     let base = id("d", "s", 0, b"k" as &[u8], 1);
     let others = [
@@ -100,6 +100,9 @@ fn ids_depend_on_every_part() {
         id("d", "s", 1, b"k", 1),
     ];
     assert!(others.iter().all(|other| *other != base));
+    let elsewhere =
+        |partition| alert_id("d", "s", Position(0), Some(PartitionId(partition)), b"k", "r", EventTime(1));
+    assert!(elsewhere(0) != base && elsewhere(1) != base && elsewhere(0) != elsewhere(1));
     assert_eq!(base.len(), 32);
 }
 

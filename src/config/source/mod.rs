@@ -1,8 +1,10 @@
 //! `[source.NAME]`: one file a type, one row each in [`KINDS`].
 
 mod http;
+mod kafka;
 mod mqtt;
 mod replay;
+mod tls;
 
 use super::field::Field;
 use super::kind::{Kind, choose};
@@ -17,7 +19,7 @@ pub struct Naming<'a> {
 
 pub type Parse = fn(&mut Section<'_>, &Naming<'_>) -> Option<SourceKind>;
 
-pub const KINDS: &[Kind<Parse>] = &[mqtt::KIND, http::KIND, replay::KIND];
+pub const KINDS: &[Kind<Parse>] = &[mqtt::KIND, kafka::KIND, http::KIND, replay::KIND];
 
 /// A source as far as it could be read: streams may refer to one that has problems of its own.
 pub struct Source<'a> {

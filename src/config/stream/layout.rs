@@ -49,7 +49,7 @@ fn number_path(field: &Field<'_>) -> Option<FieldPath> {
     if field.is_text() && field.text() == Some(PAYLOAD) {
         return Some(FieldPath::Json(Vec::new()));
     }
-    path::parse(field, Allowed::Document)
+    path::parse(field, Allowed::Message)
 }
 
 fn columns(field: &Field<'_>, long: bool) -> Option<Vec<ColumnPlan>> {
@@ -84,7 +84,7 @@ fn column(name: &str, field: &Field<'_>, long: bool) -> Option<ColumnPlan> {
         let path = if long {
             section.or("name", FieldPath::Json(vec![name.to_string()]), |field| message_name(&field))
         } else {
-            section.required("path", "\"vib.rms\"").and_then(|field| path::parse(&field, Allowed::Document))
+            section.required("path", "\"vib.rms\"").and_then(|field| path::parse(&field, Allowed::Message))
         };
         let unit = section.maybe("unit", |field| unit(&field));
         let aggregate = section.or("aggregate", Aggregate::Mean, |field| aggregate(&field));
@@ -92,7 +92,7 @@ fn column(name: &str, field: &Field<'_>, long: bool) -> Option<ColumnPlan> {
         section.finish();
         (path, unit, aggregate, deviation)
     } else {
-        let path = if long { message_name(field) } else { path::parse(field, Allowed::Document) };
+        let path = if long { message_name(field) } else { path::parse(field, Allowed::Message) };
         (path, Some(None), Some(Aggregate::Mean), Some(None))
     };
     let (path, unit, aggregate) = (path?, unit?, aggregate?);

@@ -20,7 +20,6 @@ use super::plan::{ColumnPlan, FieldPath, Layout, ModelPlan, Shape, StreamPlan, W
 use super::section::Section;
 use super::source::Source;
 use super::suggest;
-use super::topic::parse_filter;
 use super::units::show_duration;
 
 const FORMATS: [&str; 1] = ["json"];
@@ -30,14 +29,20 @@ const DAY: Duration = Duration::from_secs(86_400);
 const WINDOW_VALUES_MAX: usize = 4096;
 
 pub fn parse(name: &str, field: &Field<'_>, sources: &[Source<'_>]) -> Option<StreamPlan> {
+    let plan = parse_whole(name, field, sources)?;
+    origin::check_fields(field, &plan, sources);
+    Some(plan)
+}
+
+fn parse_whole(name: &str, field: &Field<'_>, sources: &[Source<'_>]) -> Option<StreamPlan> {
     let mut section = field.section()?;
     let from = origin::from(&mut section, sources);
-    let topics = section.maybe("topics", |field| parse_filter(&field));
+    let topics = origin::topics(&mut section, from.as_deref(), sources);
     let key = section.required("key", "\"topic.3\"").and_then(|field| path::parse(&field, Allowed::Any));
     section.or("format", (), |field| format(&field));
     let time =
         section.required("time", "{ path = \"ts\", unit = \"ms\" }").and_then(|field| time::parse(&field));
-    let outcome = section.maybe("outcome", |field| path::parse(&field, Allowed::Document));
+    let outcome = section.maybe("outcome", |field| path::parse(&field, Allowed::Message));
     let (layout, columns) = layout::parse(&mut section);
     let window = section
         .required("window", "{ type = \"hopping\", size = \"64s\", every = \"1s\" }")

@@ -2,7 +2,7 @@
 
 use super::super::field::Field;
 use super::super::path::{self, Allowed};
-use super::super::plan::{TimePlan, TimeUnit};
+use super::super::plan::{FieldPath, KafkaField, TimePlan, TimeUnit};
 use super::super::suggest;
 
 const UNITS: [(&str, TimeUnit); 5] = [
@@ -27,8 +27,18 @@ pub fn parse(field: &Field<'_>) -> Option<TimePlan> {
         return None;
     }
     let mut section = field.section()?;
-    let path = section.required("path", "\"ts\"").and_then(|field| path::parse(&field, Allowed::Document));
+    let path = section.required("path", "\"ts\"").and_then(|field| path::parse(&field, Allowed::Message));
     let unit = section.required("unit", "\"ms\"").and_then(|field| unit(&field));
+    let (is_kafka, is_ms) = (
+        path == Some(FieldPath::Kafka(KafkaField::Timestamp)),
+        unit.is_none_or(|unit| unit == TimeUnit::Millis),
+    );
+    if is_kafka && !is_ms {
+        section
+            .here()
+            .locate("unit")
+            .problem("Kafka's timestamps are in milliseconds", "Write `unit = \"ms\"`.");
+    }
     section.finish();
     Some(TimePlan::Field { path: path?, unit: unit? })
 }

@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::{Rates, some_time};
 use crate::config::plan::{Plan, SourceKind};
-use crate::dashboard::snapshot::SourceView;
-use crate::status::{SourceStatus, Status};
+use crate::dashboard::snapshot::{KafkaView, SourceView};
+use crate::status::{KafkaStatus, SourceStatus, Status};
 
 pub(super) fn sources(plan: &Plan, status: &Status, rates: &Rates<'_>) -> Vec<SourceView> {
     let view = |i: usize, source: &SourceStatus| {
@@ -17,6 +17,7 @@ pub(super) fn sources(plan: &Plan, status: &Status, rates: &Rates<'_>) -> Vec<So
             name: source.name.clone(),
             kind: match plan.sources[i].kind {
                 SourceKind::Mqtt(_) => "mqtt",
+                SourceKind::Kafka(_) => "kafka",
                 SourceKind::Http(_) => "http",
                 SourceKind::Replay(_) => "replay",
             },
@@ -28,6 +29,7 @@ pub(super) fn sources(plan: &Plan, status: &Status, rates: &Rates<'_>) -> Vec<So
             last_refused: last_refused.map(|(_, why)| why),
             retained_dropped_total: source.retained_dropped_total.load(Relaxed),
             reconnects_total: source.reconnects_total.load(Relaxed),
+            kafka: matches!(plan.sources[i].kind, SourceKind::Kafka(_)).then(|| of_kafka(&source.kafka)),
             messages_per_s: rates.per_s(messages_total, |s| s.sources[i].messages_total),
             last_arrival_ns,
             last_arrival_age_ns: last_arrival_ns.map(|ns| rates.time_ns - ns),
@@ -35,4 +37,14 @@ pub(super) fn sources(plan: &Plan, status: &Status, rates: &Rates<'_>) -> Vec<So
         }
     };
     status.sources.iter().enumerate().map(|(i, source)| view(i, source)).collect()
+}
+
+fn of_kafka(status: &KafkaStatus) -> KafkaView {
+    KafkaView {
+        lag: status.lag(),
+        partitions: status.partitions.load(Relaxed),
+        redelivered_total: status.redelivered_total.load(Relaxed),
+        tombstones_total: status.tombstones_total.load(Relaxed),
+        lost_total: status.lost_total.load(Relaxed),
+    }
 }

@@ -10,6 +10,7 @@ use crate::types::{Arrival, EventTime, Position, Reason};
 
 fn entry(position: u64, row: u32, bytes: &[u8]) -> DeadEntry<'_> {
     DeadEntry {
+        kafka: None,
         position: Position(position),
         row,
         stream: Some("pumps"),

@@ -2,6 +2,7 @@
 mod bad_input;
 mod dead;
 mod forms;
+mod kafka;
 mod oracle;
 mod outcomes;
 
@@ -139,6 +140,7 @@ fn message(source: &str, topic: &str, payload: impl AsRef<[u8]>) -> Message {
         payload: bytes::Bytes::copy_from_slice(payload.as_ref()),
         arrival: Arrival(NOW_NS),
         idempotency_key: None,
+        origin: None,
     }
 }
 

@@ -23,6 +23,7 @@ use crate::judge::drift::Watched;
 use crate::judge::moments::Moments;
 use crate::model::{Model, Pyramid};
 use crate::state::{NotUnderstood, StateReader, StateWriter, expect};
+use crate::types::PartitionId;
 use crate::window::grid::Grid;
 use crate::window::keys::{KeyIndex, Keys};
 use crate::window::pending::Pending;
@@ -48,6 +49,7 @@ impl Partition {
 
     pub fn encode(&self, setup: &StreamSetup, to: &mut StateWriter<'_>) {
         let Partition {
+            id: _,
             keys,
             grid,
             moments,
@@ -77,7 +79,7 @@ impl Partition {
             events,
             silence,
             onsets,
-            hearing,
+            hearing: _,
             started: _,
             newest_time: _,
             released: _,
@@ -105,12 +107,12 @@ impl Partition {
         events.encode(to);
         silence.encode(to);
         onsets.encode(to);
-        hearing.encode(to);
         self.encode_progress(to);
     }
 
     /// How far it has come.
     fn encode_progress(&self, to: &mut StateWriter<'_>) {
+        self.hearing.encode(to);
         to.flag(self.started);
         [self.newest_time, self.released, self.newest_cell].into_iter().for_each(|time| to.number(time));
         to.number(self.seen_keys);
@@ -127,12 +129,13 @@ impl Partition {
     /// If the bytes are those of another stream or build, or name a model that is not loaded.
     pub fn decode(
         setup: &StreamSetup,
+        id: PartitionId,
         models: Models<'_>,
         mut from: StateReader<'_>,
     ) -> Result<Self, NotUnderstood> {
         let columns = setup.columns.len();
         let from = &mut from;
-        let mut partition = Partition::new(setup);
+        let mut partition = Partition::new(setup, id);
         partition.keys = Keys::decode(from)?;
         let keys = partition.keys.len();
         partition.grid = Grid::decode(setup.cells, setup.ring_cells(), columns, from)?;

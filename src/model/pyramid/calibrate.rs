@@ -42,7 +42,11 @@ impl Pyramid {
         let mut columns: Vec<f32> =
             seen.still.iter().zip(&joint).map(|(still, joint)| still.max(*joint)).collect();
         for (deep, surprises) in self.deep.iter_mut().zip([&mut states, &mut columns]) {
-            *deep = Deep::fit(surprises, self.columns.cells);
+            *deep = if std::env::var("EDDY_NODEEP").is_ok() {
+                Deep::NONE
+            } else {
+                Deep::fit(surprises, self.columns.cells)
+            };
             surprises.iter_mut().for_each(|surprise| *surprise = deep.straight(*surprise));
         }
         self.references = knots(states.clone(), settings.knots);

@@ -3,14 +3,16 @@
 //! A surprise is in nats by an exponential tail fitted beyond the 90 % quantile. States are root mean squares and columns
 //! are the oddest of several, whose tails get thinner further out, so that by that fit a window that no normal one comes
 //! near is one in ten thousand. Beyond the 99 % quantile `t` the tail is fitted again: `t + (s - t) / e` nats, with `e` the
-//! mean excess of the peaks over `t` (Davison and Smith 1990), one a run of neighbouring windows, since these show the same
-//! moment. As for calibrators a mean excess of one nat counts for 20 peaks. A monotone map: no window changes its rank.
+//! mean excess over `t` (Davison and Smith 1990). As for calibrators a mean excess of one nat counts for 20 of them.
+//! Neighbouring windows show the same moment, so that all the excesses of a run of them count for one. Rows of several keys
+//! lie between each other, and runs of different keys may be taken for one: then the one nat has more weight than it need
+//! have. A monotone map: no window changes its rank.
 
 const BEYOND_SHARE: f64 = 0.01;
-/// Peaks that a mean excess of one nat counts for.
-const PRIOR_PEAKS: f64 = 20.0;
+/// Runs that a mean excess of one nat counts for.
+const PRIOR_RUNS: f64 = 20.0;
 
-/// Where the straightened part begins, nats, and the mean excess of peaks there.
+/// Where the straightened part begins, nats, and the mean excess there.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Deep {
     pub threshold: f64,
@@ -31,17 +33,16 @@ impl Deep {
         let mut sorted = surprises.to_vec();
         sorted.sort_by(f32::total_cmp);
         let threshold = sorted[sorted.len() - 1 - beyond];
-        let (mut peaks, mut last) = (Vec::new(), None);
+        let (mut runs, mut last, mut sum, mut n) = (0.0, None, 0.0, 0.0);
         for (at, surprise) in surprises.iter().enumerate().filter(|(_, s)| **s > threshold) {
-            let excess = f64::from(*surprise) - f64::from(threshold);
-            match peaks.last_mut() {
-                Some(peak) if last.is_some_and(|last| at - last < apart) => *peak = excess.max(*peak),
-                _ => peaks.push(excess),
-            }
+            sum += f64::from(*surprise) - f64::from(threshold);
+            n += 1.0;
+            runs += f64::from(last.is_none_or(|last| at - last >= apart));
             last = Some(at);
         }
-        let sum = peaks.iter().sum::<f64>() + PRIOR_PEAKS;
-        Deep { threshold: f64::from(threshold), excess: sum / (peaks.len() as f64 + PRIOR_PEAKS) }
+        let mean = if n > 0.0 { sum / n } else { 1.0 };
+        let excess = (runs * mean + PRIOR_RUNS) / (runs + PRIOR_RUNS);
+        Deep { threshold: f64::from(threshold), excess }
     }
 
     /// Nats.
@@ -68,8 +69,8 @@ mod tests {
 
     #[test]
     fn a_thin_tail_becomes_the_one_of_its_own_rarity() {
-        for excess in [0.4, 1.0, 1.6] {
-            let deep = Deep::fit(&windows(100_000, excess), 1);
+        for (excess, apart) in [(0.4, 1), (1.0, 1), (1.6, 1), (0.4, 16), (1.6, 16)] {
+            let deep = Deep::fit(&windows(100_000, excess), apart);
             assert!((deep.threshold - f64::from(4.0 + 0.6 * excess)).abs() < 0.1, "{deep:?}");
             assert!((deep.excess - f64::from(excess)).abs() < 0.08, "{excess}: {deep:?}");
             // One in e^14, whatever the tail looked like.
@@ -80,7 +81,7 @@ mod tests {
         }
     }
 
-    /// The same moment, seen by fifty windows, is one peak: it says little, and one nat holds.
+    /// The same moment, seen by fifty windows, is one: it says little, and one nat holds.
     #[test]
     fn neighbours_speak_once() {
         let mut surprises = vec![1.0f32; 5000];

@@ -184,6 +184,7 @@ mod tests {
             payload: bytes::Bytes::copy_from_slice(body.as_bytes()),
             arrival: Arrival(arrival),
             idempotency_key: Some(key.into()),
+            origin: None,
         }
     }
 

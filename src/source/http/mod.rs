@@ -124,7 +124,8 @@ async fn take_events(
     let payload = app.read_body(request).await?;
     let arrival = Arrival(app.context.intake.clock.now_ns());
     let topic = stream.into_boxed_str();
-    let mut message = Message { source: app.source.clone(), topic, payload, arrival, idempotency_key };
+    let mut message =
+        Message { source: app.source.clone(), topic, payload, arrival, idempotency_key, origin: None };
     let claim = app.context.answered.claim(&message).await;
     match claim {
         Some(Claim::Answered(first)) => message.arrival = first,

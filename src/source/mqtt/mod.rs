@@ -225,6 +225,7 @@ impl Mqtt<'_> {
             payload: delivery.payload,
             arrival,
             idempotency_key: None,
+            origin: None,
         });
         if queue.send(Received { pkid: delivery.pkid, message, room: permits }).await.is_err() {
             return;

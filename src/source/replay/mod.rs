@@ -85,6 +85,7 @@ fn message(table: &Table, row: usize, source: &Arc<str>, topic: &str) -> Message
         payload: table.json(row).into(),
         arrival: Arrival(0),
         idempotency_key: None,
+        origin: None,
     }
 }
 

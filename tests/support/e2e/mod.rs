@@ -4,6 +4,8 @@
 pub mod eddy;
 pub mod expect;
 pub mod http;
+#[path = "../kafka.rs"]
+pub mod kafka;
 #[path = "../mosquitto.rs"]
 pub mod mosquitto;
 pub mod publisher;

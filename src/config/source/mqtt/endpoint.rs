@@ -3,8 +3,9 @@
 use url::Url;
 
 use super::super::super::field::Field;
-use super::super::super::plan::{ClientCertificate, TlsPlan};
+use super::super::super::plan::TlsPlan;
 use super::super::super::section::Section;
+use super::super::tls::checked;
 
 const PORT_DEFAULT: u16 = 1883;
 const TLS_PORT_DEFAULT: u16 = 8883;
@@ -72,22 +73,5 @@ pub fn tls(section: &mut Section<'_>, endpoint: Option<&Endpoint>) -> Option<Opt
         }
         return (given.count() == 0).then_some(None);
     }
-    let client = match (cert, key) {
-        (Some(cert), Some(key)) => Some(ClientCertificate { cert, key }),
-        (None, None) => None,
-        (cert, _) => {
-            let (given, other) = if cert.is_some() { ("cert", "key") } else { ("key", "cert") };
-            let remedy = format!("Add `{other} = \"….pem\"`, or remove `{given}`.");
-            here.locate(given).problem("a client certificate and its key go together", remedy);
-            return None;
-        }
-    };
-    let plan = TlsPlan { ca, client };
-    match plan.client_config() {
-        Ok(_) => Some(Some(plan)),
-        Err(problem) => {
-            here.locate(problem.key).problem(problem.fault, problem.remedy);
-            None
-        }
-    }
+    checked(&here, ca, cert, key).map(Some)
 }

@@ -81,7 +81,7 @@ fn topics(field: &Field<'_>, protocol: Option<Protocol>) -> Option<Vec<String>> 
 
 /// A topic filter; with MQTT 5 it may be shared with others: `$share/GROUP/FILTER`.
 fn filter(field: &Field<'_>, protocol: Option<Protocol>) -> Option<String> {
-    let filter = parse_filter(field)?;
+    let filter = parse_filter(field, '/')?;
     let Some(shared) = filter.strip_prefix("$share/") else { return Some(filter) };
     let (fault, remedy) = match shared.split_once('/') {
         _ if protocol == Some(Protocol::V3) => {

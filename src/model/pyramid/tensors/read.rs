@@ -80,8 +80,8 @@ impl Tensors<'_> {
     pub(super) fn deep(&self, name: &str) -> Result<[Deep; 2], PartsError> {
         let values = self.doubles(name, &[2, 2])?;
         let deep = [[values[0], values[1]], [values[2], values[3]]];
-        if deep.iter().any(|[threshold, excess]| *threshold < 0.0 || *excess <= 0.0) {
-            return Err(wrong(name, "below 0"));
+        if !deep.iter().all(|[threshold, excess]| *threshold >= 0.0 && *excess > 0.0) {
+            return Err(wrong(name, "below 0, or no number"));
         }
         Ok(deep.map(|[threshold, excess]| Deep { threshold, excess }))
     }

@@ -1,0 +1,149 @@
+//! One topic of Kafka, decode to verdict, beside a bare consumer of the same library that only counts: A/B/A/B in one
+//! run, at 1,000 and 100,000 keys. `--json FILE` writes the figures, `--messages N` is the length of the topic.
+//!
+//! Eight partitions, messages of 105 bytes in producers' batches. Both begin at the first offset; each is timed from its
+//! first message on. Broker and reader share the machine. Eddy has every message in its log, fsynced, and every fourth
+//! brings a verdict; the counter has nothing.
+
+#[path = "../load/appliance.rs"]
+#[allow(dead_code)] // the load bench uses all of it
+mod appliance;
+#[path = "../load/deployment.rs"]
+mod deployment;
+#[path = "../load/fleet.rs"]
+#[allow(dead_code)]
+mod fleet;
+#[path = "../load/http.rs"]
+#[allow(dead_code)]
+mod http;
+#[path = "../../tests/support/kafka.rs"]
+#[allow(dead_code)]
+mod kafka;
+#[path = "../../tests/support/mosquitto.rs"]
+#[allow(dead_code)]
+mod mosquitto;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{Offset, TopicPartitionList};
+use serde::Serialize;
+use tempfile::TempDir;
+
+use appliance::{Appliance, cpu_s};
+use kafka::{Kafka, Sent};
+
+const PARTITIONS: i32 = 8;
+const ROUNDS: usize = 2;
+const LOOK: Duration = Duration::from_millis(10);
+
+#[derive(Debug, Serialize)]
+struct Run {
+    reader: &'static str,
+    keys: u64,
+    messages: u64,
+    seconds: f64,
+    messages_per_s: f64,
+    cpu_s_per_million_messages: f64,
+}
+
+fn run(reader: &'static str, keys: u64, messages: u64, (took, cpu): (Duration, f64)) -> Run {
+    let seconds = took.as_secs_f64();
+    let run = Run {
+        reader,
+        keys,
+        messages,
+        seconds,
+        messages_per_s: messages as f64 / seconds,
+        cpu_s_per_million_messages: cpu / messages as f64 * 1e6,
+    };
+    println!(
+        "{:<8} {:>7} keys  {:>9.0} messages/s  {:.2} CPU-s a million",
+        run.reader, run.keys, run.messages_per_s, run.cpu_s_per_million_messages
+    );
+    run
+}
+
+fn fill(kafka: &Kafka, topic: &str, keys: u64, messages: u64) {
+    kafka.make_topic(topic, PARTITIONS);
+    let producer = kafka.producer();
+    let mut payload = Vec::new();
+    for row in 0..messages {
+        payload.clear();
+        let key = row % keys;
+        fleet::push_json(&mut payload, key, row / keys);
+        producer.send(&Sent::new(topic, (key % PARTITIONS as u64) as i32, &payload));
+    }
+    producer.flush();
+}
+
+/// Polls and counts.
+fn count(kafka: &Kafka, topic: &str, messages: u64) -> (Duration, f64) {
+    let consumer: BaseConsumer = kafka.client().set("group.id", "counter").create().expect("a consumer");
+    let mut all = TopicPartitionList::new();
+    for partition in 0..PARTITIONS {
+        all.add_partition_offset(topic, partition, Offset::Beginning).expect("an offset");
+    }
+    consumer.assign(&all).expect("it is assigned");
+    let cpu = cpu_s("self");
+    let (mut counted, mut begun) = (0, None);
+    while counted < messages {
+        if let Some(Ok(_)) = consumer.poll(Duration::from_millis(100)) {
+            counted += 1;
+            begun.get_or_insert_with(Instant::now);
+        }
+    }
+    (begun.expect("a message").elapsed(), cpu_s("self") - cpu)
+}
+
+/// The release binary on a folder without anything in it.
+fn judge(folder: &Path, model: &Path, kafka: &Kafka, topic: &str, messages: u64) -> (Duration, f64) {
+    let source = format!("type = \"kafka\"\nbrokers = \"{}\"\ntopics = \"{topic}\"", kafka.brokers());
+    let deployed = Appliance::prepare(folder, &source, model);
+    let appliance = Appliance::start(&deployed);
+    let mut first = appliance.totals().events;
+    let mut begun = Instant::now();
+    while first == 0 {
+        std::thread::sleep(LOOK);
+        begun = Instant::now();
+        first = appliance.totals().events;
+    }
+    let totals = appliance.drained(messages);
+    let took = begun.elapsed();
+    assert_eq!((totals.events, totals.late), (messages, 0), "every message is taken once");
+    // What was there at the first look took time, too.
+    let whole = took.mul_f64(messages as f64 / (messages - first) as f64);
+    (whole, appliance.cpu_s())
+}
+
+fn argument(name: &str) -> Option<String> {
+    std::env::args().skip_while(|argument| argument != name).nth(1)
+}
+
+fn main() {
+    let messages = argument("--messages").map_or(2_000_000, |text| text.parse().expect("a number"));
+    // Beside the binary, on the disk.
+    let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let model = deployment::train(folder.path());
+    let kafka = Kafka::start();
+    let mut runs = Vec::new();
+    for keys in [1_000, 100_000] {
+        let topic = format!("plant.{keys}");
+        fill(&kafka, &topic, keys, messages);
+        for _ in 0..ROUNDS {
+            runs.push(run("counter", keys, messages, count(&kafka, &topic, messages)));
+            let judged = judge(folder.path(), &model, &kafka, &topic, messages);
+            runs.push(run("eddy", keys, messages, judged));
+        }
+        let rate = |reader: &str| {
+            let of = runs.iter().filter(|run| run.keys == keys && run.reader == reader);
+            of.map(|run| run.messages_per_s).sum::<f64>() / ROUNDS as f64
+        };
+        println!("ratio at {keys} keys: {:.2}", rate("eddy") / rate("counter"));
+    }
+    if let Some(path) = argument("--json") {
+        let text = serde_json::to_string_pretty(&runs).expect("figures are JSON");
+        std::fs::write(path, text + "\n").expect("the file can be written");
+    }
+}

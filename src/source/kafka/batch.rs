@@ -1,0 +1,66 @@
+//! What was received and is to be logged next.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rdkafka::message::{BorrowedMessage, Headers, Message as _};
+
+use crate::types::kafka::advance;
+use crate::types::{Arrival, Header, KafkaOrigin, Message, Offsets};
+
+/// What a message takes besides its bytes, about.
+const OVERHEAD_BYTES: usize = 256;
+
+/// Messages in the order received, and what follows them in their partitions.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub messages: Vec<Message>,
+    pub bytes: usize,
+    /// Also past messages of which there is nothing to log.
+    pub next: Offsets,
+}
+
+impl Batch {
+    pub fn is_empty(&self) -> bool {
+        self.next.is_empty()
+    }
+
+    /// `false` if it has no value: a tombstone says that a key is no more, which is no reading.
+    pub fn add(&mut self, received: &BorrowedMessage<'_>, source: &Arc<str>, arrival: Arrival) -> bool {
+        advance(&mut self.next, received.topic(), received.partition(), received.offset() + 1);
+        let Some(payload) = received.payload() else { return false };
+        let key = received.key().map(Bytes::copy_from_slice);
+        let origin = KafkaOrigin {
+            partition: received.partition(),
+            offset: received.offset(),
+            timestamp_ms: received.timestamp().to_millis(),
+            key,
+            headers: headers(received),
+        };
+        let beside = origin.key.as_ref().map_or(0, Bytes::len)
+            + origin
+                .headers
+                .iter()
+                .map(|h| h.name.len() + h.value.as_ref().map_or(0, Bytes::len))
+                .sum::<usize>();
+        self.bytes += payload.len() + beside + OVERHEAD_BYTES;
+        self.messages.push(Message {
+            source: source.clone(),
+            topic: received.topic().into(),
+            payload: Bytes::copy_from_slice(payload),
+            arrival,
+            idempotency_key: None,
+            origin: Some(Box::new(origin)),
+        });
+        true
+    }
+}
+
+fn headers(received: &BorrowedMessage<'_>) -> Box<[Header]> {
+    let Some(headers) = received.headers() else { return Box::default() };
+    let owned = |header: rdkafka::message::Header<'_, &[u8]>| Header {
+        name: header.key.into(),
+        value: header.value.map(Bytes::copy_from_slice),
+    };
+    headers.iter().map(owned).collect()
+}

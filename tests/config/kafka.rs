@@ -1,0 +1,115 @@
+//! `type = "kafka"`: what it becomes, and what is told of a broken one.
+
+use eddy::config::plan::{FieldPath, KafkaField, KafkaStart, SaslMechanism, SourceKind, TimePlan, TimeUnit};
+
+use super::{plan_with, problems};
+
+const GOOD: &str = r#"[source.plant]
+type = "kafka"
+brokers = ["kafka-1:9092", "[::1]:9092"]
+topics = ["plant.north.pumps", "^plant\\..*"]
+
+[stream.pumps]
+from = "plant"
+topics = "plant.+.pumps"
+key = "kafka.key"
+time = { path = "kafka.timestamp", unit = "ms" }
+window = { type = "hopping", size = "64s", every = "1s" }
+columns.vibration = "vib"
+columns.site = { path = "kafka.header.site.number" }
+
+[sink.out]
+type = "stdout"
+"#;
+
+fn good_but(old: &str, new: &str) -> String {
+    assert!(GOOD.contains(old), "{old}");
+    GOOD.replacen(old, new, 1)
+}
+
+#[test]
+fn a_whole_one() {
+    let more = "start = \"2026-01-01T00:00:00Z\"\ngroup = \"g\"\ntls = {}\n\
+                sasl = { mechanism = \"SCRAM-SHA-512\", username = \"u\", password = \"env:PW\" }\n[stream";
+    let plan = plan_with(&good_but("[stream", more), &[("PW", "hidden")]);
+    let SourceKind::Kafka(kafka) = &plan.sources[0].kind else { panic!("{plan:?}") };
+    assert_eq!((kafka.brokers.len(), kafka.topics.len(), kafka.group.as_str()), (2, 2, "g"));
+    assert_eq!((kafka.start, kafka.member.as_str()), (KafkaStart::At(1_767_225_600_000), "eddy-eddy-plant"));
+    let sasl = kafka.sasl.as_ref().expect("a table");
+    assert_eq!((sasl.mechanism, sasl.password.as_str()), (SaslMechanism::ScramSha512, "hidden"));
+    assert!(kafka.tls.is_some());
+    assert!(!format!("{plan:?}").contains("hidden"));
+    let stream = &plan.streams[0];
+    assert_eq!(stream.key, FieldPath::Kafka(KafkaField::Key));
+    let path = FieldPath::Kafka(KafkaField::Timestamp);
+    assert_eq!(stream.time, TimePlan::Field { path, unit: TimeUnit::Millis });
+    assert_eq!(stream.columns[0].path, FieldPath::Kafka(KafkaField::Header("site.number".into())));
+    let usual = plan_with(GOOD, &[]);
+    let SourceKind::Kafka(kafka) = &usual.sources[0].kind else { panic!("{usual:?}") };
+    assert_eq!((kafka.group.as_str(), kafka.start), ("eddy-eddy-plant", KafkaStart::Earliest));
+    assert!(kafka.tls.is_none() && kafka.sasl.is_none());
+}
+
+#[test]
+fn what_is_wrong_is_told_with_a_remedy() {
+    let sasl = |keys: &str| good_but("[stream", &format!("sasl = {{ {keys} }}\n[stream"));
+    let with = |line: &str| good_but("[stream", &format!("{line}\n[stream"));
+    let http = "[source.web]\ntype = \"http\"\n[stream";
+    let cases = [
+        (good_but("kafka-1:9092", "kafka://kafka-1:9092"), "source.plant.brokers", "Write host and port"),
+        (good_but("kafka-1:9092", "kafka-1"), "source.plant.brokers", "Write host and port"),
+        (good_but("[::1]:9092", "::1:9092"), "source.plant.brokers", "Write host and port"),
+        (good_but("plant.north.pumps", "plant/north"), "source.plant.topics", "begins with ^"),
+        (with("start = \"yesterday\""), "source.plant.start", "\"earliest\", \"latest\" or a time"),
+        (with("offset = 5"), "source.plant.offset", "known here"),
+        (with("tls = { ca = \"not.there\" }"), "source.plant.tls.ca", "Correct the path"),
+        (with("tls = { cert = \"a\" }"), "source.plant.tls.cert", "Add `key"),
+        (
+            sasl("mechanism = \"OAUTHBEARER\", username = \"u\", password = \"p\""),
+            "source.plant.sasl.mechanism",
+            "libcurl, which this program is without. Use PLAIN, SCRAM-SHA-256",
+        ),
+        (sasl("mechanism = \"PLAIN\", username = \"u\""), "source.plant.sasl.password", "env:KAFKA_PASSWORD"),
+        (
+            good_but("[stream", http).replace("from = \"plant\"", "from = [\"plant\", \"web\"]"),
+            "stream.pumps.from",
+            "Make a stream for the others",
+        ),
+        (good_but("unit = \"ms\"", "unit = \"s\""), "stream.pumps.time.unit", "Write `unit = \"ms\"`"),
+        (good_but("kafka.key", "kafka.keys"), "stream.pumps.key", "kafka.header.NAME"),
+        (good_but("plant.+.pumps", "plant.x+.pumps"), "stream.pumps.topics", "\"plant.+.pump.#\""),
+        (good_but("kafka.key", "topic.4"), "stream.pumps.key", "there is no topic.4"),
+        (
+            good_but("columns.vib", "points = \"kafka.key\"\ncolumns.vib"),
+            "stream.pumps.points",
+            "cannot be used",
+        ),
+    ];
+    for (text, key, words) in cases {
+        let told = problems(&text);
+        assert!(told.contains(&format!("{key}: ")) && told.contains(words), "{key}, {words}:\n{told}");
+    }
+}
+
+#[test]
+fn what_only_kafka_has_is_refused_elsewhere() {
+    let brokers = "type = \"kafka\"\nbrokers = [\"kafka-1:9092\", \"[::1]:9092\"]\n";
+    let topics = "topics = [\"plant.north.pumps\", \"^plant\\\\..*\"]\n";
+    let text = good_but(brokers, "type = \"http\"\n").replacen(topics, "", 1).replacen(
+        "topics = \"plant.+.pumps\"\n",
+        "",
+        1,
+    );
+    let told = problems(&text);
+    for key in ["key", "time", "columns.site"] {
+        assert!(told.contains(&format!("stream.pumps.{key}: \"kafka.")), "{key}:\n{told}");
+    }
+}
+
+#[test]
+fn two_sources_of_one_group_would_share_the_partitions() {
+    let second = "[source.second]\ntype = \"kafka\"\nbrokers = [\"kafka-1:9092\", \"[::1]:9092\"]\ntopics = \"t\"\n\
+                  group = \"eddy-eddy-plant\"\n[stream";
+    let text = good_but("[stream", second).replace("from = \"plant\"", "from = [\"plant\", \"second\"]");
+    assert!(problems(&text).contains("source.second.group: [source.plant] is in the same group"));
+}

@@ -1,0 +1,320 @@
+//! A real Apache Kafka for a test: one broker in KRaft mode, its own ports, config and data folder, killed by
+//! process id.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use tempfile::TempDir;
+
+use super::mosquitto::free_port;
+
+const CHECKS_MAX: usize = 600;
+const CHECK: Duration = Duration::from_millis(100);
+const ANSWER_MAX: Duration = Duration::from_secs(20);
+
+/// A listener beside the one in clear.
+pub struct Listener {
+    pub name: &'static str,
+    /// SSL, SASL_SSL or SASL_PLAINTEXT.
+    pub protocol: &'static str,
+    /// Further lines of the broker's config about it.
+    pub config: String,
+}
+
+pub struct Kafka {
+    pub port: u16,
+    /// By name of the listener.
+    pub ports: BTreeMap<&'static str, u16>,
+    folder: TempDir,
+    process: Mutex<Option<Child>>,
+}
+
+impl Kafka {
+    pub fn start() -> Self {
+        Self::start_with(&[], &[])
+    }
+
+    /// The one broker of a test program: whoever comes while it is used shares it.
+    pub fn shared() -> Arc<Self> {
+        static SHARED: Mutex<Weak<Kafka>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        shared.upgrade().unwrap_or_else(|| {
+            let kafka = Arc::new(Kafka::start());
+            *shared = Arc::downgrade(&kafka);
+            kafka
+        })
+    }
+
+    /// `scram`: more arguments for formatting the storage.
+    pub fn start_with(listeners: &[Listener], scram: &[&str]) -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        let ports: BTreeMap<_, _> = listeners.iter().map(|listener| (listener.name, free_port())).collect();
+        let kafka = Kafka { port: free_port(), ports, folder, process: Mutex::new(None) };
+        std::fs::write(kafka.path("server.properties"), kafka.config(listeners)).expect("it is written");
+        let format = java()
+            .args(["kafka.tools.StorageTool", "format", "-t", "4L6g3nShT-eMCtK--X86sw", "-c"])
+            .arg(kafka.path("server.properties"))
+            .args(scram)
+            .output()
+            .expect("java is installed by scripts/setup");
+        assert!(format.status.success(), "{}", String::from_utf8_lossy(&format.stderr));
+        kafka.launch();
+        kafka
+    }
+
+    fn config(&self, listeners: &[Listener]) -> String {
+        let controller = free_port();
+        let [mut addresses, mut public, mut protocols, mut further] = [const { String::new() }; 4];
+        for listener in listeners {
+            let (name, port) = (listener.name, self.ports[listener.name]);
+            addresses += &format!(",{name}://127.0.0.1:{port}");
+            public += &format!(",{name}://localhost:{port}");
+            protocols += &format!(",{name}:{}", listener.protocol);
+            further += &format!("{}\n", listener.config);
+        }
+        let (port, data) = (self.port, self.path("data").display().to_string());
+        format!(
+            "process.roles=broker,controller\nnode.id=1\n\
+             controller.quorum.voters=1@127.0.0.1:{controller}\ncontroller.listener.names=CONTROLLER\n\
+             listeners=CONTROLLER://127.0.0.1:{controller},CLEAR://127.0.0.1:{port}{addresses}\n\
+             advertised.listeners=CLEAR://127.0.0.1:{port}{public}\ninter.broker.listener.name=CLEAR\n\
+             listener.security.protocol.map=CONTROLLER:PLAINTEXT,CLEAR:PLAINTEXT{protocols}\n\
+             log.dirs={data}\nauto.create.topics.enable=false\ngroup.initial.rebalance.delay.ms=0\n\
+             offsets.topic.num.partitions=1\noffsets.topic.replication.factor=1\n\
+             transaction.state.log.num.partitions=1\ntransaction.state.log.replication.factor=1\n\
+             transaction.state.log.min.isr=1\nnum.network.threads=2\nnum.io.threads=2\n{further}"
+        )
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// SIGKILL: nothing is closed or written.
+    pub fn kill(&self) {
+        if let Some(mut process) = self.process.lock().unwrap_or_else(|p| p.into_inner()).take() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+
+    /// Starts it again on the same ports and data.
+    pub fn launch(&self) {
+        let log = std::fs::File::options().create(true).append(true).open(self.path("log")).expect("a log");
+        let process = java()
+            .args(["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "kafka.Kafka"])
+            .arg(self.path("server.properties"))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a second handle"))
+            .stderr(log)
+            .spawn()
+            .expect("java is installed by scripts/setup");
+        *self.process.lock().unwrap_or_else(|p| p.into_inner()) = Some(process);
+        let asking: BaseConsumer = self.client().create().expect("a client");
+        for _ in 0..CHECKS_MAX {
+            if asking.fetch_metadata(None, CHECK * 10).is_ok_and(|found| !found.brokers().is_empty()) {
+                return;
+            }
+            std::thread::sleep(CHECK);
+        }
+        panic!("Kafka does not answer on port {}:\n{}", self.port, self.log());
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    pub fn brokers(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Of a client of the listener in clear.
+    pub fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", self.brokers());
+        config.set("reconnect.backoff.max.ms", "500");
+        config.set_log_level(rdkafka::config::RDKafkaLogLevel::Emerg);
+        config
+    }
+
+    fn admin(&self) -> AdminClient<DefaultClientContext> {
+        self.client().create().expect("a client")
+    }
+
+    pub fn make_topic(&self, name: &str, partitions: i32) {
+        let admin = self.admin();
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        let made = wait_for(admin.create_topics([&topic], &options())).expect("an answer");
+        made.into_iter().for_each(|topic| drop(topic.expect("the topic is made")));
+    }
+
+    pub fn remove_topic(&self, name: &str) {
+        let admin = self.admin();
+        let gone = wait_for(admin.delete_topics(&[name], &options())).expect("an answer");
+        gone.into_iter().for_each(|topic| drop(topic.expect("the topic goes")));
+    }
+
+    /// What retention does: everything of the partition before `offset` goes.
+    pub fn delete_before(&self, topic: &str, partition: i32, offset: i64) {
+        let admin = self.admin();
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(offset)).expect("an offset");
+        let gone = wait_for(admin.delete_records(&list, &options())).expect("an answer");
+        gone.elements().iter().for_each(|element| element.error().expect("the records go"));
+    }
+
+    pub fn producer(&self) -> KafkaProducer {
+        let mut config = self.client();
+        config.set("enable.idempotence", "true").set("linger.ms", "1").set("message.timeout.ms", "120000");
+        KafkaProducer(config.create().expect("a producer"))
+    }
+
+    /// One message a text, to one partition, without a key.
+    pub fn produce(&self, topic: &str, partition: i32, texts: &[String]) {
+        let producer = self.producer();
+        texts.iter().for_each(|text| producer.send(&Sent::new(topic, partition, text.as_bytes())));
+        producer.flush();
+    }
+
+    /// One transaction of these messages, committed or taken back.
+    pub fn transaction(&self, topic: &str, texts: &[String], commits: bool) {
+        let mut config = self.client();
+        let producer: BaseProducer = config.set("transactional.id", topic).create().expect("a producer");
+        producer.init_transactions(ANSWER_MAX).expect("an answer");
+        producer.begin_transaction().expect("it begins");
+        let record = |text| BaseRecord::<[u8], [u8]>::to(topic).partition(0).payload(text);
+        texts.iter().for_each(|text| producer.send(record(text.as_bytes())).expect("it is queued"));
+        producer.flush(ANSWER_MAX).expect("the broker takes them");
+        if commits {
+            producer.commit_transaction(ANSWER_MAX).expect("it is committed");
+        } else {
+            producer.abort_transaction(ANSWER_MAX).expect("it is taken back");
+        }
+    }
+
+    /// What a group has committed, by partition; `None` where it has nothing.
+    pub fn committed(&self, group: &str, topic: &str, partitions: i32) -> Vec<Option<i64>> {
+        let asking: BaseConsumer = self.client().set("group.id", group).create().expect("a client");
+        let mut list = TopicPartitionList::new();
+        list.add_partition_range(topic, 0, partitions - 1);
+        let found = asking.committed_offsets(list, ANSWER_MAX).expect("an answer");
+        let offset = |offset| match offset {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        };
+        found.elements().iter().map(|element| offset(element.offset())).collect()
+    }
+
+    /// As if another process of the group had read so far.
+    pub fn commit(&self, group: &str, topic: &str, partition: i32, offset: i64) {
+        let client: BaseConsumer = self.client().set("group.id", group).create().expect("a client");
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(offset)).expect("an offset");
+        client.commit(&list, rdkafka::consumer::CommitMode::Sync).expect("it is committed");
+    }
+
+    pub fn ends(&self, topic: &str, partitions: i32) -> Vec<i64> {
+        let asking: BaseConsumer = self.client().create().expect("a client");
+        let end = |partition| asking.fetch_watermarks(topic, partition, ANSWER_MAX).expect("an answer").1;
+        (0..partitions).map(end).collect()
+    }
+}
+
+impl Drop for Kafka {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            eprintln!("the end of Kafka's log:\n{}", lines[lines.len().saturating_sub(20)..].join("\n"));
+        }
+    }
+}
+
+/// A message to be sent.
+pub struct Sent<'a> {
+    pub topic: &'a str,
+    pub partition: i32,
+    pub key: Option<&'a [u8]>,
+    /// `None`: a tombstone.
+    pub payload: Option<&'a [u8]>,
+    pub headers: &'a [(&'a str, Option<&'a [u8]>)],
+    pub timestamp_ms: Option<i64>,
+}
+
+impl<'a> Sent<'a> {
+    pub fn new(topic: &'a str, partition: i32, payload: &'a [u8]) -> Self {
+        Sent { topic, partition, key: None, payload: Some(payload), headers: &[], timestamp_ms: None }
+    }
+}
+
+/// Each message once and in order, even through a restart of the broker.
+pub struct KafkaProducer(BaseProducer);
+
+impl KafkaProducer {
+    pub fn send(&self, sent: &Sent<'_>) {
+        let mut headers = OwnedHeaders::new();
+        for (key, value) in sent.headers {
+            headers = headers.insert(Header { key, value: *value });
+        }
+        let mut record = BaseRecord::<[u8], [u8]>::to(sent.topic).partition(sent.partition);
+        record.key = sent.key;
+        record.payload = sent.payload;
+        record.timestamp = sent.timestamp_ms;
+        record.headers = (!sent.headers.is_empty()).then_some(headers);
+        while let Err((_, unsent)) = self.0.send(record) {
+            self.0.poll(Duration::from_millis(5));
+            record = unsent;
+        }
+    }
+
+    /// Until the broker has all.
+    pub fn flush(&self) {
+        self.0.flush(Duration::from_secs(120)).expect("the broker takes everything");
+        assert_eq!(self.0.in_flight_count(), 0);
+    }
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().operation_timeout(Some(ANSWER_MAX)).request_timeout(Some(ANSWER_MAX))
+}
+
+/// From inside of a runtime or outside.
+fn wait_for<T: Send>(answer: impl Future<Output = T> + Send) -> T {
+    let wait = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(answer)
+    };
+    std::thread::scope(|scope| scope.spawn(wait).join().expect("no panic"))
+}
+
+fn java() -> Command {
+    let mut command = Command::new("java");
+    command.args(["-Xmx512m", "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"]);
+    command.arg(jars().join("*"));
+    command
+}
+
+fn jars() -> PathBuf {
+    let pom = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kafka/pom.xml"));
+    let pom = pom.expect("tests/kafka/pom.xml");
+    let version = pom.split("<kafka.version>").nth(1).and_then(|rest| rest.split('<').next());
+    let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache"));
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home).expect("a home");
+    let folder = cache.join("eddy").join(format!("kafka-{}", version.expect("a version")));
+    assert!(
+        folder.join("complete").is_file(),
+        "there is no Kafka in {}: run scripts/setup",
+        folder.display()
+    );
+    folder
+}
