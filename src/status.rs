@@ -89,6 +89,7 @@ pub struct SinkStatus {
     /// Gave up or disabled by 410.
     pub failed_total: AtomicU64,
     pub disabled: AtomicBool,
+    pub blocked: AtomicBool,
     /// Wall time of the last 2xx, ns; 0 = none yet.
     pub last_success: AtomicI64,
     pub last_error: Mutex<Option<String>>,
@@ -119,8 +120,8 @@ pub struct RowStatus {
 /// Of a stream's models.
 #[derive(Debug)]
 pub struct ModelStatus {
-    /// A partition could not fit a model, and that was told once.
-    pub told_unfitted: AtomicBool,
+    /// Why partitions could not fit a model, as far as it was told.
+    pub told_unfitted: Mutex<Vec<String>>,
     /// Challengers that took their champion's place.
     pub activated_total: AtomicU64,
     /// Challengers that were no better.
@@ -136,7 +137,7 @@ pub struct ModelStatus {
 impl Default for ModelStatus {
     fn default() -> Self {
         ModelStatus {
-            told_unfitted: AtomicBool::new(false),
+            told_unfitted: Mutex::default(),
             activated_total: AtomicU64::new(0),
             rejected_total: AtomicU64::new(0),
             failed_total: AtomicU64::new(0),

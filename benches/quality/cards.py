@@ -135,14 +135,18 @@ def total(each):
     return {way: {term: mean(way, term) for term in terms} for way, terms in each[0]["ways"].items()}
 
 
+WINDOWS = "{}, {} and {}".format(*card_peers.WINDOWS_DAYS)
+
 HOW = f"""Simulated payments (card, terminal, amount) in blocks of 45 days, of which the rows after the suggested prefix are
 scored. `model = "transactions"` is not trained; a charge-back follows each fraud, and no other payment, after seven days.
 *Card precision*: of the {CARDS_A_DAY} highest cards of a day, the share that had a fraud that day, mean over days; a card
 once caught is out. The causes were set knowing how the simulator makes fraud (high amounts, compromised terminals, leaked
 cards): expect less elsewhere. The score is the surprise with which a payment became final, some minutes after it came;
-charge-backs that arrived in those minutes count. Baselines: *amount* alone; *terminal risk*, the share of frauds among the
-terminal's payments of {card_peers.SHARE_DAYS} days whose outcomes are known, seven days after each; *logistic regression*, which learns from
-each payment, sound or not, seven days after it: of the amount, the hour, that share, and the amount over the card's mean.
+charge-backs that arrived in those minutes count. Baselines, which learn of each payment, sound or not, what it was seven days
+after it: *amount* alone; *terminal risk*, the share of frauds among the terminal's payments of {card_peers.SHARE_DAYS} days whose outcomes
+are known; *logistic regression*, fitted anew each midnight on all payments whose outcomes are known: of the amount, the
+hour, the amount over the card's mean, that share, and, over {WINDOWS} days, count and mean of the card's amounts and count and
+share of frauds of the terminal's payments, as the handbook has them.
 """
 
 

@@ -230,6 +230,7 @@ fn sink(plan: &crate::config::plan::SinkPlan, sink: &SinkStatus, time_ns: i64) -
         },
         state: match () {
             () if sink.disabled.load(Relaxed) => SinkState::Disabled,
+            () if sink.blocked.load(Relaxed) => SinkState::Blocked,
             () if last_error.is_some() && queued > 0 => SinkState::Retrying,
             () if delivered_total == 0 => SinkState::Idle,
             () => SinkState::Ok,

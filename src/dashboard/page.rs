@@ -276,6 +276,7 @@ fn tables<'a>(state: &AppState, status: &'a Doc<'a>, snapshot: &'a Snapshot) -> 
         SinkState::Idle => ("", "nothing sent yet"),
         SinkState::Ok => ("", "ok"),
         SinkState::Retrying => ("◆", "retrying"),
+        SinkState::Blocked => ("◆", "nobody reads"),
         SinkState::Disabled => ("◆", "disabled by 410"),
     };
     let arrival =

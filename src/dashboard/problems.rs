@@ -102,17 +102,20 @@ fn ignored(streams: &[StreamView]) -> Vec<Problem> {
 }
 
 fn before_2000(streams: &[StreamView]) -> Vec<Problem> {
-    let note = |stream: &StreamView| Problem {
+    let note = |stream: &StreamView| {
+        Problem {
         what: format!(
             "{} rows of stream {} lie before the year 2000",
             stream.rows_before_2000_total, stream.name
         ),
-        effect: "They are judged at a time at which they were not taken; others may be late because of them"
+        effect: "They are judged at a time at which they were not taken, and are late themselves where a key of their \
+                 partition has the right time"
             .to_owned(),
         remedy: format!(
             "Check the senders' clocks (a count since a start-up is no time), and the unit of [stream.{}] time",
             stream.name
         ),
+    }
     };
     streams.iter().filter(|stream| stream.rows_before_2000_total > 0).map(note).collect()
 }
@@ -156,6 +159,13 @@ fn failing_sinks(snapshot: &Snapshot) -> Vec<Problem> {
             effect: format!("{} alerts wait for it", sink.queued),
             remedy: "Check the receiver; Eddy keeps trying with growing pauses".to_owned(),
         }),
+        SinkState::Blocked => Some(Problem {
+            what: format!("Nobody reads what receiver {} prints", sink.name),
+            effect: format!("{} alerts wait; one has been on its way for more than a minute", sink.queued),
+            remedy: "Let the program at the other end of Eddy's standard output read on, or restart Eddy with another; what \
+                     waits is then printed at once"
+                .to_owned(),
+        }),
         SinkState::Idle | SinkState::Ok => None,
     });
     broken.collect()
@@ -181,6 +191,19 @@ mod tests {
         let all: u64 = parts.status.stream(StreamId(0)).iter().map(|of| of.windows_total.load(Relaxed)).sum();
         parts.status.partition(StreamId(0), 0).windows_unsure_total.store(all / 2 + 1, Relaxed);
         assert_eq!(notes(), 1);
+    }
+
+    #[test]
+    fn a_pipe_that_nobody_reads_has_a_remedy_of_its_own_and_is_no_retry() {
+        const NOW_NS: i64 = 1_800_000_000_000_000_000;
+        let parts = parts(Scene::Calm, NOW_NS);
+        assert_eq!(take(&parts, NOW_NS, 1, None).problems, []);
+        parts.status.sinks[0].blocked.store(true, Relaxed);
+        let snapshot = take(&parts, NOW_NS, 1, None);
+        let [problem] = &snapshot.problems[..] else { panic!("{:?}", snapshot.problems) };
+        assert!(problem.what.contains("Nobody reads") && problem.what.contains("on_call"), "{problem:?}");
+        assert!(problem.remedy.contains("standard output"), "{problem:?}");
+        assert!(!problem.remedy.contains("pauses"), "it is not tried again: {problem:?}");
     }
 
     #[test]

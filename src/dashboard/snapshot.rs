@@ -252,6 +252,8 @@ pub enum SinkState {
     Ok,
     /// The last attempt failed and alerts wait.
     Retrying,
+    /// Nobody takes what is being written.
+    Blocked,
     /// The receiver said 410 Gone.
     Disabled,
 }

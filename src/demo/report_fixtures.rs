@@ -26,7 +26,7 @@ fn evidence(column: &str, share: f64) -> ColumnEvidence {
 pub fn alert(pump: &str, id: &str, window_start_s: i64, window_end_s: i64) -> Received {
     let decision = Decision {
         id: id.into(),
-        revision: 0,
+        revision: 1,
         state: AlertState::Raised,
         stream: "pumps".into(),
         key: pump.into(),

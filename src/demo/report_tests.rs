@@ -83,11 +83,11 @@ fn an_alert_on_another_pump_is_false_and_leaves_the_fault_missed() {
 fn revisions_of_one_alert_count_once_and_resolving_ones_not_at_all() {
     let first = alert("pump-09", "a", 100, 164);
     let mut revised = alert("pump-09", "a", 108, 172);
-    revised.decision.revision = 1;
+    revised.decision.revision = 2;
     let mut revised_again = alert("pump-09", "a", 116, 180);
-    revised_again.decision.revision = 2;
+    revised_again.decision.revision = 3;
     let mut resolved = alert("pump-09", "a", 300, 364);
-    (resolved.decision.revision, resolved.decision.state) = (3, AlertState::Resolved);
+    (resolved.decision.revision, resolved.decision.state) = (4, AlertState::Resolved);
     let mut only_resolved = alert("pump-03", "b", 1_100, 1_164);
     only_resolved.decision.state = AlertState::Resolved;
     let report = report(&[wear()], &[revised, first, revised_again, resolved, only_resolved]);

@@ -253,7 +253,8 @@ impl DecodeStation {
             if before == 0 && noted.rows_before_2000 > 0 {
                 tracing::warn!(
                     stream = plan.name,
-                    "rows lie before the year 2000: check the senders' clocks (a count since a start-up is no time), and the `unit` of the stream's `time`"
+                    "rows lie before the year 2000: check the senders' clocks (a count since a start-up is no time), and \
+                     the `unit` of the stream's `time`"
                 );
             }
         }

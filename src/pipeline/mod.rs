@@ -31,6 +31,7 @@ pub mod rounds;
 mod running;
 mod shard;
 mod storing;
+mod unfitted;
 mod view;
 
 use std::sync::Arc;

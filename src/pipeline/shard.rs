@@ -18,6 +18,7 @@ use crate::pipeline::keeping::Kept;
 use crate::pipeline::publish::publish;
 use crate::pipeline::rounds::{Due, Turn};
 use crate::pipeline::storing::Outgoing;
+use crate::pipeline::unfitted;
 use crate::ring::Slot;
 use crate::status::Status;
 use crate::types::{Alert, Idle, PARTITIONS, PartitionId, Point, Position, Receipt, StreamId};
@@ -221,14 +222,14 @@ impl Shard {
         });
         self.engine.changed(|stream, partition, counts, fit_error| {
             if let Some(error) = fit_error
-                && !status.models(stream).told_unfitted.swap(true, Relaxed)
+                && unfitted::is_news(&status.models(stream).told_unfitted, &error)
             {
-                // The same is true of the other partitions, for the same reason.
                 let stream = &self.plan.streams[stream.0 as usize].name;
                 tracing::warn!(
                     stream,
                     %error,
-                    "a partition has no model yet; each tries again every minute of event time, and is not heard of again"
+                    "a partition has no model yet; each tries again every minute of event time, and others that fail \
+                     alike are not heard of"
                 );
             }
             publish(status.partition(stream, partition.0 as usize), counts);

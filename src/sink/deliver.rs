@@ -12,7 +12,6 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::patience;
 use super::schedule::wait_before_next;
 use super::step::Watch;
 use super::{Answer, Outgoing, Receiver, SinkError};
@@ -191,7 +190,7 @@ impl Worker {
         self.under_way.spawn(async move {
             let outgoing = Outgoing { message_id: due.message_id.clone(), body: due.body.clone() };
             let started_at_ns = clock.now_ns();
-            let answer = patience::answer(&status.sinks[index], receiver.send(&outgoing)).await;
+            let answer = receiver.send(&outgoing, &status.sinks[index]).await;
             Finished { due, started_at_ns, finished_at_ns: clock.now_ns(), answer }
         });
     }

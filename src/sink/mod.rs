@@ -16,6 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::config::plan::{SinkKind, SinkPlan};
+use crate::status::SinkStatus;
 
 /// A row of the table.
 pub struct SinkType {
@@ -84,11 +85,12 @@ impl Receiver {
         }
     }
 
-    /// One attempt.
-    pub async fn send(&self, outgoing: &Outgoing) -> Answer {
+    /// One attempt; `shown` is the sink's own.
+    async fn send(&self, outgoing: &Outgoing, shown: &SinkStatus) -> Answer {
         match self {
             Receiver::Webhook(webhook) => webhook.send(outgoing).await,
-            Receiver::Stdout(stdout) => stdout.send(outgoing).await,
+            // A webhook has a timeout of its own.
+            Receiver::Stdout(stdout) => patience::answer(shown, stdout.send(outgoing)).await,
         }
     }
 

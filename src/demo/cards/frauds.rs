@@ -1,6 +1,7 @@
 //! The frauds of a run: which card or terminal, what, when.
 //!
-//! None of them pays more than sound holders do, so that no threshold on the amount gives them away.
+//! None of them pays more than sound holders do, so that no threshold common to all cards gives them away. Two kinds are
+//! unlike what the card pays otherwise; at a compromised terminal nothing but what becomes of the payments is.
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::super::receiver::Received;
 use super::frauds::{Fraud, Payment};
+use super::rules::{Habits, Marks, Thresholds};
 use super::shop::{Shop, Told};
 use super::{CARDS_START, DAY_NS};
 use crate::types::EventTime;
@@ -12,10 +13,11 @@ use crate::types::EventTime;
 pub struct Ledger {
     shop: Shop,
     pending: VecDeque<Told>,
+    habits: Habits,
     /// By card and time.
-    fraudulent: BTreeMap<(usize, EventTime), Payment>,
+    fraudulent: BTreeMap<(usize, EventTime), (Payment, Marks)>,
     /// Of sound payments since the start, without the history.
-    sound_cents: Vec<u32>,
+    sound: Vec<Marks>,
     pub charge_backs: u64,
 }
 
@@ -24,8 +26,9 @@ impl Ledger {
         Ledger {
             shop: Shop::new(seed, days),
             pending: VecDeque::new(),
+            habits: Habits::new(),
             fraudulent: BTreeMap::new(),
-            sound_cents: Vec::new(),
+            sound: Vec::new(),
             charge_backs: 0,
         }
     }
@@ -47,10 +50,13 @@ impl Ledger {
     fn note(&mut self, Told { payment, charge_back, .. }: Told) {
         if charge_back {
             self.charge_backs += 1;
-        } else if payment.fraud.is_some() {
-            self.fraudulent.insert((payment.card, payment.time), payment);
+            return;
+        }
+        let marks = self.habits.mark(&payment);
+        if payment.fraud.is_some() {
+            self.fraudulent.insert((payment.card, payment.time), (payment, marks));
         } else if payment.time >= CARDS_START {
-            self.sound_cents.push(payment.cents);
+            self.sound.push(marks);
         }
     }
 
@@ -60,27 +66,32 @@ impl Ledger {
 
     /// Payments since the start, without the history.
     pub fn payments(&self) -> usize {
-        self.sound_cents.len() + self.fraudulent.len()
+        self.sound.len() + self.fraudulent.len()
+    }
+
+    fn of(&self, fraud: usize) -> impl Iterator<Item = &(Payment, Marks)> {
+        self.fraudulent.values().filter(move |(payment, _)| payment.fraud == Some(fraud))
     }
 
     /// In order of time.
     pub fn payments_of(&self, fraud: usize) -> Vec<Payment> {
-        let mut own: Vec<Payment> =
-            self.fraudulent.values().filter(|payment| payment.fraud == Some(fraud)).copied().collect();
+        let mut own: Vec<Payment> = self.of(fraud).map(|(payment, _)| *payment).collect();
         own.sort_by_key(|payment| payment.time);
         own
+    }
+
+    /// Of its payments, in no order.
+    pub fn marks_of(&self, fraud: usize) -> impl Iterator<Item = &Marks> {
+        self.of(fraud).map(|(_, marks)| marks)
     }
 
     /// The fraudulent payment that an alert is about: its window ends just behind it.
     pub fn payment_of(&self, alert: &Received) -> Option<&Payment> {
         let card = alert.decision.key.strip_prefix("card-")?.parse().ok()?;
-        self.fraudulent.get(&(card, EventTime(alert.end.0 - 1)))
+        self.fraudulent.get(&(card, EventTime(alert.end.0 - 1))).map(|(payment, _)| payment)
     }
 
-    /// The lowest threshold on the amount that `false_alarms` sound payments are above.
-    pub fn cents_at(&self, false_alarms: usize) -> u32 {
-        let mut cents = self.sound_cents.clone();
-        cents.sort_unstable_by(|a, b| b.cmp(a));
-        cents.get(false_alarms).copied().unwrap_or_default()
+    pub fn thresholds(&self, false_alarms: usize) -> Thresholds {
+        Thresholds::new(&self.sound, false_alarms)
     }
 }

@@ -13,6 +13,7 @@ pub mod ledger;
 pub mod live;
 pub mod publish;
 pub mod report;
+pub mod rules;
 pub mod shop;
 pub mod table;
 
@@ -27,6 +28,10 @@ pub const CARDS_START: EventTime = EventTime(1_767_744_000_000_000_000);
 pub const HISTORY_DAYS: i64 = 20;
 /// Real seconds a day of the cards.
 pub const DAY_REAL_S: i64 = 3;
+
+/// Alerts on sound payments of which a run of 30 days stays below. Tests grant as many false alarms to the rules that the
+/// product is held against.
+pub const FALSE_ALERTS_MAX: usize = 50;
 
 pub const MS_NS: i64 = 1_000_000;
 pub const DAY_MS: i64 = 86_400_000;

@@ -2,8 +2,11 @@
 //!
 //! A fraud is found by an alert that was raised on one of its payments, a compromised terminal only by one that names the
 //! terminal first: the amounts there are the holders' own, and one of them may stand out by chance. Its delay runs, in the
-//! cards' time, from its first payment to that one. An alert on a payment that is no fraud is false. Of frauds that were not over when the run ended nothing is
-//! said.
+//! cards' time, from its first payment to that one. An alert on a payment that is no fraud is false. Of frauds that were
+//! not over when the run ended nothing is said.
+//!
+//! Beside that stands what rules on amounts find at as many false alerts: any payment of the fraud counts for them, at a
+//! compromised terminal too.
 
 use std::collections::BTreeSet;
 
@@ -13,6 +16,7 @@ use super::super::receiver::Received;
 use super::super::report::{Scored, median, raised};
 use super::frauds::{Fraud, Kind, Payment};
 use super::ledger::Ledger;
+use super::rules::Thresholds;
 use super::{CARDS_START, DAY_REAL_S, HISTORY_DAYS, days_since_start};
 use crate::types::EventTime;
 
@@ -46,6 +50,10 @@ pub struct Outcome {
     /// Stream of the first alert, and column with the largest share in it.
     pub stream: Option<String>,
     pub top_column: Option<String>,
+    /// By a threshold on the amount, common to all cards, with as many false alerts.
+    pub found_by_amount_alone: bool,
+    /// By thresholds on the amount and on the sum of 15 minutes, in terms of what the card pays otherwise, with as many.
+    pub found_by_own_mean: bool,
     #[serde(skip)]
     streams: BTreeSet<String>,
 }
@@ -65,6 +73,8 @@ pub struct KindOutcome {
     /// Found by that stream; a fraud may be found by both.
     pub found_by_cards: usize,
     pub found_by_bursts: usize,
+    pub found_by_amount_alone: usize,
+    pub found_by_own_mean: usize,
     pub delay_s_median: Option<f64>,
     pub payments: usize,
     pub payments_alerted: usize,
@@ -94,8 +104,10 @@ pub struct CardReport {
     pub alerts_false_terminal: usize,
     /// On payments of the history, where nothing is fraud.
     pub alerts_history: usize,
-    /// Found by a threshold on the amount with as many false alerts.
+    /// By a threshold on the amount with as many false alerts.
     pub found_by_amount_alone: usize,
+    /// By thresholds on what is the card's own with as many false alerts.
+    pub found_by_own_mean: usize,
     pub kinds: Vec<KindOutcome>,
     pub frauds: Vec<Outcome>,
 }
@@ -109,11 +121,11 @@ impl CardReport {
         let false_alerts: Vec<&&Received> = run.iter().filter(|a| ledger.payment_of(a).is_none()).collect();
         let begun = ledger.frauds().iter().enumerate().filter(|(_, fraud)| fraud.start <= reached);
         let (over, cut): (Vec<_>, Vec<_>) = begun.partition(|(_, fraud)| fraud.end <= reached);
+        let rules = ledger.thresholds(false_alerts.len());
         let outcomes: Vec<Outcome> =
-            over.iter().filter_map(|(at, fraud)| outcome(*at, fraud, ledger, &run)).collect();
-        let cents = ledger.cents_at(false_alerts.len());
-        let above = |at: usize| ledger.payments_of(at).iter().any(|payment| payment.cents > cents);
-        let found = outcomes.iter().filter(|outcome| outcome.found()).count();
+            over.iter().filter_map(|(at, fraud)| outcome(*at, fraud, ledger, &rules, &run)).collect();
+        let number = |of: fn(&Outcome) -> bool| outcomes.iter().filter(|outcome| of(outcome)).count();
+        let found = number(Outcome::found);
         CardReport {
             facts,
             history_days: HISTORY_DAYS,
@@ -132,7 +144,8 @@ impl CardReport {
                 .filter(|alert| alert.decision.top_column() == Some(TERMINAL))
                 .count(),
             alerts_history: history.len(),
-            found_by_amount_alone: over.iter().filter(|(at, _)| above(*at)).count(),
+            found_by_amount_alone: number(|outcome| outcome.found_by_amount_alone),
+            found_by_own_mean: number(|outcome| outcome.found_by_own_mean),
             kinds: Kind::ALL.iter().map(|kind| of_kind(*kind, &outcomes)).collect(),
             frauds: outcomes,
         }
@@ -140,7 +153,13 @@ impl CardReport {
 }
 
 /// `None`: nobody paid.
-fn outcome(at: usize, fraud: &Fraud, ledger: &Ledger, raised: &[&Received]) -> Option<Outcome> {
+fn outcome(
+    at: usize,
+    fraud: &Fraud,
+    ledger: &Ledger,
+    rules: &Thresholds,
+    raised: &[&Received],
+) -> Option<Outcome> {
     let payments = ledger.payments_of(at);
     let hits = || {
         let of_fraud = |alert: &&&Received| ledger.payment_of(alert).is_some_and(|p| p.fraud == Some(at));
@@ -157,6 +176,8 @@ fn outcome(at: usize, fraud: &Fraud, ledger: &Ledger, raised: &[&Received]) -> O
         delay_s: first.map(|alert| (alert.end.0 - 1 - begin.0) as f64 / 1e9),
         stream: first.map(|alert| alert.decision.stream.clone()),
         top_column: first.and_then(|alert| alert.decision.top_column()).map(str::to_owned),
+        found_by_amount_alone: ledger.marks_of(at).any(|marks| rules.by_amount(marks)),
+        found_by_own_mean: ledger.marks_of(at).any(|marks| rules.by_own_mean(marks)),
         streams: hits().map(|alert| alert.decision.stream.clone()).collect(),
     })
 }
@@ -167,7 +188,8 @@ fn names(alert: &Received, kind: Kind) -> bool {
 
 fn of_kind(kind: Kind, outcomes: &[Outcome]) -> KindOutcome {
     let own: Vec<&Outcome> = outcomes.iter().filter(|outcome| outcome.fraud.kind == kind).collect();
-    let found = own.iter().filter(|outcome| outcome.found()).count();
+    let number = |of: fn(&Outcome) -> bool| own.iter().filter(|outcome| of(outcome)).count();
+    let found = number(Outcome::found);
     let by = |stream: &str| own.iter().filter(|outcome| outcome.streams.contains(stream)).count();
     KindOutcome {
         kind,
@@ -176,6 +198,8 @@ fn of_kind(kind: Kind, outcomes: &[Outcome]) -> KindOutcome {
         missed: own.len() - found,
         found_by_cards: by(CARDS),
         found_by_bursts: by(BURSTS),
+        found_by_amount_alone: number(|outcome| outcome.found_by_amount_alone),
+        found_by_own_mean: number(|outcome| outcome.found_by_own_mean),
         delay_s_median: median(own.iter().filter_map(|outcome| outcome.delay_s)),
         payments: own.iter().map(|outcome| outcome.payments).sum(),
         payments_alerted: own.iter().map(|outcome| outcome.payments_alerted).sum(),

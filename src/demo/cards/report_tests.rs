@@ -97,6 +97,7 @@ fn the_table_and_the_json_name_what_was_found_and_what_was_not() {
     let table = report.to_string();
     assert!(table.contains("1 of 10 frauds found, 9 missed"), "{table}");
     assert!(table.contains("by payment 5 of 10") && table.contains("MISSED (8 payments)"), "{table}");
+    assert!(table.contains("a threshold on the amount 0 of 10"), "{table}");
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!(json["kinds"][1]["kind"], "test_then_drain");
     let victims = json["frauds"].as_array().unwrap().iter().map(|fraud| fraud["victim"].clone());

@@ -56,8 +56,13 @@ fn frauds_are_what_they_claim_to_be() {
                 let Victim::Terminal(terminal) = fraud.victim else { panic!("{fraud:?}") };
                 let inside =
                     |p: &Payment| p.terminal == terminal && (fraud.start..fraud.end).contains(&p.time);
-                let there = told.iter().filter(|t| !t.charge_back && inside(&t.payment)).count();
-                assert!(there >= own.len() && own.iter().all(inside), "all payments there");
+                assert!(own.iter().all(inside), "no others");
+                for payment in told.iter().filter(|t| !t.charge_back).map(|t| t.payment).filter(inside) {
+                    let of = payment.fraud.map(|other| (other, shop.schedule.frauds[other].victim));
+                    let card = Victim::Card(payment.card);
+                    // Who pays there with somebody's card has a fraud of his own.
+                    assert!(of.is_some_and(|of| of.0 == at || of.1 == card), "{payment:?} is sound");
+                }
                 let cards: std::collections::BTreeSet<usize> = own.iter().map(|p| p.card).collect();
                 assert!(cards.len() >= 4, "many cards: {cards:?}");
             }

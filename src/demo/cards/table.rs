@@ -76,10 +76,30 @@ impl CardReport {
         if self.cut_short > 0 {
             writeln!(f, "  {} more frauds were not over when the run ended", self.cut_short)?;
         }
+        self.rules(f)
+    }
+
+    /// What needs no outcomes and no model.
+    fn rules(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kinds = |of: fn(&KindOutcome) -> usize| -> String {
+            let each =
+                |kind: &KindOutcome| format!("{} {} of {}", kind.kind.as_str(), of(kind), kind.injected);
+            self.kinds.iter().map(each).collect::<Vec<_>>().join(", ")
+        };
+        writeln!(f, "  At as many false alerts find")?;
         writeln!(
             f,
-            "  a threshold on the amount finds {} of {} at as many false alerts",
-            self.found_by_amount_alone, self.injected
+            "    a threshold on the amount {} of {} ({})",
+            self.found_by_amount_alone,
+            self.injected,
+            kinds(|kind| kind.found_by_amount_alone)
+        )?;
+        writeln!(
+            f,
+            "    thresholds on amount and sum of 15 minutes by a card's own mean {} of {} ({})",
+            self.found_by_own_mean,
+            self.injected,
+            kinds(|kind| kind.found_by_own_mean)
         )
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! A window is `cells` grid cells of `columns` values in units of the key's own sd (z), flattened
 //! cell-major (`cell * columns + column`), oldest cell first, NaN = missing. Flag columns (0/1 commands)
-//! keep their own values, are carried and not scored, until one is below 0 or above 1. Each level ([`levels`]) looks at the window's last cells, the longer ones
-//! through block means, under two closed-form densities: a product of Student-t densities on the
-//! principal axes ([`basis`]) and its mixture over codes ([`codes`]). How odd a window is follows from
-//! its energies, held against those of the training windows ([`tail`]), from columns that are too quiet
-//! for their habits ([`still`]), and from columns that contradict all others ([`joint`]).
+//! keep their own values, are carried and not scored, until one is below 0 or above 1. Each level
+//! ([`levels`]) looks at the window's last cells, the longer ones through block means, under two
+//! closed-form densities: a product of Student-t densities on the principal axes ([`basis`]) and its
+//! mixture over codes ([`codes`]). How odd a window is follows from its energies, held against those of
+//! the training windows ([`tail`]), from columns that are too quiet for their habits ([`still`]), and from
+//! columns that contradict all others ([`joint`]).
 //!
 //! Cost: a projection of `d * d` and a search of `codes * d` products a level, in f32; see `kernel`.
 
@@ -104,8 +105,8 @@ impl Pyramid {
     /// Each level's number of codes is chosen by the log-likelihood of the last quarter of the rows under
     /// a fit on the rest; the fit kept is of all rows but the most surprising ones. References of energies
     /// are the training rows' own, references of states come from cross-fitting. Rows with less than 80 % of
-    /// their cells are left out, where that leaves enough. The same input gives the same bits: nothing here runs in parallel or draws a
-    /// random number.
+    /// their cells are left out, where that leaves enough. The same input gives the same bits: nothing here
+    /// runs in parallel or draws a random number.
     ///
     /// # Errors
     /// Shapes that do not match, fewer than [`super::MIN_ROWS`] usable rows, more than [`DIMENSION_MAX`] scored
