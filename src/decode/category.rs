@@ -32,7 +32,7 @@ impl Row<'_> {
 
 impl Row<'_> {
     /// Whether the row says that an earlier event was fraud; `None`: the row is an event itself. `null` is nothing said,
-    /// since some senders write every field always.
+    /// since some senders write every field always. A CSV file knows texts only, so that `"true"` is `true`.
     pub(super) fn outcome(&self) -> Result<Option<bool>, Refusal> {
         let Some(field) = &self.schema.outcome else { return Ok(None) };
         let found = self.find(field);
@@ -40,6 +40,8 @@ impl Row<'_> {
             Found::Absent | Found::Null => Ok(None),
             Found::Bool(fraud) => Ok(Some(fraud)),
             Found::Int(label @ 0..=1) => Ok(Some(label == 1)),
+            Found::Text("true") => Ok(Some(true)),
+            Found::Text("false") => Ok(Some(false)),
             Found::Int(_)
             | Found::Float(..)
             | Found::Text(_)

@@ -115,8 +115,10 @@ pub struct Found {
 impl Found {
     /// `span`: first and last row, ns.
     pub fn of(events: &[Event], alerts: &[Alert], span: (i64, i64), keys: u64) -> Self {
+        // A window holds what is before its end: one that ends with the event's beginning saw nothing of it, and the
+        // window of a single payment ends right behind it.
         let within = |alert: &Alert, event: &Event| {
-            alert.key == event.key && (event.start..=event.end).contains(&alert.opened_ns)
+            alert.key == event.key && (event.start..=event.end).contains(&(alert.opened_ns - 1))
         };
         let mut delays: Vec<i64> = events
             .iter()
@@ -218,19 +220,21 @@ mod tests {
     #[test]
     fn an_event_is_found_by_an_alert_that_opens_in_it() {
         let event = |key: &str, start, end| Event { key: key.to_owned(), start, end };
-        let events = [event("a", 100, 200), event("a", 400, 500), event("b", 100, 200)];
+        let events = [event("a", 100, 200), event("a", 400, 500), event("b", 100, 200), event("d", 300, 300)];
         let alerts = [
             alert("a", 90, 120, 180),  // in the first
             alert("a", 390, 395, 480), // stands open in the second, and opened before it
             alert("a", 490, 520, 540), // opened when it was over
             alert("c", 100, 120, 130), // another key
             alert("c", 100, 125, 132), // silence of the same
+            alert("d", 300, 301, 310), // a payment's window ends right behind it
+            alert("d", 100, 300, 301), // ends where the event begins
         ];
         let found = Found::of(&events, &alerts, (0, 1000), 4);
-        assert_eq!((found.events, found.opened_in, found.delay_ns_median), (3, 1, Some(20)));
-        assert_eq!((found.false_alerts, found.just_after), (4, 1));
-        // Outside events: 0 + 5 + 20 + 12 of 4000 - 300.
-        assert!((found.standing_share - 37.0 / 3700.0).abs() < 1e-12);
+        assert_eq!((found.events, found.opened_in, found.delay_ns_median), (4, 2, Some(20)));
+        assert_eq!((found.false_alerts, found.just_after), (5, 1));
+        // Outside events: 0 + 5 + 20 + 12 + 10 of 4000 - 300.
+        assert!((found.standing_share - 47.0 / 3700.0).abs() < 1e-12);
     }
 
     #[test]

@@ -22,7 +22,15 @@ fn an_outcome_repeats_its_event_and_says_what_it_was() {
     let event = of("");
     assert_eq!(event.outcome, None);
     assert_eq!(of(r#","fraud":null"#), event, "who writes every field says nothing by null");
-    for (label, fraud) in [("true", true), ("1", true), ("false", false), ("0", false)] {
+    let labels = [
+        ("true", true),
+        ("1", true),
+        (r#""true""#, true),
+        ("false", false),
+        ("0", false),
+        (r#""false""#, false),
+    ];
+    for (label, fraud) in labels {
         let outcome = of(&format!(r#","fraud":{label}"#));
         assert_eq!(outcome.outcome, Some(fraud), "{label}");
         assert_eq!(Event { outcome: None, ..outcome }, event);
@@ -31,7 +39,7 @@ fn an_outcome_repeats_its_event_and_says_what_it_was() {
 
 #[test]
 fn a_label_that_is_none_is_a_dead_letter_with_the_remedy() {
-    for label in ["2", "-1", "0.5", "1.0", r#""yes""#, r#""true""#, "{}", "[true]"] {
+    for label in ["2", "-1", "0.5", "1.0", r#""yes""#, r#""TRUE""#, "{}", "[true]"] {
         let payload = format!(r#"{{"ts":1740830400000,"sum":9.5,"at":"t-7","fraud":{label}}}"#);
         let (events, dead) = decode(payments(), payload);
         assert_eq!((events.len(), dead.len(), dead[0].reason), (0, 1, Reason::BadValue), "{label}");
