@@ -42,11 +42,7 @@ impl Pyramid {
         let mut columns: Vec<f32> =
             seen.still.iter().zip(&joint).map(|(still, joint)| still.max(*joint)).collect();
         for (deep, surprises) in self.deep.iter_mut().zip([&mut states, &mut columns]) {
-            *deep = if std::env::var("EDDY_NODEEP").is_ok() {
-                Deep::NONE
-            } else {
-                Deep::fit(surprises, self.columns.cells)
-            };
+            *deep = Deep::fit(surprises, self.columns.cells);
             surprises.iter_mut().for_each(|surprise| *surprise = deep.straight(*surprise));
         }
         self.references = knots(states.clone(), settings.knots);
