@@ -102,6 +102,8 @@ struct Id {
     position: u64,
     row: u32,
     #[serde(default)]
+    partition: Option<i32>,
+    #[serde(default)]
     stream: Option<Box<str>>,
 }
 
@@ -128,6 +130,8 @@ pub struct DeadLetters {
     bytes: u64,
     /// Something was written since the last sync, by this process or one before it.
     unsynced: bool,
+    /// Positions are those of one log, so that those of a dropped file are below one of them.
+    of_a_log: bool,
     current: Held,
     previous: Held,
 }
@@ -145,14 +149,23 @@ impl DeadLetters {
         }
         let file = BufWriter::with_capacity(BUFFER_BYTES, file);
         let path = path.to_owned();
-        Ok(DeadLetters { path, rotate_bytes, file, bytes: whole_bytes, unsynced: true, current, previous })
+        let of_a_log = true;
+        let bytes = whole_bytes;
+        Ok(DeadLetters { path, rotate_bytes, file, bytes, unsynced: true, of_a_log, current, previous })
+    }
+
+    /// Positions are offsets of many partitions.
+    pub fn without_a_log(self) -> Self {
+        DeadLetters { of_a_log: false, ..self }
     }
 
     /// Adds a row; `false` if the file has it already, as it does during a replay. The line may stay
     /// in memory until [`DeadLetters::flush`].
     pub fn append(&mut self, entry: &DeadEntry<'_>) -> Result<bool, DeadError> {
-        let id = Id { position: entry.position.0, row: entry.row, stream: entry.stream.map(Into::into) };
-        let forgotten = self.current.forgotten.is_some_and(|through| id.position <= through);
+        let partition = entry.kafka.map(|(partition, _)| partition);
+        let stream = entry.stream.map(Into::into);
+        let id = Id { position: entry.position.0, row: entry.row, partition, stream };
+        let forgotten = self.of_a_log && self.current.forgotten.is_some_and(|through| id.position <= through);
         if forgotten || self.current.ids.contains(&id) || self.previous.ids.contains(&id) {
             return Ok(false);
         }

@@ -38,8 +38,9 @@ impl StreamSetup {
         }
     }
 
-    fn terms(&self, per_day: f64, keys_here: u64) -> Terms {
-        Terms { per_day, keys_here, keys: self.keys }
+    pub(super) fn terms(&self, per_day: f64, keys_here: u64) -> Terms {
+        let keys = self.partitions.map_or(self.keys, |partitions| keys_here.max(1) * partitions);
+        Terms { per_day, keys_here, keys }
     }
 }
 

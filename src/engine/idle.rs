@@ -5,6 +5,8 @@
 //! and the others go on as their own devices' clocks would have. So one device whose clock is wrong, or
 //! that sends what it had stored, moves nobody else's watermark, and a replay needs no clock.
 
+use std::ops::Range;
+
 use super::{Engine, Env, Outputs, Scratch};
 use crate::config::plan::Shape;
 use crate::engine::partition::{Closing, Partition};
@@ -108,10 +110,21 @@ impl Engine {
         &mut self,
         stream: StreamId,
         before: Position,
+        act: impl FnMut(&mut Partition, &StreamSetup, &mut Scratch),
+    ) {
+        self.each_of(stream, 0..PARTITIONS, before, act);
+    }
+
+    /// The same, to some of them.
+    pub(super) fn each_of(
+        &mut self,
+        stream: StreamId,
+        ids: Range<usize>,
+        before: Position,
         mut act: impl FnMut(&mut Partition, &StreamSetup, &mut Scratch),
     ) {
         let setup = &self.streams[stream.0 as usize];
-        for id in 0..PARTITIONS {
+        for id in ids {
             let index = stream.0 as usize * PARTITIONS + id;
             if before < self.applied[index] {
                 continue;
@@ -146,7 +159,7 @@ impl Partition {
         }
     }
 
-    fn idle(
+    pub(super) fn idle(
         &mut self,
         idle: Idle,
         setup: &StreamSetup,

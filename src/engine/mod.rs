@@ -19,6 +19,7 @@ mod idle;
 mod lot;
 mod onsets;
 pub mod output;
+mod ownership;
 mod partition;
 mod past;
 mod probation;

@@ -1,7 +1,9 @@
 //! What a step gives back.
 
 use crate::judge::calibration::Surprise;
-use crate::types::{Arrival, Decision, EventTime, Point, Position, StreamId, Verdict};
+use crate::types::{
+    Arrival, Decision, EventTime, PartitionId, Point, Position, RecordRef, StreamId, Verdict,
+};
 
 /// A decision with the clock readings its receipt is made of.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +24,7 @@ pub struct Raised {
 #[derive(Clone, Debug, PartialEq)]
 pub struct LateRow {
     pub stream: StreamId,
+    pub partition: PartitionId,
     pub key: Box<[u8]>,
     pub time: EventTime,
     pub arrival: Arrival,
@@ -29,6 +32,22 @@ pub struct LateRow {
     pub row: u32,
     pub values: Vec<f32>,
     pub watermark: EventTime,
+}
+
+impl LateRow {
+    pub fn of(record: &RecordRef<'_>, watermark: EventTime) -> Self {
+        LateRow {
+            stream: record.stream,
+            partition: record.partition,
+            key: record.key.into(),
+            time: record.time,
+            arrival: record.arrival,
+            position: record.position,
+            row: record.row,
+            values: record.values.to_vec(),
+            watermark,
+        }
+    }
 }
 
 /// The final verdict on one window.

@@ -162,7 +162,7 @@ impl Partition {
             self.counts.watermark = time - setup.disorder_ns;
         }
         if cell < self.released - setup.late_cells() {
-            return self.refuse(setup, cell, record, out);
+            return self.refuse(cell, record, out);
         }
         if cell < self.released {
             return self.take_late(cell, record, setup, env);
@@ -183,21 +183,12 @@ impl Partition {
         self.counts.events += 1;
     }
 
-    fn refuse(&mut self, setup: &StreamSetup, cell: i64, record: &RecordRef<'_>, out: &mut Outputs) {
+    fn refuse(&mut self, cell: i64, record: &RecordRef<'_>, out: &mut Outputs) {
         match self.pending.after_release(cell, record) {
             Taken::Duplicate => self.counts.duplicates += 1,
             Taken::Late | Taken::Pending => {
                 self.counts.late += 1;
-                out.late.push(LateRow {
-                    stream: setup.id,
-                    key: record.key.into(),
-                    time: record.time,
-                    arrival: record.arrival,
-                    position: record.position,
-                    row: record.row,
-                    values: record.values.to_vec(),
-                    watermark: EventTime(self.counts.watermark),
-                });
+                out.late.push(LateRow::of(record, EventTime(self.counts.watermark)));
             }
         }
     }

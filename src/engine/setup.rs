@@ -52,6 +52,8 @@ pub(crate) struct StreamSetup {
     pub p_odd: f64,
     /// Keys of the stream, as far as it was written down; 0 before.
     pub keys: u64,
+    /// Of how many alike a partition is one, where none is told of the others.
+    pub partitions: Option<u64>,
     /// Of a stream of transactions: which of its columns is what.
     pub roles: Option<Roles>,
     /// Risks of their second keys, as far as they were written down.
@@ -156,6 +158,7 @@ impl StreamSetup {
             alarm: plan.alarm,
             p_odd: plan.alarm.p_value().unwrap_or(P_ODD),
             keys: 0,
+            partitions: None,
             roles: roles(plan),
             risks: Arc::default(),
             windows_expected: windows_a_day(&window),

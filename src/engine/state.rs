@@ -56,7 +56,7 @@ impl Engine {
     }
 }
 
-fn place(stream: StreamId, partition: PartitionId) -> usize {
+pub(super) fn place(stream: StreamId, partition: PartitionId) -> usize {
     stream.0 as usize * PARTITIONS + partition.0 as usize
 }
 

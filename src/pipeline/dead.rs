@@ -90,14 +90,18 @@ fn write(file: &mut DeadLetters, entry: &Dead, plan: &Plan) -> Result<(), DeadEr
                 (late.watermark.0 - late.time.0) as f64 / 1e9,
                 stream.window.lateness
             );
+            // Of a topic that is shared, positions are offsets.
+            let shared = plan.shared().and_then(|(kafka, _)| kafka.topics.first());
+            let topic = shared.map_or("", String::as_str);
+            let kafka = shared.map(|_| (i32::from(late.partition.0), late.position.0 as i64));
             file.append(&DeadEntry {
                 position: late.position,
                 row: late.row,
                 stream: Some(&stream.name),
                 source: "",
-                topic: "",
+                topic,
                 arrival: Arrival(late.arrival.0),
-                kafka: None,
+                kafka,
                 reason: Reason::Late,
                 detail: &detail,
                 content: Content::Values { key: &late.key, time: late.time, values: &late.values },

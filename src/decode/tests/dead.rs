@@ -155,3 +155,18 @@ fn an_unwritable_file_says_what_to_do() {
         "{error}"
     );
 }
+
+/// Offsets of many partitions: equal ones are not the same row, and lower ones of another are not old.
+#[test]
+fn rows_of_partitions_are_told_apart_and_none_is_taken_for_a_dropped_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dead-letters.ndjson");
+    let of = |partition, offset: u64| DeadEntry {
+        kafka: Some((partition, offset as i64)),
+        ..entry(offset, 0, b"x")
+    };
+    let mut file = DeadLetters::open(&path, 1).unwrap().without_a_log();
+    let appended =
+        [(0, 5), (1, 5), (0, 5), (1, 9), (0, 2)].map(|(p, offset)| file.append(&of(p, offset)).unwrap());
+    assert_eq!(appended, [true, true, false, true, true]);
+}

@@ -12,6 +12,7 @@ fn of_kafka(stream: StreamPlan) -> Decoder {
         start: KafkaStart::Earliest,
         tls: None,
         sasl: None,
+        shared: None,
     };
     let mut plan = plan(vec![stream]);
     plan.sources[1].kind = SourceKind::Kafka(kafka);
