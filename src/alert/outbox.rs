@@ -22,7 +22,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 pub use handle::OutboxHandle;
 pub use queue::{Attempt, Counts, Due, Next};
 pub use reader::{AlertFilter, Delivery, DeliveryState, FailedDelivery, OutboxReader, StoredAlert};
-pub use store::Stored;
+pub use store::{Sent, Stored};
 
 /// What can go wrong with the outbox. Texts name the remedy.
 #[derive(Debug, thiserror::Error)]

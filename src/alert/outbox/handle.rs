@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::watch;
 
-use super::{Outbox, OutboxError, OutboxReader, Stored};
+use super::{Outbox, OutboxError, OutboxReader, Sent, Stored};
 use crate::types::Alert;
 
 /// Cheap to clone. Whoever puts work in through it wakes every delivery worker.
@@ -32,6 +32,20 @@ impl OutboxHandle {
             self.shared.work.send_modify(|calls| *calls += 1);
         }
         Ok(stored)
+    }
+
+    /// [`Outbox::store_sent`], then wakes the workers. Blocks for one sync of the disk.
+    pub fn store_sent(&self, sent: &[Sent], now_ns: i64) -> Result<Stored, OutboxError> {
+        let stored = self.lock().store_sent(sent, now_ns)?;
+        if stored.new > 0 {
+            self.shared.work.send_modify(|calls| *calls += 1);
+        }
+        Ok(stored)
+    }
+
+    /// [`Outbox::is_settled`].
+    pub fn is_settled(&self, id: &str, revision: u32) -> Result<bool, OutboxError> {
+        self.lock().is_settled(id, revision)
     }
 
     /// [`Outbox::replay_failed`], then wakes the workers. Blocks for one sync of the disk.

@@ -18,22 +18,45 @@ pub struct Stored {
     pub differing: usize,
 }
 
+/// An alert with the bytes that its receivers get.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    pub alert: Alert,
+    pub body: String,
+}
+
 impl Outbox {
     /// Makes a batch of alerts durable together with one pending delivery a receiver.
     ///
     /// Recovery replays the log and hands in the same alerts again: a revision that is already
     /// there is left as it is. `now_ns` is wall time, ns.
     pub fn store(&mut self, alerts: &[Alert], now_ns: i64) -> Result<Stored, OutboxError> {
+        self.store_each(alerts.iter().map(|alert| (alert, None)), now_ns)
+    }
+
+    /// The same of alerts whose bodies were made elsewhere.
+    pub fn store_sent(&mut self, sent: &[Sent], now_ns: i64) -> Result<Stored, OutboxError> {
+        self.store_each(sent.iter().map(|sent| (&sent.alert, Some(sent.body.as_str()))), now_ns)
+    }
+
+    fn store_each<'a>(
+        &mut self,
+        alerts: impl Iterator<Item = (&'a Alert, Option<&'a str>)>,
+        now_ns: i64,
+    ) -> Result<Stored, OutboxError> {
         let mut stored = Stored::default();
         let transaction = self.connection.transaction()?;
-        for alert in alerts {
+        for (alert, body) in alerts {
             let encode_error = |source| OutboxError::Encode {
                 id: alert.decision.id.clone(),
                 revision: alert.decision.revision,
                 source,
             };
             let decision = serde_json::to_string(&alert.decision).map_err(encode_error)?;
-            let body = body::encode(alert).map_err(encode_error)?;
+            let body = match body {
+                Some(body) => body.to_owned(),
+                None => body::encode(alert).map_err(encode_error)?,
+            };
             let receipt = serde_json::to_string(&alert.receipt).map_err(encode_error)?;
             let texts = Texts { decision: &decision, receipt: &receipt, body: &body };
             if insert_alert(&transaction, alert, texts, now_ns)? {
@@ -49,6 +72,14 @@ impl Outbox {
         }
         transaction.commit()?;
         Ok(stored)
+    }
+
+    /// Every receiver of a revision has it, or was given up on.
+    pub fn is_settled(&mut self, id: &str, revision: u32) -> Result<bool, OutboxError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT NOT EXISTS (SELECT 1 FROM deliveries WHERE id = ?1 AND revision = ?2 AND state = 'pending')",
+        )?;
+        Ok(statement.query_row(params![id, revision], |row| row.get(0))?)
     }
 }
 
