@@ -77,6 +77,7 @@ impl Site {
             start: KafkaStart::Earliest,
             tls,
             sasl,
+            shared: None,
         }))
     }
 

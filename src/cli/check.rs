@@ -86,7 +86,10 @@ fn describe_source(kind: &SourceKind) -> String {
         }
         SourceKind::Kafka(kafka) => {
             let (brokers, topics) = (kafka.brokers.join(","), kafka.topics.join(", "));
-            format!("kafka {brokers}{}, group {}, topics {topics}", kafka.access(), kafka.group)
+            let shared = kafka.shared.as_ref().map_or(String::new(), |shared| {
+                format!(", shared by {} and {}", shared.alerts, shared.state)
+            });
+            format!("kafka {brokers}{}, group {}, topics {topics}{shared}", kafka.access(), kafka.group)
         }
         SourceKind::Http(http) => {
             let token = if http.token.is_some() { "bearer token" } else { "no token" };

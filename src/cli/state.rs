@@ -18,7 +18,11 @@ pub fn state(args: &StateArgs) -> Result<()> {
         StateCommand::List(config) | StateCommand::Verify(config) => config,
         StateCommand::Reset(args) => return reset::reset(args),
     };
-    let dir = load(&config.config)?.durable.path;
+    let plan = load(&config.config)?;
+    if let Some((_, shared)) = plan.shared() {
+        bail!("the state of a deployment that is shared is in topic {}, not in a data folder", shared.state);
+    }
+    let dir = plan.durable.path;
     if !dir.join("control").is_dir() {
         bail!("{} holds nothing of a deployment: look at `[durable] path`", dir.display());
     }

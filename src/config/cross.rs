@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::field::Field;
-use super::plan::{DashboardPlan, KafkaPlan, MqttPlan, SourceKind, StreamPlan};
+use super::plan::{Aggregate, DashboardPlan, KafkaPlan, ModelPlan, MqttPlan, SourceKind, StreamPlan};
 use super::source::Source;
 
 /// Two listeners on one address: the second would fail to start.
@@ -81,5 +81,62 @@ pub fn unused_sources(sources: &[Source<'_>], streams: &[StreamPlan]) {
                 format!("Add `from = {:?}` to a stream, or remove the source.", source.name),
             );
         }
+    }
+}
+
+/// What several Eddys cannot do together yet, or what would not be a function of each partition.
+pub fn shared(sources: &[Source<'_>], streams: &[StreamPlan]) {
+    let shares = |source: &&Source<'_>| {
+        let kind = source.plan.as_ref().map(|plan| &plan.kind);
+        matches!(kind, Some(SourceKind::Kafka(KafkaPlan { shared: Some(_), .. })))
+    };
+    let Some(source) = sources.iter().find(shares) else { return };
+    let shared = source.field.locate("shared");
+    if sources.len() > 1 {
+        shared.problem(
+            "other sources stand beside a source that is shared",
+            "Give them a config and a data folder of their own, or remove `shared`.",
+        );
+    }
+    if let Some(SourceKind::Kafka(kafka)) = source.plan.as_ref().map(|plan| &plan.kind) {
+        only_topic(&source.field, kafka);
+    }
+    for stream in streams {
+        if matches!(stream.model, ModelPlan::Load { refit: Some(_), .. }) {
+            shared.problem(
+                format!(
+                    "[stream.{}] has a model with `refit`, which learns from all partitions",
+                    stream.name
+                ),
+                "Remove `refit`, or `shared`.",
+            );
+        }
+        if stream.columns.iter().any(|column| column.aggregate == Aggregate::Risk) {
+            shared.problem(
+                format!(
+                    "[stream.{}] has a column of second keys, whose risk lies in all partitions",
+                    stream.name
+                ),
+                "Remove the column with `aggregate = \"risk\"`, or `shared`.",
+            );
+        }
+    }
+}
+
+fn only_topic(source: &Field<'_>, kafka: &KafkaPlan) {
+    let shared = kafka.shared.as_ref();
+    match &kafka.topics[..] {
+        [topic] if !topic.starts_with('^') => {
+            if shared.is_some_and(|shared| shared.alerts == *topic || shared.state == *topic) {
+                source.locate("shared").problem(
+                    format!("{topic} is read already"),
+                    "Give alerts and state topics of their own.",
+                );
+            }
+        }
+        _ => source.locate("topics").problem(
+            "a source that is shared reads one topic",
+            "Name one topic, no regular expression; run one group of Eddys for each.",
+        ),
     }
 }

@@ -92,6 +92,7 @@ fn resolve<'a>(scope: &'a Scope<'a>, root: &'a Node) -> Option<Plan> {
     let streams: Option<Vec<StreamPlan>> = streams.into_iter().collect();
     if let Some(streams) = streams.as_ref().filter(|streams| !streams.is_empty()) {
         cross::unused_sources(&sources, streams);
+        cross::shared(&sources, streams);
     }
     let here = section.here().clone();
     section.finish();

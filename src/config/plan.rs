@@ -14,7 +14,7 @@ use std::time::Duration;
 
 pub use alarm::{AlarmPlan, OnsetPlan};
 pub use column::{Aggregate, ColumnPlan, DeviationRule, Direction};
-pub use kafka::{KafkaField, KafkaPlan, KafkaStart, SaslMechanism, SaslPlan};
+pub use kafka::{KafkaField, KafkaPlan, KafkaStart, SaslMechanism, SaslPlan, SharedPlan};
 pub use time::{NoDataPlan, TimePlan, TimeUnit};
 pub use tls::{ClientCertificate, TlsPlan, TlsProblem};
 pub use window::{Shape, WindowPlan};
@@ -31,6 +31,16 @@ pub struct Plan {
     pub durable: DurablePlan,
     /// Engine threads; default one a core.
     pub shards: usize,
+}
+
+impl Plan {
+    /// The source of a deployment that several processes share, its only one.
+    pub fn shared(&self) -> Option<(&KafkaPlan, &SharedPlan)> {
+        self.sources.iter().find_map(|source| match &source.kind {
+            SourceKind::Kafka(kafka) => Some((kafka, kafka.shared.as_ref()?)),
+            _ => None,
+        })
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@
 
 pub mod broker;
 pub mod http;
-mod kafka;
+pub(crate) mod kafka;
 pub mod mqtt;
 pub mod replay;
 
@@ -49,13 +49,13 @@ impl Context {
 
 impl SourceStatus {
     /// The source works: it can receive.
-    fn up(&self) {
+    pub(crate) fn up(&self) {
         self.connected.store(true, Ordering::Relaxed);
         *self.last_error.lock().unwrap_or_else(|e| e.into_inner()) = None;
     }
 
     /// The source cannot receive, for this reason and with this remedy.
-    fn down(&self, reason: String) {
+    pub(crate) fn down(&self, reason: String) {
         self.connected.store(false, Ordering::Relaxed);
         *self.last_error.lock().unwrap_or_else(|e| e.into_inner()) = Some(reason);
     }

@@ -113,3 +113,65 @@ fn two_sources_of_one_group_would_share_the_partitions() {
     let text = good_but("[stream", second).replace("from = \"plant\"", "from = [\"plant\", \"second\"]");
     assert!(problems(&text).contains("source.second.group: [source.plant] is in the same group"));
 }
+
+/// One topic, and what each partition can decide by itself.
+const SHARED: &str = r#"[source.plant]
+type = "kafka"
+brokers = "b:9092"
+topics = "plant.pumps"
+shared = { alerts = "plant.alerts", state = "plant.state" }
+
+[stream.pumps]
+from = "plant"
+key = "kafka.key"
+time = { path = "kafka.timestamp", unit = "ms" }
+window = { type = "hopping", size = "64s", every = "1s" }
+columns.vibration = "vib"
+
+[sink.out]
+type = "stdout"
+"#;
+
+#[test]
+fn a_source_that_is_shared() {
+    let plan = plan_with(SHARED, &[]);
+    let (kafka, shared) = plan.shared().expect("it is shared");
+    assert_eq!(
+        (kafka.topics[0].as_str(), shared.alerts.as_str(), shared.state.as_str()),
+        ("plant.pumps", "plant.alerts", "plant.state")
+    );
+    assert!(plan_with(GOOD, &[]).shared().is_none());
+}
+
+#[test]
+fn what_several_cannot_do_together_is_refused() {
+    let but = |old: &str, new: &str| {
+        assert!(SHARED.contains(old), "{old}");
+        SHARED.replacen(old, new, 1)
+    };
+    let window = "window = { type = \"hopping\", size = \"64s\", every = \"1s\" }";
+    let cards = "window = { type = \"sliding\", size = \"1h\" }\noutcome = \"fraud\"\n\
+                 model = { type = \"transactions\", amount = \"vibration\" }\n\
+                 columns.terminal = { path = \"terminal\", aggregate = \"risk\" }";
+    let http = "[source.web]\ntype = \"http\"\n[stream.web]\nfrom = \"web\"\nkey = \"k\"\ntime = \"arrival\"\n\
+                window = { type = \"tumbling\", size = \"1m\" }\ncolumns.x = \"x\"\n[stream.pumps";
+    let cases = [
+        (but("\"plant.pumps\"", "[\"plant.pumps\", \"more\"]"), "source.plant.topics", "Name one topic"),
+        (but("\"plant.pumps\"", "\"^plant.*\""), "source.plant.topics", "Name one topic"),
+        (but("plant.alerts", "plant.state"), "source.plant.shared", "a topic of its own"),
+        (but("plant.alerts", "plant.pumps"), "source.plant.shared", "topics of their own"),
+        (but("plant.alerts", "plant/alerts"), "source.plant.shared.alerts", "Use 1 to 249 characters"),
+        (but(", state = \"plant.state\"", ""), "source.plant.shared.state", "plant-eddy-state"),
+        (but("[stream.pumps", http), "source.plant.shared", "a config and a data folder of their own"),
+        (
+            but(window, &format!("{window}\nmodel = {{ type = \"load\", path = \"m\", refit = \"6h\" }}")),
+            "source.plant.shared",
+            "Remove `refit`",
+        ),
+        (but(window, cards), "source.plant.shared", "aggregate = \"risk\""),
+    ];
+    for (text, key, words) in cases {
+        let told = problems(&text);
+        assert!(told.contains(&format!("{key}: ")) && told.contains(words), "{key}, {words}:\n{told}");
+    }
+}

@@ -37,6 +37,10 @@ fn places() -> Vec<Place> {
         line("At the top", format!("@\n{HTTP}{STREAM}")),
         line(&of("source", "mqtt"), format!("{MQTT}@\n{STREAM}")),
         line(&of("source", "kafka"), format!("{KAFKA}@\n{STREAM}")),
+        line(
+            "`shared` of a source of type `kafka`",
+            format!("{KAFKA}[source.a.shared]\nalerts = \"a\"\nstate = \"s\"\n@\n{STREAM}"),
+        ),
         line("`tls` of a source of type `kafka`", format!("{KAFKA}[source.a.tls]\n@\n{STREAM}")),
         line(
             "`sasl` of a source of type `kafka`",

@@ -18,6 +18,9 @@ use crate::types::{Alert, AlertState, Decision};
 pub(super) fn reset(args: &ResetArgs) -> Result<()> {
     let (plan, stream) = (load(&args.config)?, args.stream.as_str());
     stream_named(&args.config, &plan, stream)?;
+    if plan.shared().is_some() {
+        bail!("a deployment that is shared begins anew under another `shared.state` topic, on every member");
+    }
     let dir = &plan.durable.path;
     if !dir.join("control").is_dir() {
         bail!("{} holds nothing of a deployment: there is nothing to reset", dir.display());

@@ -17,6 +17,17 @@ pub struct KafkaPlan {
     /// `None`: in clear.
     pub tls: Option<TlsPlan>,
     pub sasl: Option<SaslPlan>,
+    /// `Some`: several Eddys read the topic together. `None`: this one reads it into its own log.
+    pub shared: Option<SharedPlan>,
+}
+
+/// Topics by which the Eddys of a group work together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedPlan {
+    /// Every revision of an alert once, for receivers of every kind.
+    pub alerts: String,
+    /// Compacted: what each partition's owner knows.
+    pub state: String,
 }
 
 /// Where reading begins in a partition of which the log has nothing yet.

@@ -28,32 +28,41 @@ impl Batch {
     /// `false` if it has no value: a tombstone says that a key is no more, which is no reading.
     pub fn add(&mut self, received: &BorrowedMessage<'_>, source: &Arc<str>, arrival: Arrival) -> bool {
         advance(&mut self.next, received.topic(), received.partition(), received.offset() + 1);
-        let Some(payload) = received.payload() else { return false };
-        let key = received.key().map(Bytes::copy_from_slice);
-        let origin = KafkaOrigin {
-            partition: received.partition(),
-            offset: received.offset(),
-            timestamp_ms: received.timestamp().to_millis(),
-            key,
-            headers: headers(received),
-        };
-        let beside = origin.key.as_ref().map_or(0, Bytes::len)
-            + origin
-                .headers
-                .iter()
-                .map(|h| h.name.len() + h.value.as_ref().map_or(0, Bytes::len))
-                .sum::<usize>();
-        self.bytes += payload.len() + beside + OVERHEAD_BYTES;
-        self.messages.push(Message {
-            source: source.clone(),
-            topic: received.topic().into(),
-            payload: Bytes::copy_from_slice(payload),
-            arrival,
-            idempotency_key: None,
-            origin: Some(Box::new(origin)),
-        });
+        let Some(message) = message(received, source, arrival) else { return false };
+        self.bytes += message.payload.len() + beside_bytes(&message) + OVERHEAD_BYTES;
+        self.messages.push(message);
         true
     }
+}
+
+/// A copy of its own; `None` if it has no value.
+pub(crate) fn message(
+    received: &BorrowedMessage<'_>,
+    source: &Arc<str>,
+    arrival: Arrival,
+) -> Option<Message> {
+    let payload = received.payload()?;
+    let origin = KafkaOrigin {
+        partition: received.partition(),
+        offset: received.offset(),
+        timestamp_ms: received.timestamp().to_millis(),
+        key: received.key().map(Bytes::copy_from_slice),
+        headers: headers(received),
+    };
+    Some(Message {
+        source: source.clone(),
+        topic: received.topic().into(),
+        payload: Bytes::copy_from_slice(payload),
+        arrival,
+        idempotency_key: None,
+        origin: Some(Box::new(origin)),
+    })
+}
+
+fn beside_bytes(message: &Message) -> usize {
+    let Some(origin) = &message.origin else { return 0 };
+    let of_header = |header: &Header| header.name.len() + header.value.as_ref().map_or(0, Bytes::len);
+    origin.key.as_ref().map_or(0, Bytes::len) + origin.headers.iter().map(of_header).sum::<usize>()
 }
 
 fn headers(received: &BorrowedMessage<'_>) -> Box<[Header]> {

@@ -13,8 +13,7 @@ const STATISTICS_MS: &str = "1000";
 const METADATA_MS: &str = "30000";
 
 pub(super) fn config(plan: &KafkaPlan) -> ClientConfig {
-    let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", plan.brokers.join(","));
+    let mut config = connection(plan);
     config.set("client.id", &plan.member);
     config.set("group.id", &plan.group);
     config.set("group.instance.id", &plan.member);
@@ -26,10 +25,22 @@ pub(super) fn config(plan: &KafkaPlan) -> ClientConfig {
     config.set("enable.auto.offset.store", "false");
     // Where to begin is said at each assignment; an offset that is not there any more must not go unseen.
     config.set("auto.offset.reset", "error");
+    receiving(&mut config);
+    config
+}
+
+/// How a consumer receives, whoever it is one of.
+pub(crate) fn receiving(config: &mut ClientConfig) {
     config.set("allow.auto.create.topics", "false");
     config.set("statistics.interval.ms", STATISTICS_MS);
     config.set("topic.metadata.refresh.interval.ms", METADATA_MS);
     config.set("queued.max.messages.kbytes", PREFETCH_KBYTES);
+}
+
+/// Whatever the client is for.
+pub(crate) fn connection(plan: &KafkaPlan) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", plan.brokers.join(","));
     config.set("reconnect.backoff.max.ms", "5000");
     config.set("security.protocol", protocol(plan));
     if let Some(tls) = &plan.tls {

@@ -16,11 +16,11 @@
 //! what the log holds. The member's name is the same ever after, so that a restart need not wait until the group
 //! has given the process before up.
 
-mod batch;
-mod client;
+pub(crate) mod batch;
+pub(crate) mod client;
 mod group;
 mod place;
-mod reasons;
+pub(crate) mod reasons;
 mod session;
 
 use std::sync::Arc;

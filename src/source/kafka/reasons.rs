@@ -5,7 +5,7 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use crate::config::plan::KafkaPlan;
 
 /// What an error means for the source.
-pub(super) enum Trouble {
+pub(crate) enum Trouble {
     /// A broker was not reached; others may be. If all are, the last such reason says why.
     Broker(String),
     /// No broker is reached.
@@ -18,7 +18,7 @@ pub(super) enum Trouble {
     Passing,
 }
 
-pub(super) fn trouble(plan: &KafkaPlan, code: Code, detail: &str) -> Trouble {
+pub(crate) fn trouble(plan: &KafkaPlan, code: Code, detail: &str) -> Trouble {
     let brokers = plan.brokers.join(", ");
     match code {
         Code::AllBrokersDown => Trouble::AllBrokers,
@@ -65,7 +65,7 @@ pub(super) fn trouble(plan: &KafkaPlan, code: Code, detail: &str) -> Trouble {
     }
 }
 
-pub(super) fn away(plan: &KafkaPlan, detail: &str) -> String {
+pub(crate) fn away(plan: &KafkaPlan, detail: &str) -> String {
     let brokers = plan.brokers.join(", ");
     format!(
         "no broker is reached at {brokers}: {detail}; start it, or correct `brokers`, or `tls` if it wants TLS"
@@ -73,7 +73,7 @@ pub(super) fn away(plan: &KafkaPlan, detail: &str) -> String {
 }
 
 /// Neither an error nor a partition.
-pub(super) fn none_given(plan: &KafkaPlan) -> String {
+pub(crate) fn none_given(plan: &KafkaPlan) -> String {
     format!(
         "no partition of {} is given to this member: the topic is not there, or other members of group {} have them all; \
          make it, or correct `topics`, or stop the others",
@@ -82,11 +82,11 @@ pub(super) fn none_given(plan: &KafkaPlan) -> String {
     )
 }
 
-pub(super) fn not_made(detail: &str) -> String {
+pub(crate) fn not_made(detail: &str) -> String {
     format!("the Kafka client cannot be set up: {detail}; correct this source's `tls`, `sasl` and `topics`")
 }
 
-pub(super) const LOG: &str =
+pub(crate) const LOG: &str =
     "the log cannot be written; what is not in it is read again (free disk space, see `eddy_log_safe`)";
 
 fn user(plan: &KafkaPlan) -> String {

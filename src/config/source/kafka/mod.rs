@@ -1,6 +1,7 @@
 //! `type = "kafka"`: topics of a Kafka cluster, as a member of a consumer group.
 
 mod access;
+mod shared;
 
 use jiff::Timestamp;
 
@@ -40,6 +41,7 @@ fn parse(section: &mut Section<'_>, naming: &Naming<'_>) -> Option<SourceKind> {
     let start = section.or("start", KafkaStart::Earliest, |field| start(&field));
     let tls = section.maybe("tls", |field| access::tls(&field));
     let sasl = section.maybe("sasl", |field| access::sasl(&field));
+    let shared = section.maybe("shared", |field| shared::shared(&field));
     Some(SourceKind::Kafka(KafkaPlan {
         brokers: brokers?,
         topics: topics?,
@@ -48,6 +50,7 @@ fn parse(section: &mut Section<'_>, naming: &Naming<'_>) -> Option<SourceKind> {
         start: start?,
         tls: tls?,
         sasl: sasl?,
+        shared: shared?,
     }))
 }
 
@@ -89,17 +92,17 @@ fn broker(field: &Field<'_>) -> Option<String> {
     fits.then(|| text.to_string())
 }
 
+/// Whether a topic may have this name.
+fn is_name(text: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (1..=TOPIC_BYTES_MAX).contains(&text.len()) && text.bytes().all(legal) && !matches!(text, "." | "..")
+}
+
 fn topic(field: &Field<'_>) -> Option<String> {
     let text = field.text()?;
-    let is_pattern = text.starts_with('^');
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    let fits = match is_pattern {
+    let fits = match text.starts_with('^') {
         true => (2..=PATTERN_BYTES_MAX).contains(&text.len()) && !text.contains(['\0', ',']),
-        false => {
-            (1..=TOPIC_BYTES_MAX).contains(&text.len())
-                && text.bytes().all(legal)
-                && !matches!(text, "." | "..")
-        }
+        false => is_name(text),
     };
     if !fits {
         field.problem(

@@ -73,5 +73,5 @@ pub fn tls(section: &mut Section<'_>, endpoint: Option<&Endpoint>) -> Option<Opt
         }
         return (given.count() == 0).then_some(None);
     }
-    checked(&here, ca, cert, key).map(Some)
+    checked(here, ca, cert, key).map(Some)
 }
