@@ -217,6 +217,12 @@ fn sources(status: &Status) -> Vec<Family> {
         family("source_lost", "Messages of Kafka deleted unread", Counter, |s| {
             s.kafka.lost_total.load(Relaxed) as f64
         }),
+        family("source_handovers", "Partitions of Kafka taken over", Counter, |s| {
+            s.kafka.handovers_total.load(Relaxed) as f64
+        }),
+        family("source_handover_seconds", "Until the last ones were restored", Gauge, |s| {
+            s.kafka.handover_ns_last.load(Relaxed) as f64 / 1e9
+        }),
         family("source_last_arrival_timestamp_seconds", "Newest message; 0 before the first", Gauge, |s| {
             s.last_arrival.load(Relaxed) as f64 / 1e9
         }),

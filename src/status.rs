@@ -5,7 +5,7 @@ mod kafka;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
-pub use kafka::KafkaStatus;
+pub use kafka::{KafkaStatus, Member};
 
 use crate::config::plan::Plan;
 use crate::types::drift::Drift;

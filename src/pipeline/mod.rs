@@ -15,6 +15,7 @@ mod common;
 mod dead;
 mod decoding;
 pub mod gather;
+mod group;
 mod idle;
 pub mod keeping;
 mod keys;
@@ -86,6 +87,16 @@ pub const THREAD_PREFIX: &str = "eddy-";
 /// # Errors
 /// If the data folder, a model, a port or a sink cannot be used; the text names the remedy.
 pub async fn start(plan: Plan) -> Result<Running> {
+    match plan.shared() {
+        Some((kafka, shared)) => {
+            let (kafka, shared) = (kafka.clone(), shared.clone());
+            group::start(plan, kafka, shared).await
+        }
+        None => start_alone(plan).await,
+    }
+}
+
+async fn start_alone(plan: Plan) -> Result<Running> {
     let common = Common::new(plan);
     let clock = common.clock;
     let mut opened = open::open(&common.plan, &common.models, Arrival(clock.now_ns()))?;
@@ -263,6 +274,7 @@ fn start_shards(
             plan: common.plan.clone(),
             watch: common.watch.clone(),
             clock: common.clock,
+            tells_once: common.plan.shared().is_some(),
         };
         let latency = common.latency.clone();
         threads.spawn(&format!("eddy-shard-{index}"), move || shard.run(&latency))?;

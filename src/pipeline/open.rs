@@ -37,6 +37,8 @@ pub enum Mismatch {
          `min_deviation`, or train a model on data in which it varies"
     )]
     Flag { stream: String, column: String },
+    #[error("{0}")]
+    Group(String),
 }
 
 /// What an opened data folder gives.
@@ -90,6 +92,20 @@ pub fn open(plan: &Plan, known: &Models, now: Arrival) -> Result<Opened> {
 /// As [`open`] would fail on it; the text names the remedy.
 pub fn check_model(stream: &StreamPlan) -> Result<()> {
     Loaded::read(stream).map(drop)
+}
+
+/// The models that streams load, by stream.
+///
+/// # Errors
+/// As [`open`] would fail on one; the text names the remedy.
+pub(super) fn loaded_models(plan: &Plan) -> Result<Vec<Option<Arc<Model>>>> {
+    let model = |loaded: Loaded| Ok(Arc::new(Model::from_bytes(&loaded.bytes)?));
+    plan.streams.iter().map(|stream| Loaded::read(stream)?.map(model).transpose()).collect()
+}
+
+/// [`fingerprint`] as text.
+pub(super) fn stream_fingerprint(plan: &Plan, stream: &StreamPlan) -> String {
+    hex(&fingerprint(plan, stream))
 }
 
 /// A model file that was read and fits its stream.

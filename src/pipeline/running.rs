@@ -17,6 +17,7 @@ use crate::durable::DirLock;
 use crate::latency::{Clock, Latency};
 use crate::pipeline::Common;
 use crate::pipeline::beat::Beater;
+use crate::pipeline::open::Mismatch;
 use crate::pipeline::refit::Refits;
 use crate::pipeline::risks;
 use crate::pipeline::{idle, keys};
@@ -123,7 +124,14 @@ pub(super) struct Counted {
 pub(super) struct Sources {
     task: Task<Result<()>>,
     stop: CancellationToken,
-    result: Option<Result<(), String>>,
+    result: Option<Result<(), Failed>>,
+}
+
+/// Why sources ended, told as often as it is asked.
+enum Failed {
+    /// The config does not belong to what was found.
+    Mismatch(String),
+    Other(String),
 }
 
 impl Sources {
@@ -177,16 +185,25 @@ impl Sources {
         Sources { task, stop, result: None }
     }
 
+    /// Whatever receives; told to end by `stop`.
+    pub fn of(task: Task<Result<()>>, stop: CancellationToken) -> Self {
+        Sources { task, stop, result: None }
+    }
+
     async fn ended(&mut self) -> Result<()> {
         if self.result.is_none() {
             let joined = (&mut self.task).await;
             self.result = Some(match joined {
-                Ok(result) => result.map_err(|e| format!("{e:#}")),
-                Err(error) => Err(format!("a source panicked: {error}")),
+                Ok(result) => result.map_err(|error| match error.downcast::<Mismatch>() {
+                    Ok(mismatch) => Failed::Mismatch(mismatch.to_string()),
+                    Err(error) => Failed::Other(format!("{error:#}")),
+                }),
+                Err(error) => Err(Failed::Other(format!("a source panicked: {error}"))),
             });
         }
         match &self.result {
-            Some(Err(error)) => bail!("{error}"),
+            Some(Err(Failed::Mismatch(reason))) => Err(Mismatch::Group(reason.clone()).into()),
+            Some(Err(Failed::Other(error))) => bail!("{error}"),
             _ => Ok(()),
         }
     }

@@ -14,6 +14,7 @@ use crate::model::Model;
 use crate::pipeline::beat::Answer;
 use crate::pipeline::dead::Dead;
 use crate::pipeline::gather;
+use crate::pipeline::group::Errand;
 use crate::pipeline::keeping::Kept;
 use crate::pipeline::publish::publish;
 use crate::pipeline::rounds::{Due, Turn};
@@ -37,7 +38,7 @@ pub struct Stamps {
 
 impl Stamps {
     /// Of what no message brought.
-    fn begun_here(now_ns: i64) -> Self {
+    pub(super) fn begun_here(now_ns: i64) -> Self {
         Stamps {
             log_start_ns: now_ns,
             logged_ns: now_ns,
@@ -87,6 +88,8 @@ pub enum Work {
     },
     /// Add up what is known of second keys.
     Tally(StreamId, gather::TallyOf),
+    /// Of partitions that come and go.
+    Errand(Errand),
 }
 
 /// Everything a shard is connected to.
@@ -101,6 +104,8 @@ pub struct Shard {
     pub plan: Arc<Plan>,
     pub watch: Arc<Watch>,
     pub clock: Clock,
+    /// What was told before the messages were read again is told: nobody keeps what is told twice.
+    pub tells_once: bool,
 }
 
 struct Recorders {
@@ -154,9 +159,8 @@ impl Shard {
                 (rows, stamps)
             }
             Work::Activate { stream, model } => {
-                if let Err(error) = self.engine.activate(stream, model) {
-                    tracing::error!(%error, "model not activated");
-                }
+                let activated = self.engine.activate(stream, model);
+                let _ = activated.inspect_err(|error| tracing::error!(%error, "model not activated"));
                 (0, Stamps { recovered: true, ..Stamps::default() })
             }
             Work::Beat(answer) => {
@@ -190,6 +194,7 @@ impl Shard {
                 let _ = of.answer.try_send(self.engine.tally(stream, of.seconds.as_deref()));
                 (0, Stamps { recovered: true, ..Stamps::default() })
             }
+            Work::Errand(errand) => (0, errand.run(&mut self.engine, &self.status, &env, out)),
             Work::Save { stream, partition, position, turn } => {
                 self.save(stream, partition, position, turn);
                 (0, Stamps { recovered: true, ..Stamps::default() })
@@ -241,6 +246,9 @@ impl Shard {
             if self.alerts.blocking_send(Outgoing::Alerts(alerts)).is_err() {
                 tracing::error!("the outbox is closed; its alerts come back from the log after a restart");
             }
+        }
+        if self.tells_once && stamps.recovered {
+            out.late.clear();
         }
         for late in out.late.drain(..) {
             let _ = self.dead.blocking_send(Dead::Late(late));

@@ -1,6 +1,16 @@
 //! Of a source of type `kafka`, beside what every source has.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use serde::Serialize;
+
+/// One Eddy of several.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Member {
+    pub name: String,
+    pub partitions: Vec<i32>,
+}
 
 /// What only a source of type `kafka` knows.
 #[derive(Debug, Default)]
@@ -18,6 +28,12 @@ pub struct KafkaStatus {
     pub tombstones_total: AtomicU64,
     /// Offsets that the broker had deleted before they were read.
     pub lost_total: AtomicU64,
+    /// Partitions taken over from whoever had them before; only of a topic that is shared.
+    pub handovers_total: AtomicU64,
+    /// How long it took until the last ones were restored.
+    pub handover_ns_last: AtomicU64,
+    /// Everybody of the group that shares the topic.
+    pub members: Mutex<Vec<Member>>,
 }
 
 impl KafkaStatus {

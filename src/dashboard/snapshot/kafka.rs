@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::status::Member;
+
 #[derive(Clone, Debug, Serialize)]
 pub struct KafkaView {
     /// Messages that the broker has and the log has not; `null` while that is not known.
@@ -10,4 +12,25 @@ pub struct KafkaView {
     pub redelivered_total: u64,
     pub tombstones_total: u64,
     pub lost_total: u64,
+    /// Partitions taken over, and how long the last ones took; 0 where nothing is shared.
+    pub handovers_total: u64,
+    pub handover_ns_last: u64,
+    /// Everybody of the group; empty where nothing is shared.
+    pub members: Vec<Member>,
+}
+
+impl KafkaView {
+    /// Who has which partitions, in a line.
+    pub fn shared_by(&self) -> String {
+        let member = |member: &Member| {
+            let partitions: Vec<String> = member.partitions.iter().map(i32::to_string).collect();
+            let has = if partitions.is_empty() { "none".to_owned() } else { partitions.join(", ") };
+            format!("{} has {has}", member.name)
+        };
+        format!(
+            "{} Eddys: {}",
+            self.members.len(),
+            self.members.iter().map(member).collect::<Vec<_>>().join("; ")
+        )
+    }
 }

@@ -60,8 +60,11 @@ fn onsets_text(stream: &StreamPlan) -> &'static str {
     if stream.onsets.is_none() && stream.window.shape == Shape::Grid { "|no onsets" } else { "" }
 }
 
-/// The same: whether a key's partition is Kafka's.
+/// The same: whether a key's partition is Kafka's, and arrival what Kafka says.
 fn partitions_text(plan: &Plan, stream: &StreamPlan) -> &'static str {
+    if plan.shared().is_some() {
+        return "|kafka shared";
+    }
     let mut named = plan.sources.iter().filter(|source| stream.from.contains(&source.name));
     if named.any(|source| matches!(source.kind, SourceKind::Kafka(_))) { "|kafka" } else { "" }
 }

@@ -1,0 +1,233 @@
+//! One transaction: what is told, what must be known of it later, and how far the partitions are read.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, Producer as _};
+use rdkafka::{Offset, TopicPartitionList};
+
+use tokio_util::sync::CancellationToken;
+
+use super::clients::Producer;
+use super::owned::Record;
+use super::watching::Watching;
+use crate::alert::body;
+use crate::types::Alert;
+
+/// Of states, in one transaction: alerts wait for no more than that.
+const STATE_BYTES_MAX: usize = 8 << 20;
+const STEP_MAX: Duration = Duration::from_secs(5);
+/// A broker that is started anew is back by then.
+const COMMIT_MAX: Duration = Duration::from_secs(60);
+const FULL: Duration = Duration::from_millis(20);
+
+/// A revision as it goes out: the bytes that webhooks get.
+#[derive(Clone, Debug)]
+pub struct Told {
+    pub id: String,
+    pub message_id: String,
+    pub r#type: &'static str,
+    pub body: String,
+}
+
+impl Told {
+    /// `None` if it cannot be put in JSON: a bug, told in the log.
+    pub fn of(alert: &Alert) -> Option<Self> {
+        let decision = &alert.decision;
+        match body::encode(alert) {
+            Ok(body) => Some(Told {
+                id: decision.id.clone(),
+                message_id: decision.message_id(),
+                r#type: decision.event_type(),
+                body,
+            }),
+            Err(error) => {
+                tracing::error!(%error, alert = decision.id, "an alert cannot be put in JSON; please report this");
+                None
+            }
+        }
+    }
+}
+
+/// What waits for a transaction. It stays until one is committed.
+#[derive(Default)]
+pub struct Pending {
+    pub alerts: Vec<Told>,
+    /// Go with what was judged after them, in any case.
+    pub controls: Vec<Record>,
+    /// In order, in as many transactions as it takes.
+    pub state: VecDeque<Record>,
+    /// Since when it fails.
+    pub fails: Option<Instant>,
+}
+
+/// What became of a transaction.
+#[derive(Debug)]
+pub enum Failure {
+    /// Nothing of it is there. It may be tried again, if this is still a member.
+    Aborted(String),
+    /// It is not known what is there, or another process has taken this one's place: all must begin anew.
+    Over(String),
+}
+
+pub struct Deal<'a> {
+    pub producer: &'a Producer,
+    pub consumer: &'a BaseConsumer<Watching>,
+    pub alerts: &'a str,
+    pub state: &'a str,
+    pub source: &'a str,
+    /// What cannot be committed soon after that is judged again by the next owner.
+    pub stop: &'a CancellationToken,
+}
+
+impl Pending {
+    pub fn is_empty(&self) -> bool {
+        self.alerts.is_empty() && self.controls.is_empty() && self.state.is_empty()
+    }
+
+    /// How many records of states go next.
+    fn some_state(&self) -> usize {
+        let mut bytes = 0;
+        let fits = |record: &&Record| {
+            bytes += record.bytes();
+            bytes <= STATE_BYTES_MAX
+        };
+        self.state.iter().take_while(fits).count().max(1).min(self.state.len())
+    }
+}
+
+impl Deal<'_> {
+    /// Commits what waits together with `offsets`. Whatever is written about a partition goes with an offset of it: by
+    /// that the group refuses a member that has lost it.
+    pub fn make(&self, pending: &mut Pending, offsets: &BTreeMap<i32, i64>) -> Result<(), Failure> {
+        let state = pending.some_state();
+        self.producer.begin_transaction().map_err(|error| self.judge(error))?;
+        let made = self.fill(pending, state, offsets).and_then(|()| self.commit());
+        match made {
+            Ok(()) => {
+                pending.alerts.clear();
+                pending.controls.clear();
+                pending.state.drain(..state);
+                pending.fails = None;
+                Ok(())
+            }
+            Err(error) => {
+                pending.fails.get_or_insert_with(Instant::now);
+                Err(self.judge(error))
+            }
+        }
+    }
+
+    fn fill(&self, pending: &Pending, state: usize, offsets: &BTreeMap<i32, i64>) -> Result<(), KafkaError> {
+        for told in &pending.alerts {
+            let header = |key, value| Header { key, value: Some(value) };
+            let headers = OwnedHeaders::new()
+                .insert(header("webhook-id", told.message_id.as_str()))
+                .insert(header("type", told.r#type));
+            let record = BaseRecord::to(self.alerts).key(told.id.as_bytes()).payload(told.body.as_bytes());
+            self.send(record.headers(headers))?;
+        }
+        for record in pending.controls.iter().chain(pending.state.iter().take(state)) {
+            let mut sent = BaseRecord::to(self.state).partition(record.partition).key(record.key.as_bytes());
+            sent.payload = record.value.as_deref();
+            self.send(sent)?;
+        }
+        let mut list = TopicPartitionList::new();
+        for (partition, next) in offsets {
+            list.add_partition_offset(self.source, *partition, Offset::Offset(*next))?;
+        }
+        let Some(group) = self.consumer.group_metadata() else {
+            return Err(KafkaError::ClientCreation("no member of a group".to_owned()));
+        };
+        self.patiently(|| self.producer.send_offsets_to_transaction(&list, &group, STEP_MAX))
+    }
+
+    fn send(&self, mut record: BaseRecord<'_, [u8], [u8]>) -> Result<(), KafkaError> {
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(Code::QueueFull), back)) => {
+                    std::thread::sleep(FULL);
+                    record = back;
+                }
+                Err((error, _)) => return Err(error),
+            }
+        }
+    }
+
+    fn commit(&self) -> Result<(), KafkaError> {
+        self.patiently(|| self.producer.commit_transaction(STEP_MAX))
+    }
+
+    /// Again and again while that may help.
+    fn patiently(&self, step: impl Fn() -> Result<(), KafkaError>) -> Result<(), KafkaError> {
+        let (began, mut told) = (Instant::now(), false);
+        loop {
+            match step() {
+                Err(error) if may_pass(&error) && began.elapsed() < self.patience() => {
+                    if !std::mem::replace(&mut told, true) {
+                        tracing::warn!(%error, "a transaction takes long: the brokers do not answer");
+                    }
+                }
+                done => return done,
+            }
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        if self.stop.is_cancelled() { STEP_MAX } else { COMMIT_MAX }
+    }
+
+    /// Takes back what can be.
+    fn judge(&self, error: KafkaError) -> Failure {
+        let text = error.to_string();
+        let abortable = match &error {
+            KafkaError::Transaction(error) => error.txn_requires_abort(),
+            KafkaError::MessageProduction(_) => true,
+            _ => false,
+        };
+        if !abortable {
+            return Failure::Over(text);
+        }
+        match self.patiently(|| self.producer.abort_transaction(STEP_MAX)) {
+            Ok(()) => Failure::Aborted(text),
+            Err(error) => Failure::Over(format!("{text}, and then {error}")),
+        }
+    }
+}
+
+fn may_pass(error: &KafkaError) -> bool {
+    match error {
+        KafkaError::Transaction(error) => error.is_retriable() && !error.txn_requires_abort(),
+        KafkaError::Flush(code) => *code == Code::OperationTimedOut,
+        _ => false,
+    }
+}
+
+/// The partitions of records.
+pub fn partitions_of(pending: &Pending) -> BTreeSet<i32> {
+    pending.controls.iter().chain(&pending.state).map(|record| record.partition).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_go_in_pieces_and_each_time_at_least_one() {
+        let record = |bytes: usize| Record { partition: 3, key: String::new(), value: Some(vec![0; bytes]) };
+        let pending = |sizes: &[usize]| Pending {
+            state: sizes.iter().map(|b| record(*b)).collect(),
+            ..Pending::default()
+        };
+        let half = STATE_BYTES_MAX / 2;
+        assert_eq!(pending(&[]).some_state(), 0);
+        assert_eq!(pending(&[half, half, half]).some_state(), 2);
+        assert_eq!(pending(&[STATE_BYTES_MAX + 1, 1]).some_state(), 1);
+        assert!(pending(&[]).is_empty() && !pending(&[1]).is_empty());
+        assert_eq!(partitions_of(&pending(&[1, 1])), BTreeSet::from([3]));
+    }
+}

@@ -1,0 +1,279 @@
+//! One membership, from its beginning to its end: messages to the shards, and a transaction every tenth of a second.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::producer::Producer as _;
+
+use super::clients::{self, ASK_MAX, Producer, Reader};
+use super::deal::{Deal, Failure, Pending, Told, partitions_of};
+use super::hand::Gone;
+use super::manifest::Terms;
+use super::owned::Owned;
+use super::taking::Taking;
+use super::watching::{Balance, Watching};
+use super::{Driver, End, topics};
+use crate::latency::ReceiptBuilder;
+use crate::pipeline::logging::Logged;
+use crate::pipeline::shard::Work;
+use crate::types::{Alert, PartitionId};
+
+/// How long something that was judged waits to be told, and a transaction gathers.
+const TICK: Duration = Duration::from_millis(100);
+const MESSAGES_MAX: usize = 8192;
+const POLL: Duration = Duration::from_millis(20);
+/// After that a transaction that fails again and again is given up, and all begins anew.
+const FAILS_MAX: Duration = Duration::from_secs(30);
+
+pub(super) struct Session<'a> {
+    pub driver: &'a mut Driver,
+    pub consumer: BaseConsumer<Watching>,
+    pub reader: Reader,
+    producer: Producer,
+    pub owned: BTreeMap<i32, Owned>,
+    pub pending: Pending,
+    /// By stream.
+    pub terms: Vec<Terms>,
+    ticked: Instant,
+    gathered: usize,
+    source: Arc<str>,
+    pub idle_looked: Instant,
+}
+
+impl From<Gone> for End {
+    fn from(Gone: Gone) -> Self {
+        End::Stopped
+    }
+}
+
+impl<'a> Session<'a> {
+    pub fn begin(driver: &'a mut Driver) -> Result<Self, End> {
+        let (plan, member) = (driver.kafka.clone(), driver.member.clone());
+        let failed = |error: KafkaError| End::Again(format!("Kafka is not reached: {error}"));
+        let reader = clients::reader(&plan, &member).map_err(failed)?;
+        let partitions = topics::prepare(&driver.runtime, &reader, &plan, &driver.shared)?;
+        let producer = clients::producer(&plan, &member).map_err(failed)?;
+        // Whatever this member had under way comes to an end here.
+        producer.init_transactions(ASK_MAX).map_err(failed)?;
+        driver.hand.share_among(partitions)?;
+        let watching = Watching::new(plan.clone(), driver.status.clone());
+        let consumer = clients::member(&plan, &member, watching).map_err(failed)?;
+        consumer.subscribe(&[&plan.topics[0]]).map_err(failed)?;
+        let terms = driver.terms(partitions);
+        let source = driver.plan.sources[0].name.as_str().into();
+        let now = Instant::now();
+        Ok(Session {
+            driver,
+            consumer,
+            reader,
+            producer,
+            owned: BTreeMap::new(),
+            pending: Pending::default(),
+            terms,
+            ticked: now,
+            gathered: 0,
+            source,
+            idle_looked: now,
+        })
+    }
+
+    /// Closes its clients.
+    pub fn end(self) {
+        let Session { consumer, reader, producer, .. } = self;
+        consumer.context().leaving.store(true, Relaxed);
+        // Partitions that were given and not taken are waited for by the library otherwise.
+        let _ = consumer.incremental_assign(&TopicPartitionList::new());
+        clients::close((consumer, reader, producer));
+    }
+
+    /// Until told to stop, or something cannot be mended.
+    pub fn run(&mut self) -> Result<(), End> {
+        while !self.driver.stop.is_cancelled() {
+            self.receive()?;
+            while let Some(balance) = self.consumer.context().next_balance() {
+                self.balance(balance)?;
+            }
+            self.beat()?;
+            self.idle()?;
+            self.save_one()?;
+            if self.gathered >= MESSAGES_MAX || self.ticked.elapsed() >= TICK {
+                self.commit()?;
+            }
+            if let Some(reason) = self.consumer.context().over() {
+                return Err(End::Again(reason));
+            }
+        }
+        self.leave()
+    }
+
+    /// Waits for a message and takes what else is there.
+    fn receive(&mut self) -> Result<(), End> {
+        let from_ns = self.driver.clock.now_ns();
+        let mut wait = POLL.min(TICK.saturating_sub(self.ticked.elapsed()));
+        let mut eof = Vec::new();
+        {
+            // Taken out so that messages may lie in the consumer while the rest is changed.
+            let Session { driver, consumer, owned, gathered, source, .. } = self;
+            let mut taking = Taking { driver, owned, source };
+            while *gathered < MESSAGES_MAX {
+                match consumer.poll(wait) {
+                    Some(Ok(message)) => {
+                        taking.take(&message)?;
+                        *gathered += 1;
+                    }
+                    Some(Err(KafkaError::PartitionEOF(partition))) => eof.push(partition),
+                    Some(Err(error)) => consumer.context().fault(&error, &error.to_string()),
+                    None => break,
+                }
+                wait = Duration::ZERO;
+                if !consumer.context().is_balanced() || self.ticked.elapsed() >= TICK {
+                    break;
+                }
+            }
+        }
+        self.driver.hand.send(from_ns)?;
+        let now = Instant::now();
+        for partition in eof {
+            if let Some(owned) = self.owned.get_mut(&partition) {
+                owned.ended = Some(now);
+            }
+        }
+        self.settle(now)
+    }
+
+    /// What is left to be replayed where a partition has come to its end.
+    fn settle(&mut self, now: Instant) -> Result<(), End> {
+        for (partition, owned) in &mut self.owned {
+            owned.settle(now);
+            while let Some((stream, control)) = owned.control_before(owned.next) {
+                let of = (stream, PartitionId::of_kafka(*partition));
+                self.driver.hand.idle(of, control.offset, control.idle, true)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn balance(&mut self, balance: Balance) -> Result<(), End> {
+        match balance {
+            Balance::Given(partitions) => self.give(&partitions)?,
+            Balance::Taken(partitions) => self.take_away(&partitions)?,
+            Balance::Lost => {
+                return Err(End::Again("the group has given this member up: it was not heard of".to_owned()));
+            }
+        }
+        let kafka = &self.driver.status.sources[0].kafka;
+        kafka.partitions.store(self.owned.len() as u64, Relaxed);
+        Ok(())
+    }
+
+    /// In order: what is known of them is saved first, so that the next owner has little to read again.
+    fn take_away(&mut self, partitions: &[i32]) -> Result<(), End> {
+        for partition in partitions {
+            self.save(*partition)?;
+        }
+        self.commit_all()?;
+        let mut list = TopicPartitionList::new();
+        for partition in partitions {
+            self.owned.remove(partition);
+            self.driver.hand.forget(PartitionId::of_kafka(*partition))?;
+            list.add_partition(&self.driver.kafka.topics[0], *partition);
+        }
+        let given = self.consumer.incremental_unassign(&list);
+        given.map_err(|error| End::Again(format!("partitions were not given back: {error}")))
+    }
+
+    /// Saves what has changed, tells what is judged, and goes.
+    fn leave(&mut self) -> Result<(), End> {
+        let all: Vec<i32> = self.owned.keys().copied().collect();
+        for partition in all {
+            self.save(partition)?;
+        }
+        self.commit_all()
+    }
+
+    fn commit_all(&mut self) -> Result<(), End> {
+        self.commit()?;
+        while !self.pending.is_empty() {
+            if self.pending.fails.is_some() {
+                // The group may be about to agree on who is one of it.
+                std::thread::sleep(TICK);
+            }
+            self.commit()?;
+        }
+        Ok(())
+    }
+
+    /// Once all that was handed on is judged.
+    fn commit(&mut self) -> Result<(), End> {
+        (self.ticked, self.gathered) = (Instant::now(), 0);
+        let alerts = self.driver.hand.barrier()?;
+        let now_ns = self.driver.clock.now_ns();
+        self.pending
+            .alerts
+            .extend(alerts.into_iter().filter_map(|alert| Told::of(&with_receipt(alert, now_ns))));
+        let touched = partitions_of(&self.pending);
+        let told = |owned: &Owned| if owned.is_replaying() { owned.committed } else { owned.next };
+        let ahead = |(id, owned): &(&i32, &Owned)| told(owned) > owned.committed || touched.contains(id);
+        let offsets: BTreeMap<i32, i64> =
+            self.owned.iter().filter(ahead).map(|(id, owned)| (*id, told(owned))).collect();
+        if offsets.is_empty() && self.pending.is_empty() {
+            return Ok(());
+        }
+        let deal = Deal {
+            producer: &self.producer,
+            consumer: &self.consumer,
+            alerts: &self.driver.shared.alerts,
+            state: &self.driver.shared.state,
+            source: &self.driver.kafka.topics[0],
+            stop: &self.driver.stop,
+        };
+        match deal.make(&mut self.pending, &offsets) {
+            Ok(()) => {
+                self.committed(&offsets);
+                Ok(())
+            }
+            Err(Failure::Aborted(reason))
+                if self.pending.fails.is_none_or(|since| since.elapsed() < FAILS_MAX) =>
+            {
+                tracing::debug!(reason, "a transaction was taken back and is made again");
+                Ok(())
+            }
+            Err(Failure::Aborted(reason) | Failure::Over(reason)) => {
+                Err(End::Again(format!("a transaction failed: {reason}")))
+            }
+        }
+    }
+
+    fn committed(&mut self, offsets: &BTreeMap<i32, i64>) {
+        let mut messages = 0;
+        for (partition, next) in offsets {
+            if let Some(owned) = self.owned.get_mut(partition) {
+                messages += (next - owned.committed).max(0).unsigned_abs();
+                owned.committed = *next;
+            }
+        }
+        self.driver.status.sources[0].acked_total.fetch_add(messages, Relaxed);
+        self.consumer.context().told(self.owned.iter().map(|(id, owned)| (*id, owned.committed)).collect());
+    }
+
+    fn beat(&mut self) -> Result<(), End> {
+        while let Ok(logged) = self.driver.beats.try_recv() {
+            if let Logged::Beat(answer) = logged {
+                self.driver.hand.each(|| Work::Beat(answer.clone()))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Its last stretch: it waited for the transaction.
+fn with_receipt(mut alert: Alert, now_ns: i64) -> Alert {
+    let receipt = std::mem::take(&mut alert.receipt);
+    alert.receipt = ReceiptBuilder::extend(receipt).until("queue_outbox", now_ns).finish();
+    alert
+}
