@@ -10,7 +10,7 @@ use std::time::Duration;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tempfile::TempDir;
@@ -187,12 +187,22 @@ impl Kafka {
 
     /// One transaction of these messages, committed or taken back.
     pub fn transaction(&self, topic: &str, texts: &[String], commits: bool) {
+        let sent: Vec<Sent<'_>> = texts.iter().map(|text| Sent::new(topic, 0, text.as_bytes())).collect();
+        self.transaction_of(&sent, commits);
+    }
+
+    /// The same of any messages.
+    pub fn transaction_of(&self, messages: &[Sent<'_>], commits: bool) {
         let mut config = self.client();
-        let producer: BaseProducer = config.set("transactional.id", topic).create().expect("a producer");
+        let producer: BaseProducer =
+            config.set("transactional.id", "of-a-test").create().expect("a producer");
         producer.init_transactions(ANSWER_MAX).expect("an answer");
         producer.begin_transaction().expect("it begins");
-        let record = |text| BaseRecord::<[u8], [u8]>::to(topic).partition(0).payload(text);
-        texts.iter().for_each(|text| producer.send(record(text.as_bytes())).expect("it is queued"));
+        for message in messages {
+            let mut record = BaseRecord::<[u8], [u8]>::to(message.topic).partition(message.partition);
+            (record.key, record.payload) = (message.key, message.payload);
+            producer.send(record).expect("it is queued");
+        }
         producer.flush(ANSWER_MAX).expect("the broker takes them");
         if commits {
             producer.commit_transaction(ANSWER_MAX).expect("it is committed");
@@ -222,6 +232,34 @@ impl Kafka {
         client.commit(&list, rdkafka::consumer::CommitMode::Sync).expect("it is committed");
     }
 
+    /// Every message of a topic that is committed by now, partition by partition; nothing if there is no such topic.
+    pub fn all_committed(&self, topic: &str) -> Vec<Received> {
+        let mut config = self.client();
+        config.set("group.id", "looks-on").set("enable.auto.commit", "false");
+        config.set("auto.offset.reset", "earliest").set("enable.partition.eof", "true");
+        let consumer: BaseConsumer =
+            config.set("isolation.level", "read_committed").create().expect("a client");
+        let known = consumer.fetch_metadata(Some(topic), ANSWER_MAX).expect("an answer");
+        let partitions = known.topics()[0].partitions().len() as i32;
+        if partitions == 0 {
+            return Vec::new();
+        }
+        let mut list = TopicPartitionList::new();
+        for partition in 0..partitions {
+            list.add_partition_offset(topic, partition, Offset::Beginning).expect("an offset");
+        }
+        consumer.assign(&list).expect("it is assigned");
+        let (mut all, mut ended) = (Vec::new(), 0);
+        while ended < partitions {
+            match consumer.poll(ANSWER_MAX) {
+                Some(Ok(message)) => all.push(Received::of(&message)),
+                Some(Err(rdkafka::error::KafkaError::PartitionEOF(_))) => ended += 1,
+                other => panic!("{topic} cannot be read: {other:?}"),
+            }
+        }
+        all
+    }
+
     pub fn ends(&self, topic: &str, partitions: i32) -> Vec<i64> {
         let asking: BaseConsumer = self.client().create().expect("a client");
         let end = |partition| asking.fetch_watermarks(topic, partition, ANSWER_MAX).expect("an answer").1;
@@ -236,6 +274,25 @@ impl Drop for Kafka {
             let log = self.log();
             let lines: Vec<&str> = log.lines().collect();
             eprintln!("the end of Kafka's log:\n{}", lines[lines.len().saturating_sub(20)..].join("\n"));
+        }
+    }
+}
+
+/// A message as it lies in a topic.
+pub struct Received {
+    pub key: String,
+    pub payload: Option<Vec<u8>>,
+    pub headers: BTreeMap<String, String>,
+}
+
+impl Received {
+    fn of(message: &BorrowedMessage<'_>) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
+        Received {
+            key: message.key().map(text).unwrap_or_default(),
+            payload: message.payload().map(<[u8]>::to_vec),
+            headers: headers.map(|h| (h.key.to_owned(), h.value.map(text).unwrap_or_default())).collect(),
         }
     }
 }

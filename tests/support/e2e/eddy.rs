@@ -224,9 +224,14 @@ impl Eddy {
 
     /// A sample of `/metrics`, by its name with labels.
     pub fn metric(&self, sample: &str) -> u64 {
+        self.seconds(sample) as u64
+    }
+
+    /// The same of one that is no whole number.
+    pub fn seconds(&self, sample: &str) -> f64 {
         let text = http::get(self.page, "/metrics").expect("it answers").text();
         let value = text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
-        value.unwrap_or_else(|| panic!("no {sample} in\n{text}")).parse::<f64>().expect("a number") as u64
+        value.unwrap_or_else(|| panic!("no {sample} in\n{text}")).parse::<f64>().expect("a number")
     }
 
     /// Every stored revision, newest first.

@@ -1,0 +1,424 @@
+//! Several release binaries on one topic of a real Kafka. Members are killed with SIGKILL at random and started again, one
+//! leaves, one joins, the broker is killed: what the alerts topic holds, read as committed, is what one engine decides
+//! of the same events, each revision once, and receivers get every one.
+//!
+//! `EDDY_KAFKA_EVENTS` and `EDDY_KAFKA_KILLS` make it longer, `EDDY_KAFKA_KEYS` makes what is handed over larger.
+
+#[path = "support/e2e/mod.rs"]
+mod e2e;
+mod plant;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::{Duration, Instant};
+
+use e2e::eddy::{Deployment, Eddy, config};
+use e2e::expect::{self, Outcome};
+use e2e::kafka::{Kafka, KafkaProducer, Sent};
+use e2e::receiver::Receiver;
+use eddy::engine::{Env, Outputs};
+use eddy::ring::Slot;
+use eddy::types::PartitionId;
+use plant::{Row, SECOND_NS};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde_json::Value;
+
+const KEYS: usize = 40;
+const PARTITIONS: i32 = 8;
+const TOPIC: &str = "plant.pumps";
+const ALERTS: &str = "plant-alerts";
+const STATE: &str = "plant-eddy-state";
+const GROUP: &str = "eddy-test-plant";
+/// Sent and not yet told of, at most: so that a kill meets a stream.
+const AHEAD: usize = 6_000;
+/// A member that is killed is given up after 10 s, again and again.
+const PROGRESS_MAX: Duration = Duration::from_secs(240);
+/// Nothing comes twice a while later.
+const QUIET: Duration = Duration::from_secs(3);
+const NOBODY: &str = "http://127.0.0.1:9/hook";
+
+fn setting(name: &str, usual: usize) -> usize {
+    std::env::var(name).map_or(usual, |text| text.parse().expect("a number"))
+}
+
+fn partition_of(key: &str) -> i32 {
+    key.trim_start_matches("pump-").parse::<i32>().expect("a number") % PARTITIONS
+}
+
+/// Pumps of which some go wrong, and the rows that close every window.
+fn rows(events: usize) -> Vec<Row> {
+    let seconds = (events / KEYS) as i64 - 1;
+    let mut rows = plant::rows(KEYS, seconds, 31, 0..0);
+    for key in 0..10 {
+        let start = 40 + (seconds - 120) / 10 * key as i64;
+        expect::break_pump(&mut rows, key, start..start + 60);
+    }
+    let closers = expect::closers(&rows, KEYS);
+    [rows, closers].concat()
+}
+
+/// The pure engine over them, in Kafka's partitions.
+fn expected(rows: &[Row]) -> Outcome {
+    let mut engine = plant::engine(&expect::plan());
+    let (mut out, mut slot) = (Outputs::default(), Slot::default());
+    for (position, row) in (0..).zip(rows) {
+        let partition = PartitionId::of_kafka(partition_of(&row.key));
+        slot.push(eddy::types::RecordRef { partition, ..row.record(position) });
+    }
+    engine.step(&slot, &Env::SIMULATED, &mut out);
+    let outcome = expect::outcome(engine, out);
+    assert!(outcome.decisions.len() >= 20, "{} alerts are too few to be hit", outcome.decisions.len());
+    outcome
+}
+
+fn text(kafka: &Kafka, stream: &str, webhook: &str) -> String {
+    let source = format!(
+        "[source.plant]\ntype = \"kafka\"\nbrokers = [\"{}\"]\ntopics = [\"{TOPIC}\"]\n\
+         shared = {{ alerts = \"{ALERTS}\", state = \"{STATE}\" }}",
+        kafka.brokers()
+    );
+    config(&source, "[\"plant\"]", &format!("max_future = \"none\"\n{stream}"), webhook)
+}
+
+fn deployment(kafka: &Kafka, webhook: &str, every: &str) -> Deployment {
+    Deployment::new(&(text(kafka, "", webhook) + &format!("snapshot_every = \"{every}\"\n")))
+}
+
+fn send(producer: &KafkaProducer, rows: &[Row], limit: &AtomicUsize) {
+    for (at, row) in rows.iter().enumerate() {
+        while at >= limit.load(SeqCst) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let payload = row.message().payload;
+        let key = Some(row.key.as_bytes());
+        producer.send(&Sent { key, ..Sent::new(TOPIC, partition_of(&row.key), &payload) });
+    }
+    producer.flush();
+}
+
+/// How far the group is.
+fn committed(kafka: &Kafka) -> usize {
+    kafka.committed(GROUP, TOPIC, PARTITIONS).into_iter().flatten().sum::<i64>() as usize
+}
+
+/// Waits until the group has come so far.
+fn until_committed(kafka: &Kafka, count: usize, mut seen: impl FnMut(usize)) {
+    let began = Instant::now();
+    loop {
+        let now = committed(kafka);
+        seen(now);
+        if now >= count {
+            return;
+        }
+        assert!(began.elapsed() < PROGRESS_MAX, "{now} of {count} events");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// What the alerts topic holds, by webhook-id: the decision, and how often it is there.
+fn told(kafka: &Kafka) -> BTreeMap<String, (Value, usize)> {
+    let mut told = BTreeMap::<String, (Value, usize)>::new();
+    for message in kafka.all_committed(ALERTS) {
+        let mut data = e2e::json(&message.payload.expect("no tombstone"))["data"].clone();
+        data.as_object_mut().expect("an object").remove("receipt").expect("a receipt");
+        let id = message.headers["webhook-id"].clone();
+        assert_eq!(id, format!("{}_{}", data["id"].as_str().expect("an id"), data["revision"]));
+        assert_eq!(Some(message.key.as_str()), data["id"].as_str());
+        told.entry(id).or_insert((data, 0)).1 += 1;
+    }
+    told
+}
+
+fn assert_told_once(kafka: &Kafka, expected: &Outcome) {
+    let began = Instant::now();
+    while told(kafka).len() < expected.decisions.len() && began.elapsed() < e2e::WAIT_MAX {
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    std::thread::sleep(QUIET);
+    let told = told(kafka);
+    let twice: Vec<&String> = told.iter().filter(|(_, (_, times))| *times > 1).map(|(id, _)| id).collect();
+    assert!(twice.is_empty(), "{} of {} revisions are there more than once", twice.len(), told.len());
+    let decisions: BTreeMap<String, Value> =
+        told.into_iter().map(|(id, (decision, _))| (id, decision)).collect();
+    assert_eq!(decisions.len(), expected.decisions.len());
+    assert!(decisions == expected.decisions, "other decisions");
+}
+
+/// Kills and restarts at random moments of the stream; the broker once, in the middle.
+fn kill_again_and_again(
+    members: &mut [(Deployment, Option<Eddy>)],
+    kafka: &Kafka,
+    total: usize,
+    limit: &AtomicUsize,
+) {
+    let kills = setting("EDDY_KAFKA_KILLS", 3);
+    let mut rng = ChaCha8Rng::seed_from_u64(plant::seeds(1)[0]);
+    let share = total * 7 / 10 / kills;
+    for kill in 0..kills {
+        let moment = share * kill + rng.random_range(share / 4..share);
+        until_committed(kafka, moment, |now| limit.store(now.min(moment) + AHEAD, SeqCst));
+        if kill == kills / 2 {
+            kafka.kill();
+            kafka.launch();
+        }
+        std::thread::sleep(Duration::from_micros(rng.random_range(0..150_000)));
+        let member = rng.random_range(0..members.len());
+        let (deployment, eddy) = &mut members[member];
+        let killed = eddy.take().expect("it runs");
+        println!("member {member} at {moment}: {}", figures(&killed));
+        killed.kill();
+        *eddy = Some(deployment.start());
+    }
+}
+
+fn figures(eddy: &Eddy) -> String {
+    let of = |name: &str| eddy.metric(&format!("eddy_source_{name}{{source=\"plant\"}}"));
+    format!(
+        "{} partitions, {} taken over, the last in {:.3} s, {} messages read again",
+        of("partitions"),
+        of("handovers_total"),
+        eddy.seconds("eddy_source_handover_seconds{source=\"plant\"}"),
+        eddy.metric("eddy_recovered_messages_total"),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_that_die_leave_and_join_decide_as_one() {
+    let rows = rows(setting("EDDY_KAFKA_EVENTS", 50_000));
+    let expected = expected(&rows);
+    let kafka = Kafka::start();
+    kafka.make_topic(TOPIC, PARTITIONS);
+    let receiver = Receiver::start([]).await;
+    let mut members: Vec<(Deployment, Option<Eddy>)> = (0..3)
+        .map(|_| deployment(&kafka, &receiver.url, "1s"))
+        .map(|deployment| {
+            let eddy = deployment.start();
+            (deployment, Some(eddy))
+        })
+        .collect();
+    let limit = Arc::new(AtomicUsize::new(AHEAD));
+    let sending = {
+        let (producer, rows, limit) = (kafka.producer(), rows.clone(), limit.clone());
+        std::thread::spawn(move || send(&producer, &rows, &limit))
+    };
+    kill_again_and_again(&mut members, &kafka, rows.len(), &limit);
+    let now = committed(&kafka);
+    limit.store(now + 2 * AHEAD, SeqCst);
+    let (status, said) = members[0].1.take().expect("it runs").stop();
+    assert!(status.success(), "{status}; it said:\n{said}");
+    until_committed(&kafka, now + AHEAD, |_| {});
+    let joined = deployment(&kafka, &receiver.url, "1s");
+    members.push((joined, None));
+    let last = members.len() - 1;
+    members[last].1 = Some(members[last].0.start());
+    limit.store(usize::MAX, SeqCst);
+    sending.join().expect("the producer ends");
+    until_committed(&kafka, rows.len(), |_| {});
+    assert_told_once(&kafka, &expected);
+    for (member, eddy) in members.iter().enumerate().filter_map(|(i, (_, eddy))| Some((i, eddy.as_ref()?))) {
+        println!("member {member} in the end: {}", figures(eddy));
+    }
+    let delivered: Vec<String> =
+        receiver.wait_for(expected.decisions.len()).await.iter().map(|r| r.id().to_owned()).collect();
+    assert!(expected.decisions.keys().all(|id| delivered.contains(id)), "a receiver lacks alerts");
+    for (_, eddy) in members {
+        if let Some(eddy) = eddy {
+            let (status, said) = eddy.stop();
+            assert!(status.success(), "{status}; it said:\n{said}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn alerts_of_a_member_that_dies_are_delivered_by_another() {
+    let rows = rows(12_000);
+    let expected = expected(&rows);
+    let kafka = Kafka::start();
+    kafka.make_topic(TOPIC, PARTITIONS);
+    let receiver = Receiver::start([]).await;
+    let (here, there) = (deployment(&kafka, &receiver.url, "1s"), deployment(&kafka, NOBODY, "1s"));
+    let (mut alive, dies) = (here.start(), there.start());
+    send(&kafka.producer(), &rows, &AtomicUsize::new(usize::MAX));
+    until_committed(&kafka, rows.len(), |_| {});
+    assert_told_once(&kafka, &expected);
+    let held = dies.metric("eddy_sink_queued{sink=\"on_call\"}");
+    assert!(held > 0, "the one that dies has nothing to deliver");
+    dies.kill();
+    let delivered = || -> Vec<String> { receiver.received().iter().map(|r| r.id().to_owned()).collect() };
+    alive.until("everything is delivered", |_| {
+        let delivered = delivered();
+        expected.decisions.keys().all(|id| delivered.contains(id)).then_some(())
+    });
+    assert!(delivered().iter().all(|id| expected.decisions.contains_key(id)), "other ids");
+}
+
+fn now_ns() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    since.as_nanos() as i64
+}
+
+/// `seconds` of a key up to now, one row a second.
+fn up_to_now(key: &str, seconds: i64) -> Vec<Row> {
+    let row = |back: i64| Row {
+        key: key.to_owned(),
+        time_ns: now_ns() - back * SECOND_NS,
+        values: [20.0, 5.0, 60.0 + 0.01 * back as f32, 2.5],
+    };
+    (0..seconds).rev().map(row).collect()
+}
+
+/// Only the wall clock says so; whoever reads the messages again must find it said.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silence_is_told_once_though_its_teller_dies() {
+    let kafka = Kafka::start();
+    kafka.make_topic(TOPIC, PARTITIONS);
+    let receiver = Receiver::start([]).await;
+    let text = text(&kafka, "idle_after = \"1s\"\nno_data = \"4s\"", &receiver.url)
+        .replace(
+            r#"size = "16s", every = "2s", grid = "1s", lateness = "32s""#,
+            r#"size = "1600ms", every = "200ms", grid = "100ms", lateness = "1s""#,
+        )
+        // Never while this runs: it is by what was written of the clock that the next one knows.
+        + "snapshot_every = \"1h\"\n";
+    let deployment = Deployment::new(&text);
+    let eddy = deployment.start();
+    let everything = AtomicUsize::new(usize::MAX);
+    send(&kafka.producer(), &up_to_now("pump-0", 30), &everything);
+    let began = Instant::now();
+    let silences = |kind: &str| -> Vec<(String, usize)> {
+        let told = told(&kafka).into_iter().filter(|(_, (decision, _))| decision["rule"] == "no_data");
+        let of_kind = told.filter(|(_, (decision, _))| decision["state"] == kind);
+        of_kind.map(|(id, (_, times))| (id, times)).collect()
+    };
+    while silences("raised").is_empty() {
+        assert!(began.elapsed() < e2e::WAIT_MAX, "no silence is told of; it said:\n{}", eddy.said());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    eddy.kill();
+    let mut eddy = deployment.start();
+    eddy.until("it is known again", |eddy| {
+        (eddy.metric("eddy_stream_keys_silent{stream=\"pumps\"}") == 1).then_some(())
+    });
+    send(&kafka.producer(), &up_to_now("pump-0", 3), &everything);
+    eddy.until("its return is told of", |_| {
+        send(&kafka.producer(), &up_to_now("pump-0", 1), &everything);
+        std::thread::sleep(Duration::from_millis(300));
+        (!silences("resolved").is_empty()).then_some(())
+    });
+    std::thread::sleep(QUIET);
+    let (raised, resolved) = (silences("raised"), silences("resolved"));
+    assert_eq!((raised.len(), raised[0].1, resolved.len(), resolved[0].1), (1, 1, 1, 1));
+}
+
+/// Until the members that are left know all of the twelve partitions, and the messages they read again for that.
+fn until_taken_over(members: [&Eddy; 2], events: u64, read_before: u64) -> (f64, u64) {
+    let began = Instant::now();
+    let sum = |name: &str| -> u64 { members.iter().map(|eddy| eddy.metric(name)).sum() };
+    let known = || members.iter().map(|eddy| eddy.events()).sum::<u64>();
+    while sum("eddy_source_partitions{source=\"plant\"}") < 12 || known() < events {
+        assert!(began.elapsed() < e2e::WAIT_MAX, "{} of {events} events are known", known());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(known(), events, "nothing is lost or judged twice");
+    (began.elapsed().as_secs_f64(), sum("eddy_recovered_messages_total") - read_before)
+}
+
+/// How long nobody has a partition, and what is read again, where a member leaves and where it dies.
+#[test]
+fn what_a_hand_over_costs() {
+    const TWELVE: i32 = 12;
+    let keys = setting("EDDY_KAFKA_KEYS", 2_000);
+    let kafka = Kafka::start();
+    kafka.make_topic(TOPIC, TWELVE);
+    let deployments: Vec<Deployment> = (0..3).map(|_| deployment(&kafka, NOBODY, "5s")).collect();
+    let [mut leaves, mut dies, stays] = [0, 1, 2].map(|at| deployments[at].start());
+    let producer = kafka.producer();
+    let mut rows = plant::rows(keys, 4, 7, 0..0);
+    // All in time, however many they are.
+    rows.iter_mut()
+        .enumerate()
+        .for_each(|(i, row)| row.time_ns = plant::START_NS + (i / keys) as i64 * SECOND_NS);
+    for row in &rows {
+        let (payload, key) = (row.message().payload, Some(row.key.as_bytes()));
+        let number: i32 = row.key.trim_start_matches("pump-").parse().expect("a number");
+        producer.send(&Sent { key, ..Sent::new(TOPIC, number % TWELVE, &payload) });
+    }
+    producer.flush();
+    let done =
+        || kafka.committed(GROUP, TOPIC, TWELVE).into_iter().flatten().sum::<i64>() as usize == rows.len();
+    leaves.until("everything is judged", |_| done().then_some(()));
+    let read =
+        |members: &[&Eddy]| members.iter().map(|eddy| eddy.metric("eddy_recovered_messages_total")).sum();
+    let before = read(&[&dies, &stays]);
+    let (status, said) = leaves.stop();
+    assert!(status.success(), "{status}; it said:\n{said}");
+    let (seconds, again) = until_taken_over([&dies, &stays], rows.len() as u64, before);
+    println!(
+        "{keys} keys, one of three leaves: {seconds:.2} s after it had ended, {again} messages read again"
+    );
+    assert_eq!(again, 0, "it has saved what it knew");
+    let mut back = deployments[0].start();
+    back.until("all are balanced", |back| {
+        (back.metric("eddy_source_partitions{source=\"plant\"}") == 4).then_some(())
+    });
+    dies.until("it has its share", |dies| {
+        (dies.metric("eddy_source_partitions{source=\"plant\"}") == 4).then_some(())
+    });
+    let before = read(&[&back, &stays]);
+    dies.kill();
+    let (seconds, again) = until_taken_over([&back, &stays], rows.len() as u64, before);
+    println!("{keys} keys, one of three dies: {seconds:.2} s, {again} messages read again");
+}
+
+/// What was written under another config is not taken for one's own.
+#[test]
+fn a_member_that_would_decide_otherwise_is_refused() {
+    let kafka = Kafka::start();
+    kafka.make_topic(TOPIC, PARTITIONS);
+    let first = deployment(&kafka, NOBODY, "1s");
+    let eddy = first.start();
+    send(&kafka.producer(), &rows(4_000), &AtomicUsize::new(usize::MAX));
+    until_committed(&kafka, 4_000, |_| {});
+    let (status, said) = eddy.stop();
+    assert!(status.success(), "{status}; it said:\n{said}");
+    let other = Deployment::new(&text(&kafka, "", NOBODY).replace("p_value = 1e-4", "p_value = 1e-5"));
+    let refused = other.output("run");
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(78), "{said}");
+    assert!(said.contains("another config of the stream: give every member the same config"), "{said}");
+    kafka.make_topic("cut", PARTITIONS);
+    let cut = Deployment::new(&text(&kafka, "", NOBODY).replace(STATE, "cut"));
+    let refused = cut.output("run");
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(78), "{said}");
+    assert!(said.contains("cleanup.policy=delete") && said.contains("set it to compact"), "{said}");
+}
+
+/// A manifest that its writer took back: whoever believed it would be refused.
+#[test]
+fn what_was_taken_back_in_the_state_topic_is_not_believed() {
+    let kafka = Kafka::start();
+    kafka.make_topic(TOPIC, PARTITIONS);
+    let deployment = deployment(&kafka, NOBODY, "1s");
+    let eddy = deployment.start();
+    let rows = rows(4_000);
+    let (before, after) = rows.split_at(2_000);
+    send(&kafka.producer(), before, &AtomicUsize::new(usize::MAX));
+    until_committed(&kafka, 2_000, |_| {});
+    let (status, said) = eddy.stop();
+    assert!(status.success(), "{status}; it said:\n{said}");
+    let manifest = |partition| Sent { key: Some(b"manifest/pumps"), ..Sent::new(STATE, partition, b"{}") };
+    let manifests: Vec<Sent<'_>> = (0..PARTITIONS).map(manifest).collect();
+    kafka.transaction_of(&manifests, false);
+    let eddy = deployment.start();
+    assert_eq!(eddy.metric("eddy_recovered_messages_total"), 0, "all was saved when it was stopped");
+    send(&kafka.producer(), after, &AtomicUsize::new(usize::MAX));
+    until_committed(&kafka, 4_000, |_| {});
+    assert_eq!(eddy.events(), 4_000);
+    kafka.kill();
+    let (status, said) = eddy.stop();
+    assert!(status.success(), "a stop is in time though the broker is away: {status}; it said:\n{said}");
+}
