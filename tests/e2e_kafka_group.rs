@@ -218,6 +218,13 @@ async fn members_that_die_leave_and_join_decide_as_one() {
     sending.join().expect("the producer ends");
     until_committed(&kafka, rows.len(), |_| {});
     assert_told_once(&kafka, &expected);
+    let told = members[last].1.as_mut().expect("it runs").until("who is in the group", |eddy| {
+        let members = eddy.get("/api/v1/status")["sources"][0]["kafka"]["members"].clone();
+        let partitions = |member: &Value| member["partitions"].as_array().map_or(0, Vec::len);
+        let all = members.as_array()?.iter().map(partitions).sum::<usize>();
+        (all == PARTITIONS as usize).then_some(members)
+    });
+    println!("{told}");
     for (member, eddy) in members.iter().enumerate().filter_map(|(i, (_, eddy))| Some((i, eddy.as_ref()?))) {
         println!("member {member} in the end: {}", figures(eddy));
     }

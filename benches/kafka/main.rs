@@ -3,7 +3,8 @@
 //!
 //! Eight partitions, messages of 105 bytes in producers' batches. Both begin at the first offset; each is timed from its
 //! first message on. Broker and reader share the machine. Eddy has every message in its log, fsynced, and every fourth
-//! brings a verdict; the counter has nothing.
+//! brings a verdict; the counter has nothing. With `--shared` Eddy is one of a group, of which it is the only one: nothing is
+//! logged, and offsets are committed in transactions.
 
 #[path = "../load/appliance.rs"]
 #[allow(dead_code)] // the load bench uses all of it
@@ -97,9 +98,18 @@ fn count(kafka: &Kafka, topic: &str, messages: u64) -> (Duration, f64) {
     (begun.expect("a message").elapsed(), cpu_s("self") - cpu)
 }
 
-/// The release binary on a folder without anything in it.
-fn judge(folder: &Path, model: &Path, kafka: &Kafka, topic: &str, messages: u64) -> (Duration, f64) {
-    let source = format!("type = \"kafka\"\nbrokers = \"{}\"\ntopics = \"{topic}\"", kafka.brokers());
+/// The release binary on a folder without anything in it; `shared`: as the only one of a group of this number.
+fn judge(
+    folder: &Path,
+    model: &Path,
+    kafka: &Kafka,
+    (topic, messages): (&str, u64),
+    shared: Option<usize>,
+) -> (Duration, f64) {
+    let shared = shared.map_or(String::new(), |n| {
+        format!("\ngroup = \"{topic}-{n}\"\nshared = {{ alerts = \"{topic}-alerts-{n}\", state = \"{topic}-state-{n}\" }}")
+    });
+    let source = format!("type = \"kafka\"\nbrokers = \"{}\"\ntopics = \"{topic}\"{shared}", kafka.brokers());
     let deployed = Appliance::prepare(folder, &source, model);
     let appliance = Appliance::start(&deployed);
     let mut first = appliance.totals().events;
@@ -131,9 +141,10 @@ fn main() {
     for keys in [1_000, 100_000] {
         let topic = format!("plant.{keys}");
         fill(&kafka, &topic, keys, messages);
-        for _ in 0..ROUNDS {
+        for round in 0..ROUNDS {
             runs.push(run("counter", keys, messages, count(&kafka, &topic, messages)));
-            let judged = judge(folder.path(), &model, &kafka, &topic, messages);
+            let shared = std::env::args().any(|argument| argument == "--shared").then_some(round);
+            let judged = judge(folder.path(), &model, &kafka, (&topic, messages), shared);
             runs.push(run("eddy", keys, messages, judged));
         }
         let rate = |reader: &str| {

@@ -34,3 +34,25 @@ impl KafkaView {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_what_is_said_in_a_line() {
+        let member =
+            |name: &str, partitions: &[i32]| Member { name: name.into(), partitions: partitions.into() };
+        let view = KafkaView {
+            lag: None,
+            partitions: 2,
+            redelivered_total: 0,
+            tombstones_total: 0,
+            lost_total: 0,
+            handovers_total: 2,
+            handover_ns_last: 0,
+            members: vec![member("box-a", &[0, 2]), member("box-b", &[])],
+        };
+        assert_eq!(view.shared_by(), "2 Eddys: box-a has 0, 2; box-b has none");
+    }
+}
