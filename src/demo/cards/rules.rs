@@ -111,22 +111,21 @@ mod tests {
     #[test]
     fn a_payment_is_held_against_what_its_card_paid_before_it() {
         let mut habits = Habits::new();
-        // Mean 2000 and sd 1000 of ten, the divisor being one less.
         for at in 0..10 {
-            let cents = if at % 2 == 0 { 2_000 + 949 } else { 2_000 - 949 };
+            let cents = if at % 2 == 0 { 2_900 } else { 1_100 };
             assert_eq!(habits.mark(&paid(60 * at, cents)).above_own_sd, 0.0, "no habits yet");
         }
         let marks = habits.mark(&paid(1_000, 5_000));
-        assert!((marks.above_own_sd - 3.0).abs() < 1e-3, "{marks:?}");
-        assert_eq!((marks.cents, marks.recent_to_own_mean), (5_000.0, 2.5));
+        let near = |found: f64, value: f64| assert!((found - value).abs() < 1e-9, "{found} is not {value}");
+        near(marks.above_own_sd, 3_000.0 / (900.0 * (10.0_f64 / 9.0).sqrt()));
+        near(marks.recent_to_own_mean, 2.5);
+        assert_eq!(marks.cents, 5_000.0);
         let mut other = paid(1_001, 5_000);
         other.card = 4;
         assert_eq!(habits.mark(&other), Marks { cents: 5_000.0, ..Marks::default() });
         // The mean is 25000 over 11 by now; the payment of 15 minutes ago is out.
-        let after = habits.mark(&paid(1_014, 1_000)).recent_to_own_mean;
-        assert!((after - 6_000.0 * 11.0 / 25_000.0).abs() < 1e-9, "{after}");
-        let later = habits.mark(&paid(1_015, 0)).recent_to_own_mean;
-        assert!((later - 1_000.0 * 12.0 / 26_000.0).abs() < 1e-9, "{later}");
+        near(habits.mark(&paid(1_014, 1_000)).recent_to_own_mean, 6_000.0 * 11.0 / 25_000.0);
+        near(habits.mark(&paid(1_015, 0)).recent_to_own_mean, 1_000.0 * 12.0 / 26_000.0);
     }
 
     #[test]
