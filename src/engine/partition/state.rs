@@ -77,8 +77,8 @@ impl Partition {
             pending,
             cell_fold: _,
             events,
-            silence,
-            onsets,
+            silence: _,
+            onsets: _,
             hearing: _,
             started: _,
             newest_time: _,
@@ -105,13 +105,13 @@ impl Partition {
         encode_counts(counts, to);
         pending.encode(to);
         events.encode(to);
-        silence.encode(to);
-        onsets.encode(to);
         self.encode_progress(to);
     }
 
-    /// How far it has come.
+    /// How far it has come, and what time alone may tell of.
     fn encode_progress(&self, to: &mut StateWriter<'_>) {
+        self.silence.encode(to);
+        self.onsets.encode(to);
         self.hearing.encode(to);
         to.flag(self.started);
         [self.newest_time, self.released, self.newest_cell].into_iter().for_each(|time| to.number(time));
