@@ -232,7 +232,7 @@ mod tests {
     const CELLS: usize = 16;
 
     fn fitted(cells: usize) -> Pyramid {
-        let windows = normal_windows(&series(2000, COLUMNS, 1), cells, COLUMNS);
+        let windows = normal_windows(&series(4200, COLUMNS, 1), cells, COLUMNS);
         Pyramid::fit(windows.view(), cells, COLUMNS, &[false; COLUMNS]).unwrap()
     }
 

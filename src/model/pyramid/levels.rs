@@ -10,10 +10,15 @@ use serde::{Deserialize, Serialize};
 pub const DIMENSION_MAX: usize = 640;
 /// Coordinates the longer levels of many columns may have.
 const DIMENSION_MANY: usize = 192;
+/// Columns whose levels are of many cells.
+const FEW_COLUMNS: usize = 4;
 /// Full windows a level needs beyond half its own length: below, its covariance is mostly shrinkage.
 const ROWS_BEYOND_HALF: usize = 20;
 /// Windows a level needs a dimension: with fewer, what it was not fitted on looks odd for that alone.
 const ROWS_PER_DIMENSION: usize = 2;
+/// The same for a level of means over most of the window: they follow how the machine is run, of which a short past shows
+/// little. With fewer, what is rare in an hour was told as a fault.
+const ROWS_PER_DIMENSION_WHOLE: usize = 64;
 
 /// One level's shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,9 +53,11 @@ pub(super) fn shapes(cells: usize, columns: usize, rows: usize, ramp: bool) -> V
         if at == 0 && (shape.cells() > cells || blocks > limit) {
             shape = Shape { pool: 1, blocks: cells.min(limit).min(blocks) };
         }
+        let whole = columns <= FEW_COLUMNS && pool > 1;
+        let least = if whole { ROWS_PER_DIMENSION_WHOLE } else { ROWS_PER_DIMENSION };
         let lost = if ramp { shape.cells() } else { 0 };
         let learnable = 2 * rows >= shape.cells() + 2 * (ROWS_BEYOND_HALF + lost)
-            && rows >= ROWS_PER_DIMENSION * shape.dimension(columns) + lost;
+            && rows >= least * shape.dimension(columns) + lost;
         let fits = shape.cells() <= cells && shape.blocks <= limit;
         // From 97 columns on the third level is the first again, which must not count twice.
         if at == 0 || (learnable && fits && !found.contains(&shape)) {
@@ -60,13 +67,13 @@ pub(super) fn shapes(cells: usize, columns: usize, rows: usize, ramp: bool) -> V
     found
 }
 
-/// Whatever the window, its longest level spans most of it: a small shift of what columns say together shows in the mean
-/// over the whole and hardly in a quarter.
+/// Of few columns a window that is too short for the longest level has one of means that spans most of it: a small shift of
+/// what columns say together shows in the mean over the whole and hardly in a part.
 fn table(cells: usize, columns: usize) -> [(usize, usize); 4] {
     let most = |cap: usize| (DIMENSION_MANY / columns).clamp(1, cap);
     match columns {
         0 | 1 => [(1, 8), (1, 16), (1, 32), (1, 64)],
-        2..=4 => {
+        2..=FEW_COLUMNS => {
             [(1, 1), (1, 4), (1, 16), if cells < 64 { (cells.div_euclid(16).max(1), 16) } else { (1, 64) }]
         }
         _ => [(1, 1), (1, 3), (1, most(10)), (4, most(4))],
@@ -127,8 +134,9 @@ mod tests {
     fn levels_follow_the_table() {
         assert_eq!(pairs(64, 1, 1000), [(1, 8), (1, 16), (1, 32), (1, 64)]);
         assert_eq!(pairs(64, 4, 1000), [(1, 1), (1, 4), (1, 16), (1, 64)]);
-        assert_eq!(pairs(32, 4, 1000), [(1, 1), (1, 4), (1, 16), (2, 16)]);
-        assert_eq!(pairs(63, 2, 1000), [(1, 1), (1, 4), (1, 16), (3, 16)]);
+        assert_eq!(pairs(32, 4, 4095), [(1, 1), (1, 4), (1, 16)]);
+        assert_eq!(pairs(32, 4, 4096), [(1, 1), (1, 4), (1, 16), (2, 16)]);
+        assert_eq!(pairs(63, 2, 2048), [(1, 1), (1, 4), (1, 16), (3, 16)]);
         assert_eq!(pairs(31, 4, 1000), [(1, 1), (1, 4), (1, 16)]);
         assert_eq!(pairs(64, 8, 1000), [(1, 1), (1, 3), (1, 10), (4, 4)]);
         assert_eq!(pairs(64, 38, 1000), [(1, 1), (1, 3), (1, 5), (4, 4)]);
