@@ -262,37 +262,6 @@ async fn alerts_of_a_member_that_dies_are_delivered_by_another() {
     assert!(delivered().iter().all(|id| expected.decisions.contains_key(id)), "other ids");
 }
 
-fn signal(eddy: &Eddy, name: &str) {
-    let sent = std::process::Command::new("kill").args([name, &eddy.id().to_string()]).status();
-    assert!(sent.is_ok_and(|status| status.success()), "it runs");
-}
-
-/// The group gives it up while it sleeps; when it wakes it holds what others have told meanwhile.
-#[test]
-fn a_member_that_slept_tells_nothing_that_others_have_told() {
-    let rows = rows(30_000);
-    let expected = expected(&rows);
-    let kafka = Kafka::start();
-    kafka.make_topic(TOPIC, PARTITIONS);
-    let deployments = [0, 1].map(|_| deployment(&kafka, NOBODY, "1s"));
-    let [sleeps, _wakes] = [0, 1].map(|at| deployments[at].start());
-    let limit = Arc::new(AtomicUsize::new(AHEAD));
-    let sending = {
-        let (producer, rows, limit) = (kafka.producer(), rows.clone(), limit.clone());
-        std::thread::spawn(move || send(&producer, &rows, &limit))
-    };
-    until_committed(&kafka, 2_000, |_| {});
-    signal(&sleeps, "-STOP");
-    // What it is given up for comes to the other, all of it.
-    limit.store(3 * AHEAD, SeqCst);
-    until_committed(&kafka, 3 * AHEAD, |_| {});
-    signal(&sleeps, "-CONT");
-    limit.store(usize::MAX, SeqCst);
-    sending.join().expect("the producer ends");
-    until_committed(&kafka, rows.len(), |_| {});
-    assert_told_once(&kafka, &expected);
-}
-
 fn now_ns() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
     since.as_nanos() as i64

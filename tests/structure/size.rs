@@ -15,7 +15,6 @@ const LONGER_FILES: &[(&str, usize, &str)] = &[
     ("demo/difficulty.rs", 350, "tests: how hard the faults are to see"),
     ("durable/faulty.rs", 330, "the disk's twin, every fault of it"),
     ("durable/log_tests.rs", 340, "tests"),
-    ("engine/partition.rs", 310, "one partition: a field a kind of state"),
     ("latency.rs", 310, "clock, histograms and receipts, to be cut"),
 ];
 

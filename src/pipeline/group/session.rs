@@ -25,7 +25,10 @@ use crate::types::{Alert, PartitionId};
 
 /// How long something that was judged waits to be told, and a transaction gathers.
 const TICK: Duration = Duration::from_millis(100);
-const MESSAGES_MAX: usize = 8192;
+/// Of a transaction.
+const MESSAGES_MAX: usize = 32_768;
+/// Handed on at once: shards work on some while the next ones are decoded.
+const BATCH_MAX: usize = 2048;
 const POLL: Duration = Duration::from_millis(20);
 /// After that a transaction that fails again and again is given up, and all begins anew.
 const FAILS_MAX: Duration = Duration::from_secs(30);
@@ -120,11 +123,12 @@ impl<'a> Session<'a> {
             // Taken out so that messages may lie in the consumer while the rest is changed.
             let Session { driver, consumer, owned, gathered, source, .. } = self;
             let mut taking = Taking { driver, owned, source };
-            while *gathered < MESSAGES_MAX {
+            let mut batch = 0;
+            while batch < BATCH_MAX {
                 match consumer.poll(wait) {
                     Some(Ok(message)) => {
                         taking.take(&message)?;
-                        *gathered += 1;
+                        batch += 1;
                     }
                     Some(Err(KafkaError::PartitionEOF(partition))) => eof.push(partition),
                     Some(Err(error)) => consumer.context().fault(&error, &error.to_string()),
@@ -135,6 +139,7 @@ impl<'a> Session<'a> {
                     break;
                 }
             }
+            *gathered += batch;
         }
         self.driver.hand.send(from_ns)?;
         let now = Instant::now();
