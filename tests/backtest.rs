@@ -80,7 +80,7 @@ fn a_backtest_tells_what_a_run_of_the_same_data_tells() {
     assert_eq!(told_by_backtest(&report["run"]), live);
     let events = &report["run"]["events"];
     assert_eq!((&events["opened_in"], &events["false_alerts"]), (&1.into(), &early.into()), "{said}");
-    assert_eq!(events["delay_ns_median"], 80_000_000_000i64, "datasets/README.md: 07:31:20");
+    assert_eq!(events["delay_ns_median"], 76_000_000_000i64, "datasets/README.md: 07:31:16");
     let comparison = &report["comparison"];
     assert_eq!(comparison["lost"], Value::Array(Vec::new()), "{said}");
     let gained: Vec<&Value> = comparison["gained"].as_array().expect("alerts").iter().collect();

@@ -51,7 +51,7 @@ fn rarest(rows: &[Row], cut: Option<usize>) -> (f64, BTreeSet<u64>) {
             engine = fresh;
         }
         slot.push(row.record(i as u64));
-        engine.step(&mut slot, &Env::SIMULATED, &mut out);
+        engine.step(&slot, &Env::SIMULATED, &mut out);
         slot.clear();
     }
     engine.end_of_input(StreamId(0), Position(u64::MAX), &Env::SIMULATED, &mut out);
@@ -108,7 +108,7 @@ fn a_key_that_is_odd_now_and_then_learns_what_it_does_in_between() {
     let mut slot = Slot::default();
     for (i, row) in spiky(seconds).iter().enumerate() {
         slot.push(row.record(i as u64));
-        engine.step(&mut slot, &Env::SIMULATED, &mut out);
+        engine.step(&slot, &Env::SIMULATED, &mut out);
         slot.clear();
     }
     let judged = out.judged.unwrap_or_default();

@@ -163,6 +163,9 @@ async fn kills_of_the_broker_and_of_eddy_change_nothing() {
     assert_eq!(committed, ends, "lag tools show none");
 }
 
+/// Why it is refused, its key and its value.
+type Bad = (&'static str, Option<&'static [u8]>, Option<&'static [u8]>);
+
 /// Read as a backlog: whichever partition comes first makes nothing of the other late.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bad_messages_stop_nothing_and_say_where_they_stand() {
@@ -174,7 +177,7 @@ async fn bad_messages_stop_nothing_and_say_where_they_stand() {
     let deployment = Deployment::new(&text);
     let rows = plant::rows(4, 500, 5, 0..0);
     let producer = kafka.producer();
-    let bad: [(&str, Option<&[u8]>, Option<&[u8]>); 6] = [
+    let bad: [Bad; 6] = [
         ("malformed", Some(b"pump-0"), Some(b"{\"ts\":")),
         ("malformed", Some(b"pump-0"), Some(b"")),
         ("no_key", None, Some(b"{}")),

@@ -26,7 +26,7 @@ impl Ledger {
         Ledger {
             shop: Shop::new(seed, days),
             pending: VecDeque::new(),
-            habits: Habits::new(),
+            habits: Habits::default(),
             fraudulent: BTreeMap::new(),
             sound: Vec::new(),
             charge_backs: 0,

@@ -35,11 +35,13 @@ struct Habit {
     recent: VecDeque<(EventTime, f64)>,
 }
 
-impl Habits {
-    pub fn new() -> Self {
+impl Default for Habits {
+    fn default() -> Self {
         Habits(vec![Habit::default(); CARDS])
     }
+}
 
+impl Habits {
     /// Payments of a card come in order of time.
     pub fn mark(&mut self, payment: &Payment) -> Marks {
         self.0[payment.card].mark(payment.time, f64::from(payment.cents))
@@ -110,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_payment_is_held_against_what_its_card_paid_before_it() {
-        let mut habits = Habits::new();
+        let mut habits = Habits::default();
         for at in 0..10 {
             let cents = if at % 2 == 0 { 2_900 } else { 1_100 };
             assert_eq!(habits.mark(&paid(60 * at, cents)).above_own_sd, 0.0, "no habits yet");

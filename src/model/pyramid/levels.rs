@@ -40,6 +40,13 @@ impl Shape {
     pub fn dimension(self, columns: usize) -> usize {
         self.blocks * columns
     }
+
+    /// Windows it is learnt from at least, over `columns` scored columns.
+    pub fn rows_needed(self, columns: usize) -> usize {
+        let whole = columns <= FEW_COLUMNS && self.pool > 1;
+        let least = if whole { ROWS_PER_DIMENSION_WHOLE } else { ROWS_PER_DIMENSION };
+        (least * self.dimension(columns)).max(self.cells().div_ceil(2) + ROWS_BEYOND_HALF)
+    }
 }
 
 /// The levels of windows of `cells` cells and `columns` scored columns, learnt from `rows` windows;
@@ -53,11 +60,8 @@ pub(super) fn shapes(cells: usize, columns: usize, rows: usize, ramp: bool) -> V
         if at == 0 && (shape.cells() > cells || blocks > limit) {
             shape = Shape { pool: 1, blocks: cells.min(limit).min(blocks) };
         }
-        let whole = columns <= FEW_COLUMNS && pool > 1;
-        let least = if whole { ROWS_PER_DIMENSION_WHOLE } else { ROWS_PER_DIMENSION };
         let lost = if ramp { shape.cells() } else { 0 };
-        let learnable = 2 * rows >= shape.cells() + 2 * (ROWS_BEYOND_HALF + lost)
-            && rows >= least * shape.dimension(columns) + lost;
+        let learnable = rows >= shape.rows_needed(columns) + lost;
         let fits = shape.cells() <= cells && shape.blocks <= limit;
         // From 97 columns on the third level is the first again, which must not count twice.
         if at == 0 || (learnable && fits && !found.contains(&shape)) {

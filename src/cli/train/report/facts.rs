@@ -73,8 +73,8 @@ pub struct Facts {
     pub windows_given: usize,
     pub windows_fitted: usize,
     pub levels: Vec<LevelFacts>,
-    /// Of the levels that more windows would have added: cells they look back, and dimensions.
-    pub left_out: Vec<(usize, usize)>,
+    /// Of the levels that more windows would have added: cells they look back, dimensions, and windows needed.
+    pub left_out: Vec<(usize, usize, usize)>,
     pub surprise: Surprise,
     pub columns: Vec<ColumnFacts>,
     pub typical: Vec<WindowFacts>,
@@ -127,7 +127,11 @@ impl Facts {
             windows_given: scores.state.len(),
             windows_fitted: rows.len(),
             levels: pyramid.levels.iter().map(|level| level_facts(level, scored, grid_ns)).collect(),
-            left_out: pyramid.levels_left_out().iter().map(|s| (s.cells(), s.dimension(scored))).collect(),
+            left_out: pyramid
+                .levels_left_out()
+                .iter()
+                .map(|s| (s.cells(), s.dimension(scored), s.rows_needed(scored)))
+                .collect(),
             surprise: surprise::of(pyramid, &calibrator, &scores.surprise, stream.alarm.p_value()),
             columns: columns::of(run),
             typical,

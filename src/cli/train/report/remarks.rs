@@ -59,8 +59,7 @@ fn thin(at: usize, level: &LevelFacts, windows: usize) -> Option<Remark> {
 }
 
 fn left_out_level(facts: &Facts) -> Option<Remark> {
-    let (cells, dimension) = *facts.left_out.iter().max_by_key(|(_, dimension)| *dimension)?;
-    let needed = (WINDOWS_PER_DIMENSION * dimension).max(cells);
+    let (cells, dimension, needed) = *facts.left_out.iter().max_by_key(|(_, dimension, _)| *dimension)?;
     Some(remark(
         format!(
             "The model does not look back {} cells, which it could: that takes {} dimensions, and {} cannot teach them.",

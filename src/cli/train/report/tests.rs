@@ -165,7 +165,7 @@ fn facts_are_those_of_the_windows() {
         assert!((facts.surprise.bars.iter().map(|bar| bar.share).sum::<f64>() - 1.0).abs() < 1e-9);
         assert!(facts.surprise.thresholds.is_sorted_by(|a, b| a.p > b.p && a.surprise < b.surprise));
         assert_eq!(facts.surprise.thresholds.iter().filter(|t| t.configured).count(), 1);
-        assert_eq!(facts.left_out, [], "two thousand windows are enough for every level");
+        assert_eq!(facts.left_out, [(32, 32, 2048)], "two thousand windows are enough for every other level");
         for (level, of) in facts.levels.iter().zip(&run.pyramid.levels) {
             assert_eq!(level.candidates, of.candidates);
             assert_eq!(level.dimension, of.basis.mu.len());
@@ -180,7 +180,7 @@ fn what_speaks_against_a_model_is_said_with_its_remedy() {
     assert!(page(&calm).contains("Nothing in these figures speaks against the model."));
     let mut poor = facts();
     poor.windows_fitted = 100;
-    poor.left_out = vec![(4, 16), (32, 128)];
+    poor.left_out = vec![(4, 16, 32), (32, 128, 256)];
     poor.surprise.thresholds[2].configured = true;
     poor.surprise.thresholds[1].configured = false;
     poor.surprise.thresholds[2].beyond = 9;
