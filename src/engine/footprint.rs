@@ -7,7 +7,7 @@ use crate::config::plan::{Aggregate, ModelPlan, NoDataPlan, Shape, StreamPlan};
 use crate::engine::onsets::Onsets;
 use crate::engine::partition::{Partition, Scale};
 use crate::engine::past::Past;
-use crate::engine::probation::Probation;
+use crate::engine::probation;
 use crate::engine::reservoir;
 use crate::engine::setup::bucket;
 use crate::engine::silence::Silence;
@@ -77,6 +77,7 @@ impl Footprint {
         let (cells, columns) = (stream.window.cells(), stream.columns.len());
         let width = (cells * columns) as f64;
         let on_grid = stream.window.shape == Shape::Grid;
+        let size_ns = i64::try_from(stream.window.size.as_nanos()).unwrap_or(i64::MAX);
         let grid_s = if on_grid { stream.window.grid } else { bucket(stream.window.lateness) }.as_secs_f64();
         let rows_a_cell = demand.rows_per_s * grid_s / partitions;
         let pending_cells = (stream.window.lateness.as_secs_f64() / grid_s) as usize + 2;
@@ -115,7 +116,8 @@ impl Footprint {
             },
             late: partitions * (keys * late_bytes(stream, kept_s) + epochs_kept(kept_s) * CALIBRATION_BYTES),
             waiting: partitions * Pending::heap_bytes(pending_cells, rows_a_cell, columns),
-            partitions: partitions * ((size_of::<Partition>() + Probation::BYTES) as f64 + CALIBRATION_BYTES),
+            partitions: partitions
+                * (size_of::<Partition>() as f64 + CALIBRATION_BYTES + probation::heap_bytes(keys, size_ns)),
             scoring: shards as f64 * (scored + 1.5 * scores),
             warmup: if fits { partitions * warmup::heap_bytes(cells * columns) } else { 0.0 },
             refits: if refits { partitions * reservoir::heap_bytes(width) } else { 0.0 },
@@ -130,8 +132,7 @@ impl Footprint {
     pub fn with_densities(self, densities: usize, bytes: f64, demand: &Demand) -> Self {
         let (used, densities) = (partitions_used(demand.keys), densities.max(1) as f64);
         let in_use = densities * (1.0 - (1.0 - 1.0 / densities).powf(demand.keys as f64 / used));
-        let partitions =
-            self.partitions + used * (in_use - 1.0).max(0.0) * (CALIBRATION_BYTES + Probation::BYTES as f64);
+        let partitions = self.partitions + used * (in_use - 1.0).max(0.0) * CALIBRATION_BYTES;
         Footprint { partitions, models: bytes, ..self }
     }
 

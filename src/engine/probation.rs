@@ -43,8 +43,12 @@ pub(crate) struct Probation {
 /// Epochs that a surprise waits.
 fn wait_epochs(setup: &StreamSetup) -> i64 {
     // What a payment rests on is no window.
-    let window = if setup.roles.is_some() { 0 } else { setup.size_ns.div_euclid(EPOCH_NS) };
-    window.max(EPOCHS_MIN)
+    if setup.roles.is_some() { EPOCHS_MIN } else { epochs(setup.size_ns) }
+}
+
+/// For windows of this length.
+fn epochs(size_ns: i64) -> i64 {
+    size_ns.div_euclid(EPOCH_NS).max(EPOCHS_MIN)
 }
 
 /// Of how many windows of `keys` keys one is taken in an epoch, so that about 64 are, and no more wait than there are
@@ -54,10 +58,14 @@ pub(super) fn share(keys: u64, setup: &StreamSetup) -> u64 {
     keys.div_ceil(SAMPLES_MAX).max(waiting).max(1)
 }
 
-impl Probation {
-    /// Of a full one, about.
-    pub const BYTES: usize = REFERENCE_MAX * size_of::<Candidate>();
+/// Heap of what waits in a partition of so many keys, bytes, about.
+pub(super) fn heap_bytes(keys: f64, size_ns: i64) -> f64 {
+    let wait = epochs(size_ns) as f64;
+    let waiting = (keys.min(SAMPLES_MAX as f64) * wait).min(REFERENCE_MAX as f64);
+    waiting * size_of::<Candidate>() as f64
+}
 
+impl Probation {
     pub fn add(&mut self, epoch: i64, key: KeyIndex, surprise: Surprise) {
         self.waiting.push(Candidate { epoch, key, surprise });
     }
