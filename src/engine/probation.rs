@@ -27,7 +27,8 @@ const SAMPLES_MAX: u64 = 64;
 /// The surprises of a key's last sure window in an epoch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Candidate {
-    epoch: i64,
+    /// All there are fit: a time is ns in 64 bits.
+    epoch: i32,
     key: KeyIndex,
     surprise: Surprise,
 }
@@ -67,7 +68,7 @@ pub(super) fn heap_bytes(keys: f64, size_ns: i64) -> f64 {
 
 impl Probation {
     pub fn add(&mut self, epoch: i64, key: KeyIndex, surprise: Surprise) {
-        self.waiting.push(Candidate { epoch, key, surprise });
+        self.waiting.push(Candidate { epoch: epoch as i32, key, surprise });
     }
 
     /// Another model scores.
@@ -94,9 +95,9 @@ impl Probation {
     /// If the bytes end early, name a key that is none of so many, or are in no order.
     pub fn decode(keys: usize, from: &mut StateReader<'_>) -> Result<Self, NotUnderstood> {
         let mut found = Probation::default();
-        for _ in 0..from.len(20)? {
-            let (epoch, key) = (from.number()?, from.number()?);
-            found.add(epoch, key, [from.number()?, from.number()?]);
+        for _ in 0..from.len(16)? {
+            let (epoch, key): (i32, _) = (from.number()?, from.number()?);
+            found.add(i64::from(epoch), key, [from.number()?, from.number()?]);
         }
         for _ in 0..from.len(12)? {
             found.odd.insert(from.number()?, from.number()?);
@@ -120,7 +121,7 @@ impl Partition {
         odd.retain(|_, last| *last >= epoch.saturating_sub(CALM_WAITS * wait));
         waiting.retain(|of| teaches(of.key) || odd.contains_key(&of.key));
         odd.extend((0..episodes.len() as KeyIndex).filter(|key| !teaches(*key)).map(|key| (key, epoch)));
-        let over = waiting.partition_point(|of| of.epoch <= epoch.saturating_sub(wait));
+        let over = waiting.partition_point(|of| i64::from(of.epoch) <= epoch.saturating_sub(wait));
         for Candidate { key, surprise, .. } in waiting.drain(..over) {
             let cohort = cohorts[key as usize] as usize;
             scoring.references[cohort].iter_mut().for_each(|of| of.observe(surprise));
