@@ -15,72 +15,15 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use e2e::eddy::{Deployment, Eddy, config};
-use e2e::expect::{self, Outcome};
-use e2e::kafka::{Kafka, KafkaProducer, Sent};
+use e2e::expect;
+use e2e::kafka::{Kafka, Sent};
 use e2e::receiver::Receiver;
-use eddy::engine::{Env, Outputs};
-use eddy::ring::Slot;
-use eddy::types::PartitionId;
-use plant::Row;
+use e2e::topic::{AHEAD, GROUP, PARTITIONS, TOPIC, expected, rows, send, setting};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-const KEYS: usize = 40;
-const PARTITIONS: i32 = 8;
-const TOPIC: &str = "plant.pumps";
-const GROUP: &str = "eddy-test-plant";
-/// Sent and not yet taken in, at most: so that a kill meets a stream.
-const AHEAD: usize = 6_000;
-
-fn setting(name: &str, usual: usize) -> usize {
-    std::env::var(name).map_or(usual, |text| text.parse().expect("a number"))
-}
-
-/// Not what a hash would give.
-fn partition_of(key: &str) -> i32 {
-    key.trim_start_matches("pump-").parse::<i32>().expect("a number") % PARTITIONS
-}
-
-/// Pumps of which some go wrong, and the rows that close every window.
-fn rows() -> Vec<Row> {
-    let seconds = (setting("EDDY_KAFKA_EVENTS", 50_000) / KEYS) as i64 - 1;
-    let mut rows = plant::rows(KEYS, seconds, 31, 0..0);
-    for key in 0..10 {
-        let start = 40 + (seconds - 120) / 10 * key as i64;
-        expect::break_pump(&mut rows, key, start..start + 60);
-    }
-    let closers = expect::closers(&rows, KEYS);
-    [rows, closers].concat()
-}
-
-/// The pure engine over them, in Kafka's partitions.
-fn expected(rows: &[Row]) -> Outcome {
-    let mut engine = plant::engine(&expect::plan());
-    let (mut out, mut slot) = (Outputs::default(), Slot::default());
-    for (position, row) in (0..).zip(rows) {
-        let partition = PartitionId::of_kafka(partition_of(&row.key));
-        slot.push(eddy::types::RecordRef { partition, ..row.record(position) });
-    }
-    engine.step(&slot, &Env::SIMULATED, &mut out);
-    let outcome = expect::outcome(engine, out);
-    assert!(outcome.decisions.len() >= 20, "{} alerts are too few to be hit", outcome.decisions.len());
-    outcome
-}
-
 fn source(kafka: &Kafka) -> String {
     format!("[source.plant]\ntype = \"kafka\"\nbrokers = [\"{}\"]\ntopics = [\"{TOPIC}\"]", kafka.brokers())
-}
-
-fn send(producer: &KafkaProducer, rows: &[Row], limit: &AtomicUsize) {
-    for (at, row) in rows.iter().enumerate() {
-        while at >= limit.load(SeqCst) {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        let payload = row.message().payload;
-        let key = Some(row.key.as_bytes());
-        producer.send(&Sent { key, ..Sent::new(TOPIC, partition_of(&row.key), &payload) });
-    }
-    producer.flush();
 }
 
 /// Kills and restarts at random moments of the stream; the broker once, in the middle.
@@ -129,7 +72,7 @@ fn logged(deployment: &Deployment) -> BTreeMap<i32, Vec<i64>> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kills_of_the_broker_and_of_eddy_change_nothing() {
-    let rows = rows();
+    let rows = rows(setting("EDDY_KAFKA_EVENTS", 50_000));
     let expected = expected(&rows);
     let kafka = Kafka::start();
     kafka.make_topic(TOPIC, PARTITIONS);

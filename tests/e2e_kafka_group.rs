@@ -15,64 +15,22 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 use e2e::eddy::{Deployment, Eddy, config};
-use e2e::expect::{self, Outcome};
-use e2e::kafka::{Kafka, KafkaProducer, Sent};
+use e2e::expect::{Outcome, up_to_now};
+use e2e::kafka::{Kafka, Sent};
 use e2e::receiver::Receiver;
-use eddy::engine::{Env, Outputs};
-use eddy::ring::Slot;
-use eddy::types::PartitionId;
-use plant::{Row, SECOND_NS};
+use e2e::topic::{AHEAD, GROUP, PARTITIONS, TOPIC, expected, rows, send, setting};
+use plant::SECOND_NS;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 
-const KEYS: usize = 40;
-const PARTITIONS: i32 = 8;
-const TOPIC: &str = "plant.pumps";
 const ALERTS: &str = "plant-alerts";
 const STATE: &str = "plant-eddy-state";
-const GROUP: &str = "eddy-test-plant";
-/// Sent and not yet told of, at most: so that a kill meets a stream.
-const AHEAD: usize = 6_000;
 /// A member that is killed is given up after 10 s, again and again.
 const PROGRESS_MAX: Duration = Duration::from_secs(240);
 /// Nothing comes twice a while later.
 const QUIET: Duration = Duration::from_secs(3);
 const NOBODY: &str = "http://127.0.0.1:9/hook";
-
-fn setting(name: &str, usual: usize) -> usize {
-    std::env::var(name).map_or(usual, |text| text.parse().expect("a number"))
-}
-
-fn partition_of(key: &str) -> i32 {
-    key.trim_start_matches("pump-").parse::<i32>().expect("a number") % PARTITIONS
-}
-
-/// Pumps of which some go wrong, and the rows that close every window.
-fn rows(events: usize) -> Vec<Row> {
-    let seconds = (events / KEYS) as i64 - 1;
-    let mut rows = plant::rows(KEYS, seconds, 31, 0..0);
-    for key in 0..10 {
-        let start = 40 + (seconds - 120) / 10 * key as i64;
-        expect::break_pump(&mut rows, key, start..start + 60);
-    }
-    let closers = expect::closers(&rows, KEYS);
-    [rows, closers].concat()
-}
-
-/// The pure engine over them, in Kafka's partitions.
-fn expected(rows: &[Row]) -> Outcome {
-    let mut engine = plant::engine(&expect::plan());
-    let (mut out, mut slot) = (Outputs::default(), Slot::default());
-    for (position, row) in (0..).zip(rows) {
-        let partition = PartitionId::of_kafka(partition_of(&row.key));
-        slot.push(eddy::types::RecordRef { partition, ..row.record(position) });
-    }
-    engine.step(&slot, &Env::SIMULATED, &mut out);
-    let outcome = expect::outcome(engine, out);
-    assert!(outcome.decisions.len() >= 20, "{} alerts are too few to be hit", outcome.decisions.len());
-    outcome
-}
 
 fn text(kafka: &Kafka, stream: &str, webhook: &str) -> String {
     let source = format!(
@@ -85,18 +43,6 @@ fn text(kafka: &Kafka, stream: &str, webhook: &str) -> String {
 
 fn deployment(kafka: &Kafka, webhook: &str, every: &str) -> Deployment {
     Deployment::new(&(text(kafka, "", webhook) + &format!("snapshot_every = \"{every}\"\n")))
-}
-
-fn send(producer: &KafkaProducer, rows: &[Row], limit: &AtomicUsize) {
-    for (at, row) in rows.iter().enumerate() {
-        while at >= limit.load(SeqCst) {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        let payload = row.message().payload;
-        let key = Some(row.key.as_bytes());
-        producer.send(&Sent { key, ..Sent::new(TOPIC, partition_of(&row.key), &payload) });
-    }
-    producer.flush();
 }
 
 /// How far the group is.
@@ -260,21 +206,6 @@ async fn alerts_of_a_member_that_dies_are_delivered_by_another() {
         expected.decisions.keys().all(|id| delivered.contains(id)).then_some(())
     });
     assert!(delivered().iter().all(|id| expected.decisions.contains_key(id)), "other ids");
-}
-
-fn now_ns() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
-    since.as_nanos() as i64
-}
-
-/// `seconds` of a key up to now, one row a second.
-fn up_to_now(key: &str, seconds: i64) -> Vec<Row> {
-    let row = |back: i64| Row {
-        key: key.to_owned(),
-        time_ns: now_ns() - back * SECOND_NS,
-        values: [20.0, 5.0, 60.0 + 0.01 * back as f32, 2.5],
-    };
-    (0..seconds).rev().map(row).collect()
 }
 
 /// Only the wall clock says so; whoever reads the messages again must find it said.

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use e2e::eddy::{Deployment, Eddy, config};
+use e2e::expect::up_to_now;
 use e2e::http;
 use e2e::mosquitto::free_port;
 use e2e::receiver::Receiver;
@@ -23,21 +24,6 @@ fn post(address: SocketAddr, rows: &[Row]) {
     let headers = [("Content-Type", "application/x-ndjson")];
     let answer = http::request(address, "POST", "/v1/events/pumps", &headers, &body).expect("an answer");
     assert_eq!(answer.json()["accepted"], rows.len(), "{}", answer.text());
-}
-
-fn now_ns() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
-    since.as_nanos() as i64
-}
-
-/// `seconds` of a key up to now, one row a second.
-fn up_to_now(key: &str, seconds: i64) -> Vec<Row> {
-    let row = |back: i64| Row {
-        key: key.to_owned(),
-        time_ns: now_ns() - back * SECOND_NS,
-        values: [20.0, 5.0, 60.0 + 0.01 * back as f32, 2.5],
-    };
-    (0..seconds).rev().map(row).collect()
 }
 
 /// Type and data of everything about silences.

@@ -35,6 +35,21 @@ pub fn closers(rows: &[Row], keys: usize) -> Vec<Row> {
     rows[rows.len() - keys..].iter().map(late).collect()
 }
 
+pub fn now_ns() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    since.as_nanos() as i64
+}
+
+/// `seconds` of a key up to now, one row a second.
+pub fn up_to_now(key: &str, seconds: i64) -> Vec<Row> {
+    let row = |back: i64| Row {
+        key: key.to_owned(),
+        time_ns: now_ns() - back * SECOND_NS,
+        values: [20.0, 5.0, 60.0 + 0.01 * back as f32, 2.5],
+    };
+    (0..seconds).rev().map(row).collect()
+}
+
 fn partition_of(key: &str) -> u8 {
     PartitionId::of(key_hash(key.as_bytes())).0
 }

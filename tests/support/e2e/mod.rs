@@ -11,6 +11,7 @@ pub mod mosquitto;
 pub mod publisher;
 #[path = "../receiver.rs"]
 pub mod receiver;
+pub mod topic;
 
 use std::time::{Duration, Instant};
 
