@@ -154,6 +154,12 @@ pub struct TrainArgs {
     /// Write what is printed, with plots and single windows, as one HTML page
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
+    /// Move what was fitted along the gradient of its likelihood, where held-back windows are likelier by it
+    #[arg(long)]
+    pub fine_tune: bool,
+    /// Seed of the order in which fine-tuning takes the windows
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "fine_tune")]
+    pub seed: u64,
 }
 
 #[derive(Args, Debug)]

@@ -4,9 +4,10 @@ pub mod report;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use indicatif::ProgressBar;
 
 use crate::cli::history::{History, not_an_input};
 use crate::cli::{TrainArgs, environment, load};
@@ -28,10 +29,14 @@ pub fn train(args: &TrainArgs) -> Result<()> {
     args.report.as_deref().map_or(Ok(()), |report| not_an_input("--report", report, &read))?;
     let start = Instant::now();
     let mut trainer = Trainer::new(stream);
+    let seed = args.fine_tune.then_some(args.seed);
+    seed.into_iter().for_each(|seed| trainer.fine_tune(seed));
     let read = history.read(&args.data, |record| trainer.push(record), |_| {})?;
     let seen = trainer.seen();
     let failed = || format!("stream {}{}", stream.name, too_late(&seen));
+    let bar = fitting(seed);
     let Trained { mut model, seen, windows } = trainer.finish_with_windows().with_context(failed)?;
+    bar.finish_and_clear();
     let made_on = made_on(&environment())?;
     model.describe(Description { date: made_on.clone(), ..pipeline::description(stream) });
     model.save(&args.out)?;
@@ -44,6 +49,7 @@ pub fn train(args: &TrainArgs) -> Result<()> {
         model: args.out.clone(),
         checksum: model.checksum_short().to_owned(),
         made_on,
+        seed,
         took: start.elapsed(),
     };
     let keys: Vec<report::Key> = windows.keys.into_iter().map(named).collect();
@@ -56,6 +62,14 @@ pub fn train(args: &TrainArgs) -> Result<()> {
     // Last, since who reads it may stop reading.
     print!("{}", report::text(&facts));
     Ok(())
+}
+
+/// Turns as long as the fit takes: how many steps will do is not known before.
+fn fitting(seed: Option<u64>) -> ProgressBar {
+    let bar = ProgressBar::new_spinner();
+    bar.set_message(if seed.is_some() { "fitting and fine-tuning" } else { "fitting" });
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
 }
 
 /// What is the matter if next to nothing is left of the data.
@@ -114,6 +128,8 @@ mod tests {
             key: None,
             out: path("m.safetensors"),
             report: None,
+            fine_tune: false,
+            seed: 0,
         };
         write(&mut (0..400).rev());
         let error = format!("{:#}", train(&args).unwrap_err());

@@ -38,6 +38,7 @@ pub struct Trainer {
     late: u64,
     /// What densities of cohorts may take.
     memory_bytes: u64,
+    settings: Settings,
 }
 
 /// What a training run saw.
@@ -97,7 +98,13 @@ impl Trainer {
             out: Outputs::default(),
             late: 0,
             memory_bytes,
+            settings: Settings::default(),
         }
+    }
+
+    /// Fine-tunes what is fitted, taking windows in an order of this seed: see [`Settings::tune`].
+    pub fn fine_tune(&mut self, seed: u64) {
+        self.settings.tune = Some(seed);
     }
 
     pub fn push(&mut self, record: &RecordRef<'_>) {
@@ -166,8 +173,7 @@ impl Trainer {
             columns: self.setup.columns.len(),
             expected: rows * width,
         })?;
-        let model =
-            Model::fit(view, self.setup.cells, &self.setup.schema, prior.clone(), &Settings::default())?;
+        let model = Model::fit(view, self.setup.cells, &self.setup.schema, prior.clone(), &self.settings)?;
         let kept = if self.kept < WINDOWS_MAX { None } else { Some(self.windows(&prior, &all, usize::MAX)) };
         let model = self.with_cohorts(model, kept.as_ref().unwrap_or(&windows), self.memory_bytes)?;
         Ok(Trained { model, seen, windows })

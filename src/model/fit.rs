@@ -32,6 +32,8 @@ pub enum FitError {
         "the windows' covariance has no eigen-decomposition: look for values beyond +-20 in the training windows"
     )]
     NoAxes,
+    #[error("fine-tuning failed ({detail}): train without `--fine-tune`")]
+    FineTuning { detail: String },
 }
 
 pub(super) fn fit(

@@ -57,6 +57,12 @@ pub(super) fn shrunk(l: Array1<f64>) -> Array1<f64> {
     l.mapv(|l| (1.0 - SHRINK) * l + SHRINK * mean + FLOOR)
 }
 
+/// What [`shrunk`] gives an axis without variance, of all that it gave.
+pub(super) fn least(shrunk: &Array1<f64>) -> f64 {
+    let mean = shrunk.sum() / shrunk.len() as f64 - FLOOR;
+    SHRINK * mean + FLOOR
+}
+
 /// `k` of `ln(1 + P^2 / (k l))`: with it the t density has variance `l`.
 pub(super) fn spread(nu: f64) -> f64 {
     nu - 2.0

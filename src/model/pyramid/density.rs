@@ -32,6 +32,13 @@ pub(super) fn energies(basis: &Basis, codes: Option<&Codes>, f: ArrayView2<'_, f
     axes.rows().into_iter().zip(&ln_share).map(energy).collect()
 }
 
+/// Log-likelihood of each row of `f`, nats a dimension; with codes a lower bound of the mixture's.
+pub(super) fn log_likelihoods(basis: &Basis, codes: Option<&Codes>, f: ArrayView2<'_, f64>) -> Vec<f64> {
+    let l = codes.map_or(&basis.l, |codes| &codes.l);
+    let constant = ln_peak(NU) - 0.5 * l.mapv(f64::ln).sum() / l.len() as f64;
+    energies(basis, codes, f, NU).into_iter().map(|energy| constant - energy).collect()
+}
+
 /// Mean log-likelihood of the rows of `f`, nats a dimension; with codes a lower bound of the mixture's.
 pub(super) fn log_likelihood(basis: &Basis, codes: Option<&Codes>, f: ArrayView2<'_, f64>) -> f64 {
     let energies = energies(basis, codes, f, NU);

@@ -4,13 +4,15 @@ use ndarray::{Array1, Array2, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
 use super::super::{FitError, MIN_ROWS};
-use super::basis::{Basis, NU};
+use super::basis::Basis;
 use super::codes::{Codes, Starts};
-use super::density::{energies, log_likelihood};
+use super::density::log_likelihood;
 use super::fill::{fill, fitted};
 use super::levels::{DIMENSION_MAX, Shape, shapes, vector, within_blocks};
 use super::rows::{Columns, Rows, Usable};
 use super::tail::Tail;
+use super::trim::{trimmed, whole};
+use super::tune::{self, Tuned};
 
 /// Codebook sizes tried, ascending.
 const CODES: [usize; 3] = [8, 32, 128];
@@ -41,12 +43,22 @@ pub struct Settings {
     pub trim: f64,
     /// Whether mixtures over codes are tried beside the single density.
     pub codes: bool,
+    /// Seed of the order in which fine-tuning takes the windows; `None`: the closed form stays as it is.
+    pub tune: Option<u64>,
 }
 
 impl Settings {
     /// For fits on the thread that scores: a single density a level, which takes a part of the time.
-    pub const QUICK: Settings =
-        Settings { ramp: false, knots: KNOTS, still: true, joint: true, folds: 4, trim: 0.01, codes: false };
+    pub const QUICK: Settings = Settings {
+        ramp: false,
+        knots: KNOTS,
+        still: true,
+        joint: true,
+        folds: 4,
+        trim: 0.01,
+        codes: false,
+        tune: None,
+    };
 }
 
 impl Default for Settings {
@@ -77,6 +89,8 @@ pub struct Level {
     /// Of the single density, then of the codes' if there are.
     pub tails: Vec<Tail>,
     pub candidates: Vec<Candidate>,
+    /// By density; empty: not asked for, or too few whole windows to say.
+    pub tuned: Vec<Tuned>,
 }
 
 /// Fits every level that looks at no more than the last `span` cells; tails are left for the calibration.
@@ -92,7 +106,11 @@ pub(super) fn levels(
     let fit = |shape| {
         let rows = Rows::new(n, shape, settings.ramp);
         let candidates = candidates(windows, columns, shape, &rows, settings, starts)?;
-        level(windows, columns, shape, &rows.fit, candidates, settings, starts)
+        let tuned = match settings.tune {
+            None => Vec::new(),
+            Some(seed) => trials(windows, columns, shape, &rows, (&candidates, seed), settings, starts)?,
+        };
+        level(windows, columns, shape, &rows.fit, (candidates, tuned), settings, starts)
     };
     shapes.into_iter().map(fit).collect()
 }
@@ -107,7 +125,8 @@ pub(super) fn levels_like(
 ) -> Result<Vec<Level>, FitError> {
     let fit = |like: &Level| {
         let rows = Rows::new(windows.nrows(), like.shape, false);
-        level(windows, columns, like.shape, &rows.fit, like.candidates.clone(), settings, starts)
+        let choices = (like.candidates.clone(), like.tuned.clone());
+        level(windows, columns, like.shape, &rows.fit, choices, settings, starts)
     };
     levels.iter().map(fit).collect()
 }
@@ -137,41 +156,39 @@ fn candidates(
     Ok(candidates)
 }
 
-/// A level with this many codes, or as many as the rows have room for.
+/// What fine-tuning is worth to the densities this many codes make, by the held-back rows without gaps.
+fn trials(
+    windows: ArrayView2<'_, f32>,
+    columns: &Columns,
+    shape: Shape,
+    rows: &Rows,
+    (candidates, seed): (&[Candidate], u64),
+    settings: &Settings,
+    starts: Starts<'_>,
+) -> Result<Vec<Tuned>, FitError> {
+    let early = trimmed(vectors(windows, columns, shape, &rows.early), settings.trim)?;
+    let late = vectors(windows, columns, shape, &rows.late);
+    let late = late.select(Axis(0), &whole(&late));
+    tune::trials(&early, late.view(), best(candidates).codes, seed, starts)
+}
+
+/// A level with the choices made for it: as many codes, or as many as the rows have room for, and steps.
 fn level(
     windows: ArrayView2<'_, f32>,
     columns: &Columns,
     shape: Shape,
     rows: &[usize],
-    candidates: Vec<Candidate>,
+    (candidates, tuned): (Vec<Candidate>, Vec<Tuned>),
     settings: &Settings,
     starts: Starts<'_>,
 ) -> Result<Level, FitError> {
-    let (all, basis) = trimmed(vectors(windows, columns, shape, rows), settings.trim)?;
+    let all = trimmed(vectors(windows, columns, shape, rows), settings.trim)?;
     let codes = best(&candidates).codes.min(rows.len() / ROWS_PER_CODE);
-    let codes = if codes <= 1 { None } else { Some(Codes::fit(all.view(), &basis, codes, starts)?) };
+    let (basis, codes) = tune::densities(&all, codes, (&tuned, settings.tune.unwrap_or_default()), starts)?;
     let within = within(windows, columns, shape, rows);
-    let mut level = Level { shape, basis, within, codes, tails: Vec::new(), candidates };
+    let mut level = Level { shape, basis, within, codes, tails: Vec::new(), candidates, tuned };
     level.round();
     Ok(level)
-}
-
-/// Completed vectors and their moments, without the most surprising share (see [`Settings::trim`]).
-fn trimmed(f: Array2<f64>, share: f64) -> Result<(Array2<f64>, Basis), FitError> {
-    let mut completed = f.clone();
-    let basis = fitted(&mut completed)?;
-    let energies = energies(&basis, None, completed.view(), NU);
-    let mut sorted = energies.clone();
-    sorted.sort_by(f64::total_cmp);
-    let limit = sorted[((1.0 - share) * (sorted.len() - 1) as f64) as usize];
-    let kept: Vec<usize> = (0..energies.len()).filter(|row| energies[*row] <= limit).collect();
-    if kept.len() == energies.len() {
-        return Ok((completed, basis));
-    }
-    // From the vectors as given: what was completed must count as uncertain again.
-    let mut kept = f.select(Axis(0), &kept);
-    let basis = fitted(&mut kept)?;
-    Ok((kept, basis))
 }
 
 fn within(windows: ArrayView2<'_, f32>, columns: &Columns, shape: Shape, rows: &[usize]) -> Array1<f64> {

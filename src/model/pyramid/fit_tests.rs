@@ -74,16 +74,6 @@ fn a_flag_that_is_neither_on_nor_off_is_as_odd_as_it_gets() {
 }
 
 #[test]
-fn the_most_surprising_rows_are_left_out_of_the_second_fit() {
-    let mut f = Array2::from_shape_fn((200, 2), |(row, at)| ((row * (at + 3)) as f64 * 0.618).fract());
-    (0..2).for_each(|row| f.row_mut(row).fill(15.0));
-    let (kept, basis) = trimmed(f.clone(), 0.01).unwrap();
-    assert_eq!(kept.nrows(), 198);
-    assert!(basis.l.iter().all(|l| *l < 0.2));
-    assert_eq!(trimmed(f, 0.0).unwrap().0.nrows(), 200);
-}
-
-#[test]
 fn the_same_windows_give_the_same_bits() {
     let windows = normal_windows(&series(600, 2, 1), 16, 2);
     let parts = || Pyramid::fit(windows.view(), 16, 2, &[false; 2]).unwrap().to_parts();

@@ -42,6 +42,8 @@ mod surprise;
 mod synthetic;
 mod tail;
 mod tensors;
+mod trim;
+mod tune;
 mod work;
 
 pub use basis::{Basis, NU};
@@ -56,6 +58,7 @@ pub use rows::Columns;
 pub use still::Still;
 pub use tail::{Fit, Tail};
 pub use tensors::{Data, Head, LevelHead, PartsError, Tensor};
+pub use tune::Tuned;
 pub use work::{Scores, Work};
 
 use std::sync::atomic::{AtomicU64, Ordering};

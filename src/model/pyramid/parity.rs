@@ -70,6 +70,7 @@ fn compare(bytes: &[u8]) -> Vec<f64> {
         folds: 0,
         trim: 0.0,
         codes: true,
+        tune: None,
     };
     let prefix = windows.slice(ndarray::s![..fixture.prefix, ..]);
     let shape = (CELLS, fixture.columns, &vec![false; fixture.columns][..]);

@@ -279,11 +279,11 @@ fn ln_sum(x: &Tensor) -> Result<Tensor> {
     x.sqr()?.affine(1.0, 1.0)?.log()?.sum(1)? * (0.5 * (NU + 1.0))
 }
 
-fn vector(x: &Array1<f64>, dtype: DType) -> Result<Tensor> {
+pub(super) fn vector(x: &Array1<f64>, dtype: DType) -> Result<Tensor> {
     Tensor::from_vec(x.to_vec(), x.len(), &Device::Cpu)?.to_dtype(dtype)
 }
 
-fn matrix(x: &Array2<f64>, dtype: DType) -> Result<Tensor> {
+pub(super) fn matrix(x: &Array2<f64>, dtype: DType) -> Result<Tensor> {
     Tensor::from_vec(x.iter().copied().collect(), x.dim(), &Device::Cpu)?.to_dtype(dtype)
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fit::{Candidate, Level};
 use super::levels::DIMENSION_MAX;
-use super::{Basis, Codes, Columns, Fit, Pyramid, Shape, Tail};
+use super::{Basis, Codes, Columns, Fit, Pyramid, Shape, Tail, Tuned};
 use read::{Tensors, read_level};
 
 /// Cells of a window at most: counts of them are u16.
@@ -71,6 +71,9 @@ pub struct LevelHead {
     pub own_axes: bool,
     /// Held-back log-likelihoods to six decimals: JSON may not keep all digits.
     pub candidates: Vec<Candidate>,
+    /// What fine-tuning made of the densities, to six decimals; files of closed forms have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tuned: Vec<Tuned>,
 }
 
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -175,11 +178,25 @@ fn level_head(level: &Level) -> LevelHead {
         codes: level.codes.as_ref().map_or(0, Codes::len),
         own_axes: level.codes.as_ref().is_some_and(|codes| codes.u.is_some()),
         candidates: level.candidates.iter().copied().map(rounded).collect(),
+        tuned: level.tuned.iter().copied().map(rounded_tuned).collect(),
     }
 }
 
 fn rounded(of: Candidate) -> Candidate {
-    Candidate { held_back_log_likelihood: (of.held_back_log_likelihood * 1e6).round() / 1e6, ..of }
+    Candidate { held_back_log_likelihood: six_decimals(of.held_back_log_likelihood), ..of }
+}
+
+fn rounded_tuned(of: Tuned) -> Tuned {
+    Tuned {
+        held_back_closed_form: six_decimals(of.held_back_closed_form),
+        held_back_tuned: six_decimals(of.held_back_tuned),
+        error: six_decimals(of.error),
+        ..of
+    }
+}
+
+fn six_decimals(x: f64) -> f64 {
+    (x * 1e6).round() / 1e6
 }
 
 fn tensor(name: impl Into<String>, shape: Vec<usize>, data: Data) -> Tensor {

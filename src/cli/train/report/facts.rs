@@ -13,7 +13,7 @@ use crate::config::plan::StreamPlan;
 use crate::engine::train::Seen;
 use crate::judge::calibrate::Calibrator;
 use crate::model::CohortCard;
-use crate::model::pyramid::{Candidate, Level, Pyramid, Scores, Work};
+use crate::model::pyramid::{Candidate, Level, Pyramid, Scores, Tuned, Work};
 
 /// A training run when its model is fitted.
 pub struct Run<'a> {
@@ -39,6 +39,8 @@ pub struct Data {
     pub checksum: String,
     /// The day the model was made, UTC.
     pub made_on: String,
+    /// Of fine-tuning, if it was asked for.
+    pub seed: Option<u64>,
     pub took: Duration,
 }
 
@@ -93,6 +95,8 @@ pub struct LevelFacts {
     /// Codes of the fit that is kept; 1: a single density. Fewer than the likeliest candidate has where some were of no
     /// use to it.
     pub codes: usize,
+    /// What fine-tuning made of the single density, and of the codes'.
+    pub tuned: Vec<Tuned>,
 }
 
 impl LevelFacts {
@@ -157,5 +161,6 @@ fn level_facts(level: &Level, scored: usize, grid_ns: i64) -> LevelFacts {
         dimension: level.shape.dimension(scored),
         candidates: level.candidates.clone(),
         codes: level.codes.as_ref().map_or(1, |codes| codes.centres.nrows()),
+        tuned: level.tuned.clone(),
     }
 }

@@ -6,10 +6,10 @@ use super::columns::{ColumnFacts, Role};
 use super::facts::{Facts, LevelFacts};
 use super::svg::{self, Svg};
 use super::windows::{Expected, Trace, WindowFacts};
-use super::words::{self, count, duration, likelihood, number, odds, percent, value, with_unit};
+use super::words::{self, codes, count, duration, likelihood, number, odds, percent, value, with_unit};
 use crate::dashboard::format::NONE;
 use crate::model::CohortCard;
-use crate::model::pyramid::Candidate;
+use crate::model::pyramid::{Candidate, Tuned};
 
 #[derive(Template)]
 #[template(path = "train_report.html")]
@@ -65,7 +65,7 @@ pub(super) fn table(facts: &Facts) -> Vec<(&'static str, String)> {
                 count(facts.windows_fitted)
             ),
         ),
-        ("seed", "none: the fit draws no random number, so the same data gives the same model".to_owned()),
+        ("seed", seed(data.seed)),
         ("model", format!("{} ({}), made on {}", data.model.display(), data.checksum, data.made_on)),
         ("took", duration(data.took.as_nanos() as i64)),
     ];
@@ -74,6 +74,13 @@ pub(super) fn table(facts: &Facts) -> Vec<(&'static str, String)> {
         table.insert(at, ("cohorts", cohorts(&data.cohorts)));
     }
     table
+}
+
+fn seed(of: Option<u64>) -> String {
+    match of {
+        None => "none: the fit draws no random number, so the same data gives the same model".to_owned(),
+        Some(seed) => format!("{seed}, of the order in which fine-tuning took the windows"),
+    }
 }
 
 /// The largest first.
@@ -128,6 +135,18 @@ impl Page<'_> {
 
     fn likelihood(&self, candidate: &Candidate) -> String {
         likelihood(candidate.held_back_log_likelihood)
+    }
+
+    fn density(&self, at: &usize, level: &LevelFacts) -> String {
+        codes(if *at == 0 { 1 } else { level.codes })
+    }
+
+    fn closed_form(&self, of: &Tuned) -> String {
+        likelihood(of.held_back_closed_form)
+    }
+
+    fn fine_tuned(&self, of: &Tuned) -> String {
+        likelihood(of.held_back_tuned)
     }
 
     fn last(&self, trace: &Trace) -> String {

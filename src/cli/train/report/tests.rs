@@ -8,6 +8,8 @@ use super::*;
 use fixture::{HOSTILE, facts, fitted};
 use wellformed::{elements, texts};
 
+use crate::model::pyramid::Tuned;
+
 /// The page without its stylesheet.
 fn body(page: &str) -> &str {
     &page[page.find("<body>").expect("a body")..]
@@ -197,4 +199,33 @@ fn what_speaks_against_a_model_is_said_with_its_remedy() {
         remarks::of(&facts).iter().filter(|remark| remark.what.starts_with("Level")).count()
     };
     assert_eq!((thin(128), thin(127), thin(7)), (0, 1, 2));
+}
+
+#[test]
+fn what_fine_tuning_made_of_a_level_is_said() {
+    let mut facts = facts();
+    let of = |held_back_tuned, kept| Tuned {
+        steps: 120,
+        held_back_closed_form: -1.5,
+        held_back_tuned,
+        error: 0.0625,
+        kept,
+    };
+    facts.levels[0].tuned = vec![of(-1.125, true), of(-1.625, false)];
+    let before = (text(&facts), page(&facts));
+    assert!(!before.0.contains("tuned") && !before.1.contains("Fine-tuning"), "nobody asked for it");
+    facts.data.seed = Some(7);
+    let told = text(&facts);
+    let expected = "tuned 1      a single density −1.500 to −1.125 in 120 steps (kept), 8 codes −1.500 to −1.625 in 120 \
+                    steps (not kept)\n";
+    assert!(told.contains(expected), "{told}");
+    assert!(told.contains("tuned 2      no: too few windows without gaps\n"), "{told}");
+    assert!(told.contains("seed         7, of the order"), "{told}");
+    let page = page(&facts);
+    let rows: Vec<&str> = page.lines().skip_while(|line| !line.contains("Fine-tuning:")).collect();
+    let row = |of: &str| rows.iter().find(|line| line.contains(of)).expect("a row");
+    assert!(row("a single density").contains("✓") && row("a single density").contains("−1.125"));
+    assert!(!row("8 codes").contains("✓") && row("8 codes").contains("−1.625"));
+    assert!(rows.iter().any(|line| line.contains("too few windows without gaps")));
+    elements(&page);
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::facts::Facts;
+use super::facts::{Facts, LevelFacts};
 use super::page::table;
 use super::words::{codes, duration, likelihood, number, odds, percent, time, value};
 
@@ -18,6 +18,9 @@ pub fn text(facts: &Facts) -> String {
     }
     for (at, level) in facts.levels.iter().enumerate() {
         line(&format!("level {}", at + 1), &level_line(level));
+        if facts.data.seed.is_some() {
+            line(&format!("tuned {}", at + 1), &tuned_line(level));
+        }
     }
     for threshold in &facts.surprise.thresholds {
         let own = if threshold.configured { ", the stream's p_value" } else { "" };
@@ -40,7 +43,25 @@ pub fn text(facts: &Facts) -> String {
     lines
 }
 
-fn level_line(level: &super::facts::LevelFacts) -> String {
+/// By density, closed form to fine-tuned.
+fn tuned_line(level: &LevelFacts) -> String {
+    if level.tuned.is_empty() {
+        return "no: too few windows without gaps".to_owned();
+    }
+    let said = level.tuned.iter().enumerate().map(|(at, of)| {
+        format!(
+            "{} {} to {} in {} ({})",
+            codes(if at == 0 { 1 } else { level.codes }),
+            likelihood(of.held_back_closed_form),
+            likelihood(of.held_back_tuned),
+            number(of.steps, "step"),
+            if of.kept { "kept" } else { "not kept" }
+        )
+    });
+    said.collect::<Vec<String>>().join(", ")
+}
+
+fn level_line(level: &LevelFacts) -> String {
     let tried: Vec<String> = level
         .candidates
         .iter()

@@ -144,5 +144,6 @@ pub(super) fn read_level(
     let densities = 1 + usize::from(head.codes > 0);
     let of = format!("levels.{at}");
     let tails = (0..densities).map(|density| from.tail(&of, density)).collect::<Result<_, _>>()?;
-    Ok(Level { shape: *shape, basis, within, codes, tails, candidates: head.candidates.clone() })
+    let (candidates, tuned) = (head.candidates.clone(), head.tuned.clone());
+    Ok(Level { shape: *shape, basis, within, codes, tails, candidates, tuned })
 }

@@ -39,6 +39,7 @@ pub fn data() -> Data {
         model: "models/pumps.safetensors".into(),
         checksum: "0123456789abcdef".to_owned(),
         made_on: "2026-01-07".to_owned(),
+        seed: None,
         took: Duration::from_millis(412),
     }
 }
@@ -52,7 +53,15 @@ fn level(
 ) -> LevelFacts {
     let candidate = |(codes, l): &(usize, f64)| Candidate { codes: *codes, held_back_log_likelihood: *l };
     let candidates = held_back.iter().map(candidate).collect();
-    LevelFacts { cells, pool, looks_back_ns: 2 * S * cells as i64, dimension, candidates, codes }
+    LevelFacts {
+        cells,
+        pool,
+        looks_back_ns: 2 * S * cells as i64,
+        dimension,
+        candidates,
+        codes,
+        tuned: Vec::new(),
+    }
 }
 
 fn trace(column: &str, values: &[f64], low: f64, high: f64, share: f64) -> Trace {
