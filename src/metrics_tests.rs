@@ -51,7 +51,27 @@ fn drift_is_told_by_column_once_it_was_seen() {
     assert_eq!(value(&text, &format!("eddy_stream_drift_sd{labels}")), 1.625);
     assert_eq!(value(&text, &format!("eddy_stream_drift_keys_ratio{labels}")), 1.0);
     assert_eq!(value(&text, r#"eddy_stream_low_p_ratio{stream="pu\"mps\\\n"}"#), 0.15);
-    assert!(!text.contains("column=\"flow\""), "nothing was seen of it");
+    let mut drifts = text.lines().filter(|line| line.starts_with("eddy_stream_drift_sd{"));
+    assert!(drifts.all(|line| !line.contains("column=\"flow\"")), "nothing was seen of it");
+}
+
+#[test]
+fn rows_without_a_column_are_counted_where_a_row_holds_all() {
+    let (mut plan, latency) = (plan(), Latency::new());
+    let status = Status::new(&plan, 0);
+    let of = |plan: &Plan, status: &Status| render(plan, status, &latency, 0, Format::Prometheus);
+    status.rows(StreamId(0)).read_total.store(9, Relaxed);
+    status.rows(StreamId(0)).with_total[0].store(7, Relaxed);
+    let absent = |column: &str| {
+        format!(r#"eddy_stream_column_absent_total{{stream="pu\"mps\\\n",column="{column}"}}"#)
+    };
+    let text = of(&plan, &status);
+    let names = [0, 1].map(|column| plan.streams[0].columns[column].name.clone());
+    assert_eq!(names.map(|name| value(&text, &absent(&name))), [2.0, 9.0]);
+    let path = crate::config::plan::FieldPath::Json(vec!["x".to_owned()]);
+    plan.streams[0].layout =
+        crate::config::plan::Layout::Long { column: path.clone(), value: path, points: None };
+    assert!(!of(&plan, &Status::new(&plan, 0)).contains("eddy_stream_column_absent_total{"));
 }
 
 #[test]

@@ -1,15 +1,19 @@
 //! What the appliance knows of itself right now: atomics written by their owner, read by page and metrics.
 
 mod kafka;
+mod models;
+mod rows;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 pub use kafka::{KafkaStatus, Member};
+pub use models::{ModelStatus, Sample};
+pub use rows::{Missed, RowStatus};
 
 use crate::config::plan::Plan;
 use crate::types::drift::Drift;
-use crate::types::{Activation, PARTITIONS, StreamId};
+use crate::types::{PARTITIONS, StreamId};
 
 /// Of one source.
 #[derive(Debug, Default)]
@@ -90,6 +94,8 @@ pub struct SinkStatus {
     pub failed_total: AtomicU64,
     pub disabled: AtomicBool,
     pub blocked: AtomicBool,
+    /// Who read standard output has closed it: nothing will be taken any more.
+    pub closed: AtomicBool,
     /// Wall time of the last 2xx, ns; 0 = none yet.
     pub last_success: AtomicI64,
     pub last_error: Mutex<Option<String>>,
@@ -106,66 +112,6 @@ pub struct SnapshotStatus {
     pub pause_ns_max: AtomicU64,
     /// Wall time ns at which a round of saves last ended without one that failed; 0 = not yet since the start.
     pub round: AtomicI64,
-}
-
-/// Of one stream, what its decoded rows gave cause to say.
-#[derive(Debug, Default)]
-pub struct RowStatus {
-    /// Rows of metrics that are no column; only of the long layout.
-    pub ignored_total: AtomicU64,
-    /// Rows taken whose time lies before the year 2000.
-    pub before_2000_total: AtomicU64,
-}
-
-/// Of a stream's models.
-#[derive(Debug)]
-pub struct ModelStatus {
-    /// Why partitions could not fit a model, as far as it was told.
-    pub told_unfitted: Mutex<Vec<String>>,
-    /// Challengers that took their champion's place.
-    pub activated_total: AtomicU64,
-    /// Challengers that were no better.
-    pub rejected_total: AtomicU64,
-    /// Refits that came to nothing.
-    pub failed_total: AtomicU64,
-    /// Watermark from which on the next is due, event time ns; `i64::MAX`: none is.
-    pub due: AtomicI64,
-    active: Mutex<Option<Activation>>,
-    fate: Mutex<Option<String>>,
-}
-
-impl Default for ModelStatus {
-    fn default() -> Self {
-        ModelStatus {
-            told_unfitted: Mutex::default(),
-            activated_total: AtomicU64::new(0),
-            rejected_total: AtomicU64::new(0),
-            failed_total: AtomicU64::new(0),
-            due: AtomicI64::new(i64::MAX),
-            active: Mutex::new(None),
-            fate: Mutex::new(None),
-        }
-    }
-}
-
-impl ModelStatus {
-    /// What scores the stream; `None` if each partition fits its own.
-    pub fn active(&self) -> Option<Activation> {
-        read(&self.active)
-    }
-
-    pub fn set_active(&self, active: Option<&Activation>) {
-        write(&self.active, active.cloned());
-    }
-
-    /// What became of the last challenger since the start.
-    pub fn fate(&self) -> Option<String> {
-        read(&self.fate)
-    }
-
-    pub fn set_fate(&self, fate: String) {
-        write(&self.fate, Some(fate));
-    }
 }
 
 fn read<T: Clone>(of: &Mutex<T>) -> T {
@@ -245,7 +191,7 @@ impl Status {
                 .iter()
                 .map(|s| SinkStatus { name: s.name.clone(), ..Default::default() })
                 .collect(),
-            rows: plan.streams.iter().map(|_| RowStatus::default()).collect(),
+            rows: plan.streams.iter().map(RowStatus::new).collect(),
             models: plan.streams.iter().map(|_| ModelStatus::default()).collect(),
             partitions: (0..plan.streams.len() * PARTITIONS)
                 .map(|_| PartitionStatus {

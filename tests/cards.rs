@@ -71,7 +71,6 @@ fn plan(shards: usize) -> Plan {
     (window.size, window.grid) = (Duration::from_secs(3_600), Duration::from_secs(3_600));
     (window.disorder, window.lateness) = (Duration::from_secs(30), Duration::from_secs(30));
     stream.model = ModelPlan::Transactions { amount: "amount".into() };
-    stream.alarm = AlarmPlan::PValue(0.02);
     plan
 }
 
@@ -124,13 +123,15 @@ struct How {
     batch: usize,
     shards: usize,
     restart: bool,
+    alarm: AlarmPlan,
 }
 
-const PLAIN: How = How { batch: 64, shards: 1, restart: false };
+const PLAIN: How = How { batch: 64, shards: 1, restart: false, alarm: AlarmPlan::PValue(0.02) };
 
 /// Runs events, with the entries that an earlier run had written down; without them, writes them down.
 fn run(events: &[Event], how: How, entries: &mut Option<Entries>) -> Outcome {
-    let plan = plan(how.shards);
+    let mut plan = plan(how.shards);
+    plan.streams[0].alarm = how.alarm;
     let mut engines: Vec<Engine> = (0..how.shards).map(|_| Engine::new(&plan)).collect();
     let mut out = Outputs { judged: Some(Vec::new()), ..Outputs::default() };
     let mut written = Entries::new();
@@ -220,7 +221,7 @@ fn batches_shards_and_restarts_do_not_matter() {
         assert!(terminals > 20, "{terminals} of {} decisions, EDDY_SEED={seed}", one.decisions.len());
         assert!(one.outcomes > 100 && one.duplicates > 50 && one.late == 0);
         for (batch, shards, restart) in [(1, 1, false), (500, 4, false), (13, 2, true), (200, 3, true)] {
-            let other = run(&events, How { batch, shards, restart }, &mut entries);
+            let other = run(&events, How { batch, shards, restart, ..PLAIN }, &mut entries);
             let how = format!("EDDY_SEED={seed}, batch {batch}, {shards} shards, restart {restart}");
             assert_eq!(other.decisions, one.decisions, "{how}");
             assert_eq!(other.digests, one.digests, "{how}");
@@ -372,7 +373,90 @@ fn a_terminal_is_known_over_all_partitions() {
     let (column, share, risk) = top(decision);
     assert_eq!((&*decision.key, column), (&*format!("card-{stranger}"), "terminal"));
     assert!(share > 0.9 && risk > 0.8, "{share} {risk}");
-    let again = run(&payments, How { batch: 1, shards: 2, restart: true }, &mut entries);
+    let again = run(&payments, How { batch: 1, shards: 2, restart: true, ..PLAIN }, &mut entries);
     assert_eq!(again.decisions, found.decisions, "with a restart at every message");
     assert_eq!(again.digests, found.digests);
+}
+
+/// Three of ten payments are at terminals where six of ten turn out to be fraud, a day later.
+fn mostly_fraud(seed: u64) -> Vec<Event> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut timed: Vec<(i64, Event)> = Vec::new();
+    for card in 0..CARDS {
+        for slot in 0..12 * 6 {
+            let time_ns = START_NS + slot * 4 * HOUR_NS + rng.random_range(0..4 * HOUR_NS);
+            let bad = rng.random_bool(0.3);
+            let terminal = if bad { BAD + rng.random_range(0..10) } else { rng.random_range(0..BAD) };
+            let one = payment(card, time_ns, 20.0 * rng.random_range(0.8..1.2f32), terminal);
+            if bad && rng.random_bool(0.6) {
+                timed.push((time_ns + DAY_NS, Event { outcome: Some(true), ..one.clone() }));
+            }
+            timed.push((time_ns, one));
+        }
+    }
+    timed.sort_by_key(|(at, _)| *at);
+    timed.into_iter().map(|(_, event)| event).collect()
+}
+
+#[test]
+fn a_budget_with_room_tells_what_outcomes_call_fraud_rather_than_not_however_common() {
+    let events = mostly_fraud(3);
+    let common = |alarm| {
+        let found = run(&events, How { alarm, ..PLAIN }, &mut None);
+        let raised = found.decisions.into_iter().filter(|decision| decision.state == AlertState::Raised);
+        let beyond = |decision: &Decision| {
+            let window = decision.window().expect("a window");
+            window.p_value >= window.threshold
+        };
+        raised.filter(beyond).collect::<Vec<Decision>>()
+    };
+    let told = common(AlarmPlan::Budget { per_day: 10_000.0 });
+    assert!(told.len() > 50, "{}", told.len());
+    for decision in &told {
+        let (column, _, risk) = top(decision);
+        assert!(column == "terminal" && risk >= 0.5, "{decision:#?}");
+        assert_eq!(decision.window().expect("a window").threshold, 0.05, "there is room");
+    }
+    assert_eq!(common(AlarmPlan::Budget { per_day: 0.1 }), [], "there is none");
+    assert_eq!(common(AlarmPlan::PValue(0.05)), [], "who gives a p-value gets what is below it");
+}
+
+#[test]
+fn further_odd_payments_on_a_card_are_told_of_as_revisions() {
+    let mut events: Vec<Event> =
+        (0..200).map(|i| payment(0, START_NS + i * HOUR_NS, [20.0, 30.0, 25.0][i as usize % 3], 1)).collect();
+    let begun = START_NS + 200 * HOUR_NS;
+    // Five payments, ten minutes from each other; sixteen within a minute; one as ever.
+    let slow = (0..5).map(|i| (begun + i * 600 * SECOND_NS, 900.0 + i as f32));
+    let fast = (0..16).map(|i| (begun + (3600 + 3 * i) * SECOND_NS, 910.0 + i as f32));
+    let sound = [(begun + 2 * HOUR_NS, 25.0)];
+    for (time_ns, amount) in slow.chain(fast).chain(sound) {
+        events.push(payment(0, time_ns, amount, 1));
+    }
+    // A row behind it makes the last ones final.
+    events.push(payment(0, begun + 3 * HOUR_NS, 25.0, 1));
+    let mut entries = None;
+    let found = run(&events, How { batch: 1, ..PLAIN }, &mut entries);
+    let told: Vec<(AlertState, u32, Option<u32>, f64)> = found
+        .decisions
+        .iter()
+        .map(|decision| {
+            let of = decision.window().expect("a window").transactions_anomalous;
+            (decision.state, decision.revision, of, decision.columns()[0].value.expect("an amount"))
+        })
+        .collect();
+    use AlertState::{Raised, Resolved, Revised};
+    let slow = [
+        (Raised, 1, Some(1), 900.0),
+        (Revised, 2, Some(2), 901.0),
+        (Revised, 3, Some(3), 902.0),
+        (Revised, 4, Some(4), 903.0),
+        (Revised, 5, Some(5), 904.0),
+    ];
+    assert_eq!(told[..5], slow);
+    // The first of the burst, and the tenth as twice as many as five and one ... until all is well.
+    assert_eq!(told[5], (Revised, 6, Some(6), 910.0));
+    assert_eq!(told[6..], [(Revised, 7, Some(12), 916.0), (Resolved, 8, Some(21), 25.0)]);
+    let again = run(&events, How { batch: 7, restart: true, ..PLAIN }, &mut entries);
+    assert_eq!(again.decisions, found.decisions);
 }

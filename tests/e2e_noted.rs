@@ -78,6 +78,21 @@ fn rows_left_out_times_of_the_wrong_unit_and_streams_without_a_model_are_told_of
         |name: &str, stream: &str| eddy.metric(&format!("eddy_stream_{name}_total{{stream=\"{stream}\"}}"));
     assert_eq!((metric("rows_ignored", "metrics"), metric("rows_ignored", "pumps")), (2, 0));
     assert_eq!((metric("rows_before_2000", "metrics"), metric("rows_before_2000", "pumps")), (2, 0));
+    // The pumps send their flow alone.
+    let missed = eddy.until("what never came", |eddy| {
+        let status = eddy.get("/api/v1/status");
+        let problems = status["problems"].as_array().expect("problems").clone();
+        (status["state"] == "degraded" && problems.len() == 3).then_some(problems)
+    });
+    for problem in &missed {
+        let text = problem.to_string();
+        assert!(text.contains("of stream pumps has not come in 960 rows"), "{text}");
+        assert!(text.contains("Fields seen: flow, pump, ts."), "{text}");
+    }
+    let absent = |column: &str| {
+        eddy.metric(&format!("eddy_stream_column_absent_total{{stream=\"pumps\",column=\"{column}\"}}"))
+    };
+    assert_eq!((absent("vibration"), absent("flow")), (960, 0));
     eddy.until("the last rows are judged", |eddy| {
         let partitions = eddy.partitions();
         let of_pumps = partitions.iter().filter(|p| p.stream == "pumps" && p.windows_unscored_total > 250);
@@ -87,4 +102,5 @@ fn rows_left_out_times_of_the_wrong_unit_and_streams_without_a_model_are_told_of
     let lines = |of: &str| said.lines().filter(|line| line.contains(of)).count();
     assert_eq!(lines("no model yet"), 1, "{said}");
     assert_eq!(lines("before the year 2000"), 1, "{said}");
+    assert_eq!(lines("the column was in none of the first rows"), 3, "{said}");
 }

@@ -231,6 +231,17 @@ async fn a_challenger_that_is_better_takes_over_and_a_person_can_go_back() {
     assert!(newest.contains("refit") && newest.ends_with("active"), "{newest}");
     let refitted = model_of(&mut eddy, wrong);
     assert!(newest.contains(&refitted) && refitted != champion.checksum_short());
+    let sample = eddy.get("/api/v1/models/sample?stream=pumps");
+    assert_eq!(
+        sample["model"].as_str(),
+        Some(&*refitted),
+        "the page's sample of normal is the active model's"
+    );
+    let lengths = sample["columns"].as_array().expect("columns").iter();
+    assert!(
+        lengths.map(|column| column["values"].as_array().map_or(0, Vec::len)).all(|cells| cells > 1),
+        "{sample}"
+    );
 
     let activated = plant.refits.iter().filter(|is| **is == "activated").count();
     go_back(&deployment, &eddy, activated, &champion);

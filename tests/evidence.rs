@@ -158,3 +158,28 @@ fn a_column_that_freezes_is_named_first() {
 fn a_column_that_goes_against_the_others_is_named_first() {
     check("broken relation", |row, _, column| row.values[column] = 2.0 * MEAN[column] - row.values[column]);
 }
+
+#[test]
+fn an_alert_shows_the_cell_that_was_off_and_not_the_last() {
+    let mut rows = plant::rows(KEYS, 300, 40, 0..0);
+    let at_ns = START_NS + 200 * SECOND_NS;
+    let hit = |row: &Row| (at_ns..at_ns + SECOND_NS).contains(&row.time_ns) && row.key == "pump-3";
+    let row = rows.iter_mut().find(|row| hit(row)).expect("a row");
+    // Beyond what is told apart when windows are scored: an alert shows the reading as it came.
+    row.values[1] += 40.0 * SD[1];
+    let value = f64::from(row.values[1]);
+    let (mut slot, mut out) = (Slot::default(), Outputs::default());
+    rows.iter().enumerate().for_each(|(i, row)| slot.push(row.record(i as u64)));
+    plant::engine(&plant::plan(1)).step(&slot, &Env::SIMULATED, &mut out);
+    let raised = out.raised.iter().map(|raised| &raised.decision).find(|decision| decision.key == "pump-3");
+    let decision = raised.expect("an alert");
+    let (_, end) = decision.span().expect("a window");
+    let named = &decision.columns()[1];
+    assert!(named.share > 0.5 && end.0 > at_ns + SECOND_NS, "{decision:#?}");
+    assert_eq!((named.cell_end.map(|end| end.0), named.value), (Some(at_ns + SECOND_NS), Some(value)));
+    assert!(named.expected_low < named.expected && named.expected < named.expected_high, "{named:?}");
+    assert!((named.expected - f64::from(MEAN[1])).abs() < 6.0 * f64::from(SD[1]), "{named:?}");
+    assert!(named.expected_high < value, "{named:?}");
+    let other = &decision.columns()[0];
+    assert_eq!(other.cell_end, Some(end), "what has no part in it is told of as it is now");
+}

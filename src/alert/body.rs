@@ -103,6 +103,7 @@ mod tests {
         let column = |index: usize| ColumnEvidence {
             column: format!("channel_{index}"),
             unit: Some("mm/s".into()),
+            cell_end: None,
             value: Some(7.9),
             expected: 2.75,
             expected_low: 2.1,
@@ -128,6 +129,7 @@ mod tests {
                     p_value: 1e-5,
                     threshold: 1e-4,
                     p_value_min: 1e-5,
+                    transactions_anomalous: None,
                     coverage: 1.0,
                     confidence: Some(0.75),
                     resolution: None,

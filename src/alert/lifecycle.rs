@@ -59,6 +59,9 @@ pub struct Episode {
     stood: i64,
     last: i64,
     p_value_min: f64,
+    /// Anomalous windows of the run or episode, where windows say nothing of each other; else 0. End of the newest, ns.
+    odd: u32,
+    newest_odd: i64,
     /// Windows that end before this do not count: an episode that stood too long was resolved. `i64::MIN`: none was.
     settled: i64,
 }
@@ -75,6 +78,8 @@ impl Default for Episode {
             stood: 0,
             last: 0,
             p_value_min: 0.0,
+            odd: 0,
+            newest_odd: 0,
             settled: i64::MIN,
         }
     }
@@ -93,6 +98,9 @@ pub struct Spell {
     pub resolution: Option<Resolution>,
     /// The smallest p-value so far.
     pub p_value_min: f64,
+    /// Anomalous windows so far, where windows say nothing of each other; else 0. End of the newest, ns.
+    pub odd: u32,
+    pub newest_odd: i64,
 }
 
 /// What a verdict does to its key's episode.
@@ -143,6 +151,11 @@ impl Episode {
         let before = *self;
         self.recent = shifted(before.recent, verdict.anomalous);
         self.held_back = shifted(before.held_back, verdict.held_back);
+        if rule.overlap == 0 && verdict.anomalous {
+            let first = !self.open && before.recent == 0;
+            self.odd = if first { 1 } else { self.odd.saturating_add(1) };
+            self.newest_odd = end;
+        }
         if self.open {
             self.p_value_min = self.p_value_min.min(verdict.p_value);
             let seen = end.saturating_sub(self.last).clamp(0, rule.settling_ns);
@@ -183,8 +196,8 @@ impl Episode {
     }
 
     fn spell(&self, closed: Option<i64>, resolution: Option<Resolution>) -> Spell {
-        let Episode { first_window, opened, p_value_min, .. } = *self;
-        Spell { first_window, opened, closed, resolution, p_value_min }
+        let Episode { first_window, opened, p_value_min, odd, newest_odd, .. } = *self;
+        Spell { first_window, opened, closed, resolution, p_value_min, odd, newest_odd }
     }
 }
 

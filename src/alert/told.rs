@@ -7,7 +7,7 @@
 mod state;
 
 use crate::alert::lifecycle::{Spell, Turn};
-use crate::types::{AlertState, EventTime, Resolution};
+use crate::types::{AlertState, EPOCH_NS, EventTime, Resolution};
 
 /// An alert as it was last told.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,6 +20,10 @@ pub struct Told {
     pub opened: i64,
     /// End of the last window that it was told of, ns.
     pub until: i64,
+    /// What was told of how odd it is, as in [`Spell`].
+    pub odd: u32,
+    pub newest_odd: i64,
+    pub p_value_min: f64,
 }
 
 /// A change of state to announce.
@@ -29,6 +33,8 @@ pub struct Change {
     pub revision: u32,
     pub onset: EventTime,
     pub p_value_min: f64,
+    /// Anomalous windows so far, where windows say nothing of each other; else 0.
+    pub odd: u32,
     /// End of the window that opened the episode, ns.
     pub opened: i64,
     /// Why it is over, if it is.
@@ -68,6 +74,11 @@ pub fn revise(told: &mut Vec<Told>, before: &[Spell], after: &[Spell], horizon: 
             }
         }
     }
+    for spell in after.iter().filter(|spell| spell.closed.is_none() && !missing_in(before, spell)) {
+        let known = told.iter_mut().rev().find(|known| known.opened == spell.opened);
+        let worse = known.filter(|known| known.state.is_firing() && known.is_worse_in(spell));
+        changes.extend(worse.map(|known| change(known, AlertState::Revised, *spell)));
+    }
     for spell in gone {
         let known = told.iter_mut().rev().find(|known| known.opened == spell.opened);
         changes.extend(known.map(|known| change(known, AlertState::Retracted, spell)));
@@ -75,7 +86,18 @@ pub fn revise(told: &mut Vec<Told>, before: &[Spell], after: &[Spell], horizon: 
     changes
 }
 
-/// How odd it was may have changed: that alone is not worth a message.
+impl Told {
+    /// Another transaction of the episode is odd. Of a burst the second is told of, the fourth, the eighth and so on, each
+    /// that is rarer by ten, and otherwise one a minute of event time.
+    fn is_worse_in(&self, spell: &Spell) -> bool {
+        spell.odd > self.odd
+            && (spell.odd >= 2 * self.odd
+                || spell.p_value_min <= 0.1 * self.p_value_min
+                || spell.newest_odd >= self.newest_odd.saturating_add(EPOCH_NS))
+    }
+}
+
+/// How odd it was may have changed: where windows overlap, that alone is not worth a message.
 fn same_times(a: &Spell, b: &Spell) -> bool {
     (a.first_window, a.opened, a.closed, a.resolution) == (b.first_window, b.opened, b.closed, b.resolution)
 }
@@ -104,6 +126,9 @@ fn raise(told: &mut Vec<Told>, spell: Spell, horizon: i64) -> Change {
                 state: AlertState::Raised,
                 opened: spell.opened,
                 until: spell.opened,
+                odd: spell.odd,
+                newest_odd: spell.newest_odd,
+                p_value_min: spell.p_value_min,
             });
             AlertState::Raised
         }
@@ -128,11 +153,13 @@ fn change(known: &mut Told, state: AlertState, spell: Spell) -> Change {
     known.state = state;
     known.opened = spell.opened;
     known.until = spell.closed.unwrap_or(spell.opened);
+    (known.odd, known.newest_odd, known.p_value_min) = (spell.odd, spell.newest_odd, spell.p_value_min);
     Change {
         state,
         revision: known.revision,
         onset: EventTime(known.onset),
         p_value_min: spell.p_value_min,
+        odd: spell.odd,
         opened: spell.opened,
         resolution: spell.resolution.filter(|_| state == AlertState::Resolved),
     }
@@ -145,7 +172,7 @@ mod tests {
 
     fn spell(first_window: i64, opened: i64, closed: Option<i64>) -> Spell {
         let resolution = closed.map(|_| Resolution::Calm);
-        Spell { first_window, opened, closed, resolution, p_value_min: 1e-5 }
+        Spell { first_window, opened, closed, resolution, p_value_min: 1e-5, odd: 0, newest_odd: 0 }
     }
 
     /// State, revision and onset of each change.
@@ -211,6 +238,32 @@ mod tests {
         assert_eq!(brief(&changes), [(Resolved, 3, 10)]);
         assert_eq!(changes[0].resolution, Some(Resolution::Calm));
         assert_eq!(revise(&mut told, &[calm], &[], 0)[0].resolution, None, "a retraction resolves nothing");
+    }
+
+    #[test]
+    fn further_odd_transactions_are_told_of_and_a_burst_of_them_not_one_by_one() {
+        let of = |odd: u32, at_s: i64, p_value_min: f64| Spell {
+            odd,
+            newest_odd: at_s * 1_000_000_000,
+            p_value_min,
+            ..spell(10, 30, None)
+        };
+        let mut told = raised(of(1, 0, 1e-5));
+        let mut before = of(1, 0, 1e-5);
+        let mut next = |odd, at_s, p_value_min| {
+            let after = of(odd, at_s, p_value_min);
+            let changes = revise(&mut told, &[before], &[after], 0);
+            before = after;
+            changes.iter().map(|change| (change.state, change.revision, change.odd)).collect::<Vec<_>>()
+        };
+        assert_eq!(next(1, 0, 1e-5), [], "nothing new");
+        assert_eq!(next(2, 1, 1e-5), [(Revised, 2, 2)], "twice as many");
+        assert_eq!(next(3, 2, 1e-5), []);
+        assert_eq!(next(4, 3, 1e-5), [(Revised, 3, 4)]);
+        assert_eq!(next(5, 4, 1e-6), [(Revised, 4, 5)], "ten times rarer");
+        assert_eq!(next(6, 63, 1e-6), [], "within a minute of what was told");
+        assert_eq!(next(7, 64, 1e-6), [(Revised, 5, 7)]);
+        assert_eq!(next(6, 300, 1e-6), [], "fewer than were told, by a late row");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Why a window is odd: what each column should have been, and whose surprise it is.
 
-use crate::model::pyramid::{Expected, Explained};
+use crate::model::pyramid::{Departure, Expected, Explained};
 use crate::model::{EVERYONE, Model};
 
 use super::CpuBackend;
@@ -30,6 +30,18 @@ impl CpuBackend {
         wanted: impl Fn(usize) -> bool,
     ) -> Vec<Expected> {
         model.pyramid_of(cohort).expect(z_row, wanted, &mut self.work)
+    }
+
+    /// By column of one window of `model.dimension()` z values, by the density of a cohort: the cell that departs the
+    /// most, of columns that are `wanted`.
+    pub fn departures(
+        &mut self,
+        model: &Model,
+        cohort: u32,
+        z_row: &[f32],
+        wanted: impl Fn(usize) -> bool,
+    ) -> Vec<Option<Departure>> {
+        model.pyramid_of(cohort).departures(z_row, wanted, &mut self.work)
     }
 
     /// Explains one window of `model.dimension()` z values by everyone's density.

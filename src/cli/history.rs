@@ -134,8 +134,8 @@ impl History {
             refused_total += refused;
         }
         let noted = decoder.noted(StreamId(0));
-        self.is_of_use(good, &noted, &missing)?;
-        noted_of(&noted).iter().for_each(|line| eprintln!("{line}"));
+        self.is_of_use(good, noted, &missing)?;
+        noted_of(noted).iter().for_each(|line| eprintln!("{line}"));
         Ok(Read { rows: position, refused: refused_total })
     }
 
@@ -167,7 +167,7 @@ impl History {
 
 /// A line each of what makes a model or a count worth less than it looks.
 fn noted_of(noted: &Noted) -> Vec<String> {
-    let Noted { rows_ignored, rows_before_2000 } = *noted;
+    let &Noted { rows_ignored, rows_before_2000, .. } = noted;
     let ignored = (rows_ignored > 0).then(|| {
         format!("{rows_ignored} rows left out: they name metrics that are none of the stream's columns")
     });

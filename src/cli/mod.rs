@@ -216,7 +216,11 @@ pub fn fail(error: &anyhow::Error) -> ExitCode {
     eprintln!("eddy: {error:#}");
     let of_snapshot = error.downcast_ref::<RestoreError>().is_some_and(RestoreError::is_mismatch);
     let of_config = error.is::<config::Problems>() || error.is::<Mismatch>() || of_snapshot;
-    if of_config { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE }
+    match () {
+        () if of_config => ExitCode::from(EXIT_CONFIG),
+        () if error.is::<run::OutputClosed>() => ExitCode::from(process::EXIT_OUTPUT),
+        () => ExitCode::FAILURE,
+    }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 use crate::pipeline;
 
 /// Exit code where standard output was closed or cannot be written (`EX_IOERR` of sysexits.h).
-const EXIT_OUTPUT: u8 = 74;
+pub(super) const EXIT_OUTPUT: u8 = 74;
 
 /// Structured logs to stderr, so that stdout stays free for the stdout sink. `RUST_LOG` chooses the level.
 pub fn log_to_stderr() {

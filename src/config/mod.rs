@@ -17,7 +17,7 @@ mod section;
 pub mod sink;
 pub mod source;
 pub mod stream;
-mod suggest;
+pub(crate) mod suggest;
 mod topic;
 mod units;
 

@@ -1,10 +1,26 @@
 //! Where a field is found: `topic.3`, `vib.rms`, `$.site`, `=boiler`, `kafka.key`.
 
+use std::fmt;
+
 use super::field::Field;
 use super::plan::{FieldPath, KafkaField};
 
 /// Deepest path into a document, and last topic level that can be named.
 const LEVELS_MAX: usize = 32;
+
+/// As the user writes it.
+impl fmt::Display for FieldPath {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FieldPath::Topic(level) => write!(to, "topic.{level}"),
+            FieldPath::Json(path) if path.is_empty() => to.write_str("the value itself"),
+            FieldPath::Json(path) => to.write_str(&path.join(".")),
+            FieldPath::Root(path) => write!(to, "$.{}", path.join(".")),
+            FieldPath::Constant(text) => write!(to, "={text}"),
+            FieldPath::Kafka(field) => field.fmt(to),
+        }
+    }
+}
 
 /// Which kinds of path make sense for a key of the config.
 #[derive(Clone, Copy, PartialEq, Eq)]

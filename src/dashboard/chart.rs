@@ -45,8 +45,9 @@ pub struct ChartError(String);
 pub struct Panel<'a> {
     /// In order of time.
     pub samples: &'a [Sample],
-    /// Distance of two windows without a gap, ns.
-    pub every_ns: i64,
+    /// Distance of two windows without a gap, ns; `None` where events make windows: a point each, and nothing is missing
+    /// between two of them.
+    pub every_ns: Option<i64>,
     /// Time axis, ns.
     pub from: i64,
     pub to: i64,
@@ -128,7 +129,8 @@ fn linear_span(samples: &[Sample]) -> Span {
 
 pub fn draw(panel: &Panel<'_>) -> Result<Chart, ChartError> {
     let span = panel.span();
-    let curve = reduce(panel.samples, panel.every_ns, panel.duration() / BINS);
+    let every_ns = panel.every_ns.unwrap_or(i64::MAX / 4);
+    let curve = reduce(panel.samples, every_ns, panel.duration() / BINS);
     let steps = match panel.scale {
         Scale::Linear => ticks(span),
         Scale::Surprise { threshold } => {
@@ -183,11 +185,16 @@ fn paint(svg: &mut String, panel: &Panel<'_>, span: Span, curve: &Curve, steps: 
         area.draw(&PathElement::new(vec![(0.0, step), (end, step)], thin(color)))?;
     }
     let dots = |stretch: &[(i64, f64)]| stretch.iter().map(|&(t, v)| (x(t), v)).collect::<Vec<_>>();
-    for stretch in &curve.line {
-        area.draw(&PathElement::new(visible(dots(stretch), end), VALUE.stroke_width(6)))?;
-    }
-    for stretch in &curve.odd {
-        area.draw(&PathElement::new(visible(dots(stretch), end), FIRING.stroke_width(8)))?;
+    for (stretches, color, width) in [(&curve.line, VALUE, 6), (&curve.odd, FIRING, 8)] {
+        for stretch in stretches {
+            if panel.every_ns.is_some() {
+                area.draw(&PathElement::new(visible(dots(stretch), end), color.stroke_width(width)))?;
+                continue;
+            }
+            for point in dots(stretch) {
+                area.draw(&Circle::new(point, 2 * width, color.filled()))?;
+            }
+        }
     }
     for &(first, last) in &curve.odd_spans {
         let top = span.high - (span.high - span.low) * 0.03;

@@ -69,7 +69,7 @@ impl Snapshot {
             sinks,
             alerts,
         };
-        snapshot.problems = problems::find(&snapshot, plan);
+        snapshot.problems = [problems::find(&snapshot, plan), problems::missed(status, plan)].concat();
         let drifted = drift::notes(&snapshot.streams, &plan.streams);
         snapshot.notes =
             [problems::of_streams(&snapshot.streams), problems::refusals(&snapshot), drifted].concat();
@@ -140,8 +140,7 @@ fn totals(status: &Status, dead: &BTreeMap<&str, u64>, streams: &[StreamView], r
 
 fn streams(plan: &Plan, status: &Status, rates: &Rates<'_>) -> Vec<StreamView> {
     let view = |i: usize| {
-        let stream = &plan.streams[i];
-        let id = StreamId(i as u16);
+        let (stream, id) = (&plan.streams[i], StreamId(i as u16));
         let (partitions, models, rows) = (status.stream(id), status.models(id), status.rows(id));
         let sum = |read: fn(&PartitionStatus) -> u64| partitions.iter().map(read).sum::<u64>();
         let watermark_ns = partitions.iter().filter_map(watermark).max();
@@ -163,6 +162,7 @@ fn streams(plan: &Plan, status: &Status, rates: &Rates<'_>) -> Vec<StreamView> {
             alerts_opened_day: sum(|p| p.alerts_opened_day.load(Relaxed)),
             rows_ignored_total: rows.ignored_total.load(Relaxed),
             rows_before_2000_total: rows.before_2000_total.load(Relaxed),
+            rows_absent_total: (0..stream.columns.len()).map(|column| rows.absent_total(column)).collect(),
             events_total,
             events_per_s: rates.per_s(events_total, |s| s.streams[i].events_total),
             duplicates_total: sum(|p| p.duplicates_total.load(Relaxed)),
@@ -230,6 +230,7 @@ fn sink(plan: &crate::config::plan::SinkPlan, sink: &SinkStatus, time_ns: i64) -
         },
         state: match () {
             () if sink.disabled.load(Relaxed) => SinkState::Disabled,
+            () if sink.closed.load(Relaxed) => SinkState::Closed,
             () if sink.blocked.load(Relaxed) => SinkState::Blocked,
             () if last_error.is_some() && queued > 0 => SinkState::Retrying,
             () if delivered_total == 0 => SinkState::Idle,

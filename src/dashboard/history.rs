@@ -104,6 +104,12 @@ impl History {
         Some(series.window(series.heads.len().checked_sub(1)?))
     }
 
+    /// How many keys of a stream are followed.
+    pub fn count(&self, stream: StreamId) -> usize {
+        let streams = self.streams.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        streams.get(&stream).map_or(0, |keys| keys.len())
+    }
+
     /// Followed keys of a stream whose name contains `query`, in order, at most `limit`.
     pub fn keys(&self, stream: StreamId, query: &str, limit: usize) -> Vec<String> {
         let streams = self.streams.read().unwrap_or_else(|poisoned| poisoned.into_inner());

@@ -110,9 +110,7 @@ impl KeyView {
     }
 
     fn draw(&self, samples: &[Sample], scale: Scale) -> Result<Chart, ChartError> {
-        // Between two events nothing is missing, however long it was.
-        let every_ns = self.every_ns().unwrap_or(i64::MAX / 4);
-        chart::draw(&Panel { samples, every_ns, from: self.from, to: self.to, scale })
+        chart::draw(&Panel { samples, every_ns: self.every_ns(), from: self.from, to: self.to, scale })
     }
 }
 
@@ -141,10 +139,11 @@ pub fn worst_first(stream: &StreamPlan, shares: &[(&str, f64)]) -> Vec<usize> {
     order
 }
 
-/// A name of [`RANGES`].
-pub fn range(name: Option<&str>) -> &'static str {
+/// A name of [`RANGES`]. Of events that come a few times a day an hour would show none.
+pub fn range(name: Option<&str>, shape: Shape) -> &'static str {
     let found = RANGES.iter().find(|(range, _)| Some(*range) == name);
-    found.map_or(DEFAULT_RANGE, |(range, _)| range)
+    let otherwise = if shape == Shape::Grid { DEFAULT_RANGE } else { "all" };
+    found.map_or(otherwise, |(range, _)| range)
 }
 
 /// `STREAM/KEY`; the longest stream name that fits wins, since either may hold a slash.
@@ -184,6 +183,12 @@ mod tests {
         assert_eq!(split(&plan, "pumps/hall/b"), Some((StreamId(1), "b")));
         assert_eq!(split(&plan, "pumps/"), None);
         assert_eq!(split(&plan, "fans/a"), None);
+    }
+
+    #[test]
+    fn of_windows_that_events_make_all_is_shown_unless_less_is_asked_for() {
+        assert_eq!([range(None, Shape::Grid), range(None, Shape::Sliding)], [DEFAULT_RANGE, "all"]);
+        assert_eq!(range(Some("6h"), Shape::Sliding), "6h");
     }
 
     #[test]

@@ -1,17 +1,20 @@
 //! The part of the page that shows the chosen key: charts, ranges, table.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use askama::Template;
 use askama::filters::HtmlSafe;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
-use super::AppState;
 use super::chart::{self, Chart, ChartError, Tick};
 use super::doc::Doc;
-use super::format::{Format, clock};
+use super::format::{Format, clock, grouped};
 use super::key::{Choice, KeyView, RANGES, form};
 use super::series::{Series, SeriesCell, SeriesPoint};
 use super::snapshot::ColumnView;
+use super::{AppState, Parts};
+use crate::config::plan::{ColumnPlan, StreamPlan};
 use crate::types::StreamId;
 
 /// Windows in the table below the charts.
@@ -30,10 +33,14 @@ pub struct KeyPart<'a> {
     range: &'static str,
     ranges: Vec<&'static str>,
     choices: Vec<(String, bool)>,
+    /// Keys that are not offered: of each stream with too many, how many there are and its name.
+    unlisted: Vec<(String, String)>,
     columns: Vec<ColumnView>,
     charts: Vec<ChartPart>,
     view_box: String,
     times: Vec<Tick>,
+    /// A sample of normal: columns, and the addresses of their pictures.
+    sampled: Vec<(String, String)>,
     rows: Vec<Row>,
     anomalous: bool,
     /// Since when nothing comes, and how often something did.
@@ -65,6 +72,8 @@ pub struct KeyData {
     view: KeyView,
     choice: Choice,
     choices: Vec<(String, bool)>,
+    unlisted: Vec<(String, String)>,
+    sampled: Vec<(String, String)>,
     series: Value,
     recent: Value,
     now_url: String,
@@ -84,6 +93,8 @@ impl KeyData {
         let url = |limit: usize| format!("/api/v1/series?{query}&to={}&limit={limit}", view.to);
         KeyData {
             choices: choices(state, &choice),
+            unlisted: unlisted(state),
+            sampled: sampled(state, choice.stream),
             now_url: url(0),
             recent_url: url(RECENT),
             // Plain structs of numbers and texts: this cannot fail.
@@ -124,6 +135,8 @@ impl KeyData {
             range: self.choice.range,
             ranges: RANGES.iter().map(|(name, _)| *name).collect(),
             choices: self.choices.clone(),
+            unlisted: self.unlisted.clone(),
+            sampled: self.sampled.clone(),
             columns: series.columns.clone(),
             charts: if series.count == 0 { Vec::new() } else { self.charts(&series, now_ns, zone) },
             view_box: chart::view_box(),
@@ -182,6 +195,30 @@ impl KeyData {
 fn outside(cell: &SeriesCell) -> bool {
     let (Some(value), Some(low), Some(high)) = (cell.value, cell.low, cell.high) else { return false };
     !(low..=high).contains(&value)
+}
+
+/// Columns of the sample of what the stream's model takes for normal; none where there is none.
+fn sampled(state: &AppState, stream: StreamId) -> Vec<(String, String)> {
+    let plan = &state.parts.plan.streams[stream.0 as usize];
+    let sample = state.parts.status.models(stream).sample();
+    let drawn = sample.iter().flat_map(|sample| plan.columns.iter().zip(&sample.columns));
+    let picture = |(column, _): (&ColumnPlan, _)| {
+        let query = form(&[("stream", &plan.name), ("column", &column.name)]);
+        (column.name.clone(), format!("/api/v1/models/sample.svg?{query}"))
+    };
+    drawn.filter(|(_, cells)| cells.is_some()).map(picture).collect()
+}
+
+/// Streams of which more keys are watched than are offered.
+fn unlisted(state: &AppState) -> Vec<(String, String)> {
+    let Parts { plan, status, history, .. } = &*state.parts;
+    let of = |(id, stream): (StreamId, &StreamPlan)| {
+        let keys: u64 = status.stream(id).iter().map(|partition| partition.keys.load(Relaxed)).sum();
+        let offered = history.count(id).min(CHOICES);
+        let more = keys.saturating_sub(offered as u64);
+        (more > 0).then(|| (grouped(more), stream.name.clone()))
+    };
+    (0..).map(StreamId).zip(&plan.streams).filter_map(of).collect()
 }
 
 /// `STREAM/KEY` of keys with charts, and whether it is the chosen one (which is always among them).

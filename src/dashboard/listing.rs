@@ -19,6 +19,8 @@ pub struct AlertsPart<'a> {
     pub alerts: &'a Doc<'a>,
     pub cards: Vec<Card>,
     pub more: usize,
+    /// Open ones that are not shown.
+    pub open_more: usize,
     pub error: Option<String>,
 }
 
@@ -45,6 +47,8 @@ pub struct Card {
     silent_since: Option<String>,
     /// Its confidence is known.
     confident: bool,
+    /// Of transactions: how many are odd is known.
+    counted: bool,
     /// Not about a window: what left its range.
     set_in: Option<SetIn>,
     first: Option<Evidence>,
@@ -68,6 +72,8 @@ struct Evidence {
     at: String,
     name: String,
     unit: String,
+    /// End of the cell that the numbers are of.
+    cell: Option<String>,
     /// Of the bar, percent.
     width: f64,
     outside: bool,
@@ -104,6 +110,7 @@ impl<'a> AlertsPart<'a> {
             alerts,
             cards: rows.iter().take(SHOWN).enumerate().map(card).collect(),
             more: rows.len().saturating_sub(SHOWN),
+            open_more: snapshot.alerts.open.saturating_sub(SHOWN),
             error: snapshot.alerts.error.clone(),
         }
     }
@@ -114,7 +121,7 @@ impl Card {
         let at = format!("rows[{i}]");
         let decision = &entry.row.alert.decision;
         let firing = decision.state.is_firing() && entry.resolved.is_none();
-        let mut evidence = evidence(&at, entry);
+        let mut evidence = evidence(&at, entry, now_ns, zone);
         evidence.sort_by(|a, b| b.width.total_cmp(&a.width));
         let (whole, own) = receipt(&at, entry);
         Card {
@@ -131,9 +138,12 @@ impl Card {
             retracted: entry.resolved.as_ref().is_some_and(|end| end.state == AlertState::Retracted),
             recovered: entry.row.alert.receipt.recovered,
             confident: decision.window().is_some_and(|window| window.confidence.is_some()),
+            counted: decision.window().is_some_and(|window| window.transactions_anomalous.is_some()),
             silent_since: decision.silence().map(|silence| clock(silence.last_seen.0, now_ns, zone)),
             set_in: decision.set_in().map(SetIn::of),
-            first: self::evidence(&at, entry).into_iter().max_by(|a, b| a.width.total_cmp(&b.width)),
+            first: self::evidence(&at, entry, now_ns, zone)
+                .into_iter()
+                .max_by(|a, b| a.width.total_cmp(&b.width)),
             evidence,
             bars: [("To scale", whole), ("Eddy's part, enlarged", own)],
             receivers: receivers(&at, entry),
@@ -157,13 +167,14 @@ impl SetIn {
     }
 }
 
-fn evidence(at: &str, entry: &AlertEntry) -> Vec<Evidence> {
+fn evidence(at: &str, entry: &AlertEntry, now_ns: i64, zone: &TimeZone) -> Vec<Evidence> {
     let columns = entry.row.alert.decision.columns().iter().enumerate();
     columns
         .map(|(c, column)| Evidence {
             at: format!("{at}.alert.decision.columns[{c}]"),
             name: column.column.clone(),
             unit: column.unit.clone().unwrap_or_default(),
+            cell: column.cell_end.map(|end| clock(end.0, now_ns, zone)),
             width: (100.0 * column.share).clamp(0.0, 100.0),
             outside: column.value.is_some_and(|v| !(column.expected_low..=column.expected_high).contains(&v)),
         })

@@ -154,6 +154,8 @@ pub fn router(state: AppState) -> Router {
         .route("/api/v1/alerts", get(api::alerts))
         .route("/api/v1/alerts/{id}", get(api::alert))
         .route("/api/v1/models", get(models::list))
+        .route("/api/v1/models/sample", get(models::sample))
+        .route("/api/v1/models/sample.svg", get(models::sample_chart))
         .route("/api/v1/models/rollback", post(models::roll_back))
         .route("/api/v1/live", get(live::live))
         .fallback(api::not_found)

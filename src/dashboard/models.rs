@@ -8,14 +8,22 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use serde::Deserialize;
+use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::AppState;
-use super::api::{Answer, ApiError, Params};
+use super::api::{Answer, ApiError, Params, stream_id};
+use super::chart::{self, Panel, Scale};
+use super::reduce::Sample;
+use crate::config::plan::{ColumnPlan, Shape, StreamPlan};
 use crate::stage::{Ask, MODEL_HEADER, ROLL_BACK, Wish};
+use crate::status;
+
+/// Pixels.
+const SAMPLE_WIDTH: u32 = 360;
 
 #[derive(Debug, Deserialize)]
 pub struct OfStream {
@@ -41,6 +49,61 @@ pub async fn roll_back(
         ));
     }
     ask(&state, of.stream, Wish::RollBack).await
+}
+
+#[derive(Debug, Deserialize)]
+pub struct OfColumn {
+    stream: String,
+    column: String,
+}
+
+/// `GET /api/v1/models/sample?stream=NAME`: what the active model takes for normal.
+pub async fn sample(State(state): State<AppState>, Params(of): Params<OfStream>) -> Answer {
+    let (plan, sample) = find(&state, &of.stream)?;
+    let column = |(plan, values): (&ColumnPlan, Option<Vec<f32>>)| json!({"name": plan.name, "unit": plan.unit, "values": values});
+    let columns: Vec<_> = plan.columns.iter().zip(sample.columns).map(column).collect();
+    let cell_ns = (plan.window.shape == Shape::Grid).then_some(plan.window.grid.as_nanos() as u64);
+    let body = json!({"stream": plan.name, "model": sample.checksum, "cell_ns": cell_ns, "columns": columns});
+    Ok(Json(body).into_response())
+}
+
+/// `GET /api/v1/models/sample.svg?stream=NAME&column=NAME`: one column of it.
+pub async fn sample_chart(State(state): State<AppState>, Params(of): Params<OfColumn>) -> Answer {
+    let (plan, sample) = find(&state, &of.stream)?;
+    let at = plan.columns.iter().position(|column| column.name == of.column);
+    let Some(cells) = at.and_then(|at| sample.columns.into_iter().nth(at)?) else {
+        return Err(ApiError::new(
+            StatusCode::NOT_FOUND,
+            "no such column in it",
+            "see /api/v1/models/sample for those that vary",
+        ));
+    };
+    let drawn = |(time, value): (i64, f32)| Sample {
+        time,
+        value: f64::from(value),
+        low: f64::NAN,
+        high: f64::NAN,
+        anomalous: false,
+        odd: false,
+    };
+    let (to, samples) = (cells.len() as i64 - 1, (0..).zip(cells).map(drawn).collect::<Vec<_>>());
+    let panel = Panel { samples: &samples, every_ns: Some(1), from: 0, to, scale: Scale::Linear };
+    let chart =
+        chart::draw(&panel).map_err(|error| ApiError::internal(error, "read /api/v1/models/sample"))?;
+    let svg = chart::standalone(&chart, &[], SAMPLE_WIDTH);
+    Ok(([(header::CONTENT_TYPE, "image/svg+xml")], svg).into_response())
+}
+
+fn find<'a>(state: &'a AppState, stream: &str) -> Result<(&'a StreamPlan, status::Sample), ApiError> {
+    let id = stream_id(state, stream)?;
+    let sample = state.parts.status.models(id).sample().ok_or_else(|| {
+        ApiError::new(
+            StatusCode::NOT_FOUND,
+            "there is no sample of normal of this stream",
+            "streams of an Eddy by itself with model = { type = \"load\" } have one",
+        )
+    })?;
+    Ok((&state.parts.plan.streams[id.0 as usize], sample))
 }
 
 async fn ask(state: &AppState, stream: String, wish: Wish) -> Answer {

@@ -194,7 +194,7 @@ fn choose(state: &AppState, frame: &Frame, query: &PageQuery) -> Option<Choice> 
         shares.extend(own.clone().find_map(Decision::set_in).map(|onset| (onset.column.as_str(), 1.0)));
     }
     let silence = own.find_map(Decision::silence).cloned();
-    let (range, order) = (range(query.range.as_deref()), worst_first(plan, &shares));
+    let (range, order) = (range(query.range.as_deref(), plan.window.shape), worst_first(plan, &shares));
     Some(Choice { stream, range, order, silence, key })
 }
 
@@ -277,6 +277,7 @@ fn tables<'a>(state: &AppState, status: &'a Doc<'a>, snapshot: &'a Snapshot) -> 
         SinkState::Ok => ("", "ok"),
         SinkState::Retrying => ("◆", "retrying"),
         SinkState::Blocked => ("◆", "nobody reads"),
+        SinkState::Closed => ("◆", "closed"),
         SinkState::Disabled => ("◆", "disabled by 410"),
     };
     let arrival =

@@ -2,8 +2,11 @@
 
 use serde::Serialize;
 
+use super::format::grouped;
 use super::snapshot::{SinkState, Snapshot, StreamView};
-use crate::config::plan::{Plan, SourceKind};
+use crate::config::plan::{Plan, SourceKind, StreamPlan};
+use crate::status::{Missed, Status};
+use crate::types::StreamId;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
@@ -32,6 +35,25 @@ pub fn find(snapshot: &Snapshot, plan: &Plan) -> Vec<Problem> {
     problems.extend(silent_sources(snapshot, plan));
     problems.extend(failing_sinks(snapshot));
     problems
+}
+
+/// Columns that were in none of a stream's rows: a path that is misspelt, or a sensor that is not there.
+pub fn missed(status: &Status, plan: &Plan) -> Vec<Problem> {
+    let streams = (0..).map(StreamId).zip(&plan.streams);
+    let of_stream = |(id, stream): (StreamId, &StreamPlan)| {
+        let problem = |missed: Missed| Problem {
+            what: format!(
+                "Column {} of stream {} has not come in {} rows",
+                stream.columns[missed.column].name,
+                stream.name,
+                grouped(missed.rows)
+            ),
+            effect: "It is judged by the others alone: missing is not zero".to_owned(),
+            remedy: missed.remedy,
+        };
+        status.rows(id).missed().into_iter().map(problem).collect::<Vec<_>>()
+    };
+    streams.flat_map(of_stream).collect()
 }
 
 fn silent_sources(snapshot: &Snapshot, plan: &Plan) -> Vec<Problem> {
@@ -166,6 +188,11 @@ fn failing_sinks(snapshot: &Snapshot) -> Vec<Problem> {
                      waits is then printed at once"
                 .to_owned(),
         }),
+        SinkState::Closed => Some(Problem {
+            what: format!("Who read what receiver {} prints has closed it", sink.name),
+            effect: format!("It prints nothing more; {} alerts wait", sink.queued),
+            remedy: "Restart Eddy with a program that reads on: what waits is then printed at once".to_owned(),
+        }),
         SinkState::Idle | SinkState::Ok => None,
     });
     broken.collect()
@@ -204,6 +231,35 @@ mod tests {
         assert!(problem.what.contains("Nobody reads") && problem.what.contains("on_call"), "{problem:?}");
         assert!(problem.remedy.contains("standard output"), "{problem:?}");
         assert!(!problem.remedy.contains("pauses"), "it is not tried again: {problem:?}");
+        parts.status.sinks[0].closed.store(true, Relaxed);
+        let snapshot = take(&parts, NOW_NS, 1, None);
+        let [problem] = &snapshot.problems[..] else { panic!("{:?}", snapshot.problems) };
+        assert!(
+            problem.what.ends_with("has closed it") && problem.remedy.starts_with("Restart"),
+            "{problem:?}"
+        );
+    }
+
+    #[test]
+    fn a_column_that_never_came_is_a_problem_until_it_comes() {
+        const NOW_NS: i64 = 1_800_000_000_000_000_000;
+        let parts = parts(Scene::Calm, NOW_NS);
+        let rows = parts.status.rows(StreamId(0));
+        rows.read_total.store(4812, Relaxed);
+        let columns = parts.plan.streams[0].columns.len();
+        rows.with_total[1..].iter().for_each(|with| with.store(4812, Relaxed));
+        assert_eq!(take(&parts, NOW_NS, 1, None).problems, [], "what was not missed yet");
+        *rows.missed.lock().unwrap() =
+            (0..columns).map(|column| (column == 0).then(|| "Its path is x".to_owned())).collect();
+        let snapshot = take(&parts, NOW_NS, 1, None);
+        let [problem] = &snapshot.problems[..] else { panic!("{:?}", snapshot.problems) };
+        assert!(problem.what.ends_with("has not come in 4,812 rows"), "{problem:?}");
+        assert_eq!(problem.remedy, "Its path is x");
+        assert_eq!(snapshot.state, crate::dashboard::snapshot::State::Degraded);
+        let absent = &snapshot.streams[0].rows_absent_total;
+        assert_eq!(absent[..2], [Some(4812), Some(0)], "{absent:?}");
+        rows.with_total[0].store(1, Relaxed);
+        assert_eq!(take(&parts, NOW_NS, 1, None).problems, []);
     }
 
     #[test]

@@ -101,8 +101,8 @@ fn read_alerts(view: &AlertsView) -> Result<Alerts, String> {
     let open = (view.page)(AlertQuery::Open)?;
     let newest = AlertQuery::Page { before: None, limit: 2 * ALERTS_MAX, stream: None, key: None };
     let recent = (view.page)(newest)?;
-    let mut rows: Vec<AlertEntry> = open.into_iter().take(ALERTS_MAX).map(AlertEntry::from).collect();
-    let open = rows.len();
+    let (open, listed) = (open.len(), open.into_iter().take(ALERTS_MAX));
+    let mut rows: Vec<AlertEntry> = listed.map(AlertEntry::from).collect();
     for last in recent.iter().filter(|row| !row.alert.decision.state.is_firing()) {
         if rows.len() == ALERTS_MAX {
             break;

@@ -64,7 +64,7 @@ pub struct Snapshot {
 #[derive(Clone, Debug, Default)]
 pub struct Alerts {
     pub rows: Vec<AlertEntry>,
-    /// How many of `rows` are open; they come first.
+    /// How many there are open, those that are not listed for want of room among them; they come first in `rows`.
     pub open: usize,
     pub error: Option<String>,
 }
@@ -134,6 +134,8 @@ pub struct StreamView {
     pub rows_ignored_total: u64,
     /// Rows taken whose time lies before the year 2000.
     pub rows_before_2000_total: u64,
+    /// By column: rows without a value of it; `null` in the long layout, where a row holds one column.
+    pub rows_absent_total: Vec<Option<u64>>,
     pub events_total: u64,
     pub events_per_s: Option<f64>,
     pub duplicates_total: u64,
@@ -254,6 +256,8 @@ pub enum SinkState {
     Retrying,
     /// Nobody takes what is being written.
     Blocked,
+    /// Who took what is written has closed it.
+    Closed,
     /// The receiver said 410 Gone.
     Disabled,
 }

@@ -13,9 +13,12 @@
 mod capture;
 mod category;
 mod dead;
+mod fields;
 mod json;
 mod kafka;
 mod locate;
+mod metric;
+mod noted;
 mod payload;
 mod repair;
 mod route;
@@ -32,6 +35,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 pub use dead::{Content, DeadEntry, DeadError, DeadLetters, MAX_PAYLOAD_BYTES, ROTATE_BYTES};
+pub use noted::{ABSENT_ROWS, Noted};
 
 use crate::config::plan::Plan;
 use crate::stage::{RejectedRow, RowReport};
@@ -75,17 +79,6 @@ pub struct Decoder {
     noted: Vec<Noted>,
 }
 
-/// What is no dead letter and yet worth a word, since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Noted {
-    /// Rows (of the long layout) whose metric is no column of the stream. Most of a plant's metrics are like that, so they
-    /// are counted and not dead-lettered. A message whose topic names such a metric counts as one row and is not read.
-    pub rows_ignored: u64,
-    /// Rows taken whose time lies before the year 2000, as counts since a start-up do, or a clock that was never set. A count
-    /// that is a time of this century in another unit is refused.
-    pub rows_before_2000: u64,
-}
-
 #[derive(Debug)]
 struct Compiled {
     routes: route::Routes,
@@ -101,7 +94,7 @@ impl Decoder {
     }
 
     fn with(compiled: Arc<Compiled>) -> Self {
-        let noted = vec![Noted::default(); compiled.schemas.len()];
+        let noted = compiled.schemas.iter().map(|schema| Noted::new(schema.columns)).collect();
         Decoder { compiled, scratch: payload::Scratch::default(), noted }
     }
 
@@ -124,6 +117,7 @@ impl Decoder {
             let scratch = &mut self.scratch;
             let noted = &mut self.noted[stream];
             payload::Job { schema, position, message, scratch, emit, dead, rows: 0, noted }.run();
+            self.noted[stream].look(schema, message);
         }
         if !taken {
             dead.push(no_stream(message));
@@ -134,6 +128,7 @@ impl Decoder {
     /// row. A row of a metric that no column is configured for counts as accepted.
     pub fn report(&self, message: &Message) -> RowReport {
         let mut decoder = Decoder::with(Arc::clone(&self.compiled));
+        decoder.noted.iter_mut().for_each(|noted| noted.looked = true);
         let (mut accepted, mut dead) = (0, Vec::new());
         decoder.decode(Position(0), message, &mut |_| accepted += 1, &mut dead);
         let rejected = dead
@@ -144,8 +139,8 @@ impl Decoder {
         RowReport { accepted: accepted + ignored as u32, rejected }
     }
 
-    pub fn noted(&self, stream: StreamId) -> Noted {
-        self.noted[stream.0 as usize]
+    pub fn noted(&self, stream: StreamId) -> &Noted {
+        &self.noted[stream.0 as usize]
     }
 
     /// Name of a dead row's stream.

@@ -18,7 +18,7 @@ use crate::types::{Message, PartitionId, Position, Reason, RecordRef, key_hash};
 /// What MQTT allows at most; larger messages are refused, so that offsets fit 32 bits.
 pub(super) const MAX_PAYLOAD_BYTES: usize = 268_435_455;
 
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Buffers kept from message to message.
 #[derive(Debug, Default)]
@@ -51,13 +51,12 @@ pub(super) struct Job<'a, E> {
     pub noted: &'a mut Noted,
 }
 
-impl<E: FnMut(RecordRef<'_>)> Job<'_, E> {
+impl<'a, E: FnMut(RecordRef<'_>)> Job<'a, E> {
     /// Decodes the payload: as one document if it is one, else line by line.
     pub fn run(&mut self) {
-        if self.is_ignored_topic() {
+        if let Some(metric) = self.ignored_topic() {
             self.rows += 1;
-            self.noted.rows_ignored += 1;
-            return;
+            return self.noted.ignored(metric);
         }
         let payload = &self.message.payload;
         let start = if payload.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
@@ -80,12 +79,12 @@ impl<E: FnMut(RecordRef<'_>)> Job<'_, E> {
     }
 
     /// Long layout with the metric in the topic: nothing of the payload needs to be read.
-    fn is_ignored_topic(&self) -> bool {
+    fn ignored_topic(&self) -> Option<&'a str> {
         match &self.schema.shape {
             Shape::Long { column: Field { origin: Origin::Topic(level), .. }, names, .. } => {
-                topic_level(self.message, *level).is_some_and(|name| !names.contains_key(name))
+                topic_level(self.message, *level).filter(|name| !names.contains_key(*name))
             }
-            _ => false,
+            _ => None,
         }
     }
 
@@ -208,18 +207,24 @@ impl<E: FnMut(RecordRef<'_>)> Job<'_, E> {
                     },
                 };
                 self.noted.rows_before_2000 += u64::from(record.time.0 < YEAR_2000_NS);
+                if outcome.is_none() {
+                    self.noted.row(record.values);
+                }
                 (self.emit)(record);
                 self.rows += 1;
             }
             Err(Refusal::Ignored) => {
+                self.noted.ignored(row.metric().unwrap_or_default());
                 self.rows += 1;
-                self.noted.rows_ignored += 1;
             }
             Err(Refusal::Dead(reason, detail)) => self.refuse(place, reason, detail),
         }
     }
 
     fn refuse(&mut self, place: Place, reason: Reason, detail: String) {
+        if reason == Reason::NoColumns {
+            self.noted.row(&[]);
+        }
         self.scratch.refused.push(place);
         self.refuse_payload(reason, detail, 0..0);
     }

@@ -72,11 +72,9 @@ impl<'a> Row<'a> {
                     values.push(self.value(index, column)?);
                 }
             }
-            Shape::Long { column, value, names } => {
+            Shape::Long { value, names, .. } => {
                 values.resize(self.schema.columns, f32::NAN);
-                if let Found::Text(name) = self.find(column)
-                    && let Some(&index) = names.get(name)
-                {
+                if let Some(&index) = self.metric().and_then(|name| names.get(name)) {
                     values[index as usize] = self.value(index as usize, value)?;
                 }
             }
@@ -101,21 +99,6 @@ impl<'a> Row<'a> {
         }
         let kind = if self.kind == Kind::Array { "an array" } else { "a bare value" };
         dead(Reason::Malformed, format!("the row is {kind}; send each row as a JSON object"))
-    }
-
-    fn check_metric(&self, column: &Field, is_known: impl Fn(&str) -> bool) -> Result<(), Refusal> {
-        let label = &column.label;
-        match self.find(column) {
-            Found::Text(name) if is_known(name) => Ok(()),
-            Found::Text(_) => Err(Refusal::Ignored),
-            Found::Absent | Found::Null => {
-                dead(Reason::NoColumns, format!("`{label}` is missing; it must name the metric"))
-            }
-            found => dead(
-                Reason::NoColumns,
-                format!("`{label}` is {}; it must name the metric as a text", found.describe()),
-            ),
-        }
     }
 
     fn key(&self, key: &mut Vec<u8>) -> Result<(), Refusal> {

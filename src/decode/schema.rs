@@ -124,24 +124,12 @@ fn is_category(column: &ColumnPlan) -> bool {
 /// The long layout's metric names and the columns they fill.
 fn names(plan: &StreamPlan) -> HashMap<Box<str>, u16> {
     let columns = plan.columns.iter().enumerate();
-    columns.map(|(index, column)| (label(&column.path).into_boxed_str(), index as u16)).collect()
+    columns.map(|(index, column)| (column.path.to_string().into_boxed_str(), index as u16)).collect()
 }
 
 fn labels(plan: &StreamPlan) -> Box<str> {
-    let labels: Vec<String> = plan.columns.iter().map(|c| format!("`{}`", label(&c.path))).collect();
+    let labels: Vec<String> = plan.columns.iter().map(|c| format!("`{}`", c.path)).collect();
     labels.join(", ").into()
-}
-
-/// A path as the user writes it.
-fn label(path: &FieldPath) -> String {
-    match path {
-        FieldPath::Topic(level) => format!("topic.{level}"),
-        FieldPath::Json(path) if path.is_empty() => "the value itself".to_owned(),
-        FieldPath::Json(path) => path.join("."),
-        FieldPath::Root(path) => format!("$.{}", path.join(".")),
-        FieldPath::Constant(text) => format!("={text}"),
-        FieldPath::Kafka(field) => field.to_string(),
-    }
 }
 
 /// Path of the array of points. A `points` that names the whole document means what a plain array
@@ -184,7 +172,7 @@ impl Compiler {
                 Origin::Document(self.document.add(path, wants_text))
             }
         };
-        Field { origin, label: label(path).into() }
+        Field { origin, label: path.to_string().into() }
     }
 
     fn build(self) -> (Trie, Option<Points>, Slots) {

@@ -14,6 +14,7 @@ fn evidence(column: &str, share: f64) -> ColumnEvidence {
     ColumnEvidence {
         column: column.into(),
         unit: None,
+        cell_end: None,
         value: Some(1.0),
         expected: 0.5,
         expected_low: 0.25,
@@ -41,6 +42,7 @@ pub fn alert(pump: &str, id: &str, window_start_s: i64, window_end_s: i64) -> Re
             p_value: 1e-6,
             threshold: 1e-4,
             p_value_min: 1e-6,
+            transactions_anomalous: None,
             coverage: 1.0,
             confidence: Some(0.75),
             resolution: None,

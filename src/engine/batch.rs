@@ -23,7 +23,7 @@ pub(crate) struct Batch {
     pub arrivals: Vec<i64>,
     /// rows x cells x columns, raw until standardised.
     pub z: Vec<f32>,
-    /// As `z`, raw; only of streams that have rules on departures, else empty.
+    /// As `z`, raw; only of streams that have rules on departures, and of windows of several cells that events make.
     pub raw: Vec<f32>,
     /// rows x columns: the raw values of the last cell.
     pub newest: Vec<f32>,

@@ -2,9 +2,13 @@
 
 use crate::alert::told::Change;
 use crate::config::plan::Shape;
+use crate::engine::Scratch;
+use crate::engine::batch::Span;
 use crate::engine::partition::{Closing, Partition, Scale};
 use crate::engine::scoring::Scoring;
+use crate::engine::setup::StreamSetup;
 use crate::engine::verdict::coverage;
+use crate::model::pyramid::Departure;
 use crate::types::{About, ColumnEvidence, Decision, EventTime, Point, Verdict, WindowEvidence};
 use crate::window::keys::KeyIndex;
 
@@ -26,8 +30,9 @@ impl Partition {
         verdict: Verdict,
         change: Change,
         scoring: &Scoring,
-        closing: &Closing<'_, '_>,
+        closing: &mut Closing<'_, '_>,
     ) -> Decision {
+        let columns = self.columns_evidence(row, scoring, closing);
         let setup = closing.setup;
         let scores = &closing.scratch.scores;
         let (key, span) = (closing.scratch.batch.keys[row], closing.scratch.batch.spans[row]);
@@ -51,28 +56,63 @@ impl Partition {
                 p_value: verdict.p_value,
                 threshold: scoring.alarm.threshold,
                 p_value_min: change.p_value_min,
+                transactions_anomalous: Some(change.odd).filter(|odd| *odd > 0),
                 coverage: coverage(row, closing),
                 confidence: Some(self.grounds(row, scoring, closing).confidence()),
                 resolution: change.resolution,
-                columns: (0..setup.columns.len()).map(|c| self.evidence(row, c, closing)).collect(),
+                columns,
             }),
         }
     }
 
-    fn evidence(&self, row: usize, column: usize, closing: &Closing<'_, '_>) -> ColumnEvidence {
+    /// Of each column the cell in which it departs the most, if the surprise is of it and the model looks at cells one by
+    /// one; else the window's last.
+    fn columns_evidence(
+        &self,
+        row: usize,
+        scoring: &Scoring,
+        closing: &mut Closing<'_, '_>,
+    ) -> Vec<ColumnEvidence> {
+        let departures = departures(row, scoring, closing);
         let setup = closing.setup;
-        let batch = &closing.scratch.batch;
-        let band = self.band(batch.keys[row], column, closing);
-        let value = Some(batch.newest(row, setup.columns.len())[column]).filter(|v| !v.is_nan());
-        ColumnEvidence {
-            column: setup.columns[column].clone(),
-            unit: setup.units[column].clone(),
-            value: value.map(f64::from),
-            expected: f64::from(band.expected),
-            expected_low: f64::from(band.low),
-            expected_high: f64::from(band.high),
-            share: f64::from(closing.scratch.explanation.share[column]),
+        let (batch, columns) = (&closing.scratch.batch, setup.columns.len());
+        let (key, span) = (batch.keys[row], batch.spans[row]);
+        let raw = self.raw(row, closing);
+        let evidence = |column: usize| {
+            let departure = departures.get(column).copied().flatten().filter(|of| of.back > 0);
+            let band = match departure {
+                Some(Departure { expected, half_width, .. }) => {
+                    self.in_units(key, column, expected, half_width, closing)
+                }
+                None => self.band(key, column, closing),
+            };
+            let back = departure.map_or(0, |departure| departure.back);
+            let value = raw[raw.len() - (back + 1) * columns + column];
+            ColumnEvidence {
+                column: setup.columns[column].clone(),
+                unit: setup.units[column].clone(),
+                cell_end: setup.cell_end(span, back),
+                value: Some(value).filter(|value| !value.is_nan()).map(f64::from),
+                expected: f64::from(band.expected),
+                expected_low: f64::from(band.low),
+                expected_high: f64::from(band.high),
+                share: f64::from(closing.scratch.explanation.share[column]),
+            }
+        };
+        (0..columns).map(evidence).collect()
+    }
+
+    /// The values of the window in `row`, cell by cell; of windows of one cell, and where no other was kept, its last.
+    fn raw(&self, row: usize, closing: &Closing<'_, '_>) -> Vec<f32> {
+        let (setup, batch) = (closing.setup, &closing.scratch.batch);
+        let width = setup.cells * setup.columns.len();
+        if setup.shape == Shape::Grid {
+            let mut raw = Vec::with_capacity(width);
+            self.grid.gather(batch.keys[row], batch.spans[row].end / setup.unit_ns - 1, &mut raw);
+            return raw;
         }
+        let kept = batch.raw.get(row * width..(row + 1) * width);
+        kept.unwrap_or_else(|| batch.newest(row, setup.columns.len())).to_vec()
     }
 
     pub(super) fn point(
@@ -105,12 +145,40 @@ impl Partition {
 
     /// Expectation of the window's last cell in raw units.
     fn band(&self, key: KeyIndex, column: usize, closing: &Closing<'_, '_>) -> Band {
-        let Scale { mean, sd } = self.scales[key as usize * closing.setup.columns.len() + column];
         let explanation = &closing.scratch.explanation;
-        let (z, half) = (explanation.expected[column], explanation.half_width[column]);
+        self.in_units(key, column, explanation.expected[column], explanation.half_width[column], closing)
+    }
+
+    /// From z units.
+    fn in_units(&self, key: KeyIndex, column: usize, z: f32, half: f32, closing: &Closing<'_, '_>) -> Band {
+        let Scale { mean, sd } = self.scales[key as usize * closing.setup.columns.len() + column];
         // A scale near the end of f32 must not become an infinity, which JSON cannot hold.
         let raw = |z: f32| (f64::from(mean) + f64::from(sd) * f64::from(z)).clamp(-F32_MAX, F32_MAX) as f32;
         Band { expected: raw(z), low: raw(z - half), high: raw(z + half) }
+    }
+}
+
+/// By column of the explained window in `row`; empty where a window is one cell.
+fn departures(row: usize, scoring: &Scoring, closing: &mut Closing<'_, '_>) -> Vec<Option<Departure>> {
+    let (cells, columns) = (closing.setup.cells, closing.setup.columns.len());
+    let Some(model) = scoring.model().filter(|_| cells > 1) else { return Vec::new() };
+    let Scratch { backend, batch, explanation, .. } = &mut *closing.scratch;
+    let z = &batch.z[row * cells * columns..][..cells * columns];
+    // What a column has by chance shows nowhere in particular.
+    let wanted = |column: usize| explanation.share[column] > 0.5 / columns as f32;
+    backend.departures(model, batch.cohort(row), z, wanted)
+}
+
+impl StreamSetup {
+    /// End of the cell that lies `back` before a window's last; `None` where a cell is one of several events.
+    fn cell_end(&self, span: Span, back: usize) -> Option<EventTime> {
+        let cell_ns = match self.shape {
+            Shape::Grid => self.grid_ns,
+            Shape::Sliding => self.cell_ns,
+            Shape::Session { .. } | Shape::Count { .. } if back > 0 => return None,
+            Shape::Session { .. } | Shape::Count { .. } => 0,
+        };
+        Some(EventTime(span.end - back as i64 * cell_ns))
     }
 }
 

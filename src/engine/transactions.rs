@@ -42,6 +42,12 @@ impl Roles {
         if category.is_nan() { NO_SECOND } else { (place as u32) << 24 | category as u32 }
     }
 
+    /// Of the nats that a transaction's window holds: what its second keys come to say, by known outcomes, that it is fraud.
+    pub fn is_likely_fraud(&self, nats: &[f32]) -> bool {
+        let known: f64 = self.seconds.iter().map(|&second| f64::from(nats[second])).sum();
+        known >= risk::nats(risk::LIKELY)
+    }
+
     fn numbers<'a>(&'a self, values: &'a [f32]) -> impl Iterator<Item = u32> + 'a {
         self.seconds.iter().enumerate().map(|(place, &column)| Roles::number(place, values[column]))
     }

@@ -62,6 +62,11 @@ impl Alarm {
         Alarm { threshold, calm: threshold.sqrt() }
     }
 
+    /// The budget would have more than rarity may give: no larger one would have a higher threshold.
+    pub fn has_room(&self) -> bool {
+        self.threshold >= P_MAX
+    }
+
     /// While little was seen: twice as surprising, in nats, as it has to be later. What the first minutes did not show is
     /// odd to a model of them.
     pub fn early(self) -> Self {

@@ -22,6 +22,8 @@ const PRIOR_BAD: f64 = 0.004;
 const PRIOR_ALL: f64 = 0.5;
 /// A risk is never certainty.
 const RISK_MAX: f64 = 0.999;
+/// From this probability on, by known outcomes alone, a transaction is fraud rather than not.
+pub const LIKELY: f64 = 0.5;
 /// Second keys that a partition counts transactions of, and frauds. Where there are more, those with fewest go.
 const SOUND_MAX: usize = 16_384;
 const CHARGED_MAX: usize = 4096;

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use prometheus_client::metrics::MetricType;
 
 use super::{Family, Labels};
-use crate::config::plan::{Plan, StreamPlan};
+use crate::config::plan::{ColumnPlan, Plan, StreamPlan};
 use crate::status::{RowStatus, Status};
 use crate::types::StreamId;
 use crate::types::drift::Drift;
@@ -43,6 +43,7 @@ pub(super) fn families(plan: &Plan, status: &Status) -> Vec<Family> {
         of_rows("stream_rows_before_2000", "Rows taken whose time lies before the year 2000", |rows| {
             &rows.before_2000_total
         }),
+        absent(plan, status),
         budgets(plan),
         watermarks(plan, status),
         by_column("stream_drift_sd", "Median shift of keys since the model was trained", Drift::shift_sd),
@@ -66,6 +67,24 @@ fn columns(plan: &StreamPlan, drift: &Drift, read: fn(&Drift, usize) -> Option<f
         Some((labels, read(drift, column)?))
     };
     (0..drift.columns().min(plan.columns.len())).filter_map(of).collect()
+}
+
+/// Only where a row holds all columns.
+fn absent(plan: &Plan, status: &Status) -> Family {
+    let of = |(i, stream): (u16, &StreamPlan)| {
+        let rows = status.rows(StreamId(i));
+        let column = |(column, plan): (usize, &ColumnPlan)| {
+            let labels = vec![("stream", stream.name.clone()), ("column", plan.name.clone())];
+            Some((labels, rows.absent_total(column)? as f64))
+        };
+        stream.columns.iter().enumerate().filter_map(column).collect::<Vec<_>>()
+    };
+    Family {
+        name: "stream_column_absent",
+        help: "Rows without a value of the column",
+        kind: MetricType::Counter,
+        samples: (0..).zip(&plan.streams).flat_map(of).collect(),
+    }
 }
 
 /// Only of streams that have one.

@@ -59,6 +59,16 @@ impl Model {
         self.pyramid.dimension()
     }
 
+    /// [`Pyramid::draw`] of everyone's density, in the columns' own units, about the mean of all keys.
+    pub fn draw(&self, normal: impl FnMut() -> f64) -> Vec<Option<Vec<f32>>> {
+        let ScalerPrior { mean, sd, .. } = &self.prior;
+        let scaled = |(column, z): (usize, Option<Vec<f32>>)| {
+            let raw = |z: f32| (mean[column] + sd[column] * f64::from(z)) as f32;
+            z.map(|cells| cells.into_iter().map(raw).collect())
+        };
+        self.pyramid.draw(normal).into_iter().enumerate().map(scaled).collect()
+    }
+
     /// sha256 of the model's file, hex.
     pub fn checksum(&self) -> &str {
         &self.checksum

@@ -20,6 +20,7 @@ use crate::pipeline::keeping::Kept;
 use crate::pipeline::ledger::Ledger;
 use crate::pipeline::logging::Logged;
 use crate::pipeline::models::Models;
+use crate::pipeline::noting::note_rows;
 use crate::pipeline::recovery::{Action, Recovery, StreamsOf};
 use crate::pipeline::rounds::{Due, Rounds};
 use crate::pipeline::running::Counted;
@@ -240,24 +241,8 @@ impl DecodeStation {
         }
         self.next = Position(first.0 + messages.len() as u64);
         self.status.rows_total.fetch_add(rows, Relaxed);
-        self.note_rows();
+        note_rows(&self.decoder, &self.status, &self.plan);
         rows
-    }
-
-    /// Shows what the decoder counted beside events and dead letters, and says once a stream what no counter explains.
-    fn note_rows(&self) {
-        for (stream, plan) in (0..).map(StreamId).zip(&self.plan.streams) {
-            let (noted, shown) = (self.decoder.noted(stream), self.status.rows(stream));
-            shown.ignored_total.store(noted.rows_ignored, Relaxed);
-            let before = shown.before_2000_total.swap(noted.rows_before_2000, Relaxed);
-            if before == 0 && noted.rows_before_2000 > 0 {
-                tracing::warn!(
-                    stream = plan.name,
-                    "rows lie before the year 2000: check the senders' clocks (a count since a start-up is no time), and \
-                     the `unit` of the stream's `time`"
-                );
-            }
-        }
     }
 
     fn send(&mut self, stamps: Stamps) -> bool {

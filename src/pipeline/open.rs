@@ -37,6 +37,11 @@ pub enum Mismatch {
          `min_deviation`, or train a model on data in which it varies"
     )]
     Flag { stream: String, column: String },
+    #[error(
+        "stream {stream}: column {column} was in {model} when the model was trained, the config says {config}: train a model \
+         on data in {config}, or correct `unit`"
+    )]
+    Unit { stream: String, column: String, model: String, config: String },
     #[error("{0}")]
     Group(String),
 }
@@ -123,6 +128,20 @@ pub fn fits(model: &Model, stream: &StreamPlan) -> Result<(), ModelError> {
     model.check_schema(stream.window.cells(), &columns)
 }
 
+/// A level in another unit is another level: all would be odd, or nothing. A unit that only one of the two names says
+/// nothing.
+fn check_units(of_model: &[Option<String>], stream: &StreamPlan) -> Result<(), Mismatch> {
+    for (column, of_model) in stream.columns.iter().zip(of_model) {
+        if let (Some(config), Some(of_model)) = (&column.unit, of_model)
+            && config != of_model
+        {
+            let (stream, column) = (stream.name.clone(), column.name.clone());
+            return Err(Mismatch::Unit { stream, column, model: of_model.clone(), config: config.clone() });
+        }
+    }
+    Ok(())
+}
+
 impl Loaded {
     /// `None` for a stream that fits its own model.
     fn read(stream: &StreamPlan) -> Result<Option<Loaded>> {
@@ -137,6 +156,7 @@ impl Loaded {
         let model = Model::from_bytes(&bytes)
             .with_context(|| format!("stream {}: {} is not a model", stream.name, path.display()))?;
         fits(&model, stream).map_err(|error| Mismatch::Model { stream: stream.name.clone(), error })?;
+        check_units(&model.card().description.units, stream)?;
         let mut ruled = stream.columns.iter().zip(&model.prior.flags);
         if let Some((column, _)) = ruled.find(|(column, flag)| **flag && column.deviation.is_some()) {
             let (stream, column) = (stream.name.clone(), column.name.clone());

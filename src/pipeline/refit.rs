@@ -22,7 +22,7 @@ use crate::engine::refit::Contest;
 use crate::engine::reservoir::LOOK_BACK;
 use crate::pipeline::challenge::{self, Fitted, Work, minute};
 use crate::pipeline::gather::Gatherer;
-use crate::pipeline::{Common, fits};
+use crate::pipeline::{Common, fits, sample};
 use crate::stage::{Ask, Intake, Notice, Wish};
 use crate::status::ModelStatus;
 use crate::types::activation::{before, is_held};
@@ -72,6 +72,7 @@ impl Refits {
             let history = activations(entries, &plan.name);
             let stream = StreamId(id as u16);
             common.status.models(stream).set_active(history.last());
+            show_sample(common, stream, history.last());
             Some(Line {
                 stream,
                 name: plan.name.as_str().into(),
@@ -184,6 +185,7 @@ impl Refits {
         }
         line.history.push(activation);
         self.status(at).set_active(self.lines[at].history.last());
+        show_sample(&self.common, self.lines[at].stream, self.lines[at].history.last());
         self.tell_due(at);
         Ok(())
     }
@@ -228,6 +230,12 @@ impl Refits {
     fn now(&self) -> Arrival {
         Arrival(self.common.clock.now_ns())
     }
+}
+
+/// Of the model that is active; none where it cannot be read, which is told where it is scored by.
+fn show_sample(common: &Common, stream: StreamId, active: Option<&Activation>) {
+    let model = active.and_then(|active| common.models.read(&active.checksum).ok());
+    common.status.models(stream).set_sample(model.map(|model| sample::of(&model)));
 }
 
 impl Line {

@@ -3,6 +3,8 @@
 //! The outbox decides what is due and remembers what became of it; the worker keeps only what is
 //! under way. It may die at any point: whatever was not recorded is sent again, same id, same bytes.
 
+mod tell;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,7 +20,7 @@ use super::{Answer, Outgoing, Receiver, SinkError};
 use crate::alert::outbox::{Attempt, Counts, Due, Next, Outbox, OutboxError, OutboxHandle};
 use crate::config::plan::SinkPlan;
 use crate::latency::{Clock, Latency, Stage};
-use crate::status::{SinkStatus, Status};
+use crate::status::Status;
 
 /// After a stop is asked for, what is due is still sent for this long.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -26,7 +28,7 @@ const DRAIN: Duration = Duration::from_secs(3);
 /// Wait after an outbox that could not be read or written.
 const OUTBOX_RETRY: Duration = Duration::from_secs(1);
 
-/// With nothing to do, look again after this long all the same.
+/// With nothing to do, look again after this long at the latest.
 const IDLE: Duration = Duration::from_secs(3600);
 
 /// No `Retry-After` silences a receiver for longer than this: then one attempt asks again.
@@ -150,7 +152,7 @@ impl Worker {
         }
         let next_ns = look.next_due_at_ns.map(|at_ns| at_ns - now_ns);
         let wait_ns = if paused_ns > 0 { Some(paused_ns) } else { next_ns };
-        Ok(wait_ns.map_or(IDLE, |ns| Duration::from_nanos(ns.max(0) as u64)))
+        Ok(wait_ns.map_or(IDLE, |ns| Duration::from_nanos(ns.max(0) as u64)).min(IDLE))
     }
 
     /// One visit to the outbox: what finished is written down before anything is taken out.
@@ -238,6 +240,10 @@ impl Worker {
                 self.tell_failure(&due, &reason, wait);
                 (status, Some(reason), next)
             }
+            Answer::Closed { reason } => {
+                self.close(&reason);
+                (None, Some(reason), Next::Retry { at_ns: finished_at_ns })
+            }
             Answer::Gone { status } => {
                 let reason = "answered 410 Gone: the receiver is disabled".to_owned();
                 self.tell_failure(&due, &reason, None);
@@ -253,39 +259,6 @@ impl Worker {
         self.width = 1;
         let pause = retry_after.unwrap_or_default().min(PAUSE_MAX);
         self.paused_until_ns = self.paused_until_ns.max(now_ns.saturating_add(pause.as_nanos() as i64));
-    }
-
-    fn tell_failure(&self, due: &Due, reason: &str, wait: Option<Duration>) {
-        self.shown().attempts_failed_total.fetch_add(1, Ordering::Relaxed);
-        self.show_error(Some(reason.to_owned()));
-        let (sink, message, attempt) = (&self.delivery.sink.name, &due.message_id, due.attempts + 1);
-        match wait {
-            Some(wait) => {
-                tracing::warn!(sink, message, attempt, reason, ?wait, "delivery failed, trying again")
-            }
-            None => tracing::error!(
-                sink,
-                message,
-                attempt,
-                reason,
-                "delivery given up; it stays in the outbox, marked as failed"
-            ),
-        }
-    }
-
-    fn shown(&self) -> &SinkStatus {
-        &self.delivery.status.sinks[self.delivery.index]
-    }
-
-    fn show(&self, counts: Counts) {
-        let shown = self.shown();
-        shown.queued.store(counts.pending, Ordering::Relaxed);
-        shown.failed_total.store(counts.failed, Ordering::Relaxed);
-        shown.disabled.store(counts.disabled, Ordering::Relaxed);
-    }
-
-    fn show_error(&self, error: Option<String>) {
-        *self.shown().last_error.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = error;
     }
 }
 

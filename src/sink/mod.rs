@@ -68,6 +68,10 @@ pub enum Answer {
     Gone {
         status: u16,
     },
+    /// There is nobody at the other end, and nobody can come there before the next start.
+    Closed {
+        reason: String,
+    },
 }
 
 /// A connected sink.

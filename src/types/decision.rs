@@ -10,7 +10,7 @@ use super::EventTime;
 #[serde(rename_all = "snake_case")]
 pub enum AlertState {
     Raised,
-    /// Late data changed what was told; the episode goes on.
+    /// Late data changed what was told, or another transaction of the episode is odd; it goes on.
     Revised,
     Resolved,
     /// Late data shows that there was nothing out of the ordinary.
@@ -40,7 +40,12 @@ pub struct ColumnEvidence {
     pub column: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
-    /// Mean of the window's last grid cell; `None` when missing.
+    /// End of the cell that this is of, ns: the one in which the column departs the most from what was expected of it, where
+    /// it has a part in the surprise, else the window's last. `None` for an event before the last of a window of several,
+    /// and in alerts of versions before, which were of the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cell_end: Option<EventTime>,
+    /// What the readings in that cell come to; `None` when missing.
     pub value: Option<f64>,
     /// What the model expected there, given every other column.
     pub expected: f64,
@@ -94,6 +99,9 @@ pub struct WindowEvidence {
     pub threshold: f64,
     /// The smallest p-value of the episode so far.
     pub p_value_min: f64,
+    /// Of a transaction: the episode's anomalous ones so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transactions_anomalous: Option<u32>,
     /// Share of the window's cells that were observed.
     pub coverage: f64,
     /// Of a resolved alert.

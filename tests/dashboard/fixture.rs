@@ -277,6 +277,7 @@ fn decision(plan: &Plan, key: &str, id: u64, onset: i64, oddest: usize) -> Decis
         ColumnEvidence {
             column: column.name.clone(),
             unit: column.unit.clone(),
+            cell_end: None,
             value: Some(mean + band * 16.0 * share * share + 0.3 * band),
             expected: mean,
             expected_low: mean - band,
@@ -301,6 +302,7 @@ fn decision(plan: &Plan, key: &str, id: u64, onset: i64, oddest: usize) -> Decis
             p_value: 3.1e-5,
             threshold: 1e-4,
             p_value_min: 2.5e-5,
+            transactions_anomalous: None,
             coverage: 0.98,
             confidence: Some(0.82),
             resolution: None,

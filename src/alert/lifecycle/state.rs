@@ -4,7 +4,7 @@ use super::Episode;
 use crate::state::{NotUnderstood, StateReader, StateWriter};
 
 impl Episode {
-    pub const BYTES: usize = 53;
+    pub const BYTES: usize = 65;
 
     pub fn encode(&self, to: &mut StateWriter<'_>) {
         let Episode {
@@ -17,6 +17,8 @@ impl Episode {
             stood,
             last,
             p_value_min,
+            odd,
+            newest_odd,
             settled,
         } = *self;
         to.number(recent);
@@ -28,6 +30,8 @@ impl Episode {
         to.number(stood);
         to.number(last);
         to.number(p_value_min);
+        to.number(odd);
+        to.number(newest_odd);
         to.number(settled);
     }
 
@@ -44,6 +48,8 @@ impl Episode {
             stood: from.number()?,
             last: from.number()?,
             p_value_min: from.number()?,
+            odd: from.number()?,
+            newest_odd: from.number()?,
             settled: from.number()?,
         })
     }

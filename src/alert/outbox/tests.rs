@@ -28,6 +28,7 @@ fn alert(id: &str, revision: u32, key: &str) -> Alert {
                 p_value: 1e-5,
                 threshold: 1e-4,
                 p_value_min: 1e-5,
+                transactions_anomalous: None,
                 coverage: 1.0,
                 confidence: Some(0.75),
                 resolution: None,

@@ -5,10 +5,10 @@ use crate::state::{NotUnderstood, StateReader, StateWriter};
 use crate::types::AlertState;
 
 impl Told {
-    pub const BYTES: usize = 29;
+    pub const BYTES: usize = 49;
 
     pub fn encode(&self, to: &mut StateWriter<'_>) {
-        let Told { onset, revision, state, opened, until } = *self;
+        let Told { onset, revision, state, opened, until, odd, newest_odd, p_value_min } = *self;
         to.number(onset);
         to.number(revision);
         to.number(match state {
@@ -19,6 +19,9 @@ impl Told {
         });
         to.number(opened);
         to.number(until);
+        to.number(odd);
+        to.number(newest_odd);
+        to.number(p_value_min);
     }
 
     /// # Errors
@@ -36,6 +39,9 @@ impl Told {
             },
             opened: from.number()?,
             until: from.number()?,
+            odd: from.number()?,
+            newest_odd: from.number()?,
+            p_value_min: from.number()?,
         })
     }
 }

@@ -20,7 +20,7 @@ fn samples() -> Vec<Sample> {
 }
 
 fn panel(samples: &[Sample], scale: Scale) -> Panel<'_> {
-    Panel { samples, every_ns: S, from: 0, to: 59 * S, scale }
+    Panel { samples, every_ns: Some(S), from: 0, to: 59 * S, scale }
 }
 
 #[test]
@@ -56,6 +56,22 @@ fn a_gap_breaks_the_line_and_an_anomaly_is_marked_at_its_event_time() {
 }
 
 #[test]
+fn windows_of_events_are_points_and_no_line() {
+    let samples: Vec<Sample> =
+        samples().into_iter().step_by(9).map(|s| Sample { low: f64::NAN, high: f64::NAN, ..s }).collect();
+    let seen = samples.iter().filter(|sample| sample.value.is_finite()).count();
+    let odd = samples.iter().filter(|sample| sample.odd).count();
+    let chart = draw(&Panel { every_ns: None, ..panel(&samples, Scale::Linear) }).unwrap();
+    let points = |color: &str| {
+        let circles = chart.geometry.lines().filter(|line| line.starts_with("<circle"));
+        circles.filter(|line| line.contains(color)).count()
+    };
+    assert_eq!((points("#010203"), points("#010204")), (seen, odd), "{}", chart.geometry);
+    let mut lines = chart.geometry.lines().filter(|line| line.starts_with("<polyline"));
+    assert!(odd > 0 && lines.all(|line| line.contains("#010205")), "ticks alone: {}", chart.geometry);
+}
+
+#[test]
 fn a_constant_or_empty_series_still_has_an_axis() {
     let flat = [Sample { time: 0, value: 3.0, low: 3.0, high: 3.0, anomalous: false, odd: false }];
     let chart = draw(&panel(&flat, Scale::Linear)).unwrap();
@@ -86,7 +102,7 @@ fn a_flapping_verdict_is_marked_once() {
     let mut samples = samples();
     let odd = [3, 5, 6, 8, 40, 41];
     samples.iter_mut().enumerate().for_each(|(i, s)| s.anomalous = odd.contains(&i));
-    let panel = Panel { samples: &samples, every_ns: S, from: 0, to: 100 * S, scale: Scale::Linear };
+    let panel = Panel { samples: &samples, every_ns: Some(S), from: 0, to: 100 * S, scale: Scale::Linear };
     let chart = draw(&panel).unwrap();
     assert_eq!(chart.onsets, [3.0, 40.0]);
     assert_eq!(chart.geometry.matches("<rect").count(), 4, "every anomalous stretch is drawn");

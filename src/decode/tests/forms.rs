@@ -1,5 +1,6 @@
 //! Every form a payload may have.
 use super::*;
+use crate::decode::ABSENT_ROWS;
 use crate::types::{Reason, StreamId};
 
 fn points(layout: impl FnOnce(Option<FieldPath>) -> Layout) -> StreamPlan {
@@ -186,11 +187,37 @@ fn times_before_2000_are_counted_and_taken() {
     for (ts, noted) in [(12_345i64, 1), (946_684_799_999, 2), (946_684_800_000, 2)] {
         let row = format!(r#"{{"ts":{ts},"temp":21}}"#);
         assert_eq!(run(&mut decoder, &message("plant", TOPIC, row)).0.len(), 1);
-        assert_eq!(
-            decoder.noted(StreamId(0)),
-            crate::decode::Noted { rows_ignored: 0, rows_before_2000: noted }
-        );
+        assert_eq!(decoder.noted(StreamId(0)).rows_before_2000, noted);
     }
+}
+
+#[test]
+fn a_column_that_never_comes_is_noted_with_the_fields_that_do() {
+    let mut stream = pumps();
+    stream.columns[1].path = json_path("vib.rsm");
+    let mut decoder = Decoder::new(&plan(vec![stream]));
+    let mut send = |row: &str| run(&mut decoder, &message("plant", TOPIC, row)).0.len();
+    let row = r#"{"ts":1740830400000,"temp":21,"vib":{"rms":2}}"#;
+    (1..ABSENT_ROWS - 1).for_each(|_| assert_eq!(send(row), 1));
+    // None of its columns, and no event, but a row all the same.
+    assert_eq!(send(r#"{"ts":1740830400000,"vib":{"rms":2}}"#), 0);
+    assert_eq!(decoder.noted(StreamId(0)).absent().count(), 0, "too few rows");
+    assert_eq!(run(&mut decoder, &message("plant", TOPIC, row)).0.len(), 1);
+    let noted = decoder.noted(StreamId(0));
+    assert_eq!(noted.absent().collect::<Vec<_>>(), [1]);
+    assert_eq!((noted.rows_read, &noted.rows_with[..]), (ABSENT_ROWS, &[ABSENT_ROWS - 1, 0][..]));
+    assert_eq!(noted.fields, ["temp", "ts", "vib.rms"]);
+}
+
+#[test]
+fn a_metric_that_never_comes_is_noted_with_the_names_that_do() {
+    let mut decoder = Decoder::new(&plan(vec![metrics()]));
+    for row in 0..ABSENT_ROWS {
+        let topic = if row % 2 == 0 { "plant/a/pump/p7/temp" } else { "plant/a/pump/p7/vibr" };
+        run(&mut decoder, &message("plant", topic, "1"));
+    }
+    let noted = decoder.noted(StreamId(0));
+    assert_eq!((noted.absent().collect::<Vec<_>>(), &noted.fields[..]), (vec![1], &["vibr".to_owned()][..]));
 }
 
 #[test]

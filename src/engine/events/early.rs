@@ -156,7 +156,10 @@ impl Partition {
         let columns = closing.setup.columns.len();
         let width = closing.setup.cells * columns;
         let batch = &mut closing.scratch.batch;
-        if !closing.setup.deviations.is_empty() {
+        // An alert shows any cell of its window as it was.
+        if !closing.setup.deviations.is_empty()
+            || (closing.setup.shape != Shape::Grid && closing.setup.cells > 1)
+        {
             batch.keep_raw();
         }
         for (z, &key) in batch.z.chunks_exact_mut(width).zip(&batch.keys) {

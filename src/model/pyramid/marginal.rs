@@ -111,6 +111,12 @@ impl Moments {
         }
     }
 
+    /// The residual that lies `at` sds from the mean along each axis in turn.
+    pub(super) fn point(&self, mut at: impl FnMut() -> f64) -> Vec<f64> {
+        let axes: Vec<f64> = self.l.iter().map(|l| l.sqrt() * at()).collect();
+        self.v.chunks_exact(self.dimension()).map(|row| dot(row, &axes)).collect()
+    }
+
     /// How many sds the coordinate `at` of a whole residual lies from its expectation given the others:
     /// `(P r)_i / sqrt(P_ii)`.
     pub(super) fn off(&self, residual: &[f64], at: usize) -> f64 {

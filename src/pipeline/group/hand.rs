@@ -7,9 +7,11 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::mpsc;
 
 use super::errand::{Errand, KnownModels};
+use crate::config::plan::Plan;
 use crate::decode::{DeadRow, Decoder};
 use crate::latency::{Clock, StageRecorder};
 use crate::pipeline::dead::Dead;
+use crate::pipeline::noting::note_rows;
 use crate::pipeline::shard::{Stamps, Work};
 use crate::pipeline::storing::Outgoing;
 use crate::ring::Slot;
@@ -28,6 +30,7 @@ pub struct Hand {
     pub decoder: Decoder,
     pub dead: mpsc::Sender<Dead>,
     pub status: Arc<Status>,
+    pub plan: Arc<Plan>,
     pub clock: Clock,
     pub recorder: StageRecorder,
     /// Of each shard: rows that were judged before, and new ones.
@@ -48,16 +51,31 @@ pub struct Ends {
 impl Hand {
     pub fn new(
         ends: Ends,
-        decoder: Decoder,
+        plan: Arc<Plan>,
         status: Arc<Status>,
         clock: Clock,
         recorder: StageRecorder,
     ) -> Self {
+        let decoder = Decoder::new(&plan);
         let Ends { shards, spare, alerts, dead } = ends;
         let slots = || shards.iter().map(|_| Slot::default()).collect();
         let (again, new) = (slots(), slots());
         let (dead_rows, raised) = (Vec::new(), Vec::new());
-        Hand { shards, spare, alerts, decoder, dead, status, clock, recorder, again, new, dead_rows, raised }
+        Hand {
+            shards,
+            spare,
+            alerts,
+            decoder,
+            dead,
+            status,
+            plan,
+            clock,
+            recorder,
+            again,
+            new,
+            dead_rows,
+            raised,
+        }
     }
 
     /// Decodes a message. One that is read `again` says nothing anew: neither its alerts nor its dead letters.
@@ -80,6 +98,7 @@ impl Hand {
     /// Hands on what was decoded; what came `from_ns` on. Rows that were judged before go first: new ones of the same
     /// partition lie behind them.
     pub fn send(&mut self, from_ns: i64) -> Result<(), Gone> {
+        note_rows(&self.decoder, &self.status, &self.plan);
         let decoded_ns = self.clock.now_ns();
         let stamps = Stamps {
             log_start_ns: from_ns,

@@ -55,7 +55,7 @@ use super::{
     start_shards, start_sinks, view,
 };
 use crate::config::plan::{KafkaPlan, Plan, SharedPlan};
-use crate::decode::{DeadLetters, Decoder, ROTATE_BYTES};
+use crate::decode::{DeadLetters, ROTATE_BYTES};
 use crate::durable::DirLock;
 use crate::engine::Engine;
 use crate::latency::{Clock, Stage};
@@ -190,9 +190,8 @@ fn start_hand(
     let outward = Outward { alerts: alerts_to, dead: start_dead(common, threads)?, points };
     let (shards, spare) = start_shards(common, engines, &outward, threads)?;
     let ends = Ends { shards, spare, alerts, dead: outward.dead };
-    let decoder = Decoder::new(&common.plan);
     let recorder = common.latency.recorder(Stage::Decode);
-    Ok(Hand::new(ends, decoder, common.status.clone(), common.clock, recorder))
+    Ok(Hand::new(ends, common.plan.clone(), common.status.clone(), common.clock, recorder))
 }
 
 fn start_dead(common: &Common, threads: &mut Threads) -> Result<mpsc::Sender<dead::Dead>> {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::plan::{DeviationRule, Direction};
+use crate::pipeline::open::check_units;
 
 fn plan(kind: &str, keys: &str) -> Plan {
     let text = format!(
@@ -42,4 +43,21 @@ fn what_decides_is_in_the_fingerprint_and_what_is_usual_is_as_it_was() {
     // As format 5 had it.
     let text = "ColumnPlan { name: \"flow\", path: Json([\"f\"]), unit: Some(\"L/s\"), aggregate: Mean }";
     assert_eq!(column_text(&usual.columns[0]), text);
+}
+
+#[test]
+fn a_unit_that_is_not_the_model_s_is_refused_and_one_that_is_not_known_is_not() {
+    let stream = stream("");
+    let of = |unit: Option<&str>| check_units(&[unit.map(str::to_owned)], &stream);
+    assert!(of(Some("L/s")).is_ok() && of(None).is_ok());
+    let said = of(Some("m3/h")).unwrap_err().to_string();
+    assert!(
+        said.contains(
+            "column flow was in m3/h when the model was trained, the config says L/s: train a model"
+        ),
+        "{said}"
+    );
+    let mut silent = stream.clone();
+    silent.columns[0].unit = None;
+    assert!(check_units(&[Some("L/s".into())], &silent).is_ok());
 }

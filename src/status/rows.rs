@@ -1,0 +1,57 @@
+//! Of one stream, what its decoded rows gave cause to say; since the start.
+
+use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::config::plan::{Layout, StreamPlan};
+
+#[derive(Debug, Default)]
+pub struct RowStatus {
+    /// Rows of metrics that are no column; only of the long layout.
+    pub ignored_total: AtomicU64,
+    /// Rows taken whose time lies before the year 2000.
+    pub before_2000_total: AtomicU64,
+    /// Rows in which columns were looked for.
+    pub read_total: AtomicU64,
+    /// By column: those of them that have a value of it.
+    pub with_total: Vec<AtomicU64>,
+    /// By column, if it was in none of so many rows that it should have been: what to do about it.
+    pub missed: Mutex<Vec<Option<String>>>,
+    is_wide: bool,
+}
+
+/// A column that has not come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missed {
+    pub column: usize,
+    pub rows: u64,
+    pub remedy: String,
+}
+
+impl RowStatus {
+    pub fn new(stream: &StreamPlan) -> Self {
+        RowStatus {
+            with_total: stream.columns.iter().map(|_| AtomicU64::new(0)).collect(),
+            is_wide: matches!(stream.layout, Layout::Wide { .. }),
+            ..RowStatus::default()
+        }
+    }
+
+    /// Rows without a value of the column; `None` where a row holds one column alone.
+    pub fn absent_total(&self, column: usize) -> Option<u64> {
+        // What a row has first: it may be counted in between.
+        let with = self.with_total[column].load(Relaxed);
+        self.is_wide.then(|| self.read_total.load(Relaxed).saturating_sub(with))
+    }
+
+    /// Columns that were missed and have not come since.
+    pub fn missed(&self) -> Vec<Missed> {
+        let missed = self.missed.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let rows = self.read_total.load(Relaxed);
+        let remedies =
+            missed.iter().enumerate().filter_map(|(column, remedy)| Some((column, remedy.clone()?)));
+        let still = remedies.filter(|(column, _)| self.with_total[*column].load(Relaxed) == 0);
+        still.map(|(column, remedy)| Missed { column, rows, remedy }).collect()
+    }
+}
