@@ -5,14 +5,14 @@
 demo:            ## The main job on embedded defaults, for as long as you like (Ctrl-C ends it with a report)
 	cargo run --release -- demo
 
-setup:           ## What the tests need from the package registries: Mosquitto, Chromium, Playwright
+setup:           ## What the tests need from the package registries: brokers, browser, checkers
 	scripts/setup
 
 test: setup      ## Everything CI runs: samples of every property, real broker, real browser
 	scripts/test
 
 prove: setup     ## The same tests at full counts
-	EDDY_CASES=100000 EDDY_SEEDS=10000 EDDY_KEYS=1000000 EDDY_EVENTS=200000 EDDY_KILLS=50 scripts/test
+	EDDY_CASES=100000 EDDY_SEEDS=10000 EDDY_KEYS=1000000 EDDY_EVENTS=200000 EDDY_KILLS=50 EDDY_KAFKA_MESSAGES=1000000 scripts/test
 
 kill-matrix: setup ## 200,000 events and 50 kills with broker, disk and receivers in trouble; written to benches/
 	scripts/kill-matrix

@@ -8,14 +8,16 @@
 mod e2e;
 mod plant;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
-use e2e::eddy::{Deployment, Eddy, config};
-use e2e::expect::{Outcome, up_to_now};
+use e2e::eddy::{Deployment, Eddy};
+use e2e::expect::up_to_now;
+use e2e::group::{
+    NOBODY, QUIET, STATE, assert_told_once, committed, deployment, text, told, until_committed,
+};
 use e2e::kafka::{Kafka, Sent};
 use e2e::receiver::Receiver;
 use e2e::topic::{AHEAD, GROUP, PARTITIONS, TOPIC, expected, rows, send, setting};
@@ -24,74 +26,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 
-const ALERTS: &str = "plant-alerts";
-const STATE: &str = "plant-eddy-state";
-/// A member that is killed is given up after 10 s, again and again.
-const PROGRESS_MAX: Duration = Duration::from_secs(240);
-/// Nothing comes twice a while later.
-const QUIET: Duration = Duration::from_secs(3);
-const NOBODY: &str = "http://127.0.0.1:9/hook";
-
-fn text(kafka: &Kafka, stream: &str, webhook: &str) -> String {
-    let source = format!(
-        "[source.plant]\ntype = \"kafka\"\nbrokers = [\"{}\"]\ntopics = [\"{TOPIC}\"]\n\
-         shared = {{ alerts = \"{ALERTS}\", state = \"{STATE}\" }}",
-        kafka.brokers()
-    );
-    config(&source, "[\"plant\"]", &format!("max_future = \"none\"\n{stream}"), webhook)
-}
-
-fn deployment(kafka: &Kafka, webhook: &str, every: &str) -> Deployment {
-    Deployment::new(&(text(kafka, "", webhook) + &format!("snapshot_every = \"{every}\"\n")))
-}
-
-/// How far the group is.
-fn committed(kafka: &Kafka) -> usize {
-    kafka.committed(GROUP, TOPIC, PARTITIONS).into_iter().flatten().sum::<i64>() as usize
-}
-
-/// Waits until the group has come so far.
-fn until_committed(kafka: &Kafka, count: usize, mut seen: impl FnMut(usize)) {
-    let began = Instant::now();
-    loop {
-        let now = committed(kafka);
-        seen(now);
-        if now >= count {
-            return;
-        }
-        assert!(began.elapsed() < PROGRESS_MAX, "{now} of {count} events");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// What the alerts topic holds, by webhook-id: the decision, and how often it is there.
-fn told(kafka: &Kafka) -> BTreeMap<String, (Value, usize)> {
-    let mut told = BTreeMap::<String, (Value, usize)>::new();
-    for message in kafka.all_committed(ALERTS) {
-        let mut data = e2e::json(&message.payload.expect("no tombstone"))["data"].clone();
-        data.as_object_mut().expect("an object").remove("receipt").expect("a receipt");
-        let id = message.headers["webhook-id"].clone();
-        assert_eq!(id, format!("{}_{}", data["id"].as_str().expect("an id"), data["revision"]));
-        assert_eq!(Some(message.key.as_str()), data["id"].as_str());
-        told.entry(id).or_insert((data, 0)).1 += 1;
-    }
-    told
-}
-
-fn assert_told_once(kafka: &Kafka, expected: &Outcome) {
-    let began = Instant::now();
-    while told(kafka).len() < expected.decisions.len() && began.elapsed() < e2e::WAIT_MAX {
-        std::thread::sleep(Duration::from_millis(200));
-    }
-    std::thread::sleep(QUIET);
-    let told = told(kafka);
-    let twice: Vec<&String> = told.iter().filter(|(_, (_, times))| *times > 1).map(|(id, _)| id).collect();
-    assert!(twice.is_empty(), "{} of {} revisions are there more than once", twice.len(), told.len());
-    let decisions: BTreeMap<String, Value> =
-        told.into_iter().map(|(id, (decision, _))| (id, decision)).collect();
-    assert_eq!(decisions.len(), expected.decisions.len());
-    assert!(decisions == expected.decisions, "other decisions");
-}
+/// Longer than the group waits for a member that is not heard of.
+const SLEEP: Duration = Duration::from_secs(13);
 
 /// Kills and restarts at random moments of the stream; the broker once, in the middle.
 fn kill_again_and_again(
@@ -206,6 +142,65 @@ async fn alerts_of_a_member_that_dies_are_delivered_by_another() {
         expected.decisions.keys().all(|id| delivered.contains(id)).then_some(())
     });
     assert!(delivered().iter().all(|id| expected.decisions.contains_key(id)), "other ids");
+}
+
+/// With much in hand that is judged and not told: the group must refuse it.
+#[test]
+fn a_member_that_slept_tells_nothing_twice() {
+    let rows = rows(setting("EDDY_KAFKA_EVENTS", 50_000).max(200_000));
+    let expected = expected(&rows);
+    let kafka = Kafka::start();
+    kafka.make_topic(TOPIC, PARTITIONS);
+    let [sleeps, stays] = [(); 2].map(|()| deployment(&kafka, NOBODY, "1s"));
+    let mut sleeper = sleeps.start();
+    send(&kafka.producer(), &rows, &AtomicUsize::new(usize::MAX));
+    let early = rows.len() / 20;
+    until_committed(&kafka, early, |_| {});
+    sleeper.freeze();
+    let at = committed(&kafka);
+    assert!(at < rows.len() * 4 / 5, "it had told {at} of {} when it was stopped", rows.len());
+    let began = Instant::now();
+    let eddy = stays.start();
+    until_committed(&kafka, rows.len(), |_| {});
+    std::thread::sleep(SLEEP.saturating_sub(began.elapsed()));
+    sleeper.thaw();
+    sleeper.until("it is one of the group again", |sleeper| {
+        (sleeper.metric("eddy_source_reconnects_total{source=\"plant\"}") > 0).then_some(())
+    });
+    println!("slept at {at} of {}; {}", rows.len(), figures(&sleeper));
+    assert_told_once(&kafka, &expected);
+    assert_eq!(committed(&kafka), rows.len());
+    drop(eddy);
+}
+
+/// What is acknowledged is on two brokers at least: with one killed, the others have it.
+#[test]
+fn the_leader_of_three_brokers_is_killed_and_nothing_is_lost_or_told_twice() {
+    let rows = rows(setting("EDDY_KAFKA_EVENTS", 50_000));
+    let expected = expected(&rows);
+    let brokers = Kafka::start_three();
+    let kafka = &brokers[0];
+    kafka.make_topic(TOPIC, PARTITIONS);
+    let members = [(); 2].map(|()| deployment(kafka, NOBODY, "1s"));
+    let _running = [members[0].start(), members[1].start()];
+    let limit = Arc::new(AtomicUsize::new(AHEAD));
+    let sending = {
+        let (producer, rows, limit) = (kafka.producer(), rows.clone(), limit.clone());
+        std::thread::spawn(move || send(&producer, &rows, &limit))
+    };
+    for moment in [rows.len() / 4, rows.len() / 2] {
+        until_committed(kafka, moment, |now| limit.store(now + AHEAD, SeqCst));
+        let leader = kafka.leader(TOPIC, 0);
+        brokers[leader].kill();
+        println!("broker {leader} is killed at {}", committed(kafka));
+        until_committed(kafka, moment + AHEAD / 2, |now| limit.store(now + AHEAD, SeqCst));
+        brokers[leader].launch();
+        kafka.until_in_sync();
+    }
+    limit.store(usize::MAX, SeqCst);
+    sending.join().expect("the producer ends");
+    until_committed(kafka, rows.len(), |_| {});
+    assert_told_once(kafka, &expected);
 }
 
 /// Only the wall clock says so; whoever reads the messages again must find it said.

@@ -177,3 +177,87 @@ fn payment(card: i64, second: i64, amount: f64, kind: &str) -> Value {
     let time = jiff::Timestamp::from_second(second).expect("a time").to_string();
     serde_json::json!({ "time": time, "card": format!("c-{card}"), "amount": amount, "kind": kind })
 }
+
+fn config_file(name: &str) -> String {
+    format!("{}/configs/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// What docker-compose makes of the file, or its words if it refuses it.
+fn composed(secret: Option<&str>) -> Result<String, String> {
+    let mut command = Command::new("docker-compose");
+    command.args(["-f", &config_file("fleet-compose.yaml"), "config"]).env_remove("ON_CALL_SECRET");
+    let output = command.envs(secret.map(|secret| ("ON_CALL_SECRET", secret))).output();
+    let output = output.expect("docker-compose is installed by scripts/setup");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+}
+
+/// What stands behind `key: ` in its lines.
+fn values<'a>(text: &'a str, key: &str) -> Vec<&'a str> {
+    let value = |line: &'a str| line.trim().strip_prefix(key)?.strip_prefix(": ");
+    text.lines().filter_map(value).collect()
+}
+
+#[test]
+fn three_eddys_are_composed_and_scraped() {
+    let refused = composed(None).expect_err("it goes without a secret");
+    assert!(refused.contains("ON_CALL_SECRET"), "{refused}");
+    let secret = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX";
+    let composed = composed(Some(secret)).expect("a sound file");
+    let pages = values(&composed, "EDDY__DASHBOARD__LISTEN");
+    assert_eq!(pages, ["127.0.0.1:8081", "127.0.0.1:8082", "127.0.0.1:8083"]);
+    let mounts = format!("{}:/etc/eddy/eddy.toml:ro", config_file("fleet.toml"));
+    assert_eq!(composed.matches(&mounts).count(), pages.len());
+    for page in &pages {
+        let checked = Command::new(env!("CARGO_BIN_EXE_eddy"))
+            .args(["check", &config_file("fleet.toml")])
+            .envs([("EDDY__DASHBOARD__LISTEN", *page), ("ON_CALL_SECRET", secret)])
+            .output()
+            .expect("the program starts");
+        assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+    }
+    let pom = include_str!("kafka/pom.xml");
+    let version = pom.split("<kafka.version>").nth(1).and_then(|rest| rest.split('<').next());
+    let image = format!("apache/kafka:{}", version.expect("a version"));
+    assert_eq!(
+        values(&composed, "image").iter().filter(|name| **name == image).count(),
+        2,
+        "as it is tested"
+    );
+    let prometheus = config_file("fleet-prometheus.yaml");
+    let checked = Command::new("promtool").args(["check", "config", &prometheus]).output();
+    let checked = checked.expect("promtool is installed by scripts/setup");
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+    let text = std::fs::read_to_string(prometheus).expect("it can be read");
+    let targets: Vec<&str> = text.lines().filter_map(|line| line.trim().strip_prefix("- 127")).collect();
+    assert_eq!(targets, pages.iter().map(|page| &page[3..]).collect::<Vec<_>>());
+}
+
+/// The command that docker runs in the container.
+fn health(page: &str) -> bool {
+    let text = std::fs::read_to_string(config_file("fleet-compose.yaml")).expect("it can be read");
+    let command = text.split("- >-\n").nth(1).and_then(|rest| rest.split("interval:").next());
+    let command =
+        command.expect("a command").split_whitespace().collect::<Vec<_>>().join(" ").replace("$$", "$");
+    let checked = Command::new("bash").args(["-c", &command]).env("EDDY__DASHBOARD__LISTEN", page).output();
+    checked.expect("bash").status.success()
+}
+
+#[test]
+fn the_composed_health_check_tells_a_page_from_none() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let overrides = [
+        ("EDDY__DASHBOARD__LISTEN", "127.0.0.1:0".to_owned()),
+        ("EDDY__SOURCE__LINE__LISTEN", "127.0.0.1:0".to_owned()),
+    ];
+    let mut eddy = run("minimal.toml", folder.path(), &overrides);
+    let page = wait(folder.path(), || {
+        let err = read(folder.path(), "err");
+        let page = err.split("page and metrics: http://").nth(1)?.split_once('/')?.0;
+        Some(page.to_owned())
+    });
+    wait(folder.path(), || health(&page).then_some(()));
+    eddy.kill().expect("it was alive until now");
+    eddy.wait().expect("it ends");
+    assert!(!health(&page), "nobody answers there any more");
+}

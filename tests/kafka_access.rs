@@ -77,6 +77,7 @@ impl Site {
             start: KafkaStart::Earliest,
             tls,
             sasl,
+            dead_letters: None,
             shared: None,
         }))
     }
@@ -110,7 +111,7 @@ impl Site {
 }
 
 fn sasl(mechanism: SaslMechanism, password: &str) -> Option<SaslPlan> {
-    Some(SaslPlan { mechanism, username: "eddy".into(), password: password.into() })
+    Some(SaslPlan::Password { mechanism, username: "eddy".into(), password: password.into() })
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -28,6 +28,7 @@ fn plan(kafka: &Kafka, topic: &str) -> KafkaPlan {
         start: KafkaStart::Earliest,
         tls: None,
         sasl: None,
+        dead_letters: None,
         shared: None,
     }
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 pub use alarm::{AlarmPlan, OnsetPlan};
 pub use column::{Aggregate, ColumnPlan, DeviationRule, Direction};
-pub use kafka::{KafkaField, KafkaPlan, KafkaStart, SaslMechanism, SaslPlan, SharedPlan};
+pub use kafka::{KafkaField, KafkaPlan, KafkaStart, SaslMechanism, SaslPlan, SharedPlan, TokenPlan};
 pub use time::{NoDataPlan, TimePlan, TimeUnit};
 pub use tls::{ClientCertificate, TlsPlan, TlsProblem};
 pub use window::{Shape, WindowPlan};

@@ -1,5 +1,6 @@
-//! The thread behind the dead-letter file: rows that could not be decoded, and rows that came too late.
+//! The thread behind the dead letters, file and topics: rows that could not be decoded, and rows that came too late.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use crate::decode::{Content, DeadEntry, DeadError, DeadLetters, DeadRow};
 use crate::durable::Ballast;
 use crate::engine::LateRow;
 use crate::pipeline::keeping::Kept;
+use crate::pipeline::letters::{self, Letter};
 use crate::status::Status;
 use crate::types::{Arrival, Message, Position, Reason};
 
@@ -23,44 +25,92 @@ pub enum Dead {
         message: Message,
         row: DeadRow,
     },
+    /// Goes to a topic.
+    Letter(Letter),
     Late(LateRow),
     /// Follows everything that came before it out of the messages it covers.
     Keep(Kept),
 }
 
-/// Runs until the log, decode, the outbox and all shards have hung up. Nothing is dropped: a full channel
-/// makes them wait. The file is flushed whenever nothing more is waiting.
-pub fn run(
-    mut file: DeadLetters,
-    mut dead: mpsc::Receiver<Dead>,
-    keep: &mpsc::Sender<Kept>,
+/// What was refused of a message, on its way: one letter to a topic, or each row to the file.
+pub fn refuse(
+    dead: &mpsc::Sender<Dead>,
     plan: &Plan,
-    status: &Status,
-    ballast: &Ballast,
+    position: Position,
+    message: &Message,
+    rows: Vec<DeadRow>,
 ) {
-    while let Some(first) = dead.blocking_recv() {
-        let mut next = Some(first);
-        let mut kept = None;
-        while let Some(entry) = next {
-            let reason = match &entry {
-                Dead::Row { row, .. } => row.reason,
-                Dead::Late(_) => Reason::Late,
-                Dead::Keep(_) => {
+    if rows.is_empty() {
+        return;
+    }
+    if letters::source_of(plan, message).is_some() {
+        let _ = dead.blocking_send(Dead::Letter(Letter::new(message, rows)));
+        return;
+    }
+    for row in rows {
+        let _ = dead.blocking_send(Dead::Row { position, message: message.clone(), row });
+    }
+}
+
+pub struct DeadStation {
+    pub file: DeadLetters,
+    /// `None`: no letters come, they go with the offsets.
+    pub topics: Option<letters::Writer>,
+    pub dead: mpsc::Receiver<Dead>,
+    pub keep: mpsc::Sender<Kept>,
+    pub plan: Arc<Plan>,
+    pub status: Arc<Status>,
+    pub ballast: Arc<Ballast>,
+}
+
+impl DeadStation {
+    /// Runs until the log, decode, the outbox and all shards have hung up. Nothing is dropped: a full channel
+    /// makes them wait. The file is flushed, and topics are waited for, whenever nothing more is waiting.
+    pub fn run(mut self) {
+        while let Some(first) = self.dead.blocking_recv() {
+            let mut next = Some(first);
+            let mut kept = None;
+            while let Some(entry) = next {
+                if let Dead::Keep(entry) = entry {
                     kept = Some(entry);
                     break;
                 }
-            };
-            status.dead_letters[reason as usize].fetch_add(1, Relaxed);
-            until_done(ballast, || write(&mut file, &entry, plan));
-            next = dead.try_recv().ok();
-        }
-        match kept {
-            Some(Dead::Keep(kept)) => {
-                until_done(ballast, || file.sync());
-                // Only one is under way at a time, so there is room, unless all ends.
-                drop(keep.try_send(kept));
+                self.take(entry);
+                next = self.dead.try_recv().ok();
             }
-            _ => until_done(ballast, || file.flush()),
+            let written = self.topics.as_mut().is_none_or(letters::Writer::flush);
+            match kept {
+                Some(kept) => {
+                    until_done(&self.ballast, || self.file.sync());
+                    // Only one is under way at a time, so there is room, unless all ends. What topics have not got
+                    // must be read back.
+                    drop(written.then(|| self.keep.try_send(kept)));
+                }
+                None => until_done(&self.ballast, || self.file.flush()),
+            }
+        }
+    }
+
+    fn take(&mut self, entry: Dead) {
+        let count = |reason: Reason| self.status.dead_letters[reason as usize].fetch_add(1, Relaxed);
+        match entry {
+            Dead::Letter(letter) => {
+                for row in &letter.rows {
+                    count(row.reason);
+                }
+                if let Some(topics) = &mut self.topics {
+                    topics.send(Box::new(letter));
+                }
+            }
+            Dead::Row { ref row, .. } => {
+                count(row.reason);
+                until_done(&self.ballast, || write(&mut self.file, &entry, &self.plan));
+            }
+            Dead::Late(_) => {
+                count(Reason::Late);
+                until_done(&self.ballast, || write(&mut self.file, &entry, &self.plan));
+            }
+            Dead::Keep(_) => {}
         }
     }
 }
@@ -82,7 +132,7 @@ fn write(file: &mut DeadLetters, entry: &Dead, plan: &Plan) -> Result<(), DeadEr
             let stream = row.stream.map(|id| plan.streams[id.0 as usize].name.as_str());
             file.append(&DeadEntry::of_row(*position, message, row, stream))?;
         }
-        Dead::Keep(_) => {}
+        Dead::Keep(_) | Dead::Letter(_) => {}
         Dead::Late(late) => {
             let stream = &plan.streams[late.stream.0 as usize];
             let detail = format!(

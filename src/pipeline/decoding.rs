@@ -15,7 +15,7 @@ use crate::config::plan::Plan;
 use crate::decode::{DeadRow, Decoder};
 use crate::durable::Snapshots;
 use crate::latency::{Clock, Latency, Stage};
-use crate::pipeline::dead::Dead;
+use crate::pipeline::dead::{Dead, refuse};
 use crate::pipeline::keeping::Kept;
 use crate::pipeline::ledger::Ledger;
 use crate::pipeline::logging::Logged;
@@ -218,7 +218,7 @@ impl DecodeStation {
 
     /// Decodes into the filling slots; returns the rows.
     fn decode(&mut self, first: Position, messages: &[Message]) -> u64 {
-        let DecodeStation { decoder, filling, dead, rounds, .. } = self;
+        let DecodeStation { decoder, filling, dead, rounds, plan, .. } = self;
         let shards = filling.len();
         let mut rows = 0;
         let mut dead_rows = Vec::new();
@@ -235,9 +235,8 @@ impl DecodeStation {
             };
             decoder.decode(position, message, &mut emit, &mut dead_rows);
             let gone = |row: &DeadRow| row.stream.is_some_and(|stream| rounds.is_gone(stream, position));
-            for row in dead_rows.drain(..).filter(|row| !gone(row)) {
-                let _ = dead.blocking_send(Dead::Row { position, message: message.clone(), row });
-            }
+            let refused = dead_rows.drain(..).filter(|row| !gone(row)).collect();
+            refuse(dead, plan, position, message, refused);
         }
         self.next = Position(first.0 + messages.len() as u64);
         self.status.rows_total.fetch_add(rows, Relaxed);

@@ -15,11 +15,13 @@ mod common;
 mod dead;
 mod decoding;
 pub mod gather;
+mod grounds;
 mod group;
 mod idle;
 pub mod keeping;
 mod keys;
 pub mod ledger;
+mod letters;
 pub mod logging;
 mod models;
 mod noting;
@@ -42,7 +44,6 @@ use std::sync::atomic::AtomicU64;
 
 use anyhow::{Context, Result};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use challenge::description;
@@ -52,18 +53,18 @@ pub use open::{Mismatch, check_model, fits};
 pub use restore::RestoreError;
 pub use running::Running;
 
-use crate::alert::outbox::{Outbox, OutboxHandle};
+use crate::alert::outbox::OutboxHandle;
 use crate::config::plan::Plan;
 use crate::decode::{DeadLetters, Decoder, ROTATE_BYTES};
 use crate::engine::Engine;
-use crate::sink::deliver::{self, Delivery};
-use crate::sink::schedule::SCHEDULE;
 use crate::source::http::IdempotencyIndex;
 use crate::stage::{Intake, Validate};
 use crate::types::Arrival;
 use common::{Common, Outward};
+use dead::DeadStation;
 use decoding::DecodeStation;
 use gather::Gatherer;
+use grounds::Grounds;
 use keeping::Keeper;
 use logging::{LogStation, Recorders, Retention};
 use open::Opened;
@@ -105,29 +106,12 @@ async fn start_alone(plan: Plan) -> Result<Running> {
     common.ballast.hold();
     let mut engines: Vec<Engine> = (0..common.plan.shards).map(|_| Engine::new(&common.plan)).collect();
     let restored = opened.restore(&common.plan, &common.watch, &mut engines)?;
-    let outbox = open_outbox(&common.plan)?;
-    let mut threads = Threads::default();
-    let mut workers = JoinSet::new();
-    let stop_workers = CancellationToken::new();
-
-    workers.spawn(running::follow_the_clock(clock, stop_workers.clone()));
-    start_sinks(&common, &outbox, &stop_workers, &mut workers);
-    let (points_to, points) = mpsc::channel(POINT_GROUPS_MAX);
-    let (ask, asks) = mpsc::channel(ASKS_MAX);
-    let sights = view::Sights {
-        plan: common.plan.clone(),
-        status: common.status.clone(),
-        latency: common.latency.clone(),
-        clock,
-        watch: common.watch.clone(),
-        points,
-        ask,
-    };
-    let page = view::start(sights, &outbox, &stop_workers, &mut workers).await?;
+    let Grounds { outbox, page, points, asks, workers, stop_workers } = Grounds::lay(&common).await?;
+    let (mut threads, stop) = (Threads::default(), CancellationToken::new());
     let Opened { lock, log, reading, control, entries, models, snapshots } = opened;
     let floor = Arc::new(AtomicU64::new(0));
     let keeper = Keeper::new(snapshots, common.plan.clone(), floor.clone());
-    let outward = start_stores(&common, &outbox, points_to, keeper, &mut threads)?;
+    let outward = start_stores(&common, &outbox, points, keeper, (&stop, &mut threads))?;
     let (shards, spare) = start_shards(&common, engines, &outward, &mut threads)?;
 
     let (logged_to, logged) = mpsc::channel(BATCHES_MAX);
@@ -185,8 +169,8 @@ async fn start_alone(plan: Plan) -> Result<Running> {
         validate(&common.plan),
         answered,
         recovered,
-        refits,
-        risks,
+        (refits, risks),
+        stop,
     );
     Ok(Running {
         status: common.status,
@@ -202,54 +186,40 @@ async fn start_alone(plan: Plan) -> Result<Running> {
     })
 }
 
-fn open_outbox(plan: &Plan) -> Result<OutboxHandle> {
-    let receivers: Vec<String> = plan.sinks.iter().map(|s| s.name.clone()).collect();
-    let outbox = Outbox::open(&plan.durable.path.join("outbox.sqlite"), &receivers)?;
-    Ok(OutboxHandle::new(outbox))
-}
-
-fn start_sinks(common: &Common, outbox: &OutboxHandle, stop: &CancellationToken, workers: &mut JoinSet<()>) {
-    for (index, sink) in common.plan.sinks.iter().enumerate() {
-        let delivery = Delivery {
-            sink: sink.clone(),
-            index,
-            outbox: outbox.clone(),
-            status: common.status.clone(),
-            latency: common.latency.clone(),
-            clock: common.clock,
-            schedule: &SCHEDULE,
-            shutdown: stop.clone(),
-        };
-        let name = sink.name.clone();
-        workers.spawn(async move {
-            if let Err(error) = deliver::run(delivery).await {
-                tracing::error!(sink = name, %error, "this sink delivers nothing; its alerts wait in the outbox");
-            }
-        });
-    }
-}
-
 /// The outbox's, the dead letters' and the snapshots' threads.
 fn start_stores(
     common: &Common,
     outbox: &OutboxHandle,
     points: mpsc::Sender<Vec<crate::types::Point>>,
     keeper: Keeper,
-    threads: &mut Threads,
+    (stop, threads): (&CancellationToken, &mut Threads),
 ) -> Result<Outward> {
     let (alerts, stored) = mpsc::channel(ALERT_GROUPS_MAX);
     let (outbox, latency, clock) = (outbox.clone(), common.latency.clone(), common.clock);
     let path = common.plan.durable.path.join("dead-letters.ndjson");
     let letters = DeadLetters::open(&path, ROTATE_BYTES).context("cannot open the dead-letter file")?;
-    let (dead, lost) = mpsc::channel(DEAD_MAX);
-    let (plan, status, reserve) = (common.plan.clone(), common.status.clone(), common.ballast.clone());
+    let topics = letters::Writer::new(common.plan.clone(), stop.clone());
     let (keep, kept) = mpsc::channel(1);
+    let dead = start_dead(common, letters, Some(topics), keep, threads)?;
     let (late, ballast) = (dead.clone(), common.ballast.clone());
     threads.spawn("eddy-outbox", move || storing::run(&outbox, stored, &late, clock, &latency, &ballast))?;
-    threads.spawn("eddy-dead", move || dead::run(letters, lost, &keep, &plan, &status, &reserve))?;
     let status = common.status.clone();
     threads.spawn("eddy-keep", move || keeper.run(kept, &status.snapshots, clock))?;
     Ok(Outward { alerts, dead, points })
+}
+
+fn start_dead(
+    common: &Common,
+    file: DeadLetters,
+    topics: Option<letters::Writer>,
+    keep: mpsc::Sender<keeping::Kept>,
+    threads: &mut Threads,
+) -> Result<mpsc::Sender<Dead>> {
+    let (dead_to, dead) = mpsc::channel(DEAD_MAX);
+    let (plan, status, ballast) = (common.plan.clone(), common.status.clone(), common.ballast.clone());
+    let station = DeadStation { file, topics, dead, keep, plan, status, ballast };
+    threads.spawn("eddy-dead", move || station.run())?;
+    Ok(dead_to)
 }
 
 type ShardsEnd = (Vec<mpsc::Sender<Work>>, mpsc::Receiver<crate::ring::Slot>);

@@ -141,10 +141,9 @@ impl Sources {
         validate: Validate,
         answered: IdempotencyIndex,
         recovered: oneshot::Receiver<Counted>,
-        refits: Refits,
-        risks: risks::Watch,
+        (refits, risks): (Refits, risks::Watch),
+        stop: CancellationToken,
     ) -> Self {
-        let stop = CancellationToken::new();
         let (common, shutdown) = (common.clone(), stop.clone());
         let task = tokio::spawn(async move {
             let counted = tokio::select! {

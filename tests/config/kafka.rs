@@ -1,6 +1,8 @@
 //! `type = "kafka"`: what it becomes, and what is told of a broken one.
 
-use eddy::config::plan::{FieldPath, KafkaField, KafkaStart, SaslMechanism, SourceKind, TimePlan, TimeUnit};
+use eddy::config::plan::{
+    FieldPath, KafkaField, KafkaStart, SaslMechanism, SaslPlan, SourceKind, TimePlan, TimeUnit,
+};
 
 use super::{plan_with, problems};
 
@@ -36,7 +38,8 @@ fn a_whole_one() {
     assert_eq!((kafka.brokers.len(), kafka.topics.len(), kafka.group.as_str()), (2, 2, "g"));
     assert_eq!((kafka.start, kafka.member.as_str()), (KafkaStart::At(1_767_225_600_000), "eddy-eddy-plant"));
     let sasl = kafka.sasl.as_ref().expect("a table");
-    assert_eq!((sasl.mechanism, sasl.password.as_str()), (SaslMechanism::ScramSha512, "hidden"));
+    let SaslPlan::Password { mechanism, password, .. } = sasl else { panic!("{sasl:?}") };
+    assert_eq!((*mechanism, password.as_str()), (SaslMechanism::ScramSha512, "hidden"));
     assert!(kafka.tls.is_some());
     assert!(!format!("{plan:?}").contains("hidden"));
     let stream = &plan.streams[0];
@@ -48,6 +51,19 @@ fn a_whole_one() {
     let SourceKind::Kafka(kafka) = &usual.sources[0].kind else { panic!("{usual:?}") };
     assert_eq!((kafka.group.as_str(), kafka.start), ("eddy-eddy-plant", KafkaStart::Earliest));
     assert!(kafka.tls.is_none() && kafka.sasl.is_none());
+}
+
+#[test]
+fn one_with_tokens() {
+    let more = "sasl = { mechanism = \"OAUTHBEARER\", token_url = \"https://h/t\", client_id = \"c\", \
+                client_secret = \"env:PW\", scope = \"a b\" }\n[stream";
+    let plan = plan_with(&good_but("[stream", more), &[("PW", "hidden")]);
+    let SourceKind::Kafka(kafka) = &plan.sources[0].kind else { panic!("{plan:?}") };
+    let Some(SaslPlan::Token(token)) = &kafka.sasl else { panic!("{plan:?}") };
+    assert_eq!((token.url.as_str(), token.client_id.as_str()), ("https://h/t", "c"));
+    assert_eq!((token.client_secret.as_str(), token.scope.as_deref()), ("hidden", Some("a b")));
+    assert_eq!(kafka.access(), ", OAUTHBEARER");
+    assert!(!format!("{plan:?}").contains("hidden"));
 }
 
 #[test]
@@ -65,9 +81,28 @@ fn what_is_wrong_is_told_with_a_remedy() {
         (with("tls = { ca = \"not.there\" }"), "source.plant.tls.ca", "Correct the path"),
         (with("tls = { cert = \"a\" }"), "source.plant.tls.cert", "Add `key"),
         (
-            sasl("mechanism = \"OAUTHBEARER\", username = \"u\", password = \"p\""),
+            sasl("mechanism = \"GSSAPI\", username = \"u\", password = \"p\""),
             "source.plant.sasl.mechanism",
-            "libcurl, which this program is without. Use PLAIN, SCRAM-SHA-256",
+            "Kerberos libraries. Use PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER",
+        ),
+        (
+            sasl("mechanism = \"OAUTHBEARER\", username = \"u\", password = \"p\""),
+            "source.plant.sasl.username",
+            "client_id",
+        ),
+        (
+            sasl(
+                "mechanism = \"OAUTHBEARER\", token_url = \"ftp://h/t\", client_id = \"c\", client_secret = \"s\"",
+            ),
+            "source.plant.sasl.token_url",
+            "ftp:// gives no tokens",
+        ),
+        (
+            sasl(
+                "mechanism = \"OAUTHBEARER\", token_url = \"https://c:s@h/t\", client_id = \"c\", client_secret = \"s\"",
+            ),
+            "source.plant.sasl.token_url",
+            "shown in logs",
         ),
         (sasl("mechanism = \"PLAIN\", username = \"u\""), "source.plant.sasl.password", "env:KAFKA_PASSWORD"),
         (
@@ -136,6 +171,7 @@ type = "stdout"
 fn a_source_that_is_shared() {
     let plan = plan_with(SHARED, &[]);
     let (kafka, shared) = plan.shared().expect("it is shared");
+    assert_eq!(kafka.dead_letters, None, "they go to the file");
     assert_eq!(
         (kafka.topics[0].as_str(), shared.alerts.as_str(), shared.state.as_str()),
         ("plant.pumps", "plant.alerts", "plant.state")
@@ -160,6 +196,21 @@ fn what_several_cannot_do_together_is_refused() {
         (but("\"plant.pumps\"", "\"^plant.*\""), "source.plant.topics", "Name one topic"),
         (but("plant.alerts", "plant.state"), "source.plant.shared", "a topic of its own"),
         (but("plant.alerts", "plant.pumps"), "source.plant.shared", "topics of their own"),
+        (
+            but("shared", "dead_letters = \"plant.pumps\"\nshared"),
+            "source.plant.dead_letters",
+            "a topic of their own",
+        ),
+        (
+            but("shared", "dead_letters = \"plant.state\"\nshared"),
+            "source.plant.dead_letters",
+            "a topic of their own",
+        ),
+        (
+            but("shared", "dead_letters = \"^dead\"\nshared"),
+            "source.plant.dead_letters",
+            "Use 1 to 249 characters",
+        ),
         (but("plant.alerts", "plant/alerts"), "source.plant.shared.alerts", "Use 1 to 249 characters"),
         (but(", state = \"plant.state\"", ""), "source.plant.shared.state", "plant-eddy-state"),
         (but("[stream.pumps", http), "source.plant.shared", "a config and a data folder of their own"),

@@ -48,6 +48,13 @@ fn places() -> Vec<Place> {
                 "{KAFKA}[source.a.sasl]\nmechanism = \"PLAIN\"\nusername = \"u\"\npassword = \"p\"\n@\n{STREAM}"
             ),
         ),
+        line(
+            "`sasl` with `mechanism = \"OAUTHBEARER\"`",
+            format!(
+                "{KAFKA}[source.a.sasl]\nmechanism = \"OAUTHBEARER\"\ntoken_url = \"https://h/t\"\nclient_id = \"c\"\n\
+                 client_secret = \"s\"\n@\n{STREAM}"
+            ),
+        ),
         line(&of("source", "http"), format!("{HTTP}@\n{STREAM}")),
         line(&of("source", "replay"), format!("{REPLAY}@\n{STREAM}")),
         line("`[stream.NAME]`", format!("{HTTP}{STREAM}@\n")),

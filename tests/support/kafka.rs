@@ -1,4 +1,4 @@
-//! A real Apache Kafka for a test: one broker in KRaft mode, its own ports, config and data folder, killed by
+//! A real Apache Kafka for a test: one broker in KRaft mode or three, their own ports, config and data folders, killed by
 //! process id.
 
 use std::collections::BTreeMap;
@@ -32,6 +32,11 @@ pub struct Listener {
 
 pub struct Kafka {
     pub port: u16,
+    /// From 1.
+    node: usize,
+    /// Ports of the brokers and of the controllers of the whole cluster, this one's among them.
+    brokers: Vec<u16>,
+    controllers: Vec<u16>,
     /// By name of the listener.
     pub ports: BTreeMap<&'static str, u16>,
     folder: TempDir,
@@ -56,9 +61,31 @@ impl Kafka {
 
     /// `scram`: more arguments for formatting the storage.
     pub fn start_with(listeners: &[Listener], scram: &[&str]) -> Self {
+        let kafka = Self::prepare(1, (vec![free_port()], vec![free_port()]), listeners, scram);
+        kafka.launch();
+        kafka
+    }
+
+    /// Three brokers. What is written is on two at least, or not acknowledged.
+    pub fn start_three() -> Vec<Self> {
+        let [brokers, controllers] = [(); 2].map(|()| (0..3).map(|_| free_port()).collect::<Vec<u16>>());
+        let prepare = |node| Self::prepare(node, (brokers.clone(), controllers.clone()), &[], &[]);
+        let all: Vec<Self> = (1..=3).map(prepare).collect();
+        all.iter().for_each(Self::spawn);
+        all.iter().for_each(Self::wait);
+        all
+    }
+
+    fn prepare(
+        node: usize,
+        (brokers, controllers): (Vec<u16>, Vec<u16>),
+        listeners: &[Listener],
+        scram: &[&str],
+    ) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let ports: BTreeMap<_, _> = listeners.iter().map(|listener| (listener.name, free_port())).collect();
-        let kafka = Kafka { port: free_port(), ports, folder, process: Mutex::new(None) };
+        let (port, process) = (brokers[node - 1], Mutex::new(None));
+        let kafka = Kafka { port, node, brokers, controllers, ports, folder, process };
         std::fs::write(kafka.path("server.properties"), kafka.config(listeners)).expect("it is written");
         let format = java()
             .args(["kafka.tools.StorageTool", "format", "-t", "4L6g3nShT-eMCtK--X86sw", "-c"])
@@ -67,12 +94,14 @@ impl Kafka {
             .output()
             .expect("java is installed by scripts/setup");
         assert!(format.status.success(), "{}", String::from_utf8_lossy(&format.stderr));
-        kafka.launch();
         kafka
     }
 
     fn config(&self, listeners: &[Listener]) -> String {
-        let controller = free_port();
+        let (node, controller) = (self.node, self.controllers[self.node - 1]);
+        let voter = |(at, port): (usize, &u16)| format!("{}@127.0.0.1:{port}", at + 1);
+        let voters = self.controllers.iter().enumerate().map(voter).collect::<Vec<_>>().join(",");
+        let (replicas, in_sync) = if self.brokers.len() > 1 { (3, 2) } else { (1, 1) };
         let [mut addresses, mut public, mut protocols, mut further] = [const { String::new() }; 4];
         for listener in listeners {
             let (name, port) = (listener.name, self.ports[listener.name]);
@@ -83,15 +112,16 @@ impl Kafka {
         }
         let (port, data) = (self.port, self.path("data").display().to_string());
         format!(
-            "process.roles=broker,controller\nnode.id=1\n\
-             controller.quorum.voters=1@127.0.0.1:{controller}\ncontroller.listener.names=CONTROLLER\n\
+            "process.roles=broker,controller\nnode.id={node}\n\
+             controller.quorum.voters={voters}\ncontroller.listener.names=CONTROLLER\n\
              listeners=CONTROLLER://127.0.0.1:{controller},CLEAR://127.0.0.1:{port}{addresses}\n\
              advertised.listeners=CLEAR://127.0.0.1:{port}{public}\ninter.broker.listener.name=CLEAR\n\
              listener.security.protocol.map=CONTROLLER:PLAINTEXT,CLEAR:PLAINTEXT{protocols}\n\
              log.dirs={data}\nauto.create.topics.enable=false\ngroup.initial.rebalance.delay.ms=0\n\
-             offsets.topic.num.partitions=1\noffsets.topic.replication.factor=1\n\
-             transaction.state.log.num.partitions=1\ntransaction.state.log.replication.factor=1\n\
-             transaction.state.log.min.isr=1\nnum.network.threads=2\nnum.io.threads=2\n{further}"
+             offsets.topic.num.partitions=1\noffsets.topic.replication.factor={replicas}\n\
+             transaction.state.log.num.partitions=1\ntransaction.state.log.replication.factor={replicas}\n\
+             transaction.state.log.min.isr={in_sync}\ndefault.replication.factor={replicas}\n\
+             min.insync.replicas={in_sync}\nnum.network.threads=2\nnum.io.threads=2\n{further}"
         )
     }
 
@@ -109,6 +139,11 @@ impl Kafka {
 
     /// Starts it again on the same ports and data.
     pub fn launch(&self) {
+        self.spawn();
+        self.wait();
+    }
+
+    fn spawn(&self) {
         let log = std::fs::File::options().create(true).append(true).open(self.path("log")).expect("a log");
         let process = java()
             .args(["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "kafka.Kafka"])
@@ -119,9 +154,17 @@ impl Kafka {
             .spawn()
             .expect("java is installed by scripts/setup");
         *self.process.lock().unwrap_or_else(|p| p.into_inner()) = Some(process);
-        let asking: BaseConsumer = self.client().create().expect("a client");
+    }
+
+    /// Until it answers itself.
+    fn wait(&self) {
+        let own = format!("127.0.0.1:{}", self.port);
+        let asking: BaseConsumer = self.client().set("bootstrap.servers", own).create().expect("a client");
         for _ in 0..CHECKS_MAX {
-            if asking.fetch_metadata(None, CHECK * 10).is_ok_and(|found| !found.brokers().is_empty()) {
+            if asking
+                .fetch_metadata(None, CHECK * 10)
+                .is_ok_and(|found| found.brokers().len() == self.brokers.len())
+            {
                 return;
             }
             std::thread::sleep(CHECK);
@@ -134,7 +177,28 @@ impl Kafka {
     }
 
     pub fn brokers(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        self.brokers.iter().map(|port| format!("127.0.0.1:{port}")).collect::<Vec<_>>().join(",")
+    }
+
+    /// Which of the brokers leads a partition, from 0.
+    pub fn leader(&self, topic: &str, partition: usize) -> usize {
+        let asking: BaseConsumer = self.client().create().expect("a client");
+        let found = asking.fetch_metadata(Some(topic), ANSWER_MAX).expect("an answer");
+        usize::try_from(found.topics()[0].partitions()[partition].leader() - 1).expect("it has a leader")
+    }
+
+    /// Until every broker has all that it is to have a copy of.
+    pub fn until_in_sync(&self) {
+        let asking: BaseConsumer = self.client().create().expect("a client");
+        for _ in 0..CHECKS_MAX {
+            let found = asking.fetch_metadata(None, ANSWER_MAX).expect("an answer");
+            let mut partitions = found.topics().iter().flat_map(|topic| topic.partitions());
+            if partitions.all(|partition| partition.isr().len() == partition.replicas().len()) {
+                return;
+            }
+            std::thread::sleep(CHECK);
+        }
+        panic!("brokers stay behind");
     }
 
     /// Of a client of the listener in clear.
@@ -151,8 +215,15 @@ impl Kafka {
     }
 
     pub fn make_topic(&self, name: &str, partitions: i32) {
+        self.make_topic_with(name, partitions, &[]);
+    }
+
+    pub fn make_topic_with(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) {
         let admin = self.admin();
-        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(-1));
+        for (key, value) in settings {
+            topic = topic.set(key, value);
+        }
         let made = wait_for(admin.create_topics([&topic], &options())).expect("an answer");
         made.into_iter().for_each(|topic| drop(topic.expect("the topic is made")));
     }
@@ -260,6 +331,22 @@ impl Kafka {
         all
     }
 
+    /// The message at an offset.
+    pub fn one(&self, topic: &str, partition: i32, offset: i64) -> Received {
+        let consumer: BaseConsumer = self
+            .client()
+            .set("group.id", "looks-on")
+            .set("enable.auto.commit", "false")
+            .create()
+            .expect("a client");
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(offset)).expect("an offset");
+        consumer.assign(&list).expect("it is assigned");
+        let found = consumer.poll(ANSWER_MAX).expect("a message").expect("it can be read");
+        assert_eq!(found.offset(), offset, "{topic}/{partition} has no message there");
+        Received::of(&found)
+    }
+
     pub fn ends(&self, topic: &str, partitions: i32) -> Vec<i64> {
         let asking: BaseConsumer = self.client().create().expect("a client");
         let end = |partition| asking.fetch_watermarks(topic, partition, ANSWER_MAX).expect("an answer").1;
@@ -280,6 +367,8 @@ impl Drop for Kafka {
 
 /// A message as it lies in a topic.
 pub struct Received {
+    pub partition: i32,
+    pub timestamp_ms: Option<i64>,
     pub key: String,
     pub payload: Option<Vec<u8>>,
     pub headers: BTreeMap<String, String>,
@@ -290,6 +379,8 @@ impl Received {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
         Received {
+            partition: message.partition(),
+            timestamp_ms: message.timestamp().to_millis(),
             key: message.key().map(text).unwrap_or_default(),
             payload: message.payload().map(<[u8]>::to_vec),
             headers: headers.map(|h| (h.key.to_owned(), h.value.map(text).unwrap_or_default())).collect(),

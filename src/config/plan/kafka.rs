@@ -17,6 +17,8 @@ pub struct KafkaPlan {
     /// `None`: in clear.
     pub tls: Option<TlsPlan>,
     pub sasl: Option<SaslPlan>,
+    /// Topic for messages of which something was refused; `None`: they go to the file.
+    pub dead_letters: Option<String>,
     /// `Some`: several Eddys read the topic together. `None`: this one reads it into its own log.
     pub shared: Option<SharedPlan>,
 }
@@ -40,17 +42,48 @@ pub enum KafkaStart {
 }
 
 #[derive(Clone)]
-pub struct SaslPlan {
-    pub mechanism: SaslMechanism,
-    pub username: String,
-    pub password: String,
+pub enum SaslPlan {
+    Password {
+        mechanism: SaslMechanism,
+        username: String,
+        password: String,
+    },
+    /// OAUTHBEARER.
+    Token(TokenPlan),
 }
 
+/// Where tokens come from, and what Eddy shows for them: the client credentials grant (RFC 6749, section 4.4).
+#[derive(Clone)]
+pub struct TokenPlan {
+    pub url: String,
+    pub client_id: String,
+    pub client_secret: String,
+    pub scope: Option<String>,
+}
+
+/// Those with a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SaslMechanism {
     Plain,
     ScramSha256,
     ScramSha512,
+}
+
+impl SaslPlan {
+    pub fn mechanism(&self) -> &'static str {
+        match self {
+            SaslPlan::Password { mechanism, .. } => mechanism.as_str(),
+            SaslPlan::Token(_) => "OAUTHBEARER",
+        }
+    }
+
+    /// As whom the brokers know Eddy.
+    pub fn user(&self) -> &str {
+        match self {
+            SaslPlan::Password { username, .. } => username,
+            SaslPlan::Token(token) => &token.client_id,
+        }
+    }
 }
 
 /// A part of a message beside its value.
@@ -63,10 +96,15 @@ pub enum KafkaField {
 }
 
 impl KafkaPlan {
+    /// The client library gets no tokens for what only administers: topics are not made then, nor their settings looked at.
+    pub fn has_tokens(&self) -> bool {
+        matches!(self.sasl, Some(SaslPlan::Token(_)))
+    }
+
     /// How the connection is secured, for a summary; nothing where it is not.
     pub fn access(&self) -> String {
         let tls = if self.tls.is_some() { ", TLS" } else { "" };
-        let sasl = self.sasl.as_ref().map_or(String::new(), |sasl| format!(", {}", sasl.mechanism.as_str()));
+        let sasl = self.sasl.as_ref().map_or(String::new(), |sasl| format!(", {}", sasl.mechanism()));
         format!("{tls}{sasl}")
     }
 }
@@ -97,11 +135,10 @@ impl fmt::Display for KafkaField {
 
 impl fmt::Debug for SaslPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let SaslPlan { mechanism, username, password: _ } = self;
         f.debug_struct("SaslPlan")
-            .field("mechanism", mechanism)
-            .field("username", username)
-            .field("password", &REDACTED)
+            .field("mechanism", &self.mechanism())
+            .field("user", &self.user())
+            .field("secret", &REDACTED)
             .finish()
     }
 }

@@ -12,6 +12,7 @@ fn of_kafka(stream: StreamPlan) -> Decoder {
         start: KafkaStart::Earliest,
         tls: None,
         sasl: None,
+        dead_letters: None,
         shared: None,
     };
     let mut plan = plan(vec![stream]);

@@ -3,18 +3,16 @@
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
-use rdkafka::client::{ClientContext, DefaultClientContext};
-use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaResult;
-use rdkafka::producer::{DeliveryResult, NoCustomPartitioner, ProducerContext, ThreadedProducer};
+use rdkafka::producer::ThreadedProducer;
 
 use super::watching::Watching;
 use crate::config::plan::KafkaPlan;
 use crate::source::kafka::client::{connection, receiving};
-
-/// One question to a broker.
-pub const ASK_MAX: Duration = Duration::from_secs(10);
+use crate::source::kafka::quiet::Quiet;
+use crate::source::kafka::token::with_token;
 
 const CLOSE_MAX: Duration = Duration::from_secs(3);
 
@@ -22,27 +20,6 @@ const CLOSE_MAX: Duration = Duration::from_secs(3);
 const SESSION_MS: &str = "10000";
 /// For so long a dead member's transaction holds its partitions up.
 const TRANSACTION_MS: &str = "10000";
-
-/// Says nothing of its own; what goes wrong is told where it matters.
-pub struct Quiet;
-
-impl ClientContext for Quiet {
-    fn log(&self, _: RDKafkaLogLevel, facility: &str, text: &str) {
-        tracing::debug!(facility, "{text}");
-    }
-
-    fn error(&self, error: rdkafka::error::KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "Kafka");
-    }
-}
-
-impl ConsumerContext for Quiet {}
-
-impl ProducerContext<NoCustomPartitioner> for Quiet {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
-}
 
 /// With a thread that polls it: to take a transaction back waits for what was under way.
 pub type Producer = ThreadedProducer<Quiet>;
@@ -74,7 +51,7 @@ pub fn delivery(plan: &KafkaPlan, member: &str) -> KafkaResult<Reader> {
     let mut config = consumer(plan, &format!("{}-delivery", plan.group), member);
     config.set("auto.offset.reset", "earliest");
     config.set("statistics.interval.ms", "0");
-    BaseConsumer::from_config_and_context(&config, Quiet)
+    BaseConsumer::from_config_and_context(&config, Quiet::of(plan))
 }
 
 /// Reads partitions that it is told to; in no group, though it must name one. Brokers say at once where one ends.
@@ -83,15 +60,7 @@ pub fn reader(plan: &KafkaPlan, member: &str) -> KafkaResult<Reader> {
     config.set("fetch.wait.max.ms", "10");
     config.set("auto.offset.reset", "earliest");
     config.set("statistics.interval.ms", "0");
-    BaseConsumer::from_config_and_context(&config, Quiet)
-}
-
-/// Knows where partitions end, whether it is committed or not.
-pub fn ends(plan: &KafkaPlan, member: &str) -> KafkaResult<Reader> {
-    let mut config = connection(plan);
-    config.set("client.id", member);
-    config.set("isolation.level", "read_uncommitted");
-    BaseConsumer::from_config_and_context(&config, Quiet)
+    with_token(BaseConsumer::from_config_and_context(&config, Quiet::of(plan))?)
 }
 
 /// A restart of the same member puts an end to what it had under way.
@@ -103,7 +72,7 @@ pub fn producer(plan: &KafkaPlan, member: &str) -> KafkaResult<Producer> {
     config.set("compression.type", "lz4");
     config.set("partitioner", "murmur2_random");
     config.set("linger.ms", "1");
-    ThreadedProducer::from_config_and_context(&config, Quiet)
+    ThreadedProducer::from_config_and_context(&config, Quiet::of(plan))
 }
 
 /// Closes clients. Those that reach no broker take long, and are not waited for.
@@ -114,8 +83,4 @@ pub fn close(clients: impl Send + 'static) {
         let _ = closed_to.send(());
     });
     let _ = closed.recv_timeout(CLOSE_MAX);
-}
-
-pub fn admin(plan: &KafkaPlan) -> KafkaResult<rdkafka::admin::AdminClient<DefaultClientContext>> {
-    connection(plan).create()
 }

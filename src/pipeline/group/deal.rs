@@ -15,6 +15,8 @@ use super::clients::Producer;
 use super::owned::Record;
 use super::watching::Watching;
 use crate::alert::body;
+use crate::config::plan::{KafkaPlan, Plan, SharedPlan};
+use crate::pipeline::letters::{self, Letter};
 use crate::types::Alert;
 
 /// Of states, in one transaction: alerts wait for no more than that.
@@ -56,6 +58,7 @@ impl Told {
 #[derive(Default)]
 pub struct Pending {
     pub alerts: Vec<Told>,
+    pub letters: Vec<Letter>,
     /// Go with what was judged after them, in any case.
     pub controls: Vec<Record>,
     /// In order, in as many transactions as it takes.
@@ -76,16 +79,18 @@ pub enum Failure {
 pub struct Deal<'a> {
     pub producer: &'a Producer,
     pub consumer: &'a BaseConsumer<Watching>,
-    pub alerts: &'a str,
-    pub state: &'a str,
-    pub source: &'a str,
+    pub plan: &'a Plan,
+    pub kafka: &'a KafkaPlan,
+    pub shared: &'a SharedPlan,
+    pub member: &'a str,
     /// What cannot be committed soon after that is judged again by the next owner.
     pub stop: &'a CancellationToken,
 }
 
 impl Pending {
     pub fn is_empty(&self) -> bool {
-        self.alerts.is_empty() && self.controls.is_empty() && self.state.is_empty()
+        let Pending { alerts, letters, controls, state, fails: _ } = self;
+        alerts.is_empty() && letters.is_empty() && controls.is_empty() && state.is_empty()
     }
 
     /// How many records of states go next.
@@ -109,6 +114,7 @@ impl Deal<'_> {
         match made {
             Ok(()) => {
                 pending.alerts.clear();
+                pending.letters.clear();
                 pending.controls.clear();
                 pending.state.drain(..state);
                 pending.fails = None;
@@ -127,17 +133,24 @@ impl Deal<'_> {
             let headers = OwnedHeaders::new()
                 .insert(header("webhook-id", told.message_id.as_str()))
                 .insert(header("type", told.r#type));
-            let record = BaseRecord::to(self.alerts).key(told.id.as_bytes()).payload(told.body.as_bytes());
+            let record =
+                BaseRecord::to(&self.shared.alerts).key(told.id.as_bytes()).payload(told.body.as_bytes());
             self.send(record.headers(headers))?;
         }
+        for letter in &pending.letters {
+            let topic = self.kafka.dead_letters.as_deref().unwrap_or_default();
+            let of = (self.plan, self.kafka);
+            self.send(letters::fill(BaseRecord::to(topic), letter, of, Some(self.member)))?;
+        }
         for record in pending.controls.iter().chain(pending.state.iter().take(state)) {
-            let mut sent = BaseRecord::to(self.state).partition(record.partition).key(record.key.as_bytes());
+            let mut sent =
+                BaseRecord::to(&self.shared.state).partition(record.partition).key(record.key.as_bytes());
             sent.payload = record.value.as_deref();
             self.send(sent)?;
         }
         let mut list = TopicPartitionList::new();
         for (partition, next) in offsets {
-            list.add_partition_offset(self.source, *partition, Offset::Offset(*next))?;
+            list.add_partition_offset(&self.kafka.topics[0], *partition, Offset::Offset(*next))?;
         }
         let Some(group) = self.consumer.group_metadata() else {
             return Err(KafkaError::ClientCreation("no member of a group".to_owned()));

@@ -9,12 +9,12 @@ use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::End;
-use super::clients::ASK_MAX;
 use super::manifest::{Control, Generation, Manifest};
 use super::owned::{Owned, Shelved};
 use super::session::Session;
 use super::shelf::{self, Shelf};
 use crate::config::plan::KafkaStart;
+use crate::source::kafka::topics::ASK_MAX;
 use crate::types::{PartitionId, StreamId};
 
 /// A dead member's transaction is over by then, and its offsets are stable.

@@ -9,8 +9,10 @@ use tokio::sync::mpsc;
 use super::errand::{Errand, KnownModels};
 use crate::config::plan::Plan;
 use crate::decode::{DeadRow, Decoder};
-use crate::latency::{Clock, StageRecorder};
-use crate::pipeline::dead::Dead;
+use crate::latency::{Clock, Stage, StageRecorder};
+use crate::pipeline::common::Common;
+use crate::pipeline::dead::{Dead, refuse};
+use crate::pipeline::letters::{self, Letter};
 use crate::pipeline::noting::note_rows;
 use crate::pipeline::shard::{Stamps, Work};
 use crate::pipeline::storing::Outgoing;
@@ -29,8 +31,8 @@ pub struct Hand {
     pub alerts: mpsc::Receiver<Outgoing>,
     pub decoder: Decoder,
     pub dead: mpsc::Sender<Dead>,
-    pub status: Arc<Status>,
     pub plan: Arc<Plan>,
+    pub status: Arc<Status>,
     pub clock: Clock,
     pub recorder: StageRecorder,
     /// Of each shard: rows that were judged before, and new ones.
@@ -38,6 +40,8 @@ pub struct Hand {
     new: Vec<Slot>,
     dead_rows: Vec<DeadRow>,
     raised: Vec<Alert>,
+    /// Dead letters that go to a topic.
+    letters: Vec<Letter>,
 }
 
 /// Both ends of what shards are connected to.
@@ -49,38 +53,31 @@ pub struct Ends {
 }
 
 impl Hand {
-    pub fn new(
-        ends: Ends,
-        plan: Arc<Plan>,
-        status: Arc<Status>,
-        clock: Clock,
-        recorder: StageRecorder,
-    ) -> Self {
-        let decoder = Decoder::new(&plan);
+    pub fn new(ends: Ends, common: &Common) -> Self {
         let Ends { shards, spare, alerts, dead } = ends;
         let slots = || shards.iter().map(|_| Slot::default()).collect();
         let (again, new) = (slots(), slots());
-        let (dead_rows, raised) = (Vec::new(), Vec::new());
         Hand {
             shards,
             spare,
             alerts,
-            decoder,
+            decoder: Decoder::new(&common.plan),
             dead,
-            status,
-            plan,
-            clock,
-            recorder,
+            plan: common.plan.clone(),
+            status: common.status.clone(),
+            clock: common.clock,
+            recorder: common.latency.recorder(Stage::Decode),
             again,
             new,
-            dead_rows,
-            raised,
+            dead_rows: Vec::new(),
+            raised: Vec::new(),
+            letters: Vec::new(),
         }
     }
 
     /// Decodes a message. One that is read `again` says nothing anew: neither its alerts nor its dead letters.
     pub fn decode(&mut self, position: Position, message: &Message, again: bool) {
-        let Hand { decoder, dead, dead_rows, status, .. } = self;
+        let Hand { decoder, dead_rows, status, .. } = self;
         let filling = if again { &mut self.again } else { &mut self.new };
         let shards = filling.len();
         let mut rows = 0;
@@ -89,10 +86,20 @@ impl Hand {
             filling[record.partition.shard(shards)].push(record);
         };
         decoder.decode(position, message, &mut emit, dead_rows);
-        for row in dead_rows.drain(..).filter(|_| !again) {
-            let _ = dead.blocking_send(Dead::Row { position, message: message.clone(), row });
-        }
         status.rows_total.fetch_add(rows, Relaxed);
+        let refused: Vec<DeadRow> = self.dead_rows.drain(..).filter(|_| !again).collect();
+        if refused.is_empty() || letters::source_of(&self.plan, message).is_none() {
+            return refuse(&self.dead, &self.plan, position, message, refused);
+        }
+        for row in &refused {
+            self.status.dead_letters[row.reason as usize].fetch_add(1, Relaxed);
+        }
+        self.letters.push(Letter::new(message, refused));
+    }
+
+    /// Of messages that were decoded since the last call.
+    pub fn letters(&mut self) -> Vec<Letter> {
+        std::mem::take(&mut self.letters)
     }
 
     /// Hands on what was decoded; what came `from_ns` on. Rows that were judged before go first: new ones of the same
@@ -161,6 +168,7 @@ impl Hand {
     /// What was decoded or handed on and is of no use any more goes.
     pub fn drop_all(&mut self) -> Result<(), Gone> {
         self.again.iter_mut().chain(&mut self.new).for_each(Slot::clear);
+        self.letters.clear();
         self.barrier().map(drop)
     }
 

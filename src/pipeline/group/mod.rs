@@ -41,24 +41,21 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use errand::Errand;
 
 use super::common::{Common, Outward};
+use super::grounds::Grounds;
 use super::logging::Logged;
 use super::open::{Mismatch, loaded_models, stream_fingerprint};
-use super::running::{Running, Sources, Threads, follow_the_clock};
-use super::{
-    ALERT_GROUPS_MAX, ASKS_MAX, BATCHES_MAX, DEAD_MAX, POINT_GROUPS_MAX, beat, dead, open_outbox,
-    start_shards, start_sinks, view,
-};
+use super::running::{Running, Sources, Threads};
+use super::{ALERT_GROUPS_MAX, BATCHES_MAX, beat, dead, start_dead, start_shards};
 use crate::config::plan::{KafkaPlan, Plan, SharedPlan};
 use crate::decode::{DeadLetters, ROTATE_BYTES};
 use crate::durable::DirLock;
 use crate::engine::Engine;
-use crate::latency::{Clock, Stage};
+use crate::latency::Clock;
 use crate::model::Model;
 use crate::status::Status;
 use crate::types::{PartitionId, Point, StreamId};
@@ -106,33 +103,17 @@ struct Driver {
 /// If the data folder, a model, a port or a sink cannot be used; the text names the remedy.
 pub async fn start(plan: Plan, kafka: KafkaPlan, shared: SharedPlan) -> Result<Running> {
     let common = Common::new(plan);
-    let clock = common.clock;
     let lock = DirLock::acquire(&common.plan.durable.path)?;
     let member = member::name(&common.plan.durable.path)?;
     let models = loaded_models(&common.plan)?;
     common.ballast.hold();
     let engines = engines(&common.plan, &models)?;
-    let outbox = open_outbox(&common.plan)?;
+    // What the page asks for is not to be had here.
+    let Grounds { outbox, page, points, asks: _, workers, stop_workers } = Grounds::lay(&common).await?;
     let mut threads = Threads::default();
-    let mut workers = JoinSet::new();
-    let stop_workers = CancellationToken::new();
-    workers.spawn(follow_the_clock(clock, stop_workers.clone()));
-    start_sinks(&common, &outbox, &stop_workers, &mut workers);
-    let (points_to, points) = mpsc::channel(POINT_GROUPS_MAX);
-    let (ask, _) = mpsc::channel(ASKS_MAX);
-    let sights = view::Sights {
-        plan: common.plan.clone(),
-        status: common.status.clone(),
-        latency: common.latency.clone(),
-        clock,
-        watch: common.watch.clone(),
-        points,
-        ask,
-    };
-    let page = view::start(sights, &outbox, &stop_workers, &mut workers).await?;
     let (beats_to, beats) = mpsc::channel(BATCHES_MAX);
     let beater = beat::Beater::new(&beats_to, engines.len());
-    let hand = start_hand(&common, engines, points_to, &mut threads)?;
+    let hand = start_hand(&common, engines, points, &mut threads)?;
     let stop = CancellationToken::new();
     start_delivery(&common, (&kafka, &shared, &member), &outbox, &stop, &mut threads)?;
     let driver = Driver {
@@ -144,7 +125,7 @@ pub async fn start(plan: Plan, kafka: KafkaPlan, shared: SharedPlan) -> Result<R
         checksums: models.iter().map(|model| model.as_deref().map(checksum)).collect(),
         models: models.iter().flatten().map(|model| (checksum(model), model.clone())).collect(),
         status: common.status.clone(),
-        clock,
+        clock: common.clock,
         beats,
         stop: stop.clone(),
         runtime: Handle::current(),
@@ -187,22 +168,17 @@ fn start_hand(
     threads: &mut Threads,
 ) -> Result<Hand> {
     let (alerts_to, alerts) = mpsc::channel(ALERT_GROUPS_MAX);
-    let outward = Outward { alerts: alerts_to, dead: start_dead(common, threads)?, points };
+    let outward = Outward { alerts: alerts_to, dead: start_file(common, threads)?, points };
     let (shards, spare) = start_shards(common, engines, &outward, threads)?;
     let ends = Ends { shards, spare, alerts, dead: outward.dead };
-    let recorder = common.latency.recorder(Stage::Decode);
-    Ok(Hand::new(ends, common.plan.clone(), common.status.clone(), common.clock, recorder))
+    Ok(Hand::new(ends, common))
 }
 
-fn start_dead(common: &Common, threads: &mut Threads) -> Result<mpsc::Sender<dead::Dead>> {
+fn start_file(common: &Common, threads: &mut Threads) -> Result<mpsc::Sender<dead::Dead>> {
     let path = common.plan.durable.path.join("dead-letters.ndjson");
     let letters = DeadLetters::open(&path, ROTATE_BYTES).context("cannot open the dead-letter file")?;
-    let letters = letters.without_a_log();
-    let (dead_to, lost) = mpsc::channel(DEAD_MAX);
     let (keep, _) = mpsc::channel(1);
-    let (plan, status, ballast) = (common.plan.clone(), common.status.clone(), common.ballast.clone());
-    threads.spawn("eddy-dead", move || dead::run(letters, lost, &keep, &plan, &status, &ballast))?;
-    Ok(dead_to)
+    start_dead(common, letters.without_a_log(), None, keep, threads)
 }
 
 fn start_delivery(

@@ -10,7 +10,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::producer::Producer as _;
 
-use super::clients::{self, ASK_MAX, Producer, Reader};
+use super::clients::{self, Producer, Reader};
 use super::deal::{Deal, Failure, Pending, Told, partitions_of};
 use super::hand::Gone;
 use super::manifest::Terms;
@@ -21,6 +21,7 @@ use super::{Driver, End, topics};
 use crate::latency::ReceiptBuilder;
 use crate::pipeline::logging::Logged;
 use crate::pipeline::shard::Work;
+use crate::source::kafka::topics::ASK_MAX;
 use crate::types::{Alert, PartitionId};
 
 /// How long something that was judged waits to be told, and a transaction gathers.
@@ -104,6 +105,8 @@ impl<'a> Session<'a> {
             self.beat()?;
             self.idle()?;
             self.save_one()?;
+            // Its tokens are renewed in polls; it has nothing else to tell.
+            drop(self.reader.poll(Duration::ZERO));
             if self.gathered >= MESSAGES_MAX || self.ticked.elapsed() >= TICK {
                 self.commit()?;
             }
@@ -217,6 +220,7 @@ impl<'a> Session<'a> {
     fn commit(&mut self) -> Result<(), End> {
         (self.ticked, self.gathered) = (Instant::now(), 0);
         let alerts = self.driver.hand.barrier()?;
+        self.pending.letters.extend(self.driver.hand.letters());
         let now_ns = self.driver.clock.now_ns();
         self.pending
             .alerts
@@ -232,9 +236,10 @@ impl<'a> Session<'a> {
         let deal = Deal {
             producer: &self.producer,
             consumer: &self.consumer,
-            alerts: &self.driver.shared.alerts,
-            state: &self.driver.shared.state,
-            source: &self.driver.kafka.topics[0],
+            plan: &self.driver.plan,
+            kafka: &self.driver.kafka,
+            shared: &self.driver.shared,
+            member: &self.driver.member,
             stop: &self.driver.stop,
         };
         match deal.make(&mut self.pending, &offsets) {

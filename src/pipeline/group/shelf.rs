@@ -8,9 +8,11 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::clients::{ASK_MAX, Reader, ends, reader};
+use super::clients::{Reader, reader};
 use super::manifest::{Control, Generation, Kept, Manifest, chunk_key, manifest_key, parse_key};
 use crate::config::plan::KafkaPlan;
+use crate::source::kafka::quiet::asking;
+use crate::source::kafka::topics::ASK_MAX;
 
 /// A dead member's transaction is over by then.
 const READ_MAX: Duration = Duration::from_secs(60);
@@ -35,7 +37,7 @@ pub fn read(
 ) -> Result<BTreeMap<i32, Shelf>, String> {
     let failed = |error: KafkaError| format!("the state topic {topic} cannot be read: {error}");
     let deadline = Instant::now() + READ_MAX;
-    let (ends, reader) = (ends(plan, member).map_err(failed)?, reader(plan, member).map_err(failed)?);
+    let (ends, reader) = (asking(plan, member).map_err(failed)?, reader(plan, member).map_err(failed)?);
     let mut list = TopicPartitionList::new();
     let mut shelves = BTreeMap::new();
     for partition in partitions {

@@ -2,11 +2,12 @@
 //! between polls.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::error::Error;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rdkafka::TopicPartitionList;
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
@@ -15,6 +16,7 @@ use rdkafka::types::RDKafkaRespErr;
 
 use crate::config::plan::KafkaPlan;
 use crate::source::kafka::reasons::{Trouble, away, trouble};
+use crate::source::kafka::token::Tokens;
 use crate::status::{SourceStatus, Status};
 
 /// What the group decided.
@@ -28,6 +30,7 @@ pub enum Balance {
 
 pub struct Watching {
     plan: KafkaPlan,
+    tokens: Tokens,
     status: Arc<Status>,
     /// Whatever is taken now was saved.
     pub leaving: AtomicBool,
@@ -41,12 +44,17 @@ struct Inner {
     told: BTreeMap<i32, i64>,
     away: Option<String>,
     over: Option<String>,
-    was_connected: bool,
 }
 
 impl Watching {
     pub fn new(plan: KafkaPlan, status: Arc<Status>) -> Self {
-        Watching { plan, status, leaving: AtomicBool::new(false), inner: Mutex::default() }
+        Watching {
+            tokens: Tokens::of(&plan),
+            plan,
+            status,
+            leaving: AtomicBool::new(false),
+            inner: Mutex::default(),
+        }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -109,13 +117,12 @@ impl Watching {
         if status.connected.load(Relaxed) {
             return;
         }
-        if std::mem::replace(&mut self.inner().was_connected, true) {
+        if self.status.ready.swap(true, Relaxed) {
             status.reconnects_total.fetch_add(1, Relaxed);
         }
         status.up();
         tracing::info!(source = status.name, group = self.plan.group, "one of the group");
         self.status.recovering.store(false, Relaxed);
-        self.status.ready.store(true, Relaxed);
     }
 
     /// Messages of its partitions of which nothing is told yet. What ends a transaction takes an offset too, and is no
@@ -136,6 +143,8 @@ impl Watching {
 }
 
 impl ClientContext for Watching {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
         let source = &self.source().name;
         match level {
@@ -148,6 +157,10 @@ impl ClientContext for Watching {
 
     fn error(&self, error: KafkaError, reason: &str) {
         self.fault(&error, reason);
+    }
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        self.tokens.fetch()
     }
 
     fn stats(&self, statistics: Statistics) {

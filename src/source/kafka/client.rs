@@ -3,7 +3,7 @@
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
-use crate::config::plan::{KafkaPlan, TlsPlan};
+use crate::config::plan::{KafkaPlan, SaslPlan, TlsPlan};
 
 /// Of everything prefetched, over all partitions.
 const PREFETCH_KBYTES: &str = "32768";
@@ -47,9 +47,11 @@ pub(crate) fn connection(plan: &KafkaPlan) -> ClientConfig {
         set_tls(&mut config, tls);
     }
     if let Some(sasl) = &plan.sasl {
-        config.set("sasl.mechanisms", sasl.mechanism.as_str());
-        config.set("sasl.username", &sasl.username);
-        config.set("sasl.password", &sasl.password);
+        config.set("sasl.mechanisms", sasl.mechanism());
+        if let SaslPlan::Password { username, password, .. } = sasl {
+            config.set("sasl.username", username);
+            config.set("sasl.password", password);
+        }
     }
     config.set_log_level(RDKafkaLogLevel::Info);
     config

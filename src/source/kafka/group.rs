@@ -1,10 +1,11 @@
 //! What the client library tells from inside a poll: partitions given and taken, errors, figures, its log.
 
+use std::error::Error;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rdkafka::TopicPartitionList;
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
@@ -13,6 +14,7 @@ use rdkafka::types::RDKafkaRespErr;
 
 use super::place::{self, Found};
 use super::reasons::{Trouble, away, none_given, trouble};
+use super::token::Tokens;
 use crate::config::plan::{KafkaPlan, KafkaStart};
 use crate::source::Context;
 use crate::types::Offsets;
@@ -21,6 +23,7 @@ use crate::types::kafka::{advance, next_of, takes};
 /// Shared by the session and the library's callbacks; both run on the session's thread.
 pub(super) struct Group {
     pub plan: KafkaPlan,
+    tokens: Tokens,
     pub context: Context,
     inner: Mutex<Inner>,
     /// Something is received and not logged.
@@ -45,7 +48,7 @@ impl Group {
     pub fn new(plan: KafkaPlan, context: Context, logged: Offsets) -> Self {
         let received = logged.clone();
         let inner = Mutex::new(Inner { received, logged, ..Inner::default() });
-        Group { plan, context, inner, busy: AtomicBool::new(false) }
+        Group { tokens: Tokens::of(&plan), plan, context, inner, busy: AtomicBool::new(false) }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -207,6 +210,8 @@ fn reached(logged: &Offsets, topic: &str, partition: &Partition, settled: bool) 
 }
 
 impl ClientContext for Group {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
     /// Whatever keeps messages away is told by the source itself; the library says it at every attempt.
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
         let source = &*self.context.source_status().name;
@@ -220,6 +225,10 @@ impl ClientContext for Group {
 
     fn error(&self, error: KafkaError, reason: &str) {
         self.fault(&error, reason);
+    }
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        self.tokens.fetch()
     }
 
     fn stats(&self, statistics: Statistics) {

@@ -20,8 +20,11 @@ pub(crate) mod batch;
 pub(crate) mod client;
 mod group;
 mod place;
+pub(crate) mod quiet;
 pub(crate) mod reasons;
 mod session;
+pub(crate) mod token;
+pub(crate) mod topics;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;

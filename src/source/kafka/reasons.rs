@@ -4,6 +4,9 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 
 use crate::config::plan::KafkaPlan;
 
+/// How the client library says that there is no token.
+const NO_TOKEN: &str = "Failed to acquire SASL OAUTHBEARER token";
+
 /// What an error means for the source.
 pub(crate) enum Trouble {
     /// A broker was not reached; others may be. If all are, the last such reason says why.
@@ -26,6 +29,14 @@ pub(crate) fn trouble(plan: &KafkaPlan, code: Code, detail: &str) -> Trouble {
             "no TLS with {brokers}: {detail}; let `tls.ca` name the authority that signed the brokers' certificates, \
              and `brokers` the hosts they were made for"
         )),
+        Code::Authentication if detail.contains(NO_TOKEN) => Trouble::Broker(format!(
+            "{detail}; start the server that gives tokens, or correct `token_url`, `client_id`, `client_secret` or `scope` in this \
+             source's `sasl`"
+        )),
+        // Said before, with the reason.
+        Code::Authentication if plan.has_tokens() && detail.starts_with("Message consumption error") => {
+            Trouble::Passing
+        }
         Code::Authentication | Code::SaslAuthenticationFailed => Trouble::Broker(format!(
             "the broker refuses {} ({detail}); correct `sasl` in this source, or the user at the broker",
             user(plan)
@@ -91,7 +102,7 @@ pub(crate) const LOG: &str =
 
 fn user(plan: &KafkaPlan) -> String {
     match (&plan.sasl, &plan.tls) {
-        (Some(sasl), _) => format!("user {:?}", sasl.username),
+        (Some(sasl), _) => format!("user {:?}", sasl.user()),
         (None, Some(tls)) if tls.client.is_some() => "this client's certificate".to_owned(),
         _ => "a client without a name".to_owned(),
     }

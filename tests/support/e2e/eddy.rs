@@ -252,6 +252,16 @@ impl Eddy {
         self.process.wait().expect("it ends");
     }
 
+    /// SIGSTOP: it does nothing and answers nothing, and nobody is told.
+    pub fn freeze(&self) {
+        signal(&self.process, "STOP");
+    }
+
+    /// SIGCONT.
+    pub fn thaw(&self) {
+        signal(&self.process, "CONT");
+    }
+
     /// SIGTERM; how it ended and what it had said by then.
     pub fn stop(mut self) -> (ExitStatus, String) {
         signal(&self.process, "TERM");

@@ -3,6 +3,7 @@
 
 pub mod eddy;
 pub mod expect;
+pub mod group;
 pub mod http;
 #[path = "../kafka.rs"]
 pub mod kafka;

@@ -1,7 +1,10 @@
 //! How the brokers are known to be the right ones, and Eddy to them.
 
+use reqwest::Url;
+
 use super::super::super::field::Field;
-use super::super::super::plan::{SaslMechanism, SaslPlan, TlsPlan};
+use super::super::super::plan::{SaslMechanism, SaslPlan, TlsPlan, TokenPlan};
+use super::super::super::section::Section;
 use super::super::super::suggest;
 use super::super::tls::checked;
 
@@ -15,31 +18,80 @@ pub fn tls(field: &Field<'_>) -> Option<TlsPlan> {
     checked(&here, ca?, cert?, key?)
 }
 
+/// Who Eddy is: by a password, or by a token that is fetched.
 pub fn sasl(field: &Field<'_>) -> Option<SaslPlan> {
     let mut section = field.section()?;
     let mechanism = section.required("mechanism", "\"SCRAM-SHA-512\"").and_then(|field| mechanism(&field));
+    let plan = match mechanism {
+        Some(Mechanism::Password(mechanism)) => with_password(&mut section, mechanism),
+        Some(Mechanism::Token) => with_token(&mut section).map(SaslPlan::Token),
+        // Which keys belong to it is not known.
+        None => return None,
+    };
+    section.finish();
+    plan
+}
+
+fn with_password(section: &mut Section<'_>, mechanism: SaslMechanism) -> Option<SaslPlan> {
     let username =
         section.required("username", "\"eddy\"").and_then(|field| field.text().map(str::to_string));
     let password = section
         .required("password", "\"env:KAFKA_PASSWORD\"")
         .and_then(|field| field.secret().map(str::to_string));
-    section.finish();
-    Some(SaslPlan { mechanism: mechanism?, username: username?, password: password? })
+    Some(SaslPlan::Password { mechanism, username: username?, password: password? })
 }
 
-fn mechanism(field: &Field<'_>) -> Option<SaslMechanism> {
+fn with_token(section: &mut Section<'_>) -> Option<TokenPlan> {
+    let url = section
+        .required("token_url", "\"https://login.example.com/oauth2/token\"")
+        .and_then(|field| token_url(&field));
+    let client_id =
+        section.required("client_id", "\"eddy\"").and_then(|field| field.text().map(str::to_string));
+    let client_secret = section
+        .required("client_secret", "\"env:KAFKA_CLIENT_SECRET\"")
+        .and_then(|field| field.secret().map(str::to_string));
+    let scope = section.maybe("scope", |field| field.text().map(str::to_string));
+    Some(TokenPlan { url: url?, client_id: client_id?, client_secret: client_secret?, scope: scope? })
+}
+
+fn token_url(field: &Field<'_>) -> Option<String> {
     let text = field.text()?;
+    let fault = match Url::parse(text) {
+        Err(error) => format!("is not a URL ({error})"),
+        Ok(url) if !matches!(url.scheme(), "http" | "https") => {
+            format!("{}:// gives no tokens", url.scheme())
+        }
+        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+            "must not hold a user or password, because URLs are shown in logs".to_owned()
+        }
+        Ok(url) => return Some(url.to_string()),
+    };
+    field.problem(
+        fault,
+        "Write it like \"https://login.example.com/oauth2/token\", and who Eddy is in `client_id` and `client_secret`.",
+    );
+    None
+}
+
+enum Mechanism {
+    Password(SaslMechanism),
+    Token,
+}
+
+fn mechanism(field: &Field<'_>) -> Option<Mechanism> {
+    let text = field.text()?;
+    if text == "OAUTHBEARER" {
+        return Some(Mechanism::Token);
+    }
     let found = SaslMechanism::ALL.into_iter().find(|mechanism| mechanism.as_str() == text);
     if found.is_none() {
         let fault = match text {
-            "OAUTHBEARER" => {
-                "is not built in: fetching its tokens takes libcurl, which this program is without"
-            }
             "GSSAPI" => "is not built in: it takes the system's Kerberos libraries",
             _ => "is no mechanism that is known here",
         };
-        let names = suggest::list(SaslMechanism::ALL.iter().map(|mechanism| mechanism.as_str()));
+        let names = SaslMechanism::ALL.iter().map(|mechanism| mechanism.as_str()).chain(["OAUTHBEARER"]);
+        let names = suggest::list(names);
         field.problem(format!("{text:?} {fault}"), format!("Use {names}, or a client certificate in `tls`."));
     }
-    found
+    found.map(Mechanism::Password)
 }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::super::field::Field;
 use super::super::kind::Kind;
-use super::super::plan::{KafkaPlan, KafkaStart, SourceKind};
+use super::super::plan::{KafkaPlan, KafkaStart, SharedPlan, SourceKind};
 use super::super::section::Section;
 use super::{Naming, Parse};
 
@@ -42,6 +42,10 @@ fn parse(section: &mut Section<'_>, naming: &Naming<'_>) -> Option<SourceKind> {
     let tls = section.maybe("tls", |field| access::tls(&field));
     let sasl = section.maybe("sasl", |field| access::sasl(&field));
     let shared = section.maybe("shared", |field| shared::shared(&field));
+    let dead_letters = section.maybe("dead_letters", |field| topic_name(&field));
+    if let (Some(Some(dead)), Some(topics), Some(shared)) = (&dead_letters, &topics, &shared) {
+        of_its_own(&section.here().locate("dead_letters"), dead, topics, shared.as_ref());
+    }
     Some(SourceKind::Kafka(KafkaPlan {
         brokers: brokers?,
         topics: topics?,
@@ -50,6 +54,7 @@ fn parse(section: &mut Section<'_>, naming: &Naming<'_>) -> Option<SourceKind> {
         start: start?,
         tls: tls?,
         sasl: sasl?,
+        dead_letters: dead_letters?,
         shared: shared?,
     }))
 }
@@ -96,6 +101,27 @@ fn broker(field: &Field<'_>) -> Option<String> {
 fn is_name(text: &str) -> bool {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     (1..=TOPIC_BYTES_MAX).contains(&text.len()) && text.bytes().all(legal) && !matches!(text, "." | "..")
+}
+
+/// The name of a topic, and no regular expression.
+fn topic_name(field: &Field<'_>) -> Option<String> {
+    let text = field.text()?;
+    if !is_name(text) {
+        field.problem(
+            format!("{text:?} is no name of a topic"),
+            format!("Use 1 to {TOPIC_BYTES_MAX} characters of A-Z, a-z, 0-9, ., _ and -."),
+        );
+        return None;
+    }
+    Some(text.to_string())
+}
+
+/// What is written there must not come in again, nor be taken for an alert or a state.
+fn of_its_own(field: &Field<'_>, dead: &String, topics: &[String], shared: Option<&SharedPlan>) {
+    let is_shared = shared.is_some_and(|shared| [&shared.alerts, &shared.state].contains(&dead));
+    if topics.contains(dead) || is_shared {
+        field.problem(format!("{dead} is in use already"), "Give dead letters a topic of their own.");
+    }
 }
 
 fn topic(field: &Field<'_>) -> Option<String> {

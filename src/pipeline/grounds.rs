@@ -1,0 +1,76 @@
+//! What every deployment starts with, wherever its messages come from: outbox, sinks, clock and page.
+
+use std::net::SocketAddr;
+
+use anyhow::Result;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::common::Common;
+use super::running::follow_the_clock;
+use super::view;
+use super::{ASKS_MAX, POINT_GROUPS_MAX};
+use crate::alert::outbox::{Outbox, OutboxHandle};
+use crate::sink::deliver::{self, Delivery};
+use crate::sink::schedule::SCHEDULE;
+use crate::stage::Ask;
+use crate::types::Point;
+
+pub(super) struct Grounds {
+    pub outbox: OutboxHandle,
+    pub page: Option<SocketAddr>,
+    /// What the page draws.
+    pub points: mpsc::Sender<Vec<Point>>,
+    /// What the page wants done.
+    pub asks: mpsc::Receiver<Ask>,
+    pub workers: JoinSet<()>,
+    pub stop_workers: CancellationToken,
+}
+
+impl Grounds {
+    /// # Errors
+    /// If the outbox, a sink or the page's port cannot be used; the text names the remedy.
+    pub async fn lay(common: &Common) -> Result<Self> {
+        let receivers: Vec<String> = common.plan.sinks.iter().map(|s| s.name.clone()).collect();
+        let outbox = Outbox::open(&common.plan.durable.path.join("outbox.sqlite"), &receivers)?;
+        let outbox = OutboxHandle::new(outbox);
+        let (mut workers, stop_workers) = (JoinSet::new(), CancellationToken::new());
+        workers.spawn(follow_the_clock(common.clock, stop_workers.clone()));
+        start_sinks(common, &outbox, &stop_workers, &mut workers);
+        let (points_to, points) = mpsc::channel(POINT_GROUPS_MAX);
+        let (ask, asks) = mpsc::channel(ASKS_MAX);
+        let sights = view::Sights {
+            plan: common.plan.clone(),
+            status: common.status.clone(),
+            latency: common.latency.clone(),
+            clock: common.clock,
+            watch: common.watch.clone(),
+            points,
+            ask,
+        };
+        let page = view::start(sights, &outbox, &stop_workers, &mut workers).await?;
+        Ok(Grounds { outbox, page, points: points_to, asks, workers, stop_workers })
+    }
+}
+
+fn start_sinks(common: &Common, outbox: &OutboxHandle, stop: &CancellationToken, workers: &mut JoinSet<()>) {
+    for (index, sink) in common.plan.sinks.iter().enumerate() {
+        let delivery = Delivery {
+            sink: sink.clone(),
+            index,
+            outbox: outbox.clone(),
+            status: common.status.clone(),
+            latency: common.latency.clone(),
+            clock: common.clock,
+            schedule: &SCHEDULE,
+            shutdown: stop.clone(),
+        };
+        let name = sink.name.clone();
+        workers.spawn(async move {
+            if let Err(error) = deliver::run(delivery).await {
+                tracing::error!(sink = name, %error, "this sink delivers nothing; its alerts wait in the outbox");
+            }
+        });
+    }
+}

@@ -1,0 +1,197 @@
+//! The topics of a deployment that has its own log: a letter is written again until the brokers have it.
+
+use std::error::Error;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::client::{ClientContext, OAuthToken};
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::producer::{
+    BaseProducer, BaseRecord, DeliveryResult, NoCustomPartitioner, Producer as _, ProducerContext,
+};
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use super::{Letter, fill, source_of};
+use crate::config::plan::{KafkaPlan, Plan};
+use crate::source::kafka::client::connection;
+use crate::source::kafka::quiet::asking;
+use crate::source::kafka::token::Tokens;
+use crate::source::kafka::topics::found_or_made;
+
+/// One look at what the brokers have taken.
+const STEP: Duration = Duration::from_secs(1);
+const RETRY: Duration = Duration::from_millis(500);
+/// A client that has just been made takes a while to be known.
+const AWAY: Duration = Duration::from_secs(10);
+const FULL: Duration = Duration::from_millis(20);
+/// After a stop brokers are waited for so long. What they have not got then is read back from the log, and told again.
+const STOP_MAX: Duration = Duration::from_secs(5);
+
+/// Keeps what the brokers did not take.
+struct Returns {
+    tokens: Tokens,
+    letters: Mutex<Vec<(Box<Letter>, KafkaError)>>,
+}
+
+impl Returns {
+    fn take(&self) -> Vec<(Box<Letter>, KafkaError)> {
+        std::mem::take(&mut self.letters.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl ClientContext for Returns {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, text: &str) {
+        tracing::debug!(facility, "{text}");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "Kafka");
+    }
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        self.tokens.fetch()
+    }
+}
+
+impl ProducerContext<NoCustomPartitioner> for Returns {
+    type DeliveryOpaque = Box<Letter>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, letter: Box<Letter>) {
+        if let Err((error, _)) = result {
+            self.letters.lock().unwrap_or_else(PoisonError::into_inner).push((letter, error.clone()));
+        }
+    }
+}
+
+pub struct Writer {
+    plan: Arc<Plan>,
+    /// By the source's member, once something of it was written.
+    open: Vec<(String, BaseProducer<Returns>)>,
+    stop: CancellationToken,
+    runtime: Handle,
+    /// Since when, after a stop.
+    failing: Option<Instant>,
+    given_up: bool,
+}
+
+impl Writer {
+    /// From inside of a runtime.
+    pub fn new(plan: Arc<Plan>, stop: CancellationToken) -> Self {
+        let runtime = Handle::current();
+        Writer { plan, open: Vec::new(), stop, runtime, failing: None, given_up: false }
+    }
+
+    /// On its way. What can be kept of it in memory is bounded: if the brokers are away, this waits for them.
+    pub fn send(&mut self, mut letter: Box<Letter>) {
+        let (plan, mut told) = (self.plan.clone(), false);
+        let Some((kafka, topic)) = source_of(&plan, &letter.message) else { return };
+        while !self.given_up {
+            let unsent = match self.producer(kafka, topic) {
+                Ok(producer) => hand_over(producer, letter, (&plan, kafka), topic),
+                Err(reason) => Err((letter, Some(reason))),
+            };
+            let Err((back, reason)) = unsent else { return };
+            letter = back;
+            if let Some(reason) = reason {
+                tell(topic, &reason, &mut told);
+                std::thread::sleep(RETRY);
+            }
+            self.look_for_a_stop();
+        }
+    }
+
+    /// Waits until the brokers have all; `false` if it was given up, at a stop.
+    pub fn flush(&mut self) -> bool {
+        let (mut told, began) = (false, Instant::now());
+        while !self.given_up {
+            let (mut away, mut returned) = (false, Vec::new());
+            for (member, producer) in &self.open {
+                away |= producer.flush(STEP).is_err();
+                let failed = producer.context().take();
+                if let Some((_, error)) = failed.first() {
+                    tell(member, &error.to_string(), &mut told);
+                } else if away && began.elapsed() > AWAY {
+                    tell(member, "the brokers do not answer", &mut told);
+                }
+                returned.extend(failed);
+            }
+            if returned.is_empty() && !away {
+                return true;
+            }
+            if !returned.is_empty() {
+                // The topic may have gone.
+                self.open.retain(|(_, producer)| producer.in_flight_count() > 0);
+                std::thread::sleep(RETRY);
+            }
+            self.look_for_a_stop();
+            returned.into_iter().for_each(|(letter, _)| self.send(letter));
+        }
+        false
+    }
+
+    fn producer(&mut self, kafka: &KafkaPlan, topic: &str) -> Result<&BaseProducer<Returns>, String> {
+        if let Some(at) = self.open.iter().position(|(open, _)| *open == kafka.member) {
+            return Ok(&self.open[at].1);
+        }
+        let failed = |error: KafkaError| error.to_string();
+        let reader = asking(kafka, &kafka.member).map_err(failed)?;
+        found_or_made(&self.runtime, &reader, kafka, (topic, 1), &[])?;
+        let mut config = connection(kafka);
+        config.set("client.id", &kafka.member);
+        config.set("enable.idempotence", "true");
+        config.set("message.timeout.ms", "0");
+        config.set("queue.buffering.max.kbytes", "32768");
+        config.set("compression.type", "lz4");
+        config.set("partitioner", "murmur2_random");
+        let returns = Returns { tokens: Tokens::of(kafka), letters: Mutex::default() };
+        let producer = BaseProducer::from_config_and_context(&config, returns).map_err(failed)?;
+        self.open.push((kafka.member.clone(), producer));
+        Ok(&self.open[self.open.len() - 1].1)
+    }
+
+    /// After an attempt that failed.
+    fn look_for_a_stop(&mut self) {
+        if self.stop.is_cancelled() {
+            let failing = *self.failing.get_or_insert_with(Instant::now);
+            self.given_up |= failing.elapsed() > STOP_MAX;
+        }
+    }
+}
+
+fn hand_over(
+    producer: &BaseProducer<Returns>,
+    letter: Box<Letter>,
+    of: (&Plan, &KafkaPlan),
+    topic: &str,
+) -> Result<(), (Box<Letter>, Option<String>)> {
+    // The bytes stay where they are: the record holds them while the letter itself goes along.
+    let record = Letter { message: letter.message.clone(), rows: letter.rows.clone() };
+    let opaque = BaseRecord::with_opaque_to(topic, letter);
+    let sent = producer.send(fill(opaque, &record, of, None));
+    match sent {
+        Ok(()) => Ok(()),
+        Err((error, back)) => {
+            let full = error == KafkaError::MessageProduction(Code::QueueFull);
+            if full {
+                producer.poll(FULL);
+            }
+            Err((back.delivery_opaque, (!full).then(|| error.to_string())))
+        }
+    }
+}
+
+/// Once, while it lasts.
+fn tell(of: &str, reason: &str, told: &mut bool) {
+    if !std::mem::replace(told, true) {
+        tracing::error!(
+            of,
+            reason,
+            "dead letters are not written, trying again; nothing is dropped. Let the brokers answer, the topic be there, and \
+             this user be allowed to Write to it (kafka-acls)"
+        );
+    }
+}

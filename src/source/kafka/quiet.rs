@@ -1,0 +1,60 @@
+//! Clients that say nothing of their own: what goes wrong is told where it matters.
+
+use std::error::Error;
+
+use rdkafka::admin::AdminClient;
+use rdkafka::client::{ClientContext, OAuthToken};
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::producer::{DeliveryResult, NoCustomPartitioner, ProducerContext};
+
+use super::client::connection;
+use super::token::{Tokens, with_token};
+use crate::config::plan::KafkaPlan;
+
+pub(crate) struct Quiet {
+    pub tokens: Tokens,
+}
+
+impl Quiet {
+    pub fn of(plan: &KafkaPlan) -> Self {
+        Quiet { tokens: Tokens::of(plan) }
+    }
+}
+
+impl ClientContext for Quiet {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, text: &str) {
+        tracing::debug!(facility, "{text}");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "Kafka");
+    }
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        self.tokens.fetch()
+    }
+}
+
+impl ConsumerContext for Quiet {}
+
+impl ProducerContext<NoCustomPartitioner> for Quiet {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
+}
+
+pub(crate) fn admin(plan: &KafkaPlan) -> KafkaResult<AdminClient<Quiet>> {
+    AdminClient::from_config_and_context(&connection(plan), Quiet::of(plan))
+}
+
+/// Knows topics and where partitions end, whether it is committed or not. In no group.
+pub(crate) fn asking(plan: &KafkaPlan, member: &str) -> KafkaResult<BaseConsumer<Quiet>> {
+    let mut config = connection(plan);
+    config.set("client.id", member);
+    config.set("isolation.level", "read_uncommitted");
+    with_token(BaseConsumer::from_config_and_context(&config, Quiet::of(plan))?)
+}
