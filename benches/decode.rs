@@ -321,6 +321,7 @@ fn stream(key: &str, time: &str, points: Option<&str>, columns: &[&str]) -> Stre
         model: ModelPlan::Fit { warmup: second },
         alarm: AlarmPlan::PValue(0.001),
         standing: Some(Duration::from_secs(86_400)),
+        format: eddy::config::plan::FormatPlan::Json,
         max_future: None,
         no_data: eddy::config::plan::NoDataPlan::Learn,
         idle_after: None,

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! [`pipeline`] wires them, sink first; [`types`] holds what flows between them, [`stage`] the hand-off
-//! from sources to the log, [`state`] how state becomes bytes. Beside the flow: [`status`], [`latency`], [`metrics`], [`watch`] and the
+//! from sources to the log, [`schemas`] what payloads are read by, [`state`] how state becomes bytes. Beside the flow: [`status`], [`latency`], [`metrics`], [`watch`] and the
 //! [`dashboard`]. [`cli`] has one file a subcommand.
 
 // The fixtures under tests/ serve unit tests too: to both, the library is `eddy`.
@@ -29,6 +29,7 @@ pub mod metrics;
 pub mod model;
 pub mod pipeline;
 pub mod ring;
+pub mod schemas;
 pub mod sink;
 pub mod source;
 pub mod stage;

@@ -217,6 +217,9 @@ fn sources(status: &Status) -> Vec<Family> {
         family("source_lost", "Messages of Kafka deleted unread", Counter, |s| {
             s.kafka.lost_total.load(Relaxed) as f64
         }),
+        family("source_registry_waits", "1 while messages wait for their schemas", Gauge, |s| {
+            f64::from(u8::from(s.kafka.registry_error().is_some()))
+        }),
         family("source_handovers", "Partitions of Kafka taken over", Counter, |s| {
             s.kafka.handovers_total.load(Relaxed) as f64
         }),

@@ -141,6 +141,8 @@ pub struct Status {
     pub recovering: AtomicBool,
     /// The last group commit of the log succeeded.
     pub log_safe: AtomicBool,
+    /// Position of the next message to be logged.
+    pub log_next: AtomicU64,
     pub log_messages_total: AtomicU64,
     pub log_bytes_total: AtomicU64,
     pub log_commits_total: AtomicU64,
@@ -149,7 +151,7 @@ pub struct Status {
     /// Decoded rows, before windows.
     pub rows_total: AtomicU64,
     /// By `Reason as usize`.
-    pub dead_letters: [AtomicU64; 9],
+    pub dead_letters: [AtomicU64; 10],
     pub points_dropped_total: AtomicU64,
     pub snapshots: SnapshotStatus,
     pub sources: Vec<SourceStatus>,
@@ -172,6 +174,7 @@ impl Status {
             ready: AtomicBool::new(false),
             recovering: AtomicBool::new(true),
             log_safe: AtomicBool::new(true),
+            log_next: AtomicU64::new(0),
             log_messages_total: AtomicU64::new(0),
             log_bytes_total: AtomicU64::new(0),
             log_commits_total: AtomicU64::new(0),

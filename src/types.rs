@@ -7,6 +7,7 @@ pub mod activation;
 mod decision;
 pub mod drift;
 pub mod kafka;
+mod schema;
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ pub use decision::{
     WindowEvidence,
 };
 pub use kafka::{Header, KafkaOrigin, Offsets};
+pub use schema::SchemaChange;
 
 /// Number of partitions of the engine: of Kafka's own, or virtual ones for sources that bring none (MQTT, HTTP, files).
 pub const PARTITIONS: usize = 64;
@@ -145,10 +147,12 @@ pub enum Reason {
     Future,
     /// Key longer than allowed, or message too large.
     TooLarge,
+    /// The schema that it names is unknown to the registry, or none that the stream can use.
+    NoSchema,
 }
 
 impl Reason {
-    pub const ALL: [Reason; 9] = [
+    pub const ALL: [Reason; 10] = [
         Reason::Malformed,
         Reason::NoKey,
         Reason::BadTime,
@@ -158,6 +162,7 @@ impl Reason {
         Reason::Late,
         Reason::Future,
         Reason::TooLarge,
+        Reason::NoSchema,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -171,6 +176,7 @@ impl Reason {
             Reason::Late => "late",
             Reason::Future => "future",
             Reason::TooLarge => "too_large",
+            Reason::NoSchema => "no_schema",
         }
     }
 }

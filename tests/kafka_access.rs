@@ -78,6 +78,7 @@ impl Site {
             tls,
             sasl,
             dead_letters: None,
+            registry: None,
             shared: None,
         }))
     }

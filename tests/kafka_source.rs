@@ -29,6 +29,7 @@ fn plan(kafka: &Kafka, topic: &str) -> KafkaPlan {
         tls: None,
         sasl: None,
         dead_letters: None,
+        registry: None,
         shared: None,
     }
 }

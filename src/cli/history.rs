@@ -7,7 +7,9 @@ use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::stream_named;
-use crate::config::plan::{FieldPath, Plan, ReplayPlan, SourceKind, SourcePlan, StreamPlan, TimePlan};
+use crate::config::plan::{
+    FieldPath, FormatPlan, Plan, ReplayPlan, SourceKind, SourcePlan, StreamPlan, TimePlan,
+};
 use crate::decode::{Decoder, Noted};
 use crate::source::replay;
 use crate::types::{Position, RecordRef, StreamId};
@@ -70,6 +72,8 @@ impl History {
         }
         stream.from = vec![SOURCE.to_owned()];
         stream.topics = None;
+        // A file says by itself what its columns are.
+        stream.format = FormatPlan::Json;
         // Recorded times need no comparison with the clock.
         stream.max_future = None;
         let kind = SourceKind::Replay(ReplayPlan { path: "".into(), speed: None, time_column: None });

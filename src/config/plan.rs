@@ -2,6 +2,7 @@
 
 mod alarm;
 mod column;
+mod format;
 mod kafka;
 mod time;
 mod tls;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 pub use alarm::{AlarmPlan, OnsetPlan};
 pub use column::{Aggregate, ColumnPlan, DeviationRule, Direction};
+pub use format::{FormatPlan, RegistryAccess, RegistryPlan};
 pub use kafka::{KafkaField, KafkaPlan, KafkaStart, SaslMechanism, SaslPlan, SharedPlan, TokenPlan};
 pub use time::{NoDataPlan, TimePlan, TimeUnit};
 pub use tls::{ClientCertificate, TlsPlan, TlsProblem};
@@ -114,6 +116,7 @@ pub struct StreamPlan {
     /// Topic filter of this stream (MQTT's, with dots between the levels for Kafka); `None` takes every topic of its sources.
     /// For HTTP the path's `{stream}` must equal the stream's name.
     pub topics: Option<String>,
+    pub format: FormatPlan,
     pub key: FieldPath,
     pub time: TimePlan,
     pub layout: Layout,

@@ -163,6 +163,7 @@ fn streams(plan: &Plan, status: &Status, rates: &Rates<'_>) -> Vec<StreamView> {
             rows_ignored_total: rows.ignored_total.load(Relaxed),
             rows_before_2000_total: rows.before_2000_total.load(Relaxed),
             rows_absent_total: (0..stream.columns.len()).map(|column| rows.absent_total(column)).collect(),
+            fields_missing: rows.fields_missing(),
             events_total,
             events_per_s: rates.per_s(events_total, |s| s.streams[i].events_total),
             duplicates_total: sum(|p| p.duplicates_total.load(Relaxed)),

@@ -33,6 +33,7 @@ pub fn find(snapshot: &Snapshot, plan: &Plan) -> Vec<Problem> {
         });
     }
     problems.extend(silent_sources(snapshot, plan));
+    problems.extend(waiting_for_schemas(snapshot));
     problems.extend(failing_sinks(snapshot));
     problems
 }
@@ -84,6 +85,19 @@ fn silent_sources(snapshot: &Snapshot, plan: &Plan) -> Vec<Problem> {
     .collect()
 }
 
+/// Connected, and yet nothing of it goes on.
+fn waiting_for_schemas(snapshot: &Snapshot) -> Vec<Problem> {
+    let waiting = snapshot.sources.iter().filter_map(|source| {
+        let reason = source.kafka.as_ref()?.registry_error.clone()?;
+        Some(Problem {
+            what: format!("Source {} waits for its schema registry", source.name),
+            effect: "Nothing of it is taken; nothing is lost, its messages stay in Kafka".to_owned(),
+            remedy: format!("{reason}. Eddy asks again by itself"),
+        })
+    });
+    waiting.collect()
+}
+
 /// How long a refused request is spoken of.
 const REFUSED_NS: i64 = 10 * 60 * 1_000_000_000;
 
@@ -106,7 +120,7 @@ pub fn refusals(snapshot: &Snapshot) -> Vec<Problem> {
 
 /// What streams take in and nobody judges, or not as was meant.
 pub fn of_streams(streams: &[StreamView]) -> Vec<Problem> {
-    [unsure(streams), ignored(streams), before_2000(streams)].concat()
+    [unsure(streams), ignored(streams), before_2000(streams), unmatched(streams)].concat()
 }
 
 /// A plant may well publish more than is looked at. It is said all the same: a metric that is misspelt looks just so.
@@ -140,6 +154,23 @@ fn before_2000(streams: &[StreamView]) -> Vec<Problem> {
     }
     };
     streams.iter().filter(|stream| stream.rows_before_2000_total > 0).map(note).collect()
+}
+
+/// Senders have changed their schema, or the config never fitted it.
+fn unmatched(streams: &[StreamView]) -> Vec<Problem> {
+    let note = |stream: &StreamView| {
+        let (schema, fields) = stream.fields_missing.as_ref()?;
+        Some(Problem {
+            what: format!("Schema {schema} of stream {} has no field {fields}", stream.name),
+            effect: "What is read from there is missing; the rest is judged".to_owned(),
+            remedy: format!(
+                "If it has another name now, give the schema an alias with the old one, or correct the paths of \
+                 [stream.{}] and let the stream begin anew",
+                stream.name
+            ),
+        })
+    };
+    streams.iter().filter_map(note).collect()
 }
 
 /// Verdicts of which nothing is known.

@@ -136,6 +136,8 @@ pub struct StreamView {
     pub rows_before_2000_total: u64,
     /// By column: rows without a value of it; `null` in the long layout, where a row holds one column.
     pub rows_absent_total: Vec<Option<u64>>,
+    /// Paths that lead nowhere in the newest schema, behind its id.
+    pub fields_missing: Option<(i32, String)>,
     pub events_total: u64,
     pub events_per_s: Option<f64>,
     pub duplicates_total: u64,

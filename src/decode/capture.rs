@@ -14,6 +14,10 @@ pub(super) enum Captured {
     /// The span is the number as written, where the node wants it.
     Float(f64, Span),
     Text(Span),
+    /// A moment, ns since 1970: of a format that knows times from numbers.
+    Instant(i64),
+    /// Bytes of a format that knows them from texts.
+    Binary,
     Object,
     Array,
 }
@@ -77,6 +81,10 @@ impl Level {
     #[inline]
     pub fn set(&mut self, slot: u16, value: Captured) {
         self.slots[self.base + slot as usize] = value;
+    }
+
+    pub fn get(&self, slot: u16) -> Captured {
+        self.slots[self.base + slot as usize]
     }
 
     pub fn forget(&mut self, slots: &std::ops::Range<u16>) {

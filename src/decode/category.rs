@@ -2,8 +2,9 @@
 
 use std::io::Write;
 
+use super::found::Found;
 use super::repair::MARK;
-use super::row::{Found, Refusal, Row, dead};
+use super::row::{Refusal, Row, dead};
 use super::schema::Field;
 use crate::types::Reason;
 
@@ -22,7 +23,12 @@ impl Row<'_> {
             Found::Int(value) => Ok(hashed_digits(value)),
             Found::Float(_, digits) if !digits.is_empty() => Ok(hashed(digits.as_bytes())),
             Found::Bool(flag) => Ok(hashed(if flag { b"true" } else { b"false" })),
-            Found::Float(..) | Found::Text(_) | Found::Binary | Found::Object | Found::Array => dead(
+            Found::Float(..)
+            | Found::Text(_)
+            | Found::Instant(_)
+            | Found::Binary
+            | Found::Object
+            | Found::Array => dead(
                 Reason::BadValue,
                 format!("`{label}` is {}; send a text or a number for a category", found.shown()),
             ),
@@ -45,6 +51,7 @@ impl Row<'_> {
             Found::Int(_)
             | Found::Float(..)
             | Found::Text(_)
+            | Found::Instant(_)
             | Found::Binary
             | Found::Object
             | Found::Array => dead(

@@ -29,8 +29,8 @@ struct Walk<'j, 's> {
 }
 
 /// Which rows a value belongs to.
-#[derive(Clone, Copy)]
-enum Scope {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Scope {
     Document,
     Point,
 }

@@ -1,6 +1,6 @@
 //! What a message of Kafka carries beside its value: key, timestamp and headers.
 
-use super::row::Found;
+use super::found::Found;
 use crate::config::plan::KafkaField;
 use crate::types::Message;
 

@@ -57,3 +57,14 @@ fn range_of(json: &[u8], value: &LazyValue<'_>) -> Option<Range<usize>> {
     let end = start + raw.len();
     (end <= json.len()).then_some(start..end)
 }
+
+/// Whether a refused payload is to be read line by line. A broken document that merely spans lines
+/// is refused whole, or the rows its author did not finish would be taken one by one.
+pub(super) fn is_lines(payload: &[u8]) -> bool {
+    let Some(end) = payload.iter().position(|&b| b == b'\n') else { return false };
+    match payload[..end].trim_ascii() {
+        [.., b'{' | b'[' | b',' | b':'] => false,
+        [b'[', .., last] => *last == b']',
+        _ => true,
+    }
+}

@@ -1,6 +1,7 @@
 //! The metric that a row of the long layout names.
 
-use super::row::{Found, Refusal, Row, dead};
+use super::found::Found;
+use super::row::{Refusal, Row, dead};
 use super::schema::{Field, Shape};
 use crate::types::Reason;
 

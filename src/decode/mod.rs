@@ -12,8 +12,11 @@
 //! - Rows are numbered as they come in the message, from 0, refused and ignored ones included.
 mod capture;
 mod category;
+mod csv;
 mod dead;
 mod fields;
+mod found;
+mod framed;
 mod json;
 mod kafka;
 mod locate;
@@ -35,9 +38,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 pub use dead::{Content, DeadEntry, DeadError, DeadLetters, MAX_PAYLOAD_BYTES, ROTATE_BYTES};
+pub use framed::Change as SchemaEvent;
 pub use noted::{ABSENT_ROWS, Noted};
 
-use crate::config::plan::Plan;
+use crate::config::plan::{Plan, StreamPlan};
+use crate::schemas::{Schemas, unframed};
 use crate::stage::{RejectedRow, RowReport};
 use crate::types::{Message, Position, Reason, RecordRef, StreamId};
 
@@ -47,13 +52,39 @@ pub struct Format {
     /// What a user writes as `format`.
     pub name: &'static str,
     pub summary: &'static str,
+    /// A source and a stream of this format; the stream lacks what every stream needs.
+    pub example: &'static str,
 }
 
 /// Every format there is.
-pub const FORMATS: [Format; 1] = [Format {
-    name: "json",
-    summary: "an object, an array of objects, or one object a line; points in an array inside it; one metric a message",
-}];
+pub const FORMATS: [Format; 4] = [
+    Format {
+        name: "json",
+        summary: "an object, an array of objects, or one object a line; points in an array inside it; one metric a message",
+        example: "[source.a]\ntype = \"http\"\n[stream.s]\nformat = \"json\"\n",
+    },
+    Format {
+        name: "csv",
+        summary: "lines of cells, named by the stream's `header`",
+        example: "[source.a]\ntype = \"http\"\n[stream.s]\nformat = \"csv\"\nheader = [\"id\", \"x\"]\n",
+    },
+    Format {
+        name: "avro",
+        summary: "a record behind the id of its schema in a registry, from Kafka",
+        example: concat!(
+            "[source.a]\ntype = \"kafka\"\nbrokers = [\"127.0.0.1:9092\"]\ntopics = [\"pumps\"]\n",
+            "registry = { url = \"http://127.0.0.1:8081\" }\n[stream.s]\nformat = \"avro\"\n"
+        ),
+    },
+    Format {
+        name: "protobuf",
+        summary: "a message behind the id of its schema in a registry, from Kafka",
+        example: concat!(
+            "[source.a]\ntype = \"kafka\"\nbrokers = [\"127.0.0.1:9092\"]\ntopics = [\"pumps\"]\n",
+            "registry = { url = \"http://127.0.0.1:8081\" }\n[stream.s]\nformat = \"protobuf\"\n"
+        ),
+    },
+];
 
 /// A row that did not become an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,25 +108,36 @@ pub struct Decoder {
     scratch: payload::Scratch,
     /// By stream.
     noted: Vec<Noted>,
+    /// The same.
+    programs: Vec<framed::Programs>,
 }
 
 #[derive(Debug)]
 struct Compiled {
     routes: route::Routes,
     schemas: Vec<schema::Schema>,
+    registered: Arc<Schemas>,
 }
 
 impl Decoder {
+    /// Of streams that need no registry.
     pub fn new(plan: &Plan) -> Self {
+        Decoder::with_schemas(plan, Arc::default())
+    }
+
+    /// Reads what needs a schema by those that are `registered` when it comes.
+    pub fn with_schemas(plan: &Plan, registered: Arc<Schemas>) -> Self {
         let streams = plan.streams.iter().enumerate();
         let schemas =
             streams.map(|(index, stream)| schema::Schema::new(StreamId(index as u16), stream)).collect();
-        Decoder::with(Arc::new(Compiled { routes: route::Routes::new(plan), schemas }))
+        Decoder::with(Arc::new(Compiled { routes: route::Routes::new(plan), schemas, registered }))
     }
 
     fn with(compiled: Arc<Compiled>) -> Self {
         let noted = compiled.schemas.iter().map(|schema| Noted::new(schema.columns)).collect();
-        Decoder { compiled, scratch: payload::Scratch::default(), noted }
+        let programs =
+            compiled.schemas.iter().map(|_| framed::Programs::new(compiled.registered.clone())).collect();
+        Decoder { compiled, scratch: payload::Scratch::default(), noted, programs }
     }
 
     /// Decodes one message for every stream that takes it, stream by stream: `emit` gets each good
@@ -115,8 +157,8 @@ impl Decoder {
             taken = true;
             let schema = &self.compiled.schemas[stream];
             let scratch = &mut self.scratch;
-            let noted = &mut self.noted[stream];
-            payload::Job { schema, position, message, scratch, emit, dead, rows: 0, noted }.run();
+            let (noted, programs) = (&mut self.noted[stream], &mut self.programs[stream]);
+            payload::Job { schema, position, message, scratch, emit, dead, programs, rows: 0, noted }.run();
             self.noted[stream].look(schema, message);
         }
         if !taken {
@@ -143,9 +185,38 @@ impl Decoder {
         &self.noted[stream.0 as usize]
     }
 
+    /// What has changed in the schemas of a stream since it was last asked, in order.
+    pub fn schema_changes(&mut self, stream: StreamId) -> std::vec::Drain<'_, SchemaEvent> {
+        self.programs[stream.0 as usize].changes.drain(..)
+    }
+
     /// Name of a dead row's stream.
     pub fn stream_name(&self, stream: StreamId) -> &str {
         &self.compiled.schemas[stream.0 as usize].name
+    }
+}
+
+/// Which messages of a source need a schema, asked before they are logged.
+#[derive(Debug)]
+pub struct Framed {
+    routes: route::Routes,
+    /// By stream.
+    framed: Vec<bool>,
+}
+
+impl Framed {
+    /// `None` if no stream of the plan has such a format.
+    pub fn new(plan: &Plan) -> Option<Self> {
+        let is_framed = |stream: &StreamPlan| stream.format.needs_registry();
+        let framed: Vec<bool> = plan.streams.iter().map(is_framed).collect();
+        framed.contains(&true).then(|| Framed { routes: route::Routes::new(plan), framed })
+    }
+
+    /// Id of the schema that a message is to be read by.
+    pub fn schema_id(&self, message: &Message) -> Option<i32> {
+        let mut streams = self.routes.streams(&message.source, &message.topic);
+        let id = unframed(&message.payload).ok()?.0;
+        streams.any(|stream| self.framed[stream]).then_some(id)
     }
 }
 

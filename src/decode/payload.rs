@@ -5,6 +5,8 @@ use std::ops::Range;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::capture::{Capture, Captured};
+use super::csv;
+use super::framed::Programs;
 use super::json;
 use super::locate;
 use super::repair;
@@ -13,6 +15,7 @@ use super::schema::{Field, Origin, Schema, Shape, Time};
 use super::time::YEAR_2000_NS;
 use super::topic::topic_level;
 use super::{DeadRow, Noted};
+use crate::config::plan::FormatPlan;
 use crate::types::{Message, PartitionId, Position, Reason, RecordRef, key_hash};
 
 /// What MQTT allows at most; larger messages are refused, so that offsets fit 32 bits.
@@ -23,7 +26,8 @@ pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Buffers kept from message to message.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
-    capture: Capture,
+    pub capture: Capture,
+    pub csv: Option<csv::Scratch>,
     key: Vec<u8>,
     values: Vec<f32>,
     bits: Vec<u8>,
@@ -33,7 +37,7 @@ pub(super) struct Scratch {
 
 /// Which row of a document: its document, and its point if there are points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
+pub(super) struct Place {
     document: usize,
     point: Option<usize>,
 }
@@ -46,18 +50,29 @@ pub(super) struct Job<'a, E> {
     pub scratch: &'a mut Scratch,
     pub emit: &'a mut E,
     pub dead: &'a mut Vec<DeadRow>,
+    pub programs: &'a mut Programs,
     /// Rows met so far, good or not.
     pub rows: u32,
     pub noted: &'a mut Noted,
 }
 
 impl<'a, E: FnMut(RecordRef<'_>)> Job<'a, E> {
-    /// Decodes the payload: as one document if it is one, else line by line.
+    /// Decodes the payload by the stream's format.
     pub fn run(&mut self) {
         if let Some(metric) = self.ignored_topic() {
             self.rows += 1;
             return self.noted.ignored(metric);
         }
+        let schema = self.schema;
+        match &schema.format {
+            FormatPlan::Json => self.json(),
+            FormatPlan::Csv { header } => self.csv(header),
+            FormatPlan::Avro | FormatPlan::Protobuf => self.framed(),
+        }
+    }
+
+    /// As one document if it is one, else line by line.
+    fn json(&mut self) {
         let payload = &self.message.payload;
         let start = if payload.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
         let trimmed = locate::trimmed(&payload[start..]);
@@ -71,7 +86,7 @@ impl<'a, E: FnMut(RecordRef<'_>)> Job<'a, E> {
             return self.lines(whole);
         }
         let Err(error) = self.document(whole.clone()) else { return };
-        if is_lines(&payload[whole.clone()]) {
+        if locate::is_lines(&payload[whole.clone()]) {
             self.lines(whole);
         } else {
             self.refuse_payload(Reason::Malformed, malformed(&error), 0..payload.len());
@@ -119,22 +134,25 @@ impl<'a, E: FnMut(RecordRef<'_>)> Job<'a, E> {
     fn document(&mut self, range: Range<usize>) -> Result<(), sonic_rs::Error> {
         let json = &self.message.payload[range.clone()];
         let Err(error) = json::read(json, self.schema, &mut self.scratch.capture) else {
-            self.emit_rows(json, range.start, &[]);
+            let first_dead = self.dead.len();
+            self.emit_rows(&[]);
+            self.locate_dead(json, range.start, first_dead);
             return Ok(());
         };
         if let Some((repaired, places)) = repair::quote_non_numbers(json)
             && json::read(&repaired, self.schema, &mut self.scratch.capture).is_ok()
         {
             let Some(struck) = self.struck_rows(&repaired, &places) else { return Err(error) };
-            self.emit_rows(&repaired, range.start, &struck);
+            let first_dead = self.dead.len();
+            self.emit_rows(&struck);
+            self.locate_dead(&repaired, range.start, first_dead);
             return Ok(());
         }
         Err(error)
     }
 
     /// Makes rows of what was captured. Rows in `struck` hold what JSON cannot carry.
-    fn emit_rows(&mut self, json: &[u8], offset: usize, struck: &[Place]) {
-        let first_dead = self.dead.len();
+    pub(super) fn emit_rows(&mut self, struck: &[Place]) {
         self.scratch.refused.clear();
         let mut points_start = 0;
         for document in 0..self.scratch.capture.documents.kinds.len() {
@@ -152,7 +170,6 @@ impl<'a, E: FnMut(RecordRef<'_>)> Job<'a, E> {
             }
             points_start = points.end;
         }
-        self.locate_dead(json, offset, first_dead);
     }
 
     fn row_without_points(&mut self, document: usize) {
@@ -229,7 +246,7 @@ impl<'a, E: FnMut(RecordRef<'_>)> Job<'a, E> {
         self.refuse_payload(reason, detail, 0..0);
     }
 
-    fn refuse_payload(&mut self, reason: Reason, detail: String, range: Range<usize>) {
+    pub(super) fn refuse_payload(&mut self, reason: Reason, detail: String, range: Range<usize>) {
         let stream = Some(self.schema.stream);
         self.dead.push(DeadRow { stream, row: self.rows, reason, detail, range });
         self.rows += 1;
@@ -286,17 +303,6 @@ fn point_slots<'c>(schema: &Schema, capture: &'c Capture, point: usize) -> &'c [
     match &schema.point {
         Some(points) => capture.points.row(point, points.trie.slots()),
         None => &[],
-    }
-}
-
-/// Whether a refused payload is to be read line by line. A broken document that merely spans lines
-/// is refused whole, or the rows its author did not finish would be taken one by one.
-fn is_lines(payload: &[u8]) -> bool {
-    let Some(end) = payload.iter().position(|&b| b == b'\n') else { return false };
-    match payload[..end].trim_ascii() {
-        [.., b'{' | b'[' | b',' | b':'] => false,
-        [b'[', .., last] => *last == b']',
-        _ => true,
     }
 }
 

@@ -1,6 +1,7 @@
 //! One row from captured values: key, time and columns, or the reason why not.
 
 use super::capture::{Capture, Captured, Kind};
+use super::found::Found;
 use super::kafka;
 use super::repair::MARK;
 use super::schema::{Field, Origin, Schema, Shape, Time};
@@ -33,22 +34,6 @@ pub(super) enum Refusal {
 
 pub(super) fn dead<T>(reason: Reason, detail: String) -> Result<T, Refusal> {
     Err(Refusal::Dead(reason, detail))
-}
-
-/// A field's value.
-#[derive(Clone, Copy)]
-pub(super) enum Found<'a> {
-    Absent,
-    Null,
-    Bool(bool),
-    Int(i64),
-    /// With the number as written, for times and keys.
-    Float(f64, &'a str),
-    Text(&'a str),
-    /// A key or header that is no UTF-8.
-    Binary,
-    Object,
-    Array,
 }
 
 impl<'a> Row<'a> {
@@ -150,6 +135,8 @@ impl<'a> Row<'a> {
             Found::Text(text) => time::parse_text(text, unit),
             Found::Int(count) => time::parse_integer(count, unit),
             Found::Float(_, digits) => time::parse_text(digits, unit),
+            // It says itself what it is, so that no unit is asked for.
+            Found::Instant(ns) => time::of_instant(ns),
             Found::Absent | Found::Null => {
                 return dead(
                     Reason::BadTime,
@@ -222,7 +209,7 @@ impl<'a> Row<'a> {
                     ),
                 );
             }
-            Found::Binary | Found::Object | Found::Array => {
+            Found::Instant(_) | Found::Binary | Found::Object | Found::Array => {
                 return dead(
                     Reason::BadValue,
                     format!("`{label}` is {}; let the column's path lead to a number", found.describe()),
@@ -266,38 +253,10 @@ impl<'a> Row<'a> {
             Captured::Int(value) => Found::Int(value),
             Captured::Float(value, span) => Found::Float(value, self.capture.text(span)),
             Captured::Text(span) => Found::Text(self.capture.text(span)),
+            Captured::Instant(ns) => Found::Instant(ns),
+            Captured::Binary => Found::Binary,
             Captured::Object => Found::Object,
             Captured::Array => Found::Array,
-        }
-    }
-}
-
-impl Found<'_> {
-    pub(super) fn describe(self) -> &'static str {
-        match self {
-            Found::Absent => "missing",
-            Found::Null => "null",
-            Found::Bool(_) => "true or false",
-            Found::Int(_) | Found::Float(..) => "a number",
-            Found::Text(_) => "a text",
-            Found::Binary => "bytes that are no UTF-8 text",
-            Found::Object => "an object",
-            Found::Array => "an array",
-        }
-    }
-
-    /// The value for a message, cut to a readable length.
-    pub(super) fn shown(self) -> String {
-        match self {
-            Found::Int(value) => value.to_string(),
-            Found::Float(value, "") => value.to_string(),
-            Found::Float(_, digits) => digits.chars().take(40).collect(),
-            Found::Text(text) if text.as_bytes().first() == Some(&MARK) => "NaN or infinite".to_owned(),
-            Found::Text(text) if text.chars().nth(40).is_some() => {
-                format!("{:?}...", text.chars().take(40).collect::<String>())
-            }
-            Found::Text(text) => format!("{text:?}"),
-            other => other.describe().to_owned(),
         }
     }
 }

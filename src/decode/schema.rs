@@ -3,7 +3,9 @@
 use hashbrown::HashMap;
 
 use super::trie::{Trie, TrieBuilder};
-use crate::config::plan::{ColumnPlan, FieldPath, KafkaField, Layout, StreamPlan, TimePlan, TimeUnit};
+use crate::config::plan::{
+    ColumnPlan, FieldPath, FormatPlan, KafkaField, Layout, StreamPlan, TimePlan, TimeUnit,
+};
 use crate::types::StreamId;
 
 /// Where a field's value is found while a row is put together.
@@ -43,6 +45,7 @@ pub(super) enum Shape {
 pub(super) struct Schema {
     pub stream: StreamId,
     pub name: Box<str>,
+    pub format: FormatPlan,
     pub key: Field,
     pub time: Time,
     pub shape: Shape,
@@ -101,6 +104,7 @@ impl Schema {
         Schema {
             stream,
             name: plan.name.as_str().into(),
+            format: plan.format.clone(),
             key,
             time,
             shape,
@@ -114,6 +118,22 @@ impl Schema {
                 .max_future
                 .map_or(i64::MAX, |limit| i64::try_from(limit.as_nanos()).unwrap_or(i64::MAX)),
         }
+    }
+}
+
+impl Schema {
+    /// Everything that is looked for in a message.
+    pub fn fields(&self) -> Vec<&Field> {
+        let mut fields = vec![&self.key];
+        if let Time::Field { field, .. } = &self.time {
+            fields.push(field);
+        }
+        fields.extend(&self.outcome);
+        match &self.shape {
+            Shape::Wide { columns } => fields.extend(columns),
+            Shape::Long { column, value, .. } => fields.extend([column, value]),
+        }
+        fields
     }
 }
 

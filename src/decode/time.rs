@@ -56,6 +56,11 @@ pub(super) fn parse_integer(count: i64, unit: TimeUnit) -> Result<EventTime, Tim
     }
 }
 
+/// A moment that is known to be one, ns since 1970.
+pub(super) fn of_instant(ns: i64) -> Result<EventTime, TimeError> {
+    Nanos { ns: i128::from(ns), count: 0 }.in_range()
+}
+
 fn parse_iso8601(text: &str) -> Result<EventTime, TimeError> {
     match text.parse::<Timestamp>() {
         Ok(timestamp) => Nanos { ns: timestamp.as_nanosecond(), count: 0 }.in_range(),

@@ -39,6 +39,13 @@ impl Node {
         self.children.get(name).copied()
     }
 
+    /// Of the children, in order.
+    pub fn names(&self) -> Vec<Box<str>> {
+        let mut names: Vec<Box<str>> = self.children.keys().cloned().collect();
+        names.sort_unstable();
+        names
+    }
+
     #[inline]
     pub fn is_leaf(&self) -> bool {
         self.children.is_empty()

@@ -8,8 +8,8 @@ use prometheus_client::metrics::MetricType;
 use super::{Family, Labels};
 use crate::config::plan::{ColumnPlan, Plan, StreamPlan};
 use crate::status::{RowStatus, Status};
-use crate::types::StreamId;
 use crate::types::drift::Drift;
+use crate::types::{SchemaChange, StreamId};
 
 pub(super) fn families(plan: &Plan, status: &Status) -> Vec<Family> {
     let drifts: Vec<Drift> = (0..plan.streams.len()).map(|i| status.drift(StreamId(i as u16))).collect();
@@ -44,6 +44,7 @@ pub(super) fn families(plan: &Plan, status: &Status) -> Vec<Family> {
             &rows.before_2000_total
         }),
         absent(plan, status),
+        schema_events(plan, status),
         budgets(plan),
         watermarks(plan, status),
         by_column("stream_drift_sd", "Median shift of keys since the model was trained", Drift::shift_sd),
@@ -84,6 +85,28 @@ fn absent(plan: &Plan, status: &Status) -> Family {
         help: "Rows without a value of the column",
         kind: MetricType::Counter,
         samples: (0..).zip(&plan.streams).flat_map(of).collect(),
+    }
+}
+
+/// Only of streams whose messages have schemas.
+fn schema_events(plan: &Plan, status: &Status) -> Family {
+    let of = |(id, stream): (u16, &StreamPlan)| {
+        let (counts, name) = (&status.rows(StreamId(id)).schema_events, stream.name.clone());
+        SchemaChange::ALL
+            .iter()
+            .zip(counts)
+            .map(|(change, count)| {
+                let labels = vec![("stream", name.clone()), ("change", change.as_str().to_owned())];
+                (labels, count.load(Relaxed) as f64)
+            })
+            .collect::<Vec<_>>()
+    };
+    let registered = (0..).zip(&plan.streams).filter(|(_, stream)| stream.format.needs_registry());
+    Family {
+        name: "stream_schema_events",
+        help: "Fields that a new schema has changed",
+        kind: MetricType::Counter,
+        samples: registered.flat_map(of).collect(),
     }
 }
 

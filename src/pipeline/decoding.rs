@@ -240,7 +240,7 @@ impl DecodeStation {
         }
         self.next = Position(first.0 + messages.len() as u64);
         self.status.rows_total.fetch_add(rows, Relaxed);
-        note_rows(&self.decoder, &self.status, &self.plan);
+        note_rows(&mut self.decoder, &self.status, &self.plan);
         rows
     }
 

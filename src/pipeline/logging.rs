@@ -181,6 +181,7 @@ impl LogStation {
         let logged_ns = self.clock.now_ns();
         let answer = match committed {
             Ok(stats) => {
+                self.status.log_next.store(self.log.next_position().0, Relaxed);
                 self.count(stats.bytes, messages.len() as u64);
                 Ok(())
             }

@@ -34,6 +34,7 @@ mod risks;
 pub mod rounds;
 mod running;
 mod sample;
+mod schemas;
 mod shard;
 mod storing;
 mod unfitted;
@@ -41,6 +42,7 @@ mod view;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 use anyhow::{Context, Result};
 use tokio::sync::{mpsc, oneshot};
@@ -107,6 +109,7 @@ async fn start_alone(plan: Plan) -> Result<Running> {
     let mut engines: Vec<Engine> = (0..common.plan.shards).map(|_| Engine::new(&common.plan)).collect();
     let restored = opened.restore(&common.plan, &common.watch, &mut engines)?;
     let Grounds { outbox, page, points, asks, workers, stop_workers } = Grounds::lay(&common).await?;
+    let registered = schemas::load(&common.plan)?;
     let (mut threads, stop) = (Threads::default(), CancellationToken::new());
     let Opened { lock, log, reading, control, entries, models, snapshots } = opened;
     let floor = Arc::new(AtomicU64::new(0));
@@ -121,7 +124,7 @@ async fn start_alone(plan: Plan) -> Result<Running> {
     let answered = IdempotencyIndex::default();
     let (recovered_to, recovered) = oneshot::channel();
     let decode = DecodeStation {
-        decoder: Decoder::new(&common.plan),
+        decoder: Decoder::with_schemas(&common.plan, registered.clone()),
         logged,
         next: restored.start,
         rounds: Rounds::new(common.plan.durable.snapshot_every, clock.now_ns(), &restored.partitions),
@@ -149,6 +152,7 @@ async fn start_alone(plan: Plan) -> Result<Running> {
         decode.run(Recovery { log: reading, replay }, recovered_to, &latency);
     })?;
 
+    common.status.log_next.store(log.next_position().0, Relaxed);
     let (intake_to, intake) = mpsc::channel(SUBMISSIONS_MAX);
     let station = LogStation {
         log,
@@ -166,6 +170,7 @@ async fn start_alone(plan: Plan) -> Result<Running> {
     let sources = Sources::start(
         &common,
         Intake { sender: intake_to, clock },
+        registered,
         validate(&common.plan),
         answered,
         recovered,

@@ -1,6 +1,8 @@
 //! What the decoder counted beside events and dead letters, as the page and the metrics show it; what no counter
 //! explains is said once.
 
+mod evolution;
+
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::config::plan::{ColumnPlan, Plan, StreamPlan};
@@ -12,9 +14,11 @@ use crate::types::StreamId;
 /// Of fields seen, so many are listed.
 const FIELDS_LISTED: usize = 10;
 
-pub fn note_rows(decoder: &Decoder, status: &Status, plan: &Plan) {
+pub fn note_rows(decoder: &mut Decoder, status: &Status, plan: &Plan) {
     for (stream, plan) in (0..).map(StreamId).zip(&plan.streams) {
-        let (noted, shown) = (decoder.noted(stream), status.rows(stream));
+        let shown = status.rows(stream);
+        decoder.schema_changes(stream).for_each(|event| evolution::note(&plan.name, &event, shown));
+        let noted = decoder.noted(stream);
         shown.ignored_total.store(noted.rows_ignored, Relaxed);
         let before = shown.before_2000_total.swap(noted.rows_before_2000, Relaxed);
         if before == 0 && noted.rows_before_2000 > 0 {

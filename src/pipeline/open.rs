@@ -24,7 +24,7 @@ use crate::watch::Watch;
 #[derive(Debug, thiserror::Error)]
 pub enum Mismatch {
     #[error(
-        "{} holds events of stream {stream} under another deployment name, source, key, time, columns, window, \
+        "{} holds events of stream {stream} under another deployment name, source, registry, `format`, key, time, columns, window, \
          model type, threshold, alert budget, `standing`, `no_data`, `onsets`, `outcome` or `max_future`: restore that config, let the stream begin anew (`eddy state reset CONFIG --stream \
          {stream}`), or start with an empty folder (`[durable] path`)",
         dir.display()

@@ -20,7 +20,9 @@ use crate::pipeline::beat::Beater;
 use crate::pipeline::open::Mismatch;
 use crate::pipeline::refit::Refits;
 use crate::pipeline::risks;
+use crate::pipeline::schemas::gate;
 use crate::pipeline::{idle, keys};
+use crate::schemas::Schemas;
 use crate::source::http::IdempotencyIndex;
 use crate::source::{self, Context, Ended, SourceError};
 use crate::stage::{Intake, NotSafe, Notice, Validate};
@@ -138,6 +140,7 @@ impl Sources {
     pub fn start(
         common: &Common,
         intake: Intake,
+        registered: Arc<Schemas>,
         validate: Validate,
         answered: IdempotencyIndex,
         recovered: oneshot::Receiver<Counted>,
@@ -155,7 +158,7 @@ impl Sources {
                 let takes = |s: &&crate::config::plan::StreamPlan| s.from.contains(&plan.name);
                 let context = Context {
                     index,
-                    intake: intake.clone(),
+                    intake: gate(&common, index, &registered, &intake, &shutdown)?,
                     status: common.status.clone(),
                     shutdown: shutdown.clone(),
                     streams: common.plan.streams.iter().filter(takes).map(|s| s.name.clone()).collect(),

@@ -32,12 +32,22 @@ pub struct KafkaStatus {
     pub handovers_total: AtomicU64,
     /// How long it took until the last ones were restored.
     pub handover_ns_last: AtomicU64,
+    /// Why messages wait for their schemas, with the remedy; `None` while they do not.
+    registry_error: Mutex<Option<String>>,
     /// Everybody of the group that shares the topic.
     pub members: Mutex<Vec<Member>>,
 }
 
 impl KafkaStatus {
     const UNKNOWN: u64 = u64::MAX;
+
+    pub fn registry_error(&self) -> Option<String> {
+        self.registry_error.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    }
+
+    pub fn set_registry_error(&self, error: Option<String>) {
+        *self.registry_error.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = error;
+    }
 
     /// `None` while it is not known.
     pub fn lag(&self) -> Option<u64> {

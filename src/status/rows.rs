@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::{read, write};
 use crate::config::plan::{Layout, StreamPlan};
 
 #[derive(Debug, Default)]
@@ -19,6 +20,9 @@ pub struct RowStatus {
     /// By column, if it was in none of so many rows that it should have been: what to do about it.
     pub missed: Mutex<Vec<Option<String>>>,
     is_wide: bool,
+    /// By `SchemaChange as usize`.
+    pub schema_events: [AtomicU64; 5],
+    fields_missing: Mutex<Option<(i32, String)>>,
 }
 
 /// A column that has not come.
@@ -53,5 +57,14 @@ impl RowStatus {
             missed.iter().enumerate().filter_map(|(column, remedy)| Some((column, remedy.clone()?)));
         let still = remedies.filter(|(column, _)| self.with_total[*column].load(Relaxed) == 0);
         still.map(|(column, remedy)| Missed { column, rows, remedy }).collect()
+    }
+
+    /// The newest schema and which of the stream's paths lead nowhere in it; `None` if all lead somewhere.
+    pub fn fields_missing(&self) -> Option<(i32, String)> {
+        read(&self.fields_missing)
+    }
+
+    pub fn set_fields_missing(&self, missing: Option<(i32, String)>) {
+        write(&self.fields_missing, missing);
     }
 }

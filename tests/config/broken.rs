@@ -357,7 +357,7 @@ segment = "1kB"
     eddy.toml:12: source.web.max_body: "8 megabytes" is not a size. Write a whole number and one of B, kB, MB, GB, KiB, MiB, GiB, such as "64MB".
     eddy.toml:15: stream.pumps.from: there is no source "plnt". Did you mean "plant"?
     eddy.toml:16: stream.pumps.key: "topic.0" names no topic level. Levels count from 1: in plant/a/pump/7, topic.4 is 7. A field named topic is "$.topic".
-    eddy.toml:17: stream.pumps.format: there is no format "xml". Use json.
+    eddy.toml:17: stream.pumps.format: there is no format "xml". Use json, csv, avro or protobuf.
     eddy.toml:18: stream.pumps.time: "ts" does not say how the time is written. Write { path = "ts", unit = "ms" }, or "arrival" for the time of arrival.
     eddy.toml:19: stream.pumps.window.type: there is no type "hoping". Did you mean "hopping"?
     eddy.toml:20: stream.pumps.model: "lod" is not a model by itself. Write { type = "load", path = "models/…" }.

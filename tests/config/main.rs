@@ -1,6 +1,7 @@
 //! What a user is told about a broken config, word for word, and what a good one becomes.
 
 mod broken;
+mod format;
 mod good;
 mod kafka;
 mod random;

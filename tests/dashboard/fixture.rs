@@ -97,6 +97,7 @@ pub fn plan() -> Plan {
             model: ModelPlan::Fit { warmup: Duration::from_secs(600) },
             alarm: AlarmPlan::PValue(1e-4),
             standing: Some(Duration::from_secs(86_400)),
+            format: eddy::config::plan::FormatPlan::Json,
             max_future: None,
             no_data: NoDataPlan::Learn,
             idle_after: None,

@@ -65,6 +65,7 @@ pub fn plan(shards: usize) -> Plan {
             model: ModelPlan::Load { path: "unused".into(), refit: None, memory_bytes: 0 },
             alarm: AlarmPlan::PValue(1e-4),
             standing: Some(Duration::from_secs(86_400)),
+            format: eddy::config::plan::FormatPlan::Json,
             max_future: None,
             no_data: NoDataPlan::Learn,
             idle_after: None,

@@ -8,8 +8,10 @@ const STATIONS: [&str; 9] =
     ["source", "durable", "decode", "window", "model", "judge", "alert", "sink", "dashboard"];
 
 /// What any station may name besides itself.
-const SHARED: [&str; 10] =
-    ["types", "ring", "stage", "state", "status", "latency", "watch", "metrics", "config", "backend"];
+const SHARED: [&str; 11] = [
+    "types", "ring", "schemas", "stage", "state", "status", "latency", "watch", "metrics", "config",
+    "backend",
+];
 
 /// Arrows that are drawn on purpose, each with its reason.
 const ALLOWED: [(&str, &str, &str); 2] = [

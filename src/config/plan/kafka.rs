@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{REDACTED, TlsPlan};
+use super::{REDACTED, RegistryPlan, TlsPlan};
 
 #[derive(Clone, Debug)]
 pub struct KafkaPlan {
@@ -19,6 +19,8 @@ pub struct KafkaPlan {
     pub sasl: Option<SaslPlan>,
     /// Topic for messages of which something was refused; `None`: they go to the file.
     pub dead_letters: Option<String>,
+    /// Where the schemas of Avro and Protobuf are.
+    pub registry: Option<RegistryPlan>,
     /// `Some`: several Eddys read the topic together. `None`: this one reads it into its own log.
     pub shared: Option<SharedPlan>,
 }

@@ -2,6 +2,7 @@
 
 mod alarm;
 mod deviation;
+mod format;
 mod layout;
 pub mod model;
 mod no_data;
@@ -19,10 +20,8 @@ use super::path::{self, Allowed};
 use super::plan::{ColumnPlan, FieldPath, Layout, ModelPlan, Shape, StreamPlan, WindowPlan};
 use super::section::Section;
 use super::source::Source;
-use super::suggest;
 use super::units::show_duration;
 
-const FORMATS: [&str; 1] = ["json"];
 const MAX_FUTURE_DEFAULT: Duration = Duration::from_secs(600);
 const DAY: Duration = Duration::from_secs(86_400);
 /// Most numbers in one window: each key keeps one.
@@ -31,6 +30,7 @@ const WINDOW_VALUES_MAX: usize = 4096;
 pub fn parse(name: &str, field: &Field<'_>, sources: &[Source<'_>]) -> Option<StreamPlan> {
     let plan = parse_whole(name, field, sources)?;
     origin::check_fields(field, &plan, sources);
+    format::check(field, &plan, sources);
     Some(plan)
 }
 
@@ -39,7 +39,7 @@ fn parse_whole(name: &str, field: &Field<'_>, sources: &[Source<'_>]) -> Option<
     let from = origin::from(&mut section, sources);
     let topics = origin::topics(&mut section, from.as_deref(), sources);
     let key = section.required("key", "\"topic.3\"").and_then(|field| path::parse(&field, Allowed::Any));
-    section.or("format", (), |field| format(&field));
+    let format = format::parse(&mut section);
     let time =
         section.required("time", "{ path = \"ts\", unit = \"ms\" }").and_then(|field| time::parse(&field));
     let outcome = section.maybe("outcome", |field| path::parse(&field, Allowed::Message));
@@ -51,7 +51,6 @@ fn parse_whole(name: &str, field: &Field<'_>, sources: &[Source<'_>]) -> Option<
     let alarm = alarm::parse(&mut section);
     let standing = section.maybe("standing", |field| standing::parse(&field));
     let max_future = section.or("max_future", Some(MAX_FUTURE_DEFAULT), |field| max_future(&field));
-
     let no_data = section.or("no_data", no_data::DEFAULT, |field| no_data::parse(&field));
     let idle_after = section.or("idle_after", no_data::IDLE_DEFAULT, |field| no_data::idle_after(&field));
     let onsets = section.maybe("onsets", |field| Some((field.boolean()?, field)));
@@ -79,6 +78,7 @@ fn parse_whole(name: &str, field: &Field<'_>, sources: &[Source<'_>]) -> Option<
         name: name.to_string(),
         from: from?,
         topics: topics?,
+        format: format?,
         key: key?,
         time: time?,
         layout: layout?,
@@ -93,16 +93,6 @@ fn parse_whole(name: &str, field: &Field<'_>, sources: &[Source<'_>]) -> Option<
         idle_after: idle_after?,
         onsets: onsets?,
     })
-}
-
-fn format(field: &Field<'_>) -> Option<()> {
-    let text = field.text()?;
-    if FORMATS.contains(&text) {
-        return Some(());
-    }
-    let remedy = format!("Use {}.", suggest::list(FORMATS.into_iter()));
-    field.problem(format!("there is no format {text:?}"), remedy);
-    None
 }
 
 /// `"none"` lifts the limit.

@@ -46,6 +46,7 @@ fn of_kafka(status: &KafkaStatus) -> KafkaView {
         redelivered_total: status.redelivered_total.load(Relaxed),
         tombstones_total: status.tombstones_total.load(Relaxed),
         lost_total: status.lost_total.load(Relaxed),
+        registry_error: status.registry_error(),
         handovers_total: status.handovers_total.load(Relaxed),
         handover_ns_last: status.handover_ns_last.load(Relaxed),
         members: status.members.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone(),

@@ -12,6 +12,8 @@ pub struct KafkaView {
     pub redelivered_total: u64,
     pub tombstones_total: u64,
     pub lost_total: u64,
+    /// Why messages wait for their schemas, with the remedy.
+    pub registry_error: Option<String>,
     /// Partitions taken over, and how long the last ones took; 0 where nothing is shared.
     pub handovers_total: u64,
     pub handover_ns_last: u64,
@@ -49,6 +51,7 @@ mod tests {
             redelivered_total: 0,
             tombstones_total: 0,
             lost_total: 0,
+            registry_error: None,
             handovers_total: 2,
             handover_ns_last: 0,
             members: vec![member("box-a", &[0, 2]), member("box-b", &[])],

@@ -13,6 +13,7 @@ fn of_kafka(stream: StreamPlan) -> Decoder {
         tls: None,
         sasl: None,
         dead_letters: None,
+        registry: None,
         shared: None,
     };
     let mut plan = plan(vec![stream]);

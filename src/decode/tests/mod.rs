@@ -1,10 +1,14 @@
 //! Tests of the decoder as the pipeline sees it: a plan, messages, rows and dead rows.
+mod avro;
+mod avro_changes;
 mod bad_input;
+mod csv;
 mod dead;
 mod forms;
 mod kafka;
 mod oracle;
 mod outcomes;
+mod protobuf;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -81,6 +85,7 @@ fn pumps() -> StreamPlan {
         model: ModelPlan::Fit { warmup: second },
         alarm: AlarmPlan::PValue(0.001),
         standing: Some(Duration::from_secs(86_400)),
+        format: crate::config::plan::FormatPlan::Json,
         max_future: Some(Duration::from_secs(3600)),
         no_data: crate::config::plan::NoDataPlan::Learn,
         idle_after: None,

@@ -105,7 +105,7 @@ impl Hand {
     /// Hands on what was decoded; what came `from_ns` on. Rows that were judged before go first: new ones of the same
     /// partition lie behind them.
     pub fn send(&mut self, from_ns: i64) -> Result<(), Gone> {
-        note_rows(&self.decoder, &self.status, &self.plan);
+        note_rows(&mut self.decoder, &self.status, &self.plan);
         let decoded_ns = self.clock.now_ns();
         let stamps = Stamps {
             log_start_ns: from_ns,

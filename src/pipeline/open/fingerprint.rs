@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::config::plan::{
-    AlarmPlan, ColumnPlan, ModelPlan, Plan, Shape, SourceKind, StreamPlan, WindowPlan,
+    AlarmPlan, ColumnPlan, FormatPlan, ModelPlan, Plan, Shape, SourceKind, StreamPlan, WindowPlan,
 };
 
 /// Everything of a stream's config that its decisions depend on, but for the model's bytes.
@@ -15,7 +15,7 @@ pub fn fingerprint(plan: &Plan, stream: &StreamPlan) -> [u8; 32] {
         ModelPlan::Transactions { amount } => format!("transactions {amount:?} {:?}", stream.outcome),
     };
     let text = format!(
-        "2|{}|{:?}|{:?}|{:?}|{:?}|{:?}|[{}]|{}|{model}|{}|{:?}|{:?}{}{}{}",
+        "2|{}|{:?}|{:?}|{:?}|{:?}|{:?}|[{}]|{}|{model}|{}|{:?}|{:?}{}{}{}{}",
         plan.deployment,
         stream.from,
         stream.topics,
@@ -30,6 +30,7 @@ pub fn fingerprint(plan: &Plan, stream: &StreamPlan) -> [u8; 32] {
         standing_text(stream),
         onsets_text(stream),
         partitions_text(plan, stream),
+        format_text(plan, stream),
     );
     Sha256::digest(text).into()
 }
@@ -67,6 +68,22 @@ fn partitions_text(plan: &Plan, stream: &StreamPlan) -> &'static str {
     }
     let mut named = plan.sources.iter().filter(|source| stream.from.contains(&source.name));
     if named.any(|source| matches!(source.kind, SourceKind::Kafka(_))) { "|kafka" } else { "" }
+}
+
+/// Nothing for JSON, as in folders of the release before; of an id each registry makes something else.
+fn format_text(plan: &Plan, stream: &StreamPlan) -> String {
+    if stream.format == FormatPlan::Json {
+        return String::new();
+    }
+    let named = plan.sources.iter().filter(|source| stream.from.contains(&source.name));
+    let registries: Vec<&str> = named
+        .filter_map(|source| match &source.kind {
+            SourceKind::Kafka(kafka) => Some(kafka.registry.as_ref()?.url.as_str()),
+            _ => None,
+        })
+        .filter(|_| stream.format.needs_registry())
+        .collect();
+    format!("|{:?} {registries:?}", stream.format)
 }
 
 /// As folders of the release before have it for windows on a grid.

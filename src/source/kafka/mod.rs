@@ -22,6 +22,7 @@ mod group;
 mod place;
 pub(crate) mod quiet;
 pub(crate) mod reasons;
+pub(crate) mod registry;
 mod session;
 pub(crate) mod token;
 pub(crate) mod topics;

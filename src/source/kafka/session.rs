@@ -162,7 +162,7 @@ impl Receiver {
         if !std::mem::replace(&mut self.paused, true) {
             tracing::warn!(
                 source = &*self.source,
-                "the log is slow: nothing is taken until it has caught up"
+                "what was taken is not in the log yet: nothing more is taken until it is"
             );
         }
         // Each time: partitions may have come meanwhile.

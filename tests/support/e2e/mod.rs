@@ -12,6 +12,8 @@ pub mod mosquitto;
 pub mod publisher;
 #[path = "../receiver.rs"]
 pub mod receiver;
+#[path = "../registry.rs"]
+pub mod registry;
 pub mod topic;
 
 use std::time::{Duration, Instant};

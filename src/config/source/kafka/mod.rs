@@ -1,6 +1,7 @@
 //! `type = "kafka"`: topics of a Kafka cluster, as a member of a consumer group.
 
 mod access;
+mod registry;
 mod shared;
 
 use jiff::Timestamp;
@@ -41,6 +42,7 @@ fn parse(section: &mut Section<'_>, naming: &Naming<'_>) -> Option<SourceKind> {
     let start = section.or("start", KafkaStart::Earliest, |field| start(&field));
     let tls = section.maybe("tls", |field| access::tls(&field));
     let sasl = section.maybe("sasl", |field| access::sasl(&field));
+    let registry = section.maybe("registry", |field| registry::registry(&field));
     let shared = section.maybe("shared", |field| shared::shared(&field));
     let dead_letters = section.maybe("dead_letters", |field| topic_name(&field));
     if let (Some(Some(dead)), Some(topics), Some(shared)) = (&dead_letters, &topics, &shared) {
@@ -55,6 +57,7 @@ fn parse(section: &mut Section<'_>, naming: &Naming<'_>) -> Option<SourceKind> {
         tls: tls?,
         sasl: sasl?,
         dead_letters: dead_letters?,
+        registry: registry?,
         shared: shared?,
     }))
 }

@@ -1,0 +1,65 @@
+//! `registry`: where the schemas of a cluster's messages are.
+
+use url::Url;
+
+use super::super::super::field::Field;
+use super::super::super::plan::{RegistryAccess, RegistryPlan};
+use super::access;
+
+pub fn registry(field: &Field<'_>) -> Option<RegistryPlan> {
+    let mut section = field.section()?;
+    let url = section.required("url", "\"https://registry.plant.local:8081\"").and_then(|field| url(&field));
+    let username = section.maybe("username", |field| field.text().map(str::to_owned));
+    let password = section.maybe("password", |field| field.secret().map(str::to_owned));
+    let token = section.maybe("token", |field| field.secret().map(str::to_owned));
+    let tls = section.maybe("tls", |field| access::tls(&field));
+    let here = section.here().clone();
+    section.finish();
+    let access = match (username?, password?, token?) {
+        (None, None, None) => RegistryAccess::Open,
+        (Some(username), Some(password), None) => RegistryAccess::Basic { username, password },
+        (None, None, Some(token)) => RegistryAccess::Bearer { token },
+        (username, _, None) => {
+            let (given, other) =
+                if username.is_some() { ("username", "password") } else { ("password", "username") };
+            let remedy = format!("Add `{other} = …`, or remove `{given}`.");
+            here.locate(given).problem("a user and a password go together", remedy);
+            return None;
+        }
+        (_, _, Some(_)) => {
+            here.locate("token").problem(
+                "stands beside a user or a password",
+                "Keep the one that the registry asks for, and remove the other.",
+            );
+            return None;
+        }
+    };
+    let (url, tls) = (url?, tls?);
+    if tls.is_some() && url.starts_with("http://") {
+        here.locate("tls")
+            .problem("the registry is asked in clear", "Write the url with https://, or remove `tls`.");
+        return None;
+    }
+    Some(RegistryPlan { url, access, tls })
+}
+
+/// Never repeated in a problem: it may hold a password.
+fn url(field: &Field<'_>) -> Option<String> {
+    let example = "Write it like \"https://registry.plant.local:8081\".";
+    let (fault, remedy) = match Url::parse(field.text()?) {
+        Err(error) => (format!("is not a URL ({error})"), example),
+        Ok(url) if !matches!(url.scheme(), "http" | "https") => {
+            (format!("{}:// is no registry", url.scheme()), example)
+        }
+        Ok(url) if !url.username().is_empty() || url.password().is_some() => (
+            "must not hold a user or password, because URLs are shown in logs".to_owned(),
+            "Write them as `username` and `password`.",
+        ),
+        Ok(url) if url.query().is_some() || url.fragment().is_some() => {
+            ("has something behind ? or #, where a path is appended".to_owned(), "Remove that.")
+        }
+        Ok(url) => return Some(url.as_str().trim_end_matches('/').to_owned()),
+    };
+    field.problem(fault, remedy);
+    None
+}
