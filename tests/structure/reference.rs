@@ -54,6 +54,8 @@ fn places() -> Vec<Place> {
                 "{KAFKA}[source.a.sasl]\nmechanism = \"OAUTHBEARER\"\ntoken_url = \"https://h/t\"\nclient_id = \"c\"\n\
                  client_secret = \"s\"\n@\n{STREAM}"
             ),
+        ),
+        line(
             "`registry` of a source of type `kafka`",
             format!("{KAFKA}[source.a.registry]\nurl = \"http://r:8081\"\n@\n{STREAM}"),
         ),
