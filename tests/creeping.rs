@@ -16,6 +16,8 @@ const TEMPERATURE: usize = 2;
 /// When the fault has its full size, s.
 const FULL_S: i64 = 3000;
 const GROWS_S: i64 = 480;
+/// After which second of eight minutes there is a spike: its alert is open when the minute ends.
+const SPIKE_S: i64 = 50;
 
 /// One pump whose temperature has risen by this much at `FULL_S`, over so many seconds, and comes back a minute later.
 fn rows(rise: f32, over_s: i64) -> Vec<Row> {
@@ -28,11 +30,15 @@ fn rows(rise: f32, over_s: i64) -> Vec<Row> {
     rows
 }
 
-/// The smallest p-value of a window that ends in the minute of the fault's full size, and the digest of all verdicts.
-/// Nothing is rare enough to be told.
+/// Of the fault at `FULL_S`. Nothing is rare enough to be told.
 fn rarest(rows: &[Row], cut: Option<usize>) -> (f64, BTreeSet<u64>) {
+    rarest_from(rows, cut, 1e-12, FULL_S)
+}
+
+/// The smallest p-value of a window that ends in the minute of a fault's full size, and the digest of all verdicts.
+fn rarest_from(rows: &[Row], cut: Option<usize>, told: f64, full_s: i64) -> (f64, BTreeSet<u64>) {
     let mut plan = plant::plan(1);
-    plan.streams[0].alarm = AlarmPlan::PValue(1e-12);
+    plan.streams[0].alarm = AlarmPlan::PValue(told);
     let mut engine = plant::engine(&plan);
     let mut out = Outputs { judged: Some(Vec::new()), ..Outputs::default() };
     let mut slot = Slot::default();
@@ -55,7 +61,7 @@ fn rarest(rows: &[Row], cut: Option<usize>) -> (f64, BTreeSet<u64>) {
         slot.clear();
     }
     engine.end_of_input(StreamId(0), Position(u64::MAX), &Env::SIMULATED, &mut out);
-    let full = FULL_S..=FULL_S + 60;
+    let full = full_s..=full_s + 60;
     let judged = out.judged.unwrap_or_default();
     let of_fault = judged.iter().filter(|of| full.contains(&((of.end.0 - START_NS) / SECOND_NS)));
     let rarest = of_fault.map(|of| of.verdict.p_value).fold(1.0, f64::min);
@@ -76,6 +82,27 @@ fn what_leads_up_to_a_fault_does_not_hide_it() {
     }
 }
 
+/// Faults are told here, each half an hour after the one before, and the last one comes at once: what led up to the others
+/// has had the time to become normal, had it not been dropped.
+#[test]
+fn what_led_up_to_a_fault_that_was_told_is_not_normal_later() {
+    let last = |over_s: i64| {
+        let mut rows = plant::rows(1, 16 * 1800 + 1900, 7, 0..0);
+        for row in &mut rows {
+            let second = (row.time_ns - START_NS) / SECOND_NS;
+            let (fault, after) = (second / 1800, second % 1800 - 1200);
+            let over_s = if fault == 16 { 1 } else { over_s };
+            let share = 1.0 + (after as f32 / over_s as f32).min(0.0);
+            row.values[TEMPERATURE] += if after < 60 { 4.0 * share.max(0.0) } else { 0.0 };
+        }
+        rarest_from(&rows, None, 1e-4, 16 * 1800 + 1200).0
+    };
+    let (sudden, creeping) = (last(1), last(GROWS_S));
+    println!("after sudden ones {sudden:.1e}, after ones that grew {creeping:.1e}");
+    assert!(sudden < 1e-5, "{sudden}");
+    assert!(creeping < 100.0 * sudden, "after faults that grew {creeping:e}, after sudden ones {sudden:e}");
+}
+
 /// What waits to be taken for normal is in the snapshot.
 #[test]
 fn a_restart_while_surprises_wait_changes_no_verdict() {
@@ -84,17 +111,14 @@ fn a_restart_while_surprises_wait_changes_no_verdict() {
     assert_eq!(rarest(&rows, None), rarest(&rows, cut));
 }
 
-/// Half again the spread from 2,000 s on, and a spike of one second every eight minutes, which is told each time.
+/// Sensors that have aged from 2,000 s on, so that columns agree less than they did, and a spike of one second every eight
+/// minutes, which is told each time. Levels and spreads are as before: references alone can learn it.
 fn spiky(seconds: i64) -> Vec<Row> {
     let mut rows = plant::rows(1, seconds, 9, 0..0);
-    let before: Vec<[f32; 4]> = rows.iter().map(|row| row.values).collect();
-    for (i, row) in rows.iter_mut().enumerate().skip(60) {
+    plant::aged(&mut rows, 2000, 0.2, 9);
+    for row in &mut rows {
         let second = (row.time_ns - START_NS) / SECOND_NS;
-        for column in 0..row.values.len() {
-            let lately = before[i - 60..i].iter().map(|values| values[column]).sum::<f32>() / 60.0;
-            row.values[column] += if second > 2000 { 0.5 * (row.values[column] - lately) } else { 0.0 };
-        }
-        row.values[TEMPERATURE] += if second > 2000 && second % 480 == 0 { 60.0 } else { 0.0 };
+        row.values[TEMPERATURE] += if second > 2000 && second % 480 == SPIKE_S { 60.0 } else { 0.0 };
     }
     rows
 }
@@ -114,12 +138,13 @@ fn a_key_that_is_odd_now_and_then_learns_what_it_does_in_between() {
     let judged = out.judged.unwrap_or_default();
     let share = |from: i64, to: i64| {
         let end = |of: &eddy::engine::Judged| (of.end.0 - START_NS) / SECOND_NS;
-        let calm =
-            judged.iter().filter(|of| (from..to).contains(&end(of)) && (20..470).contains(&(end(of) % 480)));
+        let calm = judged.iter().filter(|of| {
+            (from..to).contains(&end(of)) && (20..470).contains(&((end(of) - SPIKE_S).rem_euclid(480)))
+        });
         let p: Vec<f64> = calm.map(|of| of.verdict.p_value).collect();
         p.iter().filter(|p| **p < 0.01).count() as f64 / p.len() as f64
     };
     let (first, last) = (share(2_500, 4_500), share(20_000, seconds));
     println!("p < 0.01: {first:.3} at first, {last:.3} at last");
-    assert!(last < 0.03, "{last} of the windows without a spike, {first} at first");
+    assert!(first > 0.4 && last < 0.15, "{last} of the windows without a spike, {first} at first");
 }

@@ -5,10 +5,14 @@ use crate::engine::partition::{Partition, Scale};
 use crate::engine::reservoir::Reservoir;
 use crate::engine::scoring::{References, Scoring};
 use crate::engine::setup::StreamSetup;
-use crate::engine::warmup::scales_of;
+use crate::engine::warmup::{scale, scales_of};
 use crate::judge::moments::Moments;
-use crate::model::{Model, ScalerPrior};
+use crate::model::{KeyScale, Model, ScalerPrior};
 use crate::window::keys::KeyIndex;
+
+/// A column of a key that is odd goes on learning while it stays so near its own level, sd: three in a thousand of
+/// normal values lie further off, too few for what is left out to narrow the spread.
+const NEAR_SD: f64 = 3.0;
 
 impl Partition {
     /// Starts a key that has no final cell yet from what the model knows of it.
@@ -19,11 +23,14 @@ impl Partition {
             let known = known_moments(model, self.keys.bytes(key), setup);
             self.moments[key as usize * columns..][..columns].copy_from_slice(&known);
         }
-        self.rescale(key, columns);
+        self.rescale(key, setup);
     }
 
-    /// Sets a key's scale from its moments and the cohort's.
-    pub fn rescale(&mut self, key: KeyIndex, columns: usize) {
+    /// Sets a key's scale from its moments and the cohort's. A spread that the model knows does not become smaller: the
+    /// density was fitted to it, and what is learnt later would narrow it for no good reason, since what is far off is left
+    /// out, and a quiet day is not all that a key does. A key that has left its level for good begins anew.
+    pub fn rescale(&mut self, key: KeyIndex, setup: &StreamSetup) {
+        let columns = setup.columns.len();
         if let Some(transactions) = self.events.transactions() {
             let scales = (0..columns).map(|column| transactions.scale(key, column));
             self.scales.splice(key as usize * columns..(key as usize + 1) * columns, scales);
@@ -33,7 +40,23 @@ impl Partition {
         let prior = model.prior_of(self.cohorts[key as usize]);
         let (own, apart) = (key as usize * columns..(key as usize + 1) * columns, self.has_stood(key));
         let scales = scales_of(prior, &self.moments[own.clone()], apart);
-        self.scales[own].iter_mut().zip(scales).for_each(|(to, scale)| *to = scale);
+        self.scales[own.clone()].iter_mut().zip(scales).for_each(|(to, scale)| *to = scale);
+        let Some(known) = model.prior.keys.get(self.keys.bytes(key)).filter(|_| !apart) else { return };
+        for (column, to) in self.scales[own].iter_mut().enumerate() {
+            let trained = scale(prior, column, &known_column(known, column, setup), false);
+            to.sd = to.sd.max(trained.sd);
+        }
+    }
+
+    /// Lets the ended epoch teach a key's levels and spreads, of which all `learn` while nothing was odd. What is odd about
+    /// a key is most often one column; the others drift on, and left alone they would be odd in the end.
+    fn learn_levels(&mut self, key: KeyIndex, learn: bool, setup: &StreamSetup) {
+        let columns = setup.columns.len();
+        let own = key as usize * columns..(key as usize + 1) * columns;
+        for (moments, scale) in self.moments[own.clone()].iter_mut().zip(&self.scales[own]) {
+            let near = || moments.epoch_distance(scale.mean.into()) <= NEAR_SD * f64::from(scale.sd);
+            if learn || near() { moments.commit(setup.memory_cells()) } else { moments.discard() }
+        }
     }
 
     /// By what a key's columns are standardised under `prior`.
@@ -59,9 +82,7 @@ impl Partition {
             let calm = self.episodes[key as usize].teaches(setup.p_odd);
             // While it is early, nobody knows yet what a key is like at other times.
             let learns = calm || early;
-            for moments in &mut self.moments[key as usize * columns..][..columns] {
-                if learns { moments.commit(setup.memory_cells()) } else { moments.discard() }
-            }
+            self.learn_levels(key, learns, setup);
             let surprise = std::mem::replace(&mut self.last_surprise[key as usize], [f32::NAN; 2]);
             let normal = calm && !self.settled_in_epoch(key);
             if self.scoring.is_some() {
@@ -74,7 +95,7 @@ impl Partition {
             self.events.commit_amounts(key, learns);
             self.grid.rest(key, self.released - setup.ring_cells() as i64);
             self.events.rest(key, self.released, setup);
-            self.rescale(key, columns);
+            self.rescale(key, setup);
             warm += u64::from(self.scoring.is_some() && self.is_known(key, setup));
         }
         self.end_probation(setup);
@@ -115,7 +136,7 @@ impl Partition {
         self.counts.warm_milli = 1000;
         for key in 0..self.keys.len() as KeyIndex {
             // When a key's first row arrived must not matter, only when it became final.
-            if self.grid.seen(key) { self.rescale(key, setup.columns.len()) } else { self.seed(key, setup) }
+            if self.grid.seen(key) { self.rescale(key, setup) } else { self.seed(key, setup) }
         }
     }
 
@@ -145,9 +166,10 @@ pub(crate) fn known_moments(model: &Model, key: &[u8], setup: &StreamSetup) -> V
     let Some(known) = model.prior.keys.get(key) else {
         return vec![Moments::default(); setup.columns.len()];
     };
-    let column = |column: usize| {
-        let count = (known.count[column] as f64).min(setup.memory_cells());
-        Moments::known(count, known.mean[column], known.sd[column].powi(2))
-    };
-    (0..setup.columns.len()).map(column).collect()
+    (0..setup.columns.len()).map(|column| known_column(known, column, setup)).collect()
+}
+
+fn known_column(known: &KeyScale, column: usize, setup: &StreamSetup) -> Moments {
+    let count = (known.count[column] as f64).min(setup.memory_cells());
+    Moments::known(count, known.mean[column], known.sd[column].powi(2))
 }

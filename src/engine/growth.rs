@@ -118,7 +118,7 @@ impl Partition {
         self.join_cohorts();
         self.warmup.set_due(self.warmup.seen().saturating_mul(2));
         for key in 0..self.keys.len() {
-            self.rescale(key as KeyIndex, setup.columns.len());
+            self.rescale(key as KeyIndex, setup);
         }
     }
 

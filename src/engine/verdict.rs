@@ -7,7 +7,7 @@ use crate::engine::scoring::Scoring;
 use crate::engine::setup::StreamSetup;
 use crate::judge::budget::Alarm;
 use crate::judge::calibrate::REFERENCE_MAX;
-use crate::judge::calibration::{Calibration, Surprise};
+use crate::judge::calibration::Surprise;
 use crate::model::ScalerPrior;
 use crate::types::Verdict;
 use crate::window::keys::KeyIndex;
@@ -32,9 +32,8 @@ pub(super) fn verdict(
     let p_value = calibration.map_or(1.0, |of| of.p_value(surprise(row, closing)));
     let is_known =
         |(column, &seen): (usize, &u16)| seen == 0 || usize::from(seen) * 2 >= cells && warm(column);
-    let confident = coverage(row, closing) >= 0.5
-        && columns_seen(row, closing).iter().enumerate().all(is_known)
-        && calibration.is_some_and(Calibration::ready);
+    let confident =
+        coverage(row, closing) >= 0.5 && columns_seen(row, closing).iter().enumerate().all(is_known);
     let Alarm { threshold, calm } = scoring.alarm;
     let likely_fraud = is_likely_fraud(row, scoring.alarm, closing);
     let (anomalous, calm) = (p_value < threshold || likely_fraud, p_value >= calm && !likely_fraud);

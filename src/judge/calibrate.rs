@@ -17,9 +17,6 @@ pub const REFERENCE_MAX: usize = 1024;
 /// References that the model's own word on its tail, a mean excess of one nat, counts for.
 const PRIOR_REFERENCES: f64 = 20.0;
 
-/// Below this many references no p-value is given.
-pub const REFERENCE_MIN: usize = 16;
-
 #[derive(Clone)]
 pub struct Calibrator {
     /// In order of replacement.
@@ -35,7 +32,7 @@ pub struct Calibrator {
 }
 
 impl Calibrator {
-    /// `reference`: surprises of held-back normal windows, any order.
+    /// `reference`: surprises of held-back normal windows, any order. What was fitted has 32 at least.
     pub fn new(reference: &[f32]) -> Self {
         let mut recent: Vec<f32> = reference.to_vec();
         // The file keeps them sorted; replaced in that order, the small ones would all go first.
@@ -85,16 +82,8 @@ impl Calibrator {
         self.refresh();
     }
 
-    /// Whether there is enough reference to speak of p-values.
-    pub fn ready(&self) -> bool {
-        self.sorted.len() >= REFERENCE_MIN
-    }
-
-    /// Probability that a normal window is at least this surprising; 1 while not [`ready`](Self::ready).
+    /// Probability that a normal window is at least this surprising.
     pub fn p_value(&self, surprise: f32) -> f64 {
-        if !self.ready() {
-            return 1.0;
-        }
         let s = f64::from(surprise);
         if s <= self.high {
             return self.rank_p(surprise);

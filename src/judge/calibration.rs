@@ -36,11 +36,6 @@ impl Calibration {
         self.0.iter_mut().for_each(Calibrator::commit);
     }
 
-    /// Whether there is enough reference to speak of p-values.
-    pub fn ready(&self) -> bool {
-        self.0[0].ready()
-    }
-
     /// Probability that a normal window is at least as surprising in one of the two.
     pub fn p_value(&self, surprise: Surprise) -> f64 {
         let [state, column] = &self.0;

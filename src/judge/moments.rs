@@ -41,6 +41,15 @@ impl Moments {
         (self.epoch_count > 0).then_some(self.epoch_mean)
     }
 
+    /// Root mean square distance of the running epoch's cells from `level`, raw units; 0 without any.
+    pub fn epoch_distance(&self, level: f64) -> f64 {
+        if self.epoch_count == 0 {
+            return 0.0;
+        }
+        let variance = self.epoch_m2 / f64::from(self.epoch_count);
+        (variance + (self.epoch_mean - level).powi(2)).sqrt()
+    }
+
     /// Forgets all but the running epoch.
     pub fn restart(&mut self) {
         (self.count, self.mean, self.variance) = (0.0, 0.0, 0.0);
@@ -93,6 +102,15 @@ mod tests {
         moments.commit(1000.0);
         assert_eq!((moments.count, moments.mean, moments.variance), (2.0, 8.0, 1.0));
         assert_eq!(moments.epoch_mean(), None);
+    }
+
+    #[test]
+    fn an_epoch_is_as_far_off_as_its_cells_are() {
+        let mut moments = Moments::known(100.0, 5.0, 1.0);
+        assert_eq!(moments.epoch_distance(5.0), 0.0);
+        [9.0, 3.0].into_iter().for_each(|value| moments.observe(value));
+        assert_eq!(moments.epoch_distance(5.0), 10f64.sqrt(), "of 4 and -2");
+        assert_eq!(moments.epoch_distance(6.0), 3.0);
     }
 
     #[test]
