@@ -131,7 +131,7 @@ series, since they are told by all that was before. One configuration for all: h
 that would be more than {eddy.VALUES_MAX} values); everything else is the product's default. Event time is the row's number
 times the published interval. Labels are used by the evaluator only.
 
-Some constants of the product were chosen on these very collections, none for one of them: the share of rows trimmed, the
+Some constants of the product were chosen on these very collections, none for one of them: what an odd key learns, the share of rows trimmed, the
 weight of stillness, the warm-up, weights and threshold of onsets (nab), floor and closing of the alert budget, what makes
 a key a cohort of its own (merlion_synth, skab), the causes of card fraud. Expect less on series of other kinds.
 
