@@ -60,8 +60,8 @@ fn rows_without_a_column_are_counted_where_a_row_holds_all() {
     let (mut plan, latency) = (plan(), Latency::new());
     let status = Status::new(&plan, 0);
     let of = |plan: &Plan, status: &Status| render(plan, status, &latency, 0, Format::Prometheus);
-    status.rows(StreamId(0)).read_total.store(9, Relaxed);
-    status.rows(StreamId(0)).with_total[0].store(7, Relaxed);
+    let rows = status.rows(StreamId(0));
+    rows.absent_total.iter().zip([2, 9]).for_each(|(absent, rows)| absent.store(rows, Relaxed));
     let absent = |column: &str| {
         format!(r#"eddy_stream_column_absent_total{{stream="pu\"mps\\\n",column="{column}"}}"#)
     };

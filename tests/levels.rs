@@ -70,6 +70,20 @@ fn a_column_goes_on_learning_while_another_one_is_odd() {
     );
 }
 
+/// One second of each minute is far off, for more than an hour: the others of its minute do not make up for it.
+#[test]
+fn a_spike_a_minute_does_not_teach_its_own_width() {
+    let mut rows = plant::rows(1, 5600, 6, 0..0);
+    for row in rows.iter_mut().filter(|row| second(row) >= 600 && second(row) % 60 == 30) {
+        row.values[TEMPERATURE] += 60.0;
+    }
+    let seen = seen(&rows, TEMPERATURE);
+    let width = |from, to| mean(&seen, from, to, |one| one.width);
+    let (before, after) = (width(100, 600), width(5100, 5600));
+    println!("width of the band {before} before, {after} after");
+    assert!(after < 1.05 * before, "{after} after an hour of spikes, {before} before");
+}
+
 #[test]
 fn a_quiet_time_does_not_narrow_what_was_trained() {
     let mut rows = plant::rows(1, 6000, 6, 0..0);

@@ -87,7 +87,7 @@ pub fn revise(told: &mut Vec<Told>, before: &[Spell], after: &[Spell], horizon: 
 }
 
 impl Told {
-    /// Another transaction of the episode is odd. Of a burst the second is told of, the fourth, the eighth and so on, each
+    /// Another transaction of the episode is odd. Told of is when there are twice as many as were last told of, each
     /// that is rarer by ten, and otherwise one a minute of event time.
     fn is_worse_in(&self, spell: &Spell) -> bool {
         spell.odd > self.odd

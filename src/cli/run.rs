@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{RunArgs, load, service};
 use crate::pipeline;
-use crate::status::Status;
+use crate::status::{SinkStatus, Status};
 
 /// How long draining may take on a stop.
 const STOP_MAX: Duration = Duration::from_secs(60);
@@ -16,19 +16,19 @@ const STOP_MAX: Duration = Duration::from_secs(60);
 /// How often it is looked whether anybody is left to be told.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// The one receiver there was is gone.
+/// No receiver is left.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "who read standard output has closed it, and sink {sink} is the only one: stopped. Nothing is lost: what was not \
-     printed is at the next start"
+    "who read standard output has closed it, and beside sink {sink} nobody is told: stopped. What was not printed is at \
+     the next start; what was printed and not read is gone with its reader"
 )]
 pub struct OutputClosed {
     sink: String,
 }
 
 /// # Errors
-/// If the config has problems (exit code 78), a station cannot be started, or the only receiver is standard output and
-/// it was closed (74).
+/// If the config has problems (exit code 78), a station cannot be started, or standard output was closed and no other
+/// receiver is left (74).
 pub fn run(args: &RunArgs) -> Result<()> {
     let plan = load(&args.config)?;
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
@@ -57,7 +57,8 @@ pub fn run(args: &RunArgs) -> Result<()> {
     })
 }
 
-/// Resolves once the only receiver is standard output and who read it has closed it: nobody would ever be told.
+/// Resolves once who read standard output has closed it and no other receiver is left: nobody would ever be told. (A page
+/// is no receiver: it tells whoever looks.)
 async fn nobody_left(status: &Status) {
     while somebody_read(status).is_ok() {
         tokio::time::sleep(LOOK).await;
@@ -65,8 +66,11 @@ async fn nobody_left(status: &Status) {
 }
 
 fn somebody_read(status: &Status) -> Result<()> {
-    match &status.sinks[..] {
-        [only] if only.closed.load(Relaxed) => Err(OutputClosed { sink: only.name.clone() }.into()),
+    let gone = |sink: &SinkStatus| sink.closed.load(Relaxed) || sink.disabled.load(Relaxed);
+    match status.sinks.iter().find(|sink| sink.closed.load(Relaxed)) {
+        Some(closed) if status.sinks.iter().all(gone) => {
+            Err(OutputClosed { sink: closed.name.clone() }.into())
+        }
         _ => Ok(()),
     }
 }

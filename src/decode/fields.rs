@@ -5,11 +5,18 @@ use serde_json::{Deserializer, Map, Value};
 
 /// So many are enough to find a misspelt one in.
 const FIELDS_MAX: usize = 40;
+/// Larger payloads are not looked at: read as values they take many times their size.
+const PAYLOAD_MAX: usize = 1 << 16;
+/// Longer names than this are no field that somebody meant, and would fill the log.
+const NAME_MAX: usize = 100;
 
 /// Paths of the values in the payload's first row; with `points` those of its first point, and the others of the document
-/// as `$.PATH`. Empty if it is no JSON.
+/// as `$.PATH`. Empty if it is no JSON, or a large one.
 pub(super) fn of(payload: &[u8], points: Option<&[String]>) -> Vec<String> {
     let payload = payload.strip_prefix(super::payload::BYTE_ORDER_MARK).unwrap_or(payload);
+    if payload.len() > PAYLOAD_MAX {
+        return Vec::new();
+    }
     let first = Deserializer::from_slice(payload).into_iter::<Value>().next();
     let document = match first {
         Some(Ok(Value::Array(rows))) => rows.into_iter().next().unwrap_or_default(),
@@ -28,6 +35,7 @@ pub(super) fn of(payload: &[u8], points: Option<&[String]>) -> Vec<String> {
     found.sort_unstable();
     around.sort_unstable();
     found.extend(around);
+    found.retain(|name| name.len() <= NAME_MAX);
     found.truncate(FIELDS_MAX);
     found
 }

@@ -134,7 +134,7 @@ impl Decoder {
     }
 
     fn with(compiled: Arc<Compiled>) -> Self {
-        let noted = compiled.schemas.iter().map(|schema| Noted::new(schema.columns)).collect();
+        let noted = compiled.schemas.iter().map(Noted::new).collect();
         let programs =
             compiled.schemas.iter().map(|_| framed::Programs::new(compiled.registered.clone())).collect();
         Decoder { compiled, scratch: payload::Scratch::default(), noted, programs }

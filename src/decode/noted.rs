@@ -9,8 +9,14 @@ use super::schema::{Schema, Shape};
 /// a reading a second.
 pub const ABSENT_ROWS: u64 = 300;
 
+/// Where a row is of one metric, a plant's others may come many times before a column's turn. A column is missed once
+/// another one has come [`ABSENT_ROWS`] times, or none of them in so many rows.
+const ABSENT_ROWS_LONG: u64 = 100 * ABSENT_ROWS;
+
 /// Names of metrics that are none of the columns, kept to tell what one might be called.
 const METRICS_MAX: usize = 8;
+/// Longer ones are not kept, bytes.
+const METRIC_MAX: usize = 100;
 
 /// What is no dead letter and yet worth a word, since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,12 +36,14 @@ pub struct Noted {
     pub fields: Vec<String>,
     /// Whether fields were looked for, which costs as much as decoding the message did.
     pub(super) looked: bool,
+    is_long: bool,
     metrics: Vec<Box<str>>,
 }
 
 impl Noted {
-    pub(super) fn new(columns: usize) -> Self {
-        Noted { rows_with: vec![0; columns], ..Noted::default() }
+    pub(super) fn new(schema: &Schema) -> Self {
+        let is_long = matches!(schema.shape, Shape::Long { .. });
+        Noted { rows_with: vec![0; schema.columns], is_long, ..Noted::default() }
     }
 
     /// Counts a row's columns; NaN is missing.
@@ -47,14 +55,28 @@ impl Noted {
     pub(super) fn ignored(&mut self, metric: &str) {
         self.rows_read += 1;
         self.rows_ignored += 1;
-        if self.metrics.len() < METRICS_MAX && self.metrics.iter().all(|known| **known != *metric) {
+        if metric.len() <= METRIC_MAX
+            && self.metrics.len() < METRICS_MAX
+            && self.metrics.iter().all(|known| **known != *metric)
+        {
             self.metrics.push(metric.into());
+        }
+    }
+
+    /// Whether so much was read that each column should have come.
+    pub fn is_sure(&self) -> bool {
+        match self.is_long {
+            false => self.rows_read >= ABSENT_ROWS,
+            true => {
+                self.rows_read >= ABSENT_ROWS_LONG && self.rows_with.iter().all(|with| *with == 0)
+                    || self.rows_with.iter().any(|with| *with >= ABSENT_ROWS)
+            }
         }
     }
 
     /// Columns that were in none of enough rows.
     pub fn absent(&self) -> impl Iterator<Item = usize> {
-        let rows = if self.rows_read < ABSENT_ROWS { &[][..] } else { &self.rows_with };
+        let rows = if self.is_sure() { &self.rows_with } else { &[][..] };
         rows.iter().enumerate().filter(|(_, with)| **with == 0).map(|(column, _)| column)
     }
 

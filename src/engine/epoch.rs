@@ -5,14 +5,14 @@ use crate::engine::partition::{Partition, Scale};
 use crate::engine::reservoir::Reservoir;
 use crate::engine::scoring::{References, Scoring};
 use crate::engine::setup::StreamSetup;
-use crate::engine::warmup::{scale, scales_of};
+use crate::engine::warmup::scales_of;
 use crate::judge::moments::Moments;
-use crate::model::{KeyScale, Model, ScalerPrior};
+use crate::model::{Model, ScalerPrior};
 use crate::window::keys::KeyIndex;
 
-/// A column of a key that is odd goes on learning while it stays so near its own level, sd: three in a thousand of
-/// normal values lie further off, too few for what is left out to narrow the spread.
-const NEAR_SD: f64 = 3.0;
+/// A column of a key that is odd goes on learning from epochs whose cells all stay so near its own level, sd: three in a
+/// thousand of normal values lie further off, too few for what is left out to narrow the spread.
+const NEAR_SD: f32 = 3.0;
 
 impl Partition {
     /// Starts a key that has no final cell yet from what the model knows of it.
@@ -43,8 +43,8 @@ impl Partition {
         self.scales[own.clone()].iter_mut().zip(scales).for_each(|(to, scale)| *to = scale);
         let Some(known) = model.prior.keys.get(self.keys.bytes(key)).filter(|_| !apart) else { return };
         for (column, to) in self.scales[own].iter_mut().enumerate() {
-            let trained = scale(prior, column, &known_column(known, column, setup), false);
-            to.sd = to.sd.max(trained.sd);
+            let trained = prior.spread(column, known.count[column], known.sd[column].powi(2));
+            to.sd = if prior.flags[column] { to.sd } else { to.sd.max(trained as f32) };
         }
     }
 
@@ -54,7 +54,7 @@ impl Partition {
         let columns = setup.columns.len();
         let own = key as usize * columns..(key as usize + 1) * columns;
         for (moments, scale) in self.moments[own.clone()].iter_mut().zip(&self.scales[own]) {
-            let near = || moments.epoch_distance(scale.mean.into()) <= NEAR_SD * f64::from(scale.sd);
+            let near = || moments.epoch_distance(scale.mean) <= NEAR_SD * scale.sd;
             if learn || near() { moments.commit(setup.memory_cells()) } else { moments.discard() }
         }
     }
@@ -166,10 +166,9 @@ pub(crate) fn known_moments(model: &Model, key: &[u8], setup: &StreamSetup) -> V
     let Some(known) = model.prior.keys.get(key) else {
         return vec![Moments::default(); setup.columns.len()];
     };
-    (0..setup.columns.len()).map(|column| known_column(known, column, setup)).collect()
-}
-
-fn known_column(known: &KeyScale, column: usize, setup: &StreamSetup) -> Moments {
-    let count = (known.count[column] as f64).min(setup.memory_cells());
-    Moments::known(count, known.mean[column], known.sd[column].powi(2))
+    let column = |column: usize| {
+        let count = (known.count[column] as f64).min(setup.memory_cells());
+        Moments::known(count, known.mean[column], known.sd[column].powi(2))
+    };
+    (0..setup.columns.len()).map(column).collect()
 }

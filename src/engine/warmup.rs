@@ -167,7 +167,7 @@ pub(super) fn key_scale(own: &[Moments]) -> KeyScale {
 pub(super) const SD_PER_MEAN_MIN: f64 = 1e-3;
 
 /// The scale by which a column with these moments is standardised under `prior`; `apart` if its key has left the cohort.
-pub(super) fn scale(prior: &ScalerPrior, column: usize, own: &Moments, apart: bool) -> Scale {
+fn scale(prior: &ScalerPrior, column: usize, own: &Moments, apart: bool) -> Scale {
     if prior.flags[column] {
         return Scale { mean: 0.0, sd: 1.0 };
     }

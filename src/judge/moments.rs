@@ -14,6 +14,8 @@ pub struct Moments {
     epoch_mean: f64,
     /// Sum of squared deviations from `epoch_mean` (Welford 1962).
     epoch_m2: f64,
+    epoch_least: f32,
+    epoch_most: f32,
 }
 
 impl Moments {
@@ -23,6 +25,10 @@ impl Moments {
 
     /// Adds one observed cell to the running epoch; changes nothing that scoring sees.
     pub fn observe(&mut self, value: f64) {
+        let narrow = value as f32;
+        let first = self.epoch_count == 0;
+        self.epoch_least = if first { narrow } else { self.epoch_least.min(narrow) };
+        self.epoch_most = if first { narrow } else { self.epoch_most.max(narrow) };
         self.epoch_count += 1;
         let delta = value - self.epoch_mean;
         self.epoch_mean += delta / f64::from(self.epoch_count);
@@ -34,6 +40,7 @@ impl Moments {
         self.epoch_count = 0;
         self.epoch_mean = 0.0;
         self.epoch_m2 = 0.0;
+        (self.epoch_least, self.epoch_most) = (0.0, 0.0);
     }
 
     /// Mean of the running epoch's cells, if there were any.
@@ -41,13 +48,12 @@ impl Moments {
         (self.epoch_count > 0).then_some(self.epoch_mean)
     }
 
-    /// Root mean square distance of the running epoch's cells from `level`, raw units; 0 without any.
-    pub fn epoch_distance(&self, level: f64) -> f64 {
-        if self.epoch_count == 0 {
-            return 0.0;
+    /// How far the running epoch's farthest cell is from `level`, raw units; 0 without any.
+    pub fn epoch_distance(&self, level: f32) -> f32 {
+        match self.epoch_count {
+            0 => 0.0,
+            _ => (self.epoch_most - level).max(level - self.epoch_least),
         }
-        let variance = self.epoch_m2 / f64::from(self.epoch_count);
-        (variance + (self.epoch_mean - level).powi(2)).sqrt()
     }
 
     /// Forgets all but the running epoch.
@@ -105,12 +111,14 @@ mod tests {
     }
 
     #[test]
-    fn an_epoch_is_as_far_off_as_its_cells_are() {
+    fn an_epoch_is_as_far_off_as_its_farthest_cell() {
         let mut moments = Moments::known(100.0, 5.0, 1.0);
         assert_eq!(moments.epoch_distance(5.0), 0.0);
-        [9.0, 3.0].into_iter().for_each(|value| moments.observe(value));
-        assert_eq!(moments.epoch_distance(5.0), 10f64.sqrt(), "of 4 and -2");
-        assert_eq!(moments.epoch_distance(6.0), 3.0);
+        [9.0, 5.0, 3.0].into_iter().for_each(|value| moments.observe(value));
+        assert_eq!((moments.epoch_distance(5.0), moments.epoch_distance(8.0)), (4.0, 5.0));
+        moments.discard();
+        moments.observe(-2.0);
+        assert_eq!(moments.epoch_distance(-1.0), 1.0, "of the epoch that runs");
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl ScalerPrior {
         prior
     }
 
-    /// Whether a key with values of its own is standardised by both alike.
+    /// Whether a key with values of its own is standardised by both alike. (Refits keep the keys of the first file.)
     pub fn scales_like(&self, other: &ScalerPrior) -> bool {
         let ScalerPrior { mean, sd, between_var, flags, keys: _ } = self;
         *mean == other.mean && *sd == other.sd && *between_var == other.between_var && *flags == other.flags
@@ -91,6 +91,11 @@ impl ScalerPrior {
         }
         let (within, sampling) = self.within(column, n, var);
         (mean, (within + sampling).sqrt())
+    }
+
+    /// Sd of `column` around the own mean of a key with `n` values of that variance; 0 of none, which tell nothing.
+    pub fn spread(&self, column: usize, n: u64, var: f64) -> f64 {
+        if n == 0 { 0.0 } else { self.within(column, n, var).0.sqrt() }
     }
 
     /// Variance around the key's own mean, and of that mean, from `n` > 0 values.
@@ -158,6 +163,8 @@ mod tests {
         assert!(distances.is_sorted_by(|a, b| a > b), "own data must pull the mean over: {distances:?}");
         let (mean, _) = prior.posterior(0, 1, 20.0, 1.0);
         assert!((mean - 18.0).abs() < 1e-12, "t²/(t² + v/n) = 4/5 of the way");
+        assert_eq!(prior.spread(0, 0, f64::NAN), 0.0, "no values tell no spread, not that between keys");
+        assert!((prior.spread(0, 1_000_000, 9.0) - 3.0).abs() < 1e-3);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::config::plan::{ColumnPlan, Plan, StreamPlan};
 use crate::config::suggest;
-use crate::decode::{ABSENT_ROWS, Decoder, Noted};
+use crate::decode::{Decoder, Noted};
 use crate::status::{RowStatus, Status};
 use crate::types::StreamId;
 
@@ -33,11 +33,12 @@ pub fn note_rows(decoder: &mut Decoder, status: &Status, plan: &Plan) {
 }
 
 fn note_columns(noted: &Noted, shown: &RowStatus, plan: &StreamPlan) {
-    for (shown, with) in shown.with_total.iter().zip(&noted.rows_with) {
+    for ((shown, absent), with) in shown.with_total.iter().zip(&shown.absent_total).zip(&noted.rows_with) {
         shown.store(*with, Relaxed);
+        absent.store(noted.rows_read - with, Relaxed);
     }
-    let before = shown.read_total.swap(noted.rows_read, Relaxed);
-    if before >= ABSENT_ROWS || noted.rows_read < ABSENT_ROWS {
+    shown.read_total.store(noted.rows_read, Relaxed);
+    if !noted.is_sure() || shown.looked.swap(true, Relaxed) {
         return;
     }
     let mut missed = vec![None; plan.columns.len()];

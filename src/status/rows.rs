@@ -1,8 +1,8 @@
 //! Of one stream, what its decoded rows gave cause to say; since the start.
 
 use std::sync::Mutex;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use super::{read, write};
 use crate::config::plan::{Layout, StreamPlan};
@@ -17,6 +17,10 @@ pub struct RowStatus {
     pub read_total: AtomicU64,
     /// By column: those of them that have a value of it.
     pub with_total: Vec<AtomicU64>,
+    /// By column: the others of them. A number of its own, so that it never falls between two looks.
+    pub absent_total: Vec<AtomicU64>,
+    /// Whether it was looked once for columns that do not come.
+    pub looked: AtomicBool,
     /// By column, if it was in none of so many rows that it should have been: what to do about it.
     pub missed: Mutex<Vec<Option<String>>>,
     is_wide: bool,
@@ -37,6 +41,7 @@ impl RowStatus {
     pub fn new(stream: &StreamPlan) -> Self {
         RowStatus {
             with_total: stream.columns.iter().map(|_| AtomicU64::new(0)).collect(),
+            absent_total: stream.columns.iter().map(|_| AtomicU64::new(0)).collect(),
             is_wide: matches!(stream.layout, Layout::Wide { .. }),
             ..RowStatus::default()
         }
@@ -44,9 +49,7 @@ impl RowStatus {
 
     /// Rows without a value of the column; `None` where a row holds one column alone.
     pub fn absent_total(&self, column: usize) -> Option<u64> {
-        // What a row has first: it may be counted in between.
-        let with = self.with_total[column].load(Relaxed);
-        self.is_wide.then(|| self.read_total.load(Relaxed).saturating_sub(with))
+        self.is_wide.then(|| self.absent_total[column].load(Relaxed))
     }
 
     /// Columns that were missed and have not come since.

@@ -8,7 +8,8 @@
 //! the moved numbers as it is from the closed form's.
 //!
 //! How many steps are taken is chosen on every second stretch of the held-back windows, and whether they are kept is
-//! decided on the others: what is judged must not have chosen. Both are learnt under a fit on the early windows; the
+//! decided on the others: what is judged must not have chosen (windows at a border share cells with the next stretch's; the
+//! three standard errors allow for that). Both are learnt under a fit on the early windows; the
 //! density kept is a closed form on all of them, moved by as many steps. Windows with gaps have no part in it: what is
 //! completed is too calm.
 
@@ -49,7 +50,8 @@ pub struct Tuned {
     pub held_back_tuned: f64,
     /// Standard error of the difference.
     pub error: f64,
-    /// Whether the density is the one that was tuned; else it is the closed form, to the bit.
+    /// Whether the density is the one that was tuned; else it is the closed form: of the single density to the bit, of the
+    /// codes about the single density as it is kept.
     pub kept: bool,
 }
 
