@@ -90,11 +90,11 @@ fn send_with_bad(kafka: &Kafka, rows: &[Row], limit: &AtomicUsize) -> SentBad {
 fn letters(kafka: &Kafka, sent: &SentBad) -> BTreeMap<i64, usize> {
     let mut found = BTreeMap::new();
     for letter in kafka.all_committed(DEAD) {
-        let at = letter.timestamp_ms.expect("a timestamp");
+        let header = |name: &str| letter.headers.get(name).map(String::as_str);
+        let at = header("eddy.timestamp_ms").expect("when it was sent").parse().expect("a number");
         let (bad, partition) = sent.get(&at).unwrap_or_else(|| panic!("nothing bad was sent at {at}"));
         assert_eq!(letter.key, bad.key.unwrap_or_default());
         assert!(letter.payload.as_deref() == Some(&bad.payload), "another value");
-        let header = |name: &str| letter.headers.get(name).map(String::as_str);
         assert_eq!(header(HEADER.0), Some("north"));
         assert_eq!(header("__connect.errors.topic"), Some(TOPIC));
         assert_eq!(header("__connect.errors.partition"), Some(partition.to_string().as_str()));

@@ -51,8 +51,19 @@ impl<E: FnMut(RecordRef<'_>)> Job<'_, E> {
             let line = locate::trimmed(&payload[start..start + read]);
             let range = start + line.start..start + line.end;
             start += read;
-            if std::mem::take(&mut is_first) && csv.holds(header) {
-                continue;
+            if std::mem::take(&mut is_first) {
+                if csv.holds(header) {
+                    continue;
+                }
+                if csv.names(header) {
+                    let detail = "the first line names the cells in another order or case than the stream's `header`: its \
+                                  rows would be read wrongly; correct `header`, or the sender";
+                    return self.refuse_payload(
+                        Reason::Malformed,
+                        detail.to_owned(),
+                        range.start..payload.len(),
+                    );
+                }
             }
             if self.rows - first_row >= json::ROWS_MAX {
                 return self.refuse_payload(
@@ -72,7 +83,7 @@ impl<E: FnMut(RecordRef<'_>)> Job<'_, E> {
     fn row_of(&mut self, header: &[String], csv: &Scratch, range: Range<usize>) {
         if csv.cells != header.len() {
             let detail = format!(
-                "the row has {} cells and the stream's `header` {}; send as many, or correct `header`",
+                "the row has {} cells and the stream's `header` {}; send as many with commas between them, or correct `header`",
                 csv.cells,
                 header.len()
             );
@@ -110,6 +121,14 @@ impl Default for Scratch {
 struct TooLong;
 
 impl Scratch {
+    /// Whether each name is among the cells, whatever its place and case.
+    fn names(&self, header: &[String]) -> bool {
+        let cell = |index: usize| self.cell(index).trim_ascii();
+        header
+            .iter()
+            .all(|name| (0..self.cells).any(|at| cell(at).eq_ignore_ascii_case(name.trim().as_bytes())))
+    }
+
     /// Reads the next row, over lines without anything; gives the bytes it took.
     fn next(&mut self, input: &[u8]) -> Option<Result<usize, TooLong>> {
         let Scratch { reader, text, ends, cells } = self;

@@ -44,7 +44,7 @@ pub fn refuse(
         return;
     }
     if letters::source_of(plan, message).is_some() {
-        let _ = dead.blocking_send(Dead::Letter(Letter::new(message, rows)));
+        let _ = dead.blocking_send(Dead::Letter(Letter::new(position, message, rows)));
         return;
     }
     for row in rows {
@@ -79,6 +79,7 @@ impl DeadStation {
                 next = self.dead.try_recv().ok();
             }
             let written = self.topics.as_mut().is_none_or(letters::Writer::flush);
+            self.keep_refused();
             match kept {
                 Some(kept) => {
                     until_done(&self.ballast, || self.file.sync());
@@ -87,6 +88,18 @@ impl DeadStation {
                     drop(written.then(|| self.keep.try_send(kept)));
                 }
                 None => until_done(&self.ballast, || self.file.flush()),
+            }
+        }
+    }
+
+    /// What the brokers will not take is in the file.
+    fn keep_refused(&mut self) {
+        let refused = self.topics.as_mut().map(letters::Writer::refused).unwrap_or_default();
+        for letter in refused {
+            let Letter { position, message, rows } = *letter;
+            for row in rows {
+                let entry = Dead::Row { position, message: message.clone(), row };
+                until_done(&self.ballast, || write(&mut self.file, &entry, &self.plan));
             }
         }
     }

@@ -17,6 +17,7 @@ use crate::durable::DirLock;
 use crate::latency::{Clock, Latency};
 use crate::pipeline::Common;
 use crate::pipeline::beat::Beater;
+use crate::pipeline::letters;
 use crate::pipeline::open::Mismatch;
 use crate::pipeline::refit::Refits;
 use crate::pipeline::risks;
@@ -166,6 +167,7 @@ impl Sources {
                     answered: answered.clone(),
                     messages_logged: counted.messages.get(plan.name.as_str()).copied().unwrap_or(0),
                     offsets_logged: counted.offsets.get(plan.name.as_str()).cloned().unwrap_or_default(),
+                    dead_letters: letters::topics(&common.plan),
                 };
                 let (plan, intake) = (plan.clone(), intake.clone());
                 running.spawn(async move {

@@ -143,8 +143,11 @@ impl Gate {
 
     /// Returns once every message can be read, or never will be.
     async fn prepare(&mut self, messages: &[Message]) {
-        let mut ids: Vec<i32> =
-            messages.iter().filter_map(|message| self.framed.schema_id(message)).collect();
+        let mut ids: Vec<i32> = messages
+            .iter()
+            .filter_map(|message| self.framed.schema_id(message))
+            .filter(|id| *id > 0)
+            .collect();
         ids.sort_unstable();
         ids.dedup();
         ids.retain(|id| self.is_open(*id));

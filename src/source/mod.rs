@@ -39,6 +39,9 @@ pub struct Context {
     pub messages_logged: u64,
     /// Offsets behind those messages of Kafka that the log already holds.
     pub offsets_logged: Offsets,
+    /// Topics of Kafka that dead letters of this deployment go to: what a regular expression takes in of them has been
+    /// here before.
+    pub dead_letters: Arc<[String]>,
 }
 
 impl Context {

@@ -57,7 +57,7 @@ fn places() -> Vec<Place> {
         ),
         line(
             "`registry` of a source of type `kafka`",
-            format!("{KAFKA}[source.a.registry]\nurl = \"http://r:8081\"\n@\n{STREAM}"),
+            format!("{KAFKA}[source.a.registry]\nurl = \"https://r:8081\"\n@\n{STREAM}"),
         ),
         line(&of("source", "http"), format!("{HTTP}@\n{STREAM}")),
         line(&of("source", "replay"), format!("{REPLAY}@\n{STREAM}")),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -82,6 +83,7 @@ fn ask(port: u16, path: &str) -> Option<String> {
 pub struct Door {
     port: u16,
     shut: Arc<AtomicBool>,
+    listening: Option<JoinHandle<()>>,
 }
 
 impl Door {
@@ -89,7 +91,7 @@ impl Door {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("the port is free");
         let shut = Arc::new(AtomicBool::new(false));
         let is_shut = shut.clone();
-        std::thread::spawn(move || {
+        let listening = std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 if is_shut.load(Ordering::SeqCst) {
                     return;
@@ -97,7 +99,7 @@ impl Door {
                 let _ = pass(stream, behind, authorization);
             }
         });
-        Door { port, shut }
+        Door { port, shut, listening: Some(listening) }
     }
 }
 
@@ -106,6 +108,8 @@ impl Drop for Door {
         self.shut.store(true, Ordering::SeqCst);
         // Wakes it up.
         let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
+        // The port is free once it is gone.
+        let _ = self.listening.take().map(JoinHandle::join);
     }
 }
 

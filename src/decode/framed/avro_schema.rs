@@ -10,7 +10,7 @@ use apache_avro::schema::{
 
 use super::super::schema::Schema;
 use super::avro::{Step, What};
-use super::fields::{DEPTH_MAX, FieldType, Fields};
+use super::fields::{DEPTH_MAX, FieldType, Fields, Walks};
 use super::sink::{Place, child, holds_points};
 use super::{Made, Program};
 use crate::schemas;
@@ -30,7 +30,7 @@ pub(super) fn compile(schema: &Schema, of: &schemas::Schema) -> Result<Made, Str
     let start = compiler.step(&root, Some(Place::DOCUMENT))?;
     let Compiler { steps, taken, .. } = compiler;
     let mut fields = Fields::default();
-    list(&names, &root, "", 0, &mut fields);
+    list(&names, &root, ("", 0), &mut fields, &mut Walks::new());
     Ok(Made { program: Program::Avro { steps, start }, fields, taken })
 }
 
@@ -146,7 +146,16 @@ impl<'a> Compiler<'a> {
 }
 
 /// Lists the fields below `path` for comparison.
-fn list(names: &ResolvedSchema<'_>, avro: &Avro, path: &str, depth: usize, fields: &mut Fields) {
+fn list(
+    names: &ResolvedSchema<'_>,
+    avro: &Avro,
+    (path, depth): (&str, usize),
+    fields: &mut Fields,
+    walks: &mut Walks,
+) {
+    if !walks.one_more() {
+        return;
+    }
     let join = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
     match avro {
         Avro::Record(record) if depth < DEPTH_MAX => {
@@ -157,14 +166,18 @@ fn list(names: &ResolvedSchema<'_>, avro: &Avro, path: &str, depth: usize, field
                 if !fields.add(&under, FieldType { name, rank, number: None, aliases }) {
                     return;
                 }
-                list(names, &field.schema, &under, depth + 1, fields);
+                list(names, &field.schema, (&under, depth + 1), fields, walks);
             }
         }
-        Avro::Union(union) => union.variants().iter().for_each(|of| list(names, of, path, depth, fields)),
-        Avro::Array(array) if depth < DEPTH_MAX => list(names, &array.items, path, depth + 1, fields),
+        Avro::Union(union) => {
+            union.variants().iter().for_each(|of| list(names, of, (path, depth), fields, walks))
+        }
+        Avro::Array(array) if depth < DEPTH_MAX => {
+            list(names, &array.items, (path, depth + 1), fields, walks)
+        }
         Avro::Ref { name } => {
             if let Some(named) = names.get_names().get(name) {
-                list(names, named, path, depth, fields);
+                list(names, named, (path, depth), fields, walks);
             }
         }
         _ => {}

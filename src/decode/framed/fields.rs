@@ -8,9 +8,28 @@ use crate::types::SchemaChange;
 pub(super) const DEPTH_MAX: usize = 8;
 pub(super) const FIELDS_MAX: usize = 2000;
 
+/// Types that are walked through at most: types that hold one another lead to the same path by many ways.
+const WALKS_MAX: usize = 20_000;
+
 /// Fields by their path.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Fields(pub BTreeMap<String, FieldType>);
+
+/// How much of a schema may still be walked through.
+#[derive(Debug)]
+pub(super) struct Walks(usize);
+
+impl Walks {
+    pub fn new() -> Self {
+        Walks(WALKS_MAX)
+    }
+
+    /// `false` once it is enough.
+    pub fn one_more(&mut self) -> bool {
+        self.0 = self.0.saturating_sub(1);
+        self.0 > 0
+    }
+}
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct FieldType {

@@ -114,3 +114,25 @@ fn a_replay_decides_as_before() {
     let (events, dead) = run(&mut decoder, &framed(ID, &bytes));
     assert_eq!((events.len(), dead[0].reason), (0, Reason::NoSchema), "position 7 came before");
 }
+
+/// Ten types, each of which may hold any of them.
+fn tree(at: usize) -> String {
+    let all: Vec<String> = (0..10).map(|at| format!("\"N{at}\"")).collect();
+    let any = format!(r#"["null",{}]"#, all.join(","));
+    let fields = format!(r#"{{"name":"a","type":{any}}},{{"name":"b","type":{any}}}"#);
+    let deeper = (at < 9).then(|| format!(r#"{{"name":"x","type":["null",{}]}},"#, tree(at + 1)));
+    record(&format!("N{at}"), &(deeper.unwrap_or_default() + &fields))
+}
+
+/// To the same path lead more ways than could be walked in a lifetime.
+#[test]
+fn types_that_hold_one_another_are_read_at_once() {
+    let text = reading("\"double\"");
+    let open = text.strip_suffix("]}").expect("the end of its fields");
+    let text = format!(r#"{open},{{"name":"tree","type":["null",{}]}}]}}"#, tree(0));
+    let mut bytes = written(&reading("\"double\""), value(Value::Double(61.5), Some(2.0)));
+    bytes.push(0);
+    let mut decoder = decoder(pumps_of(FormatPlan::Avro), vec![registered(ID, "AVRO", &text)]);
+    let (events, dead) = run(&mut decoder, &framed(ID, &bytes));
+    assert_eq!((events.len(), dead), (1, Vec::new()));
+}

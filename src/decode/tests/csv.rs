@@ -36,6 +36,15 @@ fn a_header_line_and_a_byte_order_mark_are_passed_over() {
 }
 
 #[test]
+fn a_header_in_another_order_is_no_row_and_neither_are_those_below_it() {
+    for header in ["ts,id,rms,note,temp", "TS,Id,temp,note,rms", "rms , ts,id,temp,note"] {
+        let (events, dead) = decode(lines(), format!("{header}\n{MS},p7,1,,2\n{MS},p7,1,,2\n"));
+        assert_eq!((events.len(), dead.len(), dead[0].reason), (0, 1, Reason::Malformed), "{header}");
+        assert!(dead[0].detail.contains("another order"), "{}", dead[0].detail);
+    }
+}
+
+#[test]
 fn a_bad_line_is_a_dead_letter_of_its_own() {
     let good = format!("{MS},p7,1,,2");
     let payload =

@@ -94,7 +94,7 @@ impl Hand {
         for row in &refused {
             self.status.dead_letters[row.reason as usize].fetch_add(1, Relaxed);
         }
-        self.letters.push(Letter::new(message, refused));
+        self.letters.push(Letter::new(position, message, refused));
     }
 
     /// Of messages that were decoded since the last call.

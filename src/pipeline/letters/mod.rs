@@ -5,32 +5,37 @@
 
 mod writer;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::BaseRecord;
 use rdkafka::util::IntoOpaque;
 
-use crate::config::plan::{KafkaPlan, Plan, SourceKind};
+use crate::config::plan::{KafkaPlan, Plan, SourceKind, SourcePlan};
 use crate::decode::DeadRow;
-use crate::types::{Header as Carried, Message};
+use crate::types::{Header as Carried, Message, Position};
 
 pub use writer::Writer;
 
 /// What a broker takes by default is 1 MB, headers and all. What is longer goes to the file.
 const BYTES_MAX: usize = 900_000;
-/// About what the headers made here take, but for the longest of their texts.
-const HEADERS_BYTES: usize = 2_000;
+/// What the headers made here take at most.
+const HEADERS_BYTES: usize = 4_000;
+/// Of what was wrong, so much is told.
+const DETAIL_BYTES: usize = 1_000;
 
 /// A message of Kafka and what was refused of it, one row at least.
 #[derive(Debug)]
 pub struct Letter {
+    pub position: Position,
     pub message: Message,
     pub rows: Vec<DeadRow>,
 }
 
 impl Letter {
     /// With a copy of the bytes: read back from the log, they hold a piece of it in memory that is much larger.
-    pub fn new(message: &Message, rows: Vec<DeadRow>) -> Self {
+    pub fn new(position: Position, message: &Message, rows: Vec<DeadRow>) -> Self {
         let mut message = message.clone();
         message.payload = Bytes::copy_from_slice(&message.payload);
         if let Some(origin) = &mut message.origin {
@@ -38,7 +43,7 @@ impl Letter {
             origin.key = origin.key.as_ref().map(copied);
             origin.headers.iter_mut().for_each(|header| header.value = header.value.as_ref().map(copied));
         }
-        Letter { message, rows }
+        Letter { position, message, rows }
     }
 }
 
@@ -47,9 +52,16 @@ pub fn source_of<'p>(plan: &'p Plan, message: &Message) -> Option<(&'p KafkaPlan
     let source = plan.sources.iter().find(|source| *source.name == *message.source)?;
     let SourceKind::Kafka(kafka) = &source.kind else { return None };
     let topic = kafka.dead_letters.as_deref()?;
-    // A regular expression may take it in again: it would come round for ever.
-    let fits = *message.topic != *topic && bytes(message) <= BYTES_MAX;
-    fits.then_some((kafka, topic))
+    (bytes(message) <= BYTES_MAX).then_some((kafka, topic))
+}
+
+/// Topics that dead letters go to.
+pub fn topics(plan: &Plan) -> Arc<[String]> {
+    let of = |source: &SourcePlan| match &source.kind {
+        SourceKind::Kafka(kafka) => kafka.dead_letters.clone(),
+        _ => None,
+    };
+    plan.sources.iter().filter_map(of).collect()
 }
 
 fn bytes(message: &Message) -> usize {
@@ -60,7 +72,8 @@ fn bytes(message: &Message) -> usize {
     message.payload.len() + beside + HEADERS_BYTES
 }
 
-/// Key, value, timestamp and headers as they came, and behind those what was wrong.
+/// Key, value and headers as they came, and behind those what was wrong. Its time is that of its writing, the original's is
+/// in a header: brokers refuse times far ahead, and delete at once what lies far back.
 pub fn fill<'a, D: IntoOpaque>(
     mut record: BaseRecord<'a, [u8], [u8], D>,
     letter: &'a Letter,
@@ -70,13 +83,12 @@ pub fn fill<'a, D: IntoOpaque>(
     record.payload = Some(&letter.message.payload);
     if let Some(origin) = &letter.message.origin {
         record.key = origin.key.as_deref();
-        record.timestamp = origin.timestamp_ms;
     }
     record.headers(headers(letter, plan, kafka, task))
 }
 
 fn headers(letter: &Letter, plan: &Plan, kafka: &KafkaPlan, task: Option<&str>) -> OwnedHeaders {
-    let Letter { message, rows } = letter;
+    let Letter { position: _, message, rows } = letter;
     let mut headers = OwnedHeaders::new();
     let mut add = |key: &str, value: Option<&[u8]>| {
         headers = std::mem::take(&mut headers).insert(Header { key, value });
@@ -87,6 +99,9 @@ fn headers(letter: &Letter, plan: &Plan, kafka: &KafkaPlan, task: Option<&str>) 
         }
         add("__connect.errors.partition", Some(origin.partition.to_string().as_bytes()));
         add("__connect.errors.offset", Some(origin.offset.to_string().as_bytes()));
+        if let Some(timestamp_ms) = origin.timestamp_ms {
+            add("eddy.timestamp_ms", Some(timestamp_ms.to_string().as_bytes()));
+        }
     }
     add("__connect.errors.topic", Some(message.topic.as_bytes()));
     add("__connect.errors.connector.name", Some(kafka.member.as_bytes()));
@@ -96,7 +111,7 @@ fn headers(letter: &Letter, plan: &Plan, kafka: &KafkaPlan, task: Option<&str>) 
     add("__connect.errors.stage", Some(b"VALUE_CONVERTER"));
     if let Some(first) = rows.first() {
         add("__connect.errors.exception.class.name", Some(first.reason.as_str().as_bytes()));
-        add("__connect.errors.exception.message", Some(first.detail.as_bytes()));
+        add("__connect.errors.exception.message", Some(start_of(&first.detail).as_bytes()));
         if let Some(stream) = first.stream {
             add("eddy.stream", Some(plan.streams[stream.0 as usize].name.as_bytes()));
         }
@@ -104,6 +119,11 @@ fn headers(letter: &Letter, plan: &Plan, kafka: &KafkaPlan, task: Option<&str>) 
         add("eddy.rows", Some(rows.len().to_string().as_bytes()));
     }
     headers
+}
+
+/// Whole characters of a text, of so many bytes.
+fn start_of(text: &str) -> &str {
+    &text[..text.floor_char_boundary(DETAIL_BYTES)]
 }
 
 #[cfg(test)]

@@ -60,12 +60,12 @@ fn row(row: u32, reason: Reason) -> DeadRow {
 fn a_letter_is_the_message_as_it_came_and_says_what_was_wrong() {
     let plan = plan(CONFIG);
     let rows = vec![row(2, Reason::BadTime), row(5, Reason::NoKey)];
-    let letter = Letter::new(&message("plant.pumps", b"{\xff".to_vec()), rows);
+    let letter = Letter::new(Position(7), &message("plant.pumps", b"{\xff".to_vec()), rows);
     let of = source_of(&plan, &letter.message).expect("it goes to a topic");
     assert_eq!(of.1, "plant.dead");
     let record = fill(BaseRecord::to(of.1), &letter, (&plan, of.0), Some("box-1"));
     assert_eq!((record.key, record.payload), (Some(&b"P-1"[..]), Some(&b"{\xff"[..])));
-    assert_eq!(record.timestamp, Some(1_740_830_400_001));
+    assert_eq!(record.timestamp, None, "when it is written");
     let headers = record.headers.expect("headers");
     let texts: Vec<(&str, Option<&str>)> = headers
         .iter()
@@ -85,17 +85,24 @@ fn a_letter_is_the_message_as_it_came_and_says_what_was_wrong() {
         ("eddy.row", "2"),
         ("eddy.rows", "2"),
         ("eddy.stream", "pumps"),
+        ("eddy.timestamp_ms", "1740830400001"),
     ];
     assert_eq!(made, BTreeMap::from(wanted));
 }
 
 #[test]
-fn what_a_topic_cannot_take_or_would_send_round_goes_to_the_file() {
+fn what_a_topic_cannot_take_goes_to_the_file() {
     let letters = plan(CONFIG);
     let goes = |plan: &Plan, message: &Message| source_of(plan, message).is_some();
     assert!(goes(&letters, &message("plant.pumps", vec![b'x'; 890_000])));
     assert!(!goes(&letters, &message("plant.pumps", vec![b'x'; 899_000])), "too long with its headers");
-    assert!(!goes(&letters, &message("plant.dead", Vec::new())), "it would come in again");
+    assert_eq!(*topics(&letters), ["plant.dead".to_owned()], "nothing that comes from there is taken in");
     let file = plan(&CONFIG.replace("dead_letters = \"plant.dead\"\n", ""));
     assert!(!goes(&file, &message("plant.pumps", Vec::new())));
+}
+
+#[test]
+fn of_a_long_reason_the_beginning_is_told() {
+    assert_eq!(start_of(&"ü".repeat(1000)), "ü".repeat(500));
+    assert_eq!(start_of("short"), "short");
 }

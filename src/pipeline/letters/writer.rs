@@ -1,5 +1,6 @@
 //! The topics of a deployment that has its own log: a letter is written again until the brokers have it.
 
+use std::collections::VecDeque;
 use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -76,32 +77,65 @@ pub struct Writer {
     /// Since when, after a stop.
     failing: Option<Instant>,
     given_up: bool,
+    /// What a broker will never take, however often it is asked.
+    refused: Vec<Box<Letter>>,
 }
 
 impl Writer {
     /// From inside of a runtime.
     pub fn new(plan: Arc<Plan>, stop: CancellationToken) -> Self {
         let runtime = Handle::current();
-        Writer { plan, open: Vec::new(), stop, runtime, failing: None, given_up: false }
+        Writer { plan, open: Vec::new(), stop, runtime, failing: None, given_up: false, refused: Vec::new() }
     }
 
     /// On its way. What can be kept of it in memory is bounded: if the brokers are away, this waits for them.
-    pub fn send(&mut self, mut letter: Box<Letter>) {
+    pub fn send(&mut self, letter: Box<Letter>) {
         let (plan, mut told) = (self.plan.clone(), false);
-        let Some((kafka, topic)) = source_of(&plan, &letter.message) else { return };
-        while !self.given_up {
+        let mut waiting = VecDeque::from([letter]);
+        while let Some(letter) = waiting.pop_front().filter(|_| !self.given_up) {
+            let Some((kafka, topic)) = source_of(&plan, &letter.message) else { continue };
             let unsent = match self.producer(kafka, topic) {
                 Ok(producer) => hand_over(producer, letter, (&plan, kafka), topic),
                 Err(reason) => Err((letter, Some(reason))),
             };
-            let Err((back, reason)) = unsent else { return };
-            letter = back;
+            let Err((back, reason)) = unsent else { continue };
+            waiting.push_front(back);
             if let Some(reason) = reason {
                 tell(topic, &reason, &mut told);
+                waiting.extend(self.take_back(&kafka.member));
                 std::thread::sleep(RETRY);
             }
             self.look_for_a_stop();
         }
+    }
+
+    /// What a producer that takes no more still holds. Once it holds nothing another takes its place: one that was refused
+    /// for good, as without the right to write, stays so though the right is given.
+    fn take_back(&mut self, member: &str) -> Vec<Box<Letter>> {
+        let Some(at) = self.open.iter().position(|(open, _)| open == member) else { return Vec::new() };
+        let producer = &self.open[at].1;
+        let _ = producer.flush(STEP);
+        let returned = producer.context().take();
+        if producer.in_flight_count() == 0 {
+            self.open.swap_remove(at);
+        }
+        returned.into_iter().filter_map(|(letter, error)| self.may_be_taken(letter, &error)).collect()
+    }
+
+    /// Puts aside what no broker will ever take.
+    fn may_be_taken(&mut self, letter: Box<Letter>, error: &KafkaError) -> Option<Box<Letter>> {
+        match error.rdkafka_error_code() {
+            Some(Code::MessageSizeTooLarge | Code::InvalidRecord | Code::InvalidTimestamp) => {
+                self.refused.push(letter);
+                None
+            }
+            _ => Some(letter),
+        }
+    }
+
+    /// What the brokers refused for good since it was last asked.
+    pub fn refused(&mut self) -> Vec<Box<Letter>> {
+        std::mem::take(&mut self.refused)
     }
 
     /// Waits until the brokers have all; `false` if it was given up, at a stop.
@@ -128,7 +162,11 @@ impl Writer {
                 std::thread::sleep(RETRY);
             }
             self.look_for_a_stop();
-            returned.into_iter().for_each(|(letter, _)| self.send(letter));
+            let again: Vec<_> = returned
+                .into_iter()
+                .filter_map(|(letter, error)| self.may_be_taken(letter, &error))
+                .collect();
+            again.into_iter().for_each(|letter| self.send(letter));
         }
         false
     }
@@ -169,7 +207,8 @@ fn hand_over(
     topic: &str,
 ) -> Result<(), (Box<Letter>, Option<String>)> {
     // The bytes stay where they are: the record holds them while the letter itself goes along.
-    let record = Letter { message: letter.message.clone(), rows: letter.rows.clone() };
+    let Letter { position, message, rows } = &*letter;
+    let record = Letter { position: *position, message: message.clone(), rows: rows.clone() };
     let opaque = BaseRecord::with_opaque_to(topic, letter);
     let sent = producer.send(fill(opaque, &record, of, None));
     match sent {

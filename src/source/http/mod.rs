@@ -207,11 +207,14 @@ fn same_text(expected: &str, presented: &str) -> bool {
     }
 }
 
+/// What a body may be called. Which format it has, its stream says.
+const CONTENT_TYPES: [&str; 3] = ["application/json", "application/x-ndjson", "text/csv"];
+
 fn check_content(headers: &HeaderMap) -> Result<(), Refusal> {
     let text = |name| headers.get(name).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
     let given = text(header::CONTENT_TYPE).unwrap_or_default();
     let essence = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if essence != "application/json" && essence != "application/x-ndjson" {
+    if !CONTENT_TYPES.contains(&&essence[..]) {
         return Err(Refusal::content_type(&given));
     }
     match text(header::CONTENT_ENCODING) {

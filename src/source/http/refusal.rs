@@ -77,7 +77,7 @@ impl Refusal {
 
     pub fn content_type(given: &str) -> Self {
         let error = format!("content type {given:?} is not understood");
-        let remedy = "send application/json, or application/x-ndjson with one document a line";
+        let remedy = "send application/json, application/x-ndjson with one document a line, or text/csv to a stream of that format";
         Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error, remedy)
     }
 

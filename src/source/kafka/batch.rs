@@ -25,9 +25,14 @@ impl Batch {
         self.next.is_empty()
     }
 
+    /// Nothing of it is logged.
+    pub fn pass_over(&mut self, received: &BorrowedMessage<'_>) {
+        advance(&mut self.next, received.topic(), received.partition(), received.offset() + 1);
+    }
+
     /// `false` if it has no value: a tombstone says that a key is no more, which is no reading.
     pub fn add(&mut self, received: &BorrowedMessage<'_>, source: &Arc<str>, arrival: Arrival) -> bool {
-        advance(&mut self.next, received.topic(), received.partition(), received.offset() + 1);
+        self.pass_over(received);
         let Some(message) = message(received, source, arrival) else { return false };
         self.bytes += message.payload.len() + beside_bytes(&message) + OVERHEAD_BYTES;
         self.messages.push(message);

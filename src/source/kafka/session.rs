@@ -250,6 +250,10 @@ fn take(
         status.kafka.redelivered_total.fetch_add(1, Relaxed);
         return;
     }
+    if group.context.dead_letters.iter().any(|topic| *topic == message.topic()) {
+        gathered.pass_over(message);
+        return;
+    }
     if !gathered.add(message, source, arrival) {
         status.kafka.tombstones_total.fetch_add(1, Relaxed);
         return;

@@ -21,6 +21,8 @@ use crate::config::plan::{KafkaPlan, SaslPlan, TokenPlan};
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// Of a token that does not say how long it holds, s.
 const HOLDS_S: u64 = 300;
+/// And at most: some servers give a number that no clock can add.
+const HOLDS_MAX_S: u64 = 86_400;
 /// Longer than the library waits before it asks again.
 const FIRST_MAX: Duration = Duration::from_secs(15);
 const LOOK: Duration = Duration::from_millis(20);
@@ -60,7 +62,7 @@ impl Tokens {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
         let granted = runtime.block_on(ask(plan)).map_err(|reason| format!("{}: {reason}", plan.url))?;
-        let holds = Duration::from_secs(granted.expires_in.unwrap_or(HOLDS_S));
+        let holds = Duration::from_secs(granted.expires_in.unwrap_or(HOLDS_S).min(HOLDS_MAX_S));
         self.fetched.store(true, Relaxed);
         Ok(OAuthToken {
             token: granted.access_token,

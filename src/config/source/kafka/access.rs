@@ -64,6 +64,9 @@ fn token_url(field: &Field<'_>) -> Option<String> {
         Ok(url) if !url.username().is_empty() || url.password().is_some() => {
             "must not hold a user or password, because URLs are shown in logs".to_owned()
         }
+        Ok(url) if !is_private(url.as_str()) => {
+            "would have `client_secret` go to another machine in clear".to_owned()
+        }
         Ok(url) => return Some(url.to_string()),
     };
     field.problem(
@@ -71,6 +74,14 @@ fn token_url(field: &Field<'_>) -> Option<String> {
         "Write it like \"https://login.example.com/oauth2/token\", and who Eddy is in `client_id` and `client_secret`.",
     );
     None
+}
+
+/// Whether what is sent there is read by nobody on the way: it is ciphered, or stays on this machine.
+pub fn is_private(url: &str) -> bool {
+    let host = Url::parse(url).ok().map(|url| (url.scheme() == "https", url.host_str().map(str::to_owned)));
+    host.is_some_and(|(ciphered, host)| {
+        ciphered || host.is_some_and(|host| matches!(&host[..], "localhost" | "127.0.0.1" | "[::1]"))
+    })
 }
 
 enum Mechanism {

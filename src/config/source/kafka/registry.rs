@@ -40,6 +40,13 @@ pub fn registry(field: &Field<'_>) -> Option<RegistryPlan> {
             .problem("the registry is asked in clear", "Write the url with https://, or remove `tls`.");
         return None;
     }
+    if !matches!(access, RegistryAccess::Open) && !access::is_private(&url) {
+        here.locate("url").problem(
+            "a password or token would go to another machine in clear",
+            "Write the url with https://, or remove who Eddy is.",
+        );
+        return None;
+    }
     Some(RegistryPlan { url, access, tls })
 }
 
