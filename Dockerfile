@@ -31,6 +31,9 @@ LABEL org.opencontainers.image.title="eddy" \
       org.opencontainers.image.created="${CREATED}" \
       org.opencontainers.image.base.name="docker.io/library/debian:bookworm-slim"
 
+# What the NVIDIA runtime brings in, where there is a GPU: the driver's library, and nvidia-smi.
+ENV NVIDIA_DRIVER_CAPABILITIES=compute,utility
+
 # By number, so that an orchestrator can see that it is not root.
 USER 10001:10001
 # The default data folder, eddy-data, and relative paths of a config are below this one; nothing else is

@@ -1,11 +1,11 @@
 # Each line a user needs; the work is cargo's or a file's in scripts/.
-.PHONY: demo test prove kill-matrix bench quality models lint setup
+.PHONY: demo test prove kill-matrix bench quality models kernels gpu-check lint setup
 .DEFAULT_GOAL := test
 
 demo:            ## The main job on embedded defaults, for as long as you like (Ctrl-C ends it with a report)
 	cargo run --release -- demo
 
-setup:           ## What the tests need from the package registries: brokers, browser, checkers
+setup:           ## What the tests need from the package registries: brokers, browser, checkers, compilers
 	scripts/setup
 
 test: setup      ## Everything CI runs: samples of every property, real broker, real browser
@@ -25,6 +25,12 @@ quality:         ## Eddy on labelled series beside baselines; DATA=folder of the
 
 models:          ## Train the demo's model on a simulated history
 	scripts/train-demo-model
+
+kernels: setup   ## Compile kernels/*.cu to the PTX that is checked in; prints what each takes. Needs no GPU
+	target/cuda-venv/bin/python scripts/kernels
+
+gpu-check: setup ## On a machine with a GPU: its bits beside the CPU's, sanitizers, and how fast it is
+	scripts/gpu-check
 
 lint:            ## Formatting, lints, docs
 	cargo fmt --check

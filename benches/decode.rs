@@ -339,6 +339,7 @@ fn plan(stream: StreamPlan) -> Plan {
         dashboard: DashboardPlan { enabled: false, listen: ([127, 0, 0, 1], 0).into() },
         durable: DurablePlan { path: PathBuf::new(), segment_bytes: 0, ..DurablePlan::default() },
         shards: 1,
+        backend: eddy::config::plan::Choice::Cpu,
     }
 }
 

@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         Command::Backtest(args) => cli::backtest::backtest(&args),
         Command::State(args) => cli::state::state(&args),
         Command::Model(args) => cli::model::model(&args),
+        Command::Doctor(args) => cli::doctor::doctor(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,6 +3,7 @@
 //! Names follow Prometheus' conventions: prefix `eddy_`, base units, `_total` for counters. Streams,
 //! sources, sinks and stages are labels; keys never are, since there can be a million of them.
 
+mod device;
 mod models;
 mod process;
 mod sinks;
@@ -138,6 +139,7 @@ impl Scrape {
         families.extend(streams(plan, status));
         families.extend(models::families(plan, status));
         families.extend(sinks::families(status));
+        families.extend(device::families());
         let stages = Stage::ALL.map(|stage| (stage.as_str(), latency.buckets(stage, &BOUNDS_NS)));
         Scrape { families, stages: stages.into() }
     }

@@ -1,14 +1,22 @@
 //! Rows of several cohorts: each cohort's together, since a density is set up once for all of them, and then put back
 //! where they came from.
 
-use crate::model::Model;
-use crate::model::pyramid::{Scores, Work};
+use crate::model::pyramid::{Pyramid, Scores, Work};
+use crate::model::{EVERYONE, Model};
 
 /// Rows of a cohort that go through together: what is copied for them stays small.
 const ROWS: usize = 1024;
 
 /// Patterns of gaps are kept by density: as many as are in turn before one is worked out anew.
 const WORKS: usize = 8;
+
+/// The cohort of all rows, where it is one; everyone's where none are given.
+pub(super) fn only_one(cohorts: &[u32]) -> Option<u32> {
+    match cohorts {
+        [] => Some(EVERYONE),
+        [first, rest @ ..] => rest.iter().all(|cohort| cohort == first).then_some(*first),
+    }
+}
 
 /// Buffers reused from batch to batch.
 #[derive(Clone, Debug, Default)]
@@ -21,8 +29,15 @@ pub(super) struct Groups {
 }
 
 impl Groups {
-    /// Leaves [`Scores::levels`] empty: densities have different ones.
-    pub fn score(&mut self, model: &Model, cohorts: &[u32], z: &[f32], out: &mut Scores) {
+    /// Leaves [`Scores::levels`] empty: densities have different ones. `score` scores rows by one density.
+    pub fn score(
+        &mut self,
+        model: &Model,
+        cohorts: &[u32],
+        z: &[f32],
+        out: &mut Scores,
+        mut score: impl FnMut(&Pyramid, &[f32], &mut Scores, &mut Work),
+    ) {
         let (width, columns) = (model.dimension(), model.columns.len());
         self.order.clear();
         self.order.extend(0..cohorts.len() as u32);
@@ -35,7 +50,7 @@ impl Groups {
             for rows in group.chunks(ROWS) {
                 copied.clear();
                 rows.iter().for_each(|row| copied.extend_from_slice(&z[*row as usize * width..][..width]));
-                model.pyramid_of(cohort).score(copied, scores, &mut works[cohort as usize % WORKS]);
+                score(model.pyramid_of(cohort), copied, scores, &mut works[cohort as usize % WORKS]);
                 for (from, row) in rows.iter().enumerate() {
                     out.copy_row(*row as usize, scores, from, columns);
                 }

@@ -2,15 +2,15 @@
 //! result (see [`crate::model::pyramid`]).
 
 use crate::model::Model;
-use crate::model::pyramid::{Scores, Work};
+use crate::model::pyramid::{Pyramid, Scores, Work};
 
-use super::cohorts::Groups;
+use super::cohorts::{Groups, only_one};
 
 /// Working space of one scoring thread.
 #[derive(Clone, Debug, Default)]
 pub struct CpuBackend {
     pub(super) work: Work,
-    groups: Groups,
+    pub(super) groups: Groups,
 }
 
 impl CpuBackend {
@@ -26,12 +26,9 @@ impl CpuBackend {
 
     /// The same, each row by the density of its cohort; none are given where everyone's scores all.
     pub fn score_cohorts(&mut self, model: &Model, cohorts: &[u32], z: &[f32], out: &mut Scores) {
-        match cohorts {
-            [] => self.score(model, z, out),
-            [first, rest @ ..] if rest.iter().all(|cohort| cohort == first) => {
-                model.pyramid_of(*first).score(z, out, &mut self.work);
-            }
-            _ => self.groups.score(model, cohorts, z, out),
+        match only_one(cohorts) {
+            Some(cohort) => model.pyramid_of(cohort).score(z, out, &mut self.work),
+            None => self.groups.score(model, cohorts, z, out, Pyramid::score),
         }
     }
 }

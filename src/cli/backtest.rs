@@ -115,6 +115,7 @@ struct Replay {
 
 impl Replay {
     fn new(history: &History, files: Files<'_>) -> Result<Self> {
+        history.plan().backend.find().context("backend = \"cuda\"")?;
         let mut engine = Engine::new(history.plan());
         if let ModelPlan::Load { path, .. } = &history.stream().model {
             let model = Arc::new(Model::load(path)?);

@@ -3,6 +3,7 @@
 pub mod backtest;
 pub mod check;
 pub mod demo;
+pub mod doctor;
 mod history;
 pub mod model;
 pub mod plan;
@@ -55,6 +56,8 @@ pub enum Command {
     State(StateArgs),
     /// Say which models a stream was scored by, or go back to the one before; running or not
     Model(ModelArgs),
+    /// Say whether there is a GPU to score on, and which backend would run
+    Doctor(DoctorArgs),
 }
 
 #[derive(Args, Debug)]
@@ -112,6 +115,12 @@ pub struct ResetArgs {
 pub struct RunArgs {
     /// Config file (TOML); `EDDY__SECTION__KEY=value` in the environment overrides it
     pub config: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub struct DoctorArgs {
+    /// Config file (TOML); without, its defaults hold
+    pub config: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]

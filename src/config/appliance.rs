@@ -1,11 +1,12 @@
-//! What belongs to the appliance as a whole: `deployment`, `shards`, `[dashboard]`, `[durable]`.
+//! What belongs to the appliance as a whole: `deployment`, `shards`, `backend`, `[dashboard]`, `[durable]`.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::field::Field;
-use super::plan::{DashboardPlan, DurablePlan};
+use super::plan::{Choice, DashboardPlan, DurablePlan};
 use super::section::Section;
+use super::suggest;
 use crate::types::PARTITIONS;
 
 const DEPLOYMENT_DEFAULT: &str = "eddy";
@@ -23,6 +24,19 @@ pub fn shards(root: &mut Section<'_>) -> Option<usize> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let read = |field: Field<'_>| field.integer(1..=PARTITIONS as i64).map(|shards| shards as usize);
     root.or("shards", cores.min(PARTITIONS), read)
+}
+
+/// A GPU if there is one.
+pub fn backend(root: &mut Section<'_>) -> Option<Choice> {
+    root.or("backend", Choice::Auto, |field| {
+        let text = field.text()?;
+        let found = Choice::ALL.into_iter().find(|choice| choice.as_str() == text);
+        if found.is_none() {
+            let names = suggest::list(Choice::ALL.iter().map(|choice| choice.as_str()));
+            field.problem(format!("{text:?} is no backend"), format!("Use {names}."));
+        }
+        found
+    })
 }
 
 pub fn dashboard(root: &mut Section<'_>) -> Option<DashboardPlan> {

@@ -72,6 +72,7 @@ fn resolve<'a>(scope: &'a Scope<'a>, root: &'a Node) -> Option<Plan> {
     let mut section = Field::root(scope, root).section()?;
     let deployment = appliance::deployment(&mut section);
     let shards = appliance::shards(&mut section);
+    let backend = appliance::backend(&mut section);
     let sources = family(&mut section, "source");
     let streams = family(&mut section, "stream");
     let sinks = family(&mut section, "sink");
@@ -104,6 +105,7 @@ fn resolve<'a>(scope: &'a Scope<'a>, root: &'a Node) -> Option<Plan> {
         dashboard: dashboard?,
         durable: durable?,
         shards: shards?,
+        backend: backend?,
     };
     // Only when nothing else is wrong: a misspelt section would be told twice.
     if scope.problems.borrow().is_empty() {

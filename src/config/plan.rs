@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use crate::backend::Choice;
 pub use alarm::{AlarmPlan, OnsetPlan};
 pub use column::{Aggregate, ColumnPlan, DeviationRule, Direction};
 pub use format::{FormatPlan, RegistryAccess, RegistryPlan};
@@ -33,6 +34,8 @@ pub struct Plan {
     pub durable: DurablePlan,
     /// Engine threads; default one a core.
     pub shards: usize,
+    /// Where windows are scored. No decision depends on it.
+    pub backend: Choice,
 }
 
 impl Plan {

@@ -45,7 +45,7 @@ use std::sync::Arc;
 
 pub use output::{Counts, Judged, LateRow, Outputs, Raised};
 
-use crate::backend::{CpuBackend, Explanation, Scores};
+use crate::backend::{Backend, Explanation, Scores};
 use crate::config::plan::Plan;
 use crate::model::{Model, ModelError};
 use crate::ring::Slot;
@@ -86,7 +86,7 @@ pub struct Engine {
 /// Buffers reused from window to window.
 #[derive(Default)]
 pub(crate) struct Scratch {
-    pub backend: CpuBackend,
+    pub backend: Backend,
     pub scores: Scores,
     pub explanation: Explanation,
     pub batch: Batch,
@@ -99,7 +99,12 @@ impl Engine {
         let streams: Vec<_> = plan.streams.iter().enumerate().map(setup).collect();
         let partitions: Vec<_> = (0..streams.len() * PARTITIONS).map(|_| None).collect();
         let applied = vec![Position(0); partitions.len()];
-        Engine { streams, partitions, applied, scratch: Scratch::default(), touched: Vec::new() }
+        let (backend, unavailable) = Backend::open(plan.backend);
+        if let Some(error) = unavailable {
+            tracing::debug!(%error, "windows are scored on the CPU");
+        }
+        let scratch = Scratch { backend, ..Scratch::default() };
+        Engine { streams, partitions, applied, scratch, touched: Vec::new() }
     }
 
     /// Scores `stream` with `model` from the next row on.

@@ -92,6 +92,9 @@ pub const THREAD_PREFIX: &str = "eddy-";
 /// # Errors
 /// If the data folder, a model, a port or a sink cannot be used; the text names the remedy.
 pub async fn start(plan: Plan) -> Result<Running> {
+    if let Some(gpu) = plan.backend.find().context("backend = \"cuda\"")? {
+        tracing::info!(gpu = gpu.name, "windows are scored on the GPU");
+    }
     match plan.shared() {
         Some((kafka, shared)) => {
             let (kafka, shared) = (kafka.clone(), shared.clone());

@@ -316,7 +316,7 @@ fn alert_budgets() {
 fn many_problems_at_once() {
     let text = r#"deploymnt = "north plant"
 shards = 65
-
+backend = "gpu"
 [source.plant]
 type = "mqtt"
 url = "http://127.0.0.1:1883"
@@ -352,6 +352,7 @@ segment = "1kB"
     assert_snapshot!(problems(text), @r#"
     eddy.toml:1: deploymnt: unknown key. Did you mean `deployment`?
     eddy.toml:2: shards: 65 is out of bounds. Choose from 1 to 64.
+    eddy.toml:3: backend: "gpu" is no backend. Use auto, cpu or cuda.
     eddy.toml:6: source.plant.url: http:// is not MQTT. Write it like "mqtt://127.0.0.1:1883" or "mqtts://broker.example.com".
     eddy.toml:8: source.plant.keep_alive: "30" is not a duration. Write a whole number and one of ms, s, m, h, d, such as "64s" or "10m".
     eddy.toml:12: source.web.max_body: "8 megabytes" is not a size. Write a whole number and one of B, kB, MB, GB, KiB, MiB, GiB, such as "64MB".
@@ -370,7 +371,7 @@ segment = "1kB"
     eddy.toml:30: sink.on_call.secret: is empty. Write "env:NAME" and set that variable.
     eddy.toml:31: sink.on_call.timeout: 5m is out of bounds. Choose from 1s to 1m.
     eddy.toml:34: durable.segment: 1kB is out of bounds. Choose from 1MB to 1GB.
-    20 problems in eddy.toml
+    21 problems in eddy.toml
     "#);
 }
 

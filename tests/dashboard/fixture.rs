@@ -114,6 +114,7 @@ pub fn plan() -> Plan {
             ..DurablePlan::default()
         },
         shards: 2,
+        backend: Choice::Cpu,
     }
 }
 

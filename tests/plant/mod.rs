@@ -75,6 +75,7 @@ pub fn plan(shards: usize) -> Plan {
         dashboard: DashboardPlan { enabled: false, listen: ([127, 0, 0, 1], 0).into() },
         durable: DurablePlan { path: "unused".into(), segment_bytes: 8 << 10, ..DurablePlan::default() },
         shards,
+        backend: eddy::config::plan::Choice::Cpu,
     }
 }
 

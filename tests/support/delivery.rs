@@ -152,6 +152,7 @@ pub fn plan(sink: SinkPlan) -> Plan {
         dashboard: DashboardPlan { enabled: false, listen: ([127, 0, 0, 1], 0).into() },
         durable: DurablePlan { path: "unused".into(), segment_bytes: 0, ..DurablePlan::default() },
         shards: 1,
+        backend: eddy::config::plan::Choice::Cpu,
     }
 }
 

@@ -156,5 +156,6 @@ fn whole_plan(source: SourcePlan) -> Plan {
         dashboard: DashboardPlan { enabled: false, listen: ([127, 0, 0, 1], 0).into() },
         durable: DurablePlan { path: PathBuf::new(), segment_bytes: 1 << 20, ..DurablePlan::default() },
         shards: 1,
+        backend: eddy::config::plan::Choice::Cpu,
     }
 }

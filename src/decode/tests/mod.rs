@@ -135,6 +135,7 @@ fn plan(streams: Vec<StreamPlan>) -> Plan {
             ..DurablePlan::default()
         },
         shards: 1,
+        backend: crate::config::plan::Choice::Cpu,
     }
 }
 

@@ -63,9 +63,9 @@ impl Joint {
 #[derive(Clone, Debug)]
 pub(super) struct PreparedJoint {
     pub level: usize,
-    blocks: usize,
+    pub blocks: usize,
     /// Whitened gradients: output `k * columns + column` of `L_c^-1 (P (w - mu))_c`, `L_c` the factor of `P_cc`.
-    whiten: Packed,
+    pub whiten: Packed,
 }
 
 impl PreparedJoint {
@@ -206,7 +206,7 @@ fn only_whole(shape: Shape, columns: usize, z: &[f32], pooled: &mut [f32]) {
 
 /// `(nu + m) / 2 ln(1 + q / nu)`
 #[inline(always)]
-fn energy(distance: f32, cells: usize) -> f32 {
+pub(super) fn energy(distance: f32, cells: usize) -> f32 {
     0.5 * (NU as f32 + cells as f32) * ln(1.0 + distance * (1.0 / NU as f32))
 }
 

@@ -56,6 +56,11 @@ impl Packed {
         self.bias.len()
     }
 
+    /// The weights, panels × inputs, and the bias.
+    pub(super) fn parts(&self) -> (&[Lanes], &[Lanes]) {
+        (&self.weights, &self.bias)
+    }
+
     /// A panel of outputs of one row, in f64.
     #[inline(always)]
     pub(super) fn outputs(&self, panel: usize, x: &[f64]) -> [f64; LANES] {

@@ -19,6 +19,7 @@ mod codes;
 mod deep;
 mod density;
 mod departures;
+mod device;
 mod draw;
 mod explain;
 mod fill;
@@ -29,6 +30,7 @@ mod kernel;
 mod levels;
 mod likelihood;
 mod marginal;
+mod observed;
 #[cfg(test)]
 mod parity;
 mod patch;
@@ -51,6 +53,7 @@ pub use basis::{Basis, NU};
 pub use codes::Codes;
 pub use deep::Deep;
 pub use departures::{Departure, Expected};
+pub use device::{Found, LEVEL_WORDS, Layout, NONE};
 pub use explain::Explained;
 pub use fit::{Candidate, Level, Settings};
 pub use joint::Joint;
@@ -268,6 +271,11 @@ impl Pyramid {
         let levels = levels::shapes(cells, scored, usize::MAX / 4, false);
         let of_level = |shape: &Shape| (shape.dimension(scored).pow(2) * 28 + Tail::bytes(KNOTS)) as f64;
         levels.iter().map(of_level).sum::<f64>() + (12 * KNOTS) as f64
+    }
+
+    /// Tells pyramids apart, in this process.
+    pub fn id(&self) -> u64 {
+        self.id
     }
 
     /// Values in a window: `cells * columns`.

@@ -2,10 +2,12 @@
 
 use super::Pyramid;
 use super::basis::NU;
+use super::device::Found;
 use super::gaps::{Space, with_gaps};
 use super::joint::{larger, oddest_of};
 use super::kernel::{LANES, Lanes, ln_sum, product, smallest};
 use super::levels::vector;
+use super::observed::{all_finite, all_whole, observe};
 use super::prepared::PreparedLevel;
 use super::still;
 use super::work::{Energies, Scores, Work};
@@ -28,7 +30,19 @@ impl Pyramid {
         let arch = work.arch;
         let whole = windows.len() / self.dimension() * self.dimension();
         for windows in windows[..whole].chunks(BLOCK * self.dimension()) {
-            arch.dispatch(Batch { pyramid: self, windows, out, work });
+            arch.dispatch(Batch { pyramid: self, windows, found: None, out, work });
+        }
+    }
+
+    /// The same of rows without gaps of which a device has found all that takes time: to the bit what
+    /// [`Pyramid::score`] gives.
+    pub fn finish(&self, windows: &[f32], found: Found<'_>, out: &mut Scores, work: &mut Work) {
+        out.clear();
+        work.adopt(self);
+        let arch = work.arch;
+        for (block, windows) in windows.chunks(BLOCK * self.dimension()).enumerate() {
+            let found = Some(found.from(block * BLOCK));
+            arch.dispatch(Batch { pyramid: self, windows, found, out, work });
         }
     }
 }
@@ -38,6 +52,7 @@ impl Pyramid {
 struct Batch<'a> {
     pyramid: &'a Pyramid,
     windows: &'a [f32],
+    found: Option<Found<'a>>,
     out: &'a mut Scores,
     work: &'a mut Work,
 }
@@ -47,15 +62,21 @@ impl pulp::WithSimd for Batch<'_> {
 
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, _: S) {
-        let Batch { pyramid, windows, out, work } = self;
-        let rows = pyramid.gather(windows, work);
+        let Batch { pyramid, windows, found, out, work } = self;
+        let rows = match found {
+            None => pyramid.gather(windows, work),
+            Some(_) => all_whole(windows.len() / pyramid.dimension(), work),
+        };
         observe(pyramid, windows, out, work);
         let first = out.levels.len();
         out.levels.resize(first + rows * pyramid.levels.len(), f32::NAN);
         work.sums.clear();
         work.sums.resize(rows, (0.0, 0));
         for at in 0..pyramid.levels.len() {
-            level_energies(&pyramid.prepared, at, rows, work);
+            match &found {
+                None => level_energies(&pyramid.prepared, at, rows, work),
+                Some(found) => found.level_energies(&pyramid.prepared, at, rows, work),
+            }
             for (row, of) in work.energies.iter().enumerate() {
                 let surprise = pyramid.level_surprise(at, of);
                 if !surprise.is_nan() {
@@ -70,9 +91,18 @@ impl pulp::WithSimd for Batch<'_> {
             }
         }
         if !pyramid.joint.is_empty() {
-            pyramid.joint_energies(rows, work);
+            match &found {
+                None => pyramid.joint_energies(rows, work),
+                Some(found) => found.joint_energies(pyramid, rows, work),
+            }
         }
         pyramid.disjoint(rows, work);
+        if !pyramid.still.is_empty() {
+            match &found {
+                None => pyramid.roughness(rows, work),
+                Some(found) => found.roughness(pyramid, rows, work),
+            }
+        }
         pyramid.stillness(rows, work);
         for (row, window) in windows.chunks_exact(pyramid.dimension()).enumerate() {
             let (still, joint, (sum, n)) = (work.quiet[row], work.odd[row], work.sums[row]);
@@ -130,7 +160,8 @@ impl Pyramid {
         }
     }
 
-    /// Surprise of the quietest column of each gathered row, as of the quietest of so many, nats, into `work.quiet`.
+    /// Surprise of the quietest column of each row by `work.rough`, as of the quietest of so many, nats, into
+    /// `work.quiet`.
     #[inline(always)]
     fn stillness(&self, rows: usize, work: &mut Work) {
         work.quiet.clear();
@@ -138,7 +169,6 @@ impl Pyramid {
         if self.still.is_empty() {
             return;
         }
-        self.roughness(rows, work);
         for (still, rough) in self.still.iter().zip(work.rough.chunks_exact(rows)) {
             for (quiet, r) in work.quiet.iter_mut().zip(rough) {
                 *quiet = larger(*quiet, still.surprise(*r));
@@ -160,39 +190,6 @@ impl Pyramid {
         }
         (sum / n).sqrt() as f32
     }
-}
-
-/// Counts of observed cells, over the whole of the windows.
-#[inline(always)]
-fn observe(pyramid: &Pyramid, windows: &[f32], out: &mut Scores, work: &Work) {
-    let columns = &pyramid.columns;
-    for (row, window) in windows.chunks_exact(columns.dimension()).enumerate() {
-        let first = out.column_observed.len();
-        out.column_observed.resize(first + columns.columns, columns.cells as u16);
-        let mut observed = columns.cells * columns.scored.len();
-        if work.gap[row] || !all_finite(window) {
-            let counts = &mut out.column_observed[first..];
-            for cell in window.chunks_exact(columns.columns) {
-                counts.iter_mut().zip(cell).for_each(|(count, z)| *count -= u16::from(!z.is_finite()));
-            }
-            observed = columns.scored.iter().map(|column| usize::from(counts[*column])).sum();
-        }
-        out.observed.push(observed.min(usize::from(u16::MAX)) as u16);
-    }
-}
-
-/// In lanes, so that it is one pass of vector additions: `0 * z` is NaN where z is not finite.
-#[inline(always)]
-fn all_finite(z: &[f32]) -> bool {
-    let mut lanes = [0.0f32; LANES];
-    let chunks = z.chunks_exact(LANES);
-    let rest = chunks.remainder();
-    for chunk in chunks {
-        for l in 0..LANES {
-            lanes[l] += 0.0 * chunk[l];
-        }
-    }
-    rest.iter().map(|z| 0.0 * z).sum::<f32>() + lanes.iter().sum::<f32>() == 0.0
 }
 
 /// Energies of the gathered rows under one level into `work.energies`.
@@ -242,18 +239,29 @@ pub(super) fn level_energies(levels: &[PreparedLevel], at: usize, rows: usize, w
 
 #[inline(always)]
 fn full(level: &PreparedLevel, row: usize, axes: &[Lanes], own: &[Lanes], distance: &[Lanes]) -> Energies {
-    let (panels, d) = (level.panels(), level.dimension as f64);
-    let half = 0.5 * (NU + 1.0);
+    let panels = level.panels();
     let part = row * panels..(row + 1) * panels;
-    let sum = half * f64::from(ln_sum(&axes[part.clone()], &level.centre, &level.single.scale));
-    let mut found =
-        Energies { energy: [sum / d, 0.0], observed: 1.0, log_likelihood: level.single.ln_constant - sum };
-    if let Some(codes) = &level.codes {
+    let single = ln_sum(&axes[part.clone()], &level.centre, &level.single.scale);
+    let coded = level.codes.as_ref().map(|codes| {
         let searched = codes.search.panels();
         let code = smallest(&distance[row * searched..][..searched]);
         let axes = if codes.own_axes { &own[part] } else { &axes[part] };
         let shift = &codes.shift[code * panels..][..panels];
-        let sum = half * f64::from(ln_sum(axes, shift, &codes.density.scale)) - codes.ln_share[code];
+        (code, ln_sum(axes, shift, &codes.density.scale))
+    });
+    whole(level, single, coded)
+}
+
+/// Of a row without gaps: from the sum of logarithms under the single density, and the nearest code with that under
+/// the density of codes.
+#[inline(always)]
+pub(super) fn whole(level: &PreparedLevel, single: f32, coded: Option<(usize, f32)>) -> Energies {
+    let (half, d) = (0.5 * (NU + 1.0), level.dimension as f64);
+    let sum = half * f64::from(single);
+    let mut found =
+        Energies { energy: [sum / d, 0.0], observed: 1.0, log_likelihood: level.single.ln_constant - sum };
+    if let (Some(codes), Some((code, coded))) = (&level.codes, coded) {
+        let sum = half * f64::from(coded) - codes.ln_share[code];
         found.energy[1] = sum / d;
         found.log_likelihood = codes.density.ln_constant - sum;
     }

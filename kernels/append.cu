@@ -1,0 +1,29 @@
+// New samples from a pinned slot into the rings of their keys.
+//
+// Shapes: `rings` is rings x ring_cells x columns f32, NaN = missing. Samples come in runs, one a ring: `runs[run]` is
+// {ring, first sample, end of samples, 0}, samples of a run in order of their cells; `samples[sample]` is {place of its
+// cell in the ring, cells between it and the one before it}, which become missing (as `Grid::write` of
+// src/window/grid.rs does, at most ring_cells - 1 of them); `values` is samples x columns, raw units.
+// Grid: runs / 4, a warp a run; no shared memory. Runs of a launch are of different rings; launches that touch
+// the same rings follow each other on one stream.
+#include "common.cuh"
+
+KERNEL void append(float* rings, const uint4* runs, const uint2* samples, const float* values, u32 run_count,
+                   u32 ring_cells, u32 columns) {
+    const u32 run = (blockIdx.x * THREADS + threadIdx.x) / WARP, lane = threadIdx.x % WARP;
+    if (run >= run_count) return;
+    const uint4 of = runs[run];
+    float* ring = rings + (size_t)of.x * ring_cells * columns;
+    for (u32 sample = of.y; sample < of.z; sample++) {
+        const uint2 at = samples[sample];
+        for (u32 k = lane; k < at.y * columns; k += WARP) {
+            const u32 place = (at.x + ring_cells - 1 - k / columns) % ring_cells;
+            ring[(size_t)place * columns + k % columns] = not_a_number();
+        }
+        for (u32 column = lane; column < columns; column += WARP) {
+            ring[(size_t)at.x * columns + column] = values[(size_t)sample * columns + column];
+        }
+        // The next sample may make missing what this one wrote, or write what this one made missing.
+        __syncwarp();
+    }
+}

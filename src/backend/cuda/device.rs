@@ -1,0 +1,59 @@
+//! The GPU itself: one context and one module for all shards.
+
+use std::ffi::CString;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use super::DeviceError;
+use super::driver::{Context, Function, Module};
+use super::shape::TILES;
+
+/// Built by scripts/kernels; the driver translates it for its GPU.
+const FORWARD: &str = include_str!("../../../kernels/ptx/forward.ptx");
+
+#[derive(Debug)]
+pub struct Device {
+    pub(super) context: Arc<Context>,
+    /// By tile.
+    pub(super) forward: [Function; TILES.len()],
+}
+
+/// What there is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    pub name: String,
+    /// Of CUDA, `1000 * major + 10 * minor`.
+    pub driver: i32,
+    pub capability: (i32, i32),
+    pub memory_bytes: usize,
+}
+
+impl Device {
+    /// The device, opened by who asks first and closed when nobody has it any more: so that after a failure, which
+    /// spoils the context, there is a new one.
+    ///
+    /// # Errors
+    /// If there is none that can be used.
+    pub fn shared() -> Result<Arc<Device>, DeviceError> {
+        static SHARED: Mutex<Weak<Device>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(device) = shared.upgrade() {
+            return Ok(device);
+        }
+        let device = Arc::new(Device::open()?);
+        *shared = Arc::downgrade(&device);
+        Ok(device)
+    }
+
+    fn open() -> Result<Device, DeviceError> {
+        let context = Arc::new(Context::open()?);
+        let ptx = CString::new(FORWARD).unwrap_or_default();
+        let module = Module::load(&context, &ptx)?;
+        let [wide, middle, narrow] = TILES.map(|(_, name)| module.function(name, context.shared_bytes_max));
+        Ok(Device { forward: [wide?, middle?, narrow?], context })
+    }
+
+    pub fn found(&self) -> Found {
+        let Context { name, driver, capability, memory_bytes, .. } = &*self.context;
+        Found { name: name.clone(), driver: *driver, capability: *capability, memory_bytes: *memory_bytes }
+    }
+}

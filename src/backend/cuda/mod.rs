@@ -1,0 +1,43 @@
+//! Scoring on a GPU: what takes time on rows without gaps goes through kernels/forward.cu, the rest is the CPU's.
+//!
+//! The device gives the CPU's bits (see kernels/common.cuh), so that who scored a window shows in no decision: small
+//! batches stay on the CPU, rows with gaps too, and where the device fails its batch is scored again by the CPU.
+//!
+//! Each shard has two slots of pinned memory. Rows are copied up in one stream and go through the kernel and back in
+//! another, so that one slot is filled and read while the device works on the other. All memory but that of models is
+//! reserved when a shard starts.
+
+mod counters;
+mod device;
+mod driver;
+mod memory;
+mod shape;
+mod shard;
+
+pub use counters::{Counters, counters};
+pub use device::{Device, Found};
+pub use shard::{SHARD_BYTES, Shard};
+
+/// Why a device does not score.
+#[derive(Debug, thiserror::Error)]
+pub enum DeviceError {
+    #[error(
+        "there is no CUDA driver: libcuda.so is not on the loader's path (install NVIDIA's driver; in a container, \
+         start it with the NVIDIA runtime)"
+    )]
+    NoDriver,
+    #[error("the CUDA driver found no GPU: {0} (does nvidia-smi list one?)")]
+    NoDevice(Box<DeviceError>),
+    #[error(
+        "the CUDA driver is too old: it is of CUDA {}.{}, and {}.{} is needed (update NVIDIA's driver to 535 or newer)",
+        found / 1000, found % 1000 / 10, needed / 1000, needed % 1000 / 10
+    )]
+    OldDriver { found: i32, needed: i32 },
+    #[error(
+        "{name} is too old: its compute capability is {}.{}, and {}.{} is needed (Turing or newer)",
+        found.0, found.1, needed.0, needed.1
+    )]
+    OldGpu { name: String, found: (i32, i32), needed: (i32, i32) },
+    #[error("{call}: {name} ({code})")]
+    Call { call: &'static str, code: u32, name: String },
+}

@@ -1,0 +1,174 @@
+//! Which of the backends a batch goes to.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::cohorts::only_one;
+use super::cuda::{Device, DeviceError, Found, Shard, counters};
+use super::{CpuBackend, Explanation, Scores};
+use crate::model::Model;
+use crate::model::pyramid::{Departure, Expected, Pyramid, Work};
+
+/// Windows from which on a batch goes to the device: below, a core is done before the bus is. By arithmetic (37 windows
+/// against one core of 2019, and as much again for luck), not yet by measurement.
+const DEVICE_ROWS_MIN: usize = 64;
+/// Batches that the CPU takes after the device failed, before it is tried again; twice as many after each failure.
+const REST_MIN: u32 = 64;
+const REST_MAX: u32 = 1 << 16;
+
+/// `backend` of the config.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Choice {
+    /// A device if there is one.
+    #[default]
+    Auto,
+    Cpu,
+    /// A device, or no start.
+    Cuda,
+}
+
+impl Choice {
+    pub const ALL: [Choice; 3] = [Choice::Auto, Choice::Cpu, Choice::Cuda];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Choice::Auto => "auto",
+            Choice::Cpu => "cpu",
+            Choice::Cuda => "cuda",
+        }
+    }
+
+    /// The device that will be scored on, if one is.
+    ///
+    /// # Errors
+    /// If one is asked for and there is none that can be used.
+    pub fn find(self) -> Result<Option<Found>, DeviceError> {
+        let device = || Device::shared().map(|device| device.found());
+        match self {
+            Choice::Cpu => Ok(None),
+            Choice::Auto => Ok(device().ok()),
+            Choice::Cuda => device().map(Some),
+        }
+    }
+}
+
+/// Of one shard: the CPU, and a device for large batches if there is one. Both give the same bits.
+#[derive(Debug, Default)]
+pub struct Backend {
+    cpu: CpuBackend,
+    device: OnDevice,
+}
+
+#[derive(Debug, Default)]
+struct OnDevice {
+    /// `false`: there is none, or none is wanted.
+    exists: bool,
+    /// `None`: it failed, and is tried again.
+    shard: Option<Shard>,
+    rest: u32,
+    rest_next: u32,
+}
+
+impl Backend {
+    /// With a device if `choice` allows and there is one; why not, if not.
+    pub fn open(choice: Choice) -> (Backend, Option<DeviceError>) {
+        if choice == Choice::Cpu {
+            return (Backend::default(), None);
+        }
+        match Device::shared().and_then(Shard::new) {
+            Ok(shard) => {
+                let device = OnDevice { exists: true, shard: Some(shard), rest: 0, rest_next: REST_MIN };
+                (Backend { cpu: CpuBackend::new(), device }, None)
+            }
+            Err(error) => {
+                // What is missing stays so; a driver that fails may recover.
+                let exists = matches!(error, DeviceError::Call { .. });
+                if exists {
+                    tracing::warn!(%error, "the GPU cannot be used: the CPU scores until it can");
+                }
+                let device = OnDevice { exists, shard: None, rest: REST_MIN, rest_next: 2 * REST_MIN };
+                (Backend { cpu: CpuBackend::new(), device }, Some(error))
+            }
+        }
+    }
+
+    /// As [`CpuBackend::score_cohorts`].
+    pub fn score_cohorts(&mut self, model: &Model, cohorts: &[u32], z: &[f32], out: &mut Scores) {
+        let Backend { cpu, device } = self;
+        let score = |pyramid: &Pyramid, z: &[f32], out: &mut Scores, work: &mut Work| {
+            device.score(pyramid, z, out, work);
+        };
+        match only_one(cohorts) {
+            Some(cohort) => device.score(model.pyramid_of(cohort), z, out, &mut cpu.work),
+            None => cpu.groups.score(model, cohorts, z, out, score),
+        }
+    }
+
+    /// As [`CpuBackend::expect`].
+    pub fn expect(
+        &mut self,
+        model: &Model,
+        cohort: u32,
+        z_row: &[f32],
+        wanted: impl Fn(usize) -> bool,
+    ) -> Vec<Expected> {
+        self.cpu.expect(model, cohort, z_row, wanted)
+    }
+
+    /// As [`CpuBackend::departures`].
+    pub fn departures(
+        &mut self,
+        model: &Model,
+        cohort: u32,
+        z_row: &[f32],
+        wanted: impl Fn(usize) -> bool,
+    ) -> Vec<Option<Departure>> {
+        self.cpu.departures(model, cohort, z_row, wanted)
+    }
+
+    /// As [`CpuBackend::explain_cohort`].
+    pub fn explain_cohort(&mut self, model: &Model, cohort: u32, z_row: &[f32], out: &mut Explanation) {
+        self.cpu.explain_cohort(model, cohort, z_row, out);
+    }
+}
+
+impl OnDevice {
+    fn score(&mut self, pyramid: &Pyramid, z: &[f32], out: &mut Scores, work: &mut Work) {
+        if self.exists && z.len() >= DEVICE_ROWS_MIN * pyramid.dimension() {
+            self.try_again();
+            if let Some(shard) = &mut self.shard {
+                match shard.score(pyramid, z, out, work) {
+                    Ok(true) => return,
+                    Ok(false) => {}
+                    Err(error) => self.lose(&error),
+                }
+            }
+        }
+        pyramid.score(z, out, work);
+    }
+
+    fn lose(&mut self, error: &DeviceError) {
+        counters().failures.fetch_add(1, Relaxed);
+        tracing::error!(%error, "the GPU failed: the CPU scores until it comes back");
+        // All of it: a failure spoils the context.
+        self.shard = None;
+        self.rest = self.rest_next;
+        self.rest_next = (2 * self.rest_next).min(REST_MAX);
+    }
+
+    fn try_again(&mut self) {
+        if self.shard.is_some() {
+            return;
+        }
+        if self.rest > 0 {
+            self.rest -= 1;
+            return;
+        }
+        match Device::shared().and_then(Shard::new) {
+            Ok(shard) => {
+                tracing::info!("the GPU is back");
+                self.shard = Some(shard);
+            }
+            Err(error) => self.lose(&error),
+        }
+    }
+}

@@ -1,0 +1,504 @@
+//! The CUDA path without a GPU: the kernels' own source run on the CPU, the PTX that is checked in, and the backend over
+//! a stand-in for the driver (tests/cuda/driver.cpp). Tests that need it start themselves again with it on the loader's
+//! path.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use eddy::backend::cuda::{Device, Shard, counters};
+use eddy::backend::{Backend, Choice, CpuBackend};
+use eddy::model::pyramid::{Pyramid, Scores, Work};
+use eddy::model::{Cohort, Model, ScalerPrior, Settings, Showing};
+use eddy::types::{PartitionId, key_hash};
+use ndarray::Array2;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+struct Counting;
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Relaxed);
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn seeds(usual: u64) -> u64 {
+    std::env::var("EDDY_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).map_or(usual, |n: u64| n.min(100))
+}
+
+fn built() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let folder = Path::new(ROOT).join("target/cuda");
+        succeeded(&build(Path::new(ROOT), &folder, "all"));
+        folder
+    })
+}
+
+fn build(root: &Path, folder: &Path, what: &str) -> Output {
+    Command::new(root.join("tests/cuda/build"))
+        .arg(folder)
+        .arg(what)
+        .output()
+        .expect("g++: run scripts/setup")
+}
+
+fn succeeded(done: &Output) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(done.status.success(), "{}{}", text(&done.stdout), text(&done.stderr));
+}
+
+/// Set where the stand-in is loaded.
+const CHILD: &str = "EDDY_CUDA_CHILD";
+
+/// On a machine with a GPU (scripts/gpu-check): over the driver that is there, in place of the stand-in.
+fn real() -> bool {
+    std::env::var_os("EDDY_CUDA_REAL").is_some()
+}
+
+/// Runs this test again with the stand-in and these variables, and `body` there. `None` in there.
+fn with_stand_in(test: &str, variables: &[(&str, &str)], body: impl FnOnce()) -> Option<Report> {
+    if std::env::var_os(CHILD).is_some() || real() {
+        body();
+        return None;
+    }
+    let (done, report) = run_again(test, variables);
+    succeeded(&done);
+    Some(report)
+}
+
+fn run_again(test: &str, variables: &[(&str, &str)]) -> (Output, Report) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let report = folder.path().join("report");
+    let done = Command::new(std::env::current_exe().expect("this program"))
+        .args(["--exact", test, "--nocapture"])
+        .env(CHILD, "1")
+        .env("LD_LIBRARY_PATH", built())
+        .env("EDDY_CUDA_REPORT", &report)
+        .envs(variables.iter().copied())
+        .output()
+        .expect("it runs");
+    (done, Report(std::fs::read_to_string(report).unwrap_or_default()))
+}
+
+/// What the stand-in counted.
+struct Report(String);
+
+impl Report {
+    fn count(&self, name: &str) -> u64 {
+        let line = self.0.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0, |count| count.parse().expect("a number"))
+    }
+}
+
+/// Windows of columns that follow each other, with jumps.
+fn windows(rows: usize, cells: usize, columns: usize, rng: &mut ChaCha8Rng) -> Array2<f32> {
+    let mut now = vec![0.0f32; columns];
+    let mut series = Vec::with_capacity((rows + cells) * columns);
+    for _ in 0..rows + cells {
+        let common = rng.random::<f32>() - 0.5;
+        for x in &mut now {
+            *x = 0.8 * *x + common + rng.random::<f32>() - 0.5;
+            let jump = if rng.random_bool(0.002) { 8.0 } else { 0.0 };
+            series.push(*x + jump);
+        }
+    }
+    Array2::from_shape_fn((rows, cells * columns), |(row, at)| series[row * columns + at])
+}
+
+fn shown(scores: &Scores) -> String {
+    // To the last bit, NaN equal to NaN.
+    format!("{scores:?}")
+}
+
+fn pyramid(cells: usize, columns: usize, context: &[bool], rng: &mut ChaCha8Rng) -> Pyramid {
+    let rows = windows(900, cells, columns, rng);
+    Pyramid::fit_with(rows.view(), cells, columns, context, &Settings::QUICK).expect("a fit")
+}
+
+fn model(rng: &mut ChaCha8Rng) -> Model {
+    let names = ["a", "b", "c", "d"].map(String::from);
+    let prior = ScalerPrior::from_keys(4, Default::default());
+    Model::fit(windows(900, 20, 4, rng).view(), 20, &names, prior, &Settings::QUICK).expect("a fit")
+}
+
+#[test]
+fn kernels_hold_under_the_sanitizers() {
+    let done = Command::new(built().join("check")).arg(seeds(4).to_string()).output().expect("it runs");
+    succeeded(&done);
+}
+
+#[test]
+fn kernels_with_a_fault_do_not() {
+    const FAULTS: [(&str, &str, &str); 4] = [
+        ("forward.cu", "    __syncthreads();\n    ln_sums<ROWS>(p, 0,", "    ln_sums<ROWS>(p, 0,"),
+        (
+            "forward.cu",
+            "        nearest<ROWS>(level, weights, p, least, place);\n        __syncthreads();",
+            "        nearest<ROWS>(level, weights, p, least, place);",
+        ),
+        ("forward.cu", "panel < panels; panel += WARPS", "panel <= panels; panel += WARPS"),
+        ("gather.cu", "ring_cells - back)", "ring_cells - back - 1)"),
+    ];
+    for (file, sound, faulty) in FAULTS {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        for part in ["kernels", "tests/cuda"] {
+            std::fs::create_dir_all(folder.path().join(part)).expect("a folder");
+            for entry in std::fs::read_dir(Path::new(ROOT).join(part)).expect("a folder") {
+                let path = entry.expect("an entry").path();
+                if path.is_file() {
+                    let to = folder.path().join(part).join(path.file_name().expect("a name"));
+                    std::fs::copy(path, to).expect("a copy");
+                }
+            }
+        }
+        let path = folder.path().join("kernels").join(file);
+        let source = std::fs::read_to_string(&path).expect("a kernel");
+        assert!(source.contains(sound), "{file}: {sound}");
+        std::fs::write(&path, source.replace(sound, faulty)).expect("a kernel");
+        succeeded(&build(folder.path(), &folder.path().join("out"), "check"));
+        let done = Command::new(folder.path().join("out/check")).args(["3", "1"]).output().expect("it runs");
+        assert!(!done.status.success(), "{file} with {faulty:?} went unseen");
+    }
+}
+
+/// The files that drivers are given are what the sources compile to, and no kernel spills on any machine.
+#[test]
+fn ptx_is_of_its_source() {
+    let python = Path::new(ROOT).join("target/cuda-venv/bin/python");
+    let done = Command::new(python).args(["scripts/kernels", "--check"]).current_dir(ROOT).output();
+    succeeded(&done.expect("NVRTC: run scripts/setup"));
+}
+
+#[test]
+fn the_device_gives_the_cpus_bits() {
+    let test = "the_device_gives_the_cpus_bits";
+    for seed in 1..=seeds(2) {
+        let seed = seed.to_string();
+        if let Some(report) = with_stand_in(test, &[("EDDY_CUDA_SEED", &seed)], device_gives_the_cpus_bits) {
+            assert!(report.count("launches") > 40, "{}", report.0);
+            assert_eq!(report.count("device_bytes"), 0, "all of it was given back");
+        } else {
+            return;
+        }
+    }
+}
+
+fn device_gives_the_cpus_bits() {
+    let seed = std::env::var("EDDY_CUDA_SEED").map_or(1, |seed| seed.parse().expect("a number"));
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let shapes: [(usize, &[bool]); 8] = [
+        (64, &[false]),
+        (70, &[false; 2]),
+        (64, &[false, true, false, false]),
+        (48, &[false; 4]),
+        (20, &[false; 5]),
+        (20, &[false; 8]),
+        (24, &[false; 19]),
+        (2, &[false; 3]),
+    ];
+    for (cells, context) in shapes {
+        let columns = context.len();
+        let pyramid = pyramid(cells, columns, context, &mut rng);
+        let mut shard = Shard::new(Device::shared().expect("the stand-in")).expect("a shard");
+        // What fills no tile, one, several; and more than a slot holds.
+        let more = (1 << 20) / (cells * columns) + 77;
+        for rows in [0, 1, 31, 32, 33, 64, 97, if columns == 8 { more } else { 200 }] {
+            let mut z = windows(rows, cells, columns, &mut rng).into_raw_vec_and_offset().0;
+            let wild = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e-41, -1e-44, 3e38, -25.0, -0.0];
+            for _ in 0..z.len() / (9 * cells * columns) {
+                let at = rng.random_range(0..z.len());
+                z[at] = wild[rng.random_range(0..wild.len())];
+            }
+            let (mut found, mut expected) = (Scores::default(), Scores::default());
+            let before = counters().rows.load(Relaxed);
+            assert!(shard.score(&pyramid, &z, &mut found, &mut Work::new()).expect("a device"));
+            pyramid.score(&z, &mut expected, &mut Work::new());
+            assert!(shown(&found) == shown(&expected), "{cells} cells, {columns} columns, {rows} rows");
+            let on_device = counters().rows.load(Relaxed) - before;
+            assert!(on_device as usize * 4 >= rows * 3, "{on_device} of {rows}");
+        }
+    }
+}
+
+/// Scores of a model on batches, one after the other, with where they must have come from.
+fn batches(choice: Choice) -> (Vec<String>, Backend) {
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    let model = model(&mut rng);
+    let (mut backend, _) = Backend::open(choice);
+    let mut scores = Scores::default();
+    let shown = (0..200)
+        .map(|_| {
+            let z = windows(70, 20, 4, &mut rng).into_raw_vec_and_offset().0;
+            backend.score_cohorts(&model, &[], &z, &mut scores);
+            shown(&scores)
+        })
+        .collect();
+    (shown, backend)
+}
+
+/// Whatever call fails, once or from then on: the scores are the CPU's, and the device comes back if it can.
+#[test]
+fn a_device_that_fails_changes_no_score() {
+    let test = "a_device_that_fails_changes_no_score";
+    let cases = [
+        ("cuMemAlloc:1", false),
+        ("cuMemAlloc:5", true),
+        ("cuMemHostAlloc:3+", false),
+        ("cuModuleLoadData:1", false),
+        ("cuMemcpyHtoDAsync:3", true),
+        ("cuLaunchKernel:1", true),
+        ("cuLaunchKernel:7", true),
+        ("cuLaunchKernel:7+", true),
+        ("cuMemcpyDtoHAsync:2", true),
+        ("cuEventSynchronize:9", true),
+        ("cuStreamWaitEvent:1", true),
+    ];
+    for (fails, opened) in cases {
+        // In there it is the variables that say which case it is.
+        let body = || {
+            let variable = |name: &str| std::env::var(name).unwrap_or_default();
+            let (fails, opened) = (variable("EDDY_CUDA_FAIL"), variable("EDDY_OPENED") == "true");
+            let (found, _backend) = batches(Choice::Auto);
+            let (expected, _) = batches(Choice::Cpu);
+            assert!(found == expected, "{fails}");
+            let (rows, failures) = (counters().rows.load(Relaxed), counters().failures.load(Relaxed));
+            let lasts = fails.ends_with('+');
+            assert_eq!(failures > 0, opened || lasts, "{fails}: {failures}");
+            // 200 batches, of which the CPU takes about 65 after a failure.
+            assert!(lasts || rows > 100 * 70, "{fails}: it never came back: {rows}");
+        };
+        let opened = opened.to_string();
+        let variables = [("EDDY_CUDA_FAIL", fails), ("EDDY_OPENED", opened.as_str())];
+        if with_stand_in(test, &variables, body).is_none() {
+            return;
+        }
+    }
+}
+
+/// What would be wrong if the backend forgot to wait, or mixed its arguments up, shows.
+#[test]
+fn a_wait_that_is_missing_shows() {
+    let test = "a_wait_that_is_missing_shows";
+    for plant in ["", "no_stream_wait", "no_event_wait", "swapped"] {
+        let body = || {
+            let plant = std::env::var("EDDY_CUDA_PLANT").expect("a fault or none");
+            let (found, _backend) = batches(Choice::Auto);
+            let (expected, _) = batches(Choice::Cpu);
+            let failures = counters().failures.load(Relaxed);
+            let wrong = found != expected;
+            println!("{plant:?}: wrong {wrong}, failures {failures}");
+            assert_eq!(wrong, plant.starts_with("no_"), "{plant}");
+            assert_eq!(failures > 0, plant == "swapped", "{plant}");
+        };
+        if with_stand_in(test, &[("EDDY_CUDA_PLANT", plant)], body).is_none() {
+            return;
+        }
+    }
+    // Offsets that are not there yet lead out of every memory.
+    let (done, _) = run_again(test, &[("EDDY_CUDA_PLANT", "no_context_wait")]);
+    assert!(!done.status.success(), "weights that are not waited for went unseen");
+}
+
+type Variables<'a> = &'a [(&'a str, &'a str)];
+
+fn doctor(variables: Variables<'_>) -> (bool, String) {
+    let done = Command::new(env!("CARGO_BIN_EXE_eddy"))
+        .arg("doctor")
+        .envs(variables.iter().copied())
+        .output()
+        .expect("it runs");
+    (done.status.success(), String::from_utf8(done.stdout).expect("text"))
+}
+
+#[test]
+fn the_doctor_says_what_there_is() {
+    let path = built().to_str().expect("text");
+    let on = ("LD_LIBRARY_PATH", path);
+    let cases: [(Variables<'_>, &str, &str); 5] = [
+        (&[], "GPU: none: there is no CUDA driver", "scores on: the CPU\n"),
+        (&[on], "GPU: stand-in for a GPU, compute capability 7.5", "scores on: the GPU"),
+        (
+            &[on, ("EDDY_CUDA_DRIVER", "12010")],
+            "too old: it is of CUDA 12.1, and 12.2",
+            "scores on: the CPU\n",
+        ),
+        (
+            &[on, ("EDDY_CUDA_CAPABILITY", "61")],
+            "its compute capability is 6.1, and 7.5",
+            "scores on: the CPU\n",
+        ),
+        (
+            &[on, ("EDDY_CUDA_FAIL", "cuInit:1")],
+            "found no GPU: cuInit: CUDA_ERROR_NO_DEVICE (100)",
+            "scores on: the CPU\n",
+        ),
+    ];
+    for (variables, found, runs) in cases {
+        let (success, text) = doctor(variables);
+        assert!(success && text.contains(found) && text.contains(runs), "{variables:?}: {text}");
+    }
+}
+
+const CONFIG: &str = "[source.file]\ntype = \"replay\"\npath = \"data.csv\"\n[stream.pumps]\nfrom = \"file\"\nkey = \"pump\"\n\
+    time = { path = \"ts\", unit = \"s\" }\ncolumns.a = { path = \"a\" }\ncolumns.b = { path = \"b\" }\n\
+    columns.c = { path = \"c\" }\nwindow = { type = \"hopping\", size = \"24s\", every = \"6s\", grid = \"2s\" }\n\
+    model = { type = \"fit\", warmup = \"20m\" }\n";
+
+/// A plant of 90 pumps over 35 minutes, some of which jump or fall silent for a while. All are of one partition, since a
+/// batch is what ends together in one.
+fn data(seed: u64) -> String {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut text = String::from("ts,pump,a,b,c\n");
+    let names = (0..).map(|n| format!("pump-{n}"));
+    let pumps: Vec<String> =
+        names.filter(|name| PartitionId::of(key_hash(name.as_bytes())) == PartitionId(5)).take(90).collect();
+    let mut now = [[0.0f32; 3]; 90];
+    for second in (0..2100).step_by(2) {
+        for (pump, (name, now)) in pumps.iter().zip(&mut now).enumerate() {
+            let common = rng.random::<f32>() - 0.5;
+            now.iter_mut().for_each(|x| *x = 0.8 * *x + common + rng.random::<f32>() - 0.5);
+            let jump = if second > 1600 && second < 1700 && pump % 30 == 7 { 12.0 } else { 0.0 };
+            let silent = second > 1500 && pump % 40 == 3 && second % 100 < 30;
+            if !silent {
+                let at = 1_767_225_600 + second;
+                text += &format!("{at},{name},{},{},{}\n", now[0] + jump, now[1], now[2]);
+            }
+        }
+    }
+    text
+}
+
+/// The whole product over the stand-in: every verdict is the CPU's, to the last digit.
+#[test]
+fn a_backtest_on_the_device_tells_what_one_on_the_cpu_tells() {
+    for seed in 1..=seeds(1) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        std::fs::write(folder.path().join("data.csv"), data(seed)).expect("data");
+        std::fs::write(folder.path().join("eddy.toml"), CONFIG).expect("a config");
+        let run = |backend: &str| {
+            let files = [format!("{backend}.json"), format!("{backend}.csv"), format!("{backend}.report")];
+            let args = ["backtest", "eddy.toml", "--stream", "pumps", "--data", "data.csv"];
+            let mut command = Command::new(env!("CARGO_BIN_EXE_eddy"));
+            command.args(args).args(["--json", &files[0], "--scores", &files[1]]);
+            command.current_dir(folder.path()).env("EDDY__BACKEND", backend);
+            if !real() {
+                command.env("LD_LIBRARY_PATH", built());
+            }
+            command.env("EDDY_CUDA_SEED", seed.to_string()).env("EDDY_CUDA_REPORT", &files[2]);
+            succeeded(&command.output().expect("it runs"));
+            files.map(|file| std::fs::read_to_string(folder.path().join(file)).unwrap_or_default())
+        };
+        let ([told, scores, report], [told_cpu, scores_cpu, report_cpu]) = (run("cuda"), run("cpu"));
+        assert!(report_cpu.is_empty(), "the CPU backend asks no driver");
+        assert!(scores.lines().count() > 5000 && told.contains("pump-"), "{told}");
+        assert!(real() || Report(report).count("launches") >= 100);
+        assert!(scores == scores_cpu && told == told_cpu, "seed {seed}");
+    }
+}
+
+/// A config that asks for a GPU says why it cannot have one.
+#[test]
+fn without_a_driver_the_cpu_scores_unless_a_gpu_is_asked_for() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(folder.path().join("data.csv"), data(1).lines().take(2000).collect::<Vec<_>>().join("\n"))
+        .expect("data");
+    std::fs::write(folder.path().join("eddy.toml"), CONFIG).expect("a config");
+    let run = |backend: &str| {
+        let args = ["backtest", "eddy.toml", "--stream", "pumps", "--data", "data.csv"];
+        let mut command = Command::new(env!("CARGO_BIN_EXE_eddy"));
+        command.args(args).current_dir(folder.path()).env("EDDY__BACKEND", backend).output().expect("it runs")
+    };
+    succeeded(&run("auto"));
+    let refused = run("cuda");
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("there is no CUDA driver"), "{said}");
+}
+
+/// Rows of several cohorts, each by its own density.
+#[test]
+fn every_cohort_is_scored_on_the_device() {
+    let body = || {
+        let mut rng = ChaCha8Rng::seed_from_u64(8);
+        let everyone = model(&mut rng);
+        let mut cohort = || {
+            let prior = ScalerPrior::from_keys(4, Default::default());
+            (Cohort { pyramid: pyramid(20, 4, &[false; 4], &mut rng), prior }, 0, Showing::default())
+        };
+        let cohorts = (0..40).map(|_| cohort()).collect();
+        let model = everyone.with_cohorts(cohorts, std::iter::empty());
+        let (mut device, _) = Backend::open(Choice::Auto);
+        let (mut found, mut expected) = (Scores::default(), Scores::default());
+        for round in 0..3 {
+            let z = windows(41 * 70, 20, 4, &mut rng).into_raw_vec_and_offset().0;
+            let of_rows: Vec<u32> = (0..41 * 70).map(|row| (row * 7 + round) % 41).collect();
+            device.score_cohorts(&model, &of_rows, &z, &mut found);
+            CpuBackend::new().score_cohorts(&model, &of_rows, &z, &mut expected);
+            assert!(shown(&found) == shown(&expected), "round {round}");
+        }
+    };
+    if let Some(report) = with_stand_in("every_cohort_is_scored_on_the_device", &[], body) {
+        assert_eq!(report.count("launches"), 3 * 41);
+    }
+}
+
+/// Nothing of the host's after the first batch, and of the device's two buffers a slot and two a model.
+#[test]
+fn scoring_on_the_device_allocates_nothing_after_the_first_batch() {
+    let body = || {
+        let mut rng = ChaCha8Rng::seed_from_u64(7);
+        let pyramid = pyramid(20, 5, &[false; 5], &mut rng);
+        let mut shard = Shard::new(Device::shared().expect("the stand-in")).expect("a shard");
+        let mut z = windows(500, 20, 5, &mut rng).into_raw_vec_and_offset().0;
+        z.iter_mut().step_by(4001).for_each(|z| *z = f32::NAN);
+        let (mut scores, mut work) = (Scores::default(), Work::new());
+        for round in 0..5 {
+            let before = ALLOCATIONS.load(Relaxed);
+            assert!(shard.score(&pyramid, &z, &mut scores, &mut work).expect("a device"));
+            let made = ALLOCATIONS.load(Relaxed) - before;
+            assert!(round == 0 || made == 0, "{made} in round {round}");
+        }
+    };
+    let test = "scoring_on_the_device_allocates_nothing_after_the_first_batch";
+    if let Some(report) = with_stand_in(test, &[], body) {
+        assert_eq!((report.count("cuMemAlloc"), report.count("cuMemHostAlloc")), (6, 4), "{}", report.0);
+        assert_eq!(report.count("launches"), 5);
+    }
+}
+
+/// A batch of few windows is the CPU's business.
+#[test]
+fn small_batches_stay_on_the_cpu() {
+    let body = || {
+        let mut rng = ChaCha8Rng::seed_from_u64(6);
+        let model = model(&mut rng);
+        let (mut backend, _) = Backend::open(Choice::Auto);
+        let (mut found, mut expected) = (Scores::default(), Scores::default());
+        for (rows, on_device) in [(63, 0), (64, 64)] {
+            let before = counters().rows.load(Relaxed);
+            let z = windows(rows, 20, 4, &mut rng).into_raw_vec_and_offset().0;
+            backend.score_cohorts(&model, &[], &z, &mut found);
+            CpuBackend::new().score_cohorts(&model, &[], &z, &mut expected);
+            assert_eq!(shown(&found), shown(&expected));
+            assert_eq!(counters().rows.load(Relaxed) - before, on_device);
+        }
+    };
+    if let Some(report) = with_stand_in("small_batches_stay_on_the_cpu", &[], body) {
+        assert_eq!(report.count("launches"), 1);
+    }
+}
