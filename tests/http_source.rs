@@ -130,7 +130,8 @@ async fn nothing_is_logged_of_a_request_that_is_refused() {
     refused(send(post(pumps)).await, 415, "\"\"", "application/json").await;
     let packed = typed(pumps, "application/json").header("content-encoding", "gzip");
     refused(send(packed).await, 415, "gzip", "uncompressed").await;
-    refused(send(typed("/v1/events/other", "application/json")).await, 404, "other", "fans, pumps").await;
+    refused(send(typed("/v1/events/other", "application/json")).await, 404, "other", "fans, lines, pumps")
+        .await;
     refused(send(typed("/v1/events/%FF", "application/json")).await, 404, "%FF", "/v1/events/STREAM").await;
     refused(send(post("/elsewhere")).await, 404, "/elsewhere", "/v1/events/STREAM").await;
     refused(send(server.keyed("", "a")).await, 400, "Idempotency-Key", "UUID").await;
@@ -154,6 +155,20 @@ async fn content_type_parameters_and_case_do_not_matter() {
     let request =
         server.client.post(url).header("content-type", "Application/JSON; charset=utf-8").body("{}");
     assert_eq!(send(request).await.status(), StatusCode::OK);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_must_say_that_it_has_its_streams_format() {
+    let (server, log) = serve(None).await;
+    log.accept_from_now_on();
+    for (stream, csv, json) in [("lines", 200, 415), ("fans", 415, 200)] {
+        for (content, wanted) in [("text/csv", csv), ("application/json", json)] {
+            let url = format!("{}/v1/events/{stream}", server.base);
+            let answer = send(server.client.post(url).header("content-type", content).body("1,2")).await;
+            assert_eq!(answer.status().as_u16(), wanted, "{stream} {content}");
+        }
+    }
     server.stop().await;
 }
 

@@ -277,6 +277,7 @@ mod tests {
         let parts = parts(Scene::Calm, NOW_NS);
         let rows = parts.status.rows(StreamId(0));
         rows.read_total.store(4812, Relaxed);
+        rows.absent_total[0].store(4812, Relaxed);
         let columns = parts.plan.streams[0].columns.len();
         rows.with_total[1..].iter().for_each(|with| with.store(4812, Relaxed));
         assert_eq!(take(&parts, NOW_NS, 1, None).problems, [], "what was not missed yet");

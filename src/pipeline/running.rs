@@ -13,6 +13,7 @@ use tokio::task::{JoinHandle as Task, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::alert::outbox::OutboxHandle;
+use crate::config::plan::{FormatPlan, StreamPlan};
 use crate::durable::DirLock;
 use crate::latency::{Clock, Latency};
 use crate::pipeline::Common;
@@ -156,13 +157,22 @@ impl Sources {
             };
             let mut running = JoinSet::new();
             for (index, plan) in common.plan.sources.iter().enumerate() {
-                let takes = |s: &&crate::config::plan::StreamPlan| s.from.contains(&plan.name);
+                let takes = |s: &&StreamPlan| s.from.contains(&plan.name);
+                let is_csv = |s: &&StreamPlan| matches!(s.format, FormatPlan::Csv { .. });
                 let context = Context {
                     index,
                     intake: gate(&common, index, &registered, &intake, &shutdown)?,
                     status: common.status.clone(),
                     shutdown: shutdown.clone(),
                     streams: common.plan.streams.iter().filter(takes).map(|s| s.name.clone()).collect(),
+                    csv_streams: common
+                        .plan
+                        .streams
+                        .iter()
+                        .filter(takes)
+                        .filter(is_csv)
+                        .map(|s| s.name.clone())
+                        .collect(),
                     validate: validate.clone(),
                     answered: answered.clone(),
                     messages_logged: counted.messages.get(plan.name.as_str()).copied().unwrap_or(0),

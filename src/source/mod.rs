@@ -31,6 +31,8 @@ pub struct Context {
     pub shutdown: CancellationToken,
     /// Names of the streams that take from this source, in order.
     pub streams: Vec<String>,
+    /// Names of those whose messages are CSV.
+    pub csv_streams: Vec<String>,
     /// Asked by HTTP before anything is logged.
     pub validate: Validate,
     /// Shared by all HTTP sources; refilled from the log before they start.

@@ -81,7 +81,12 @@ fn what_is_wrong_is_told_with_a_remedy() {
             "remove the other",
         ),
         (registry("url = \"http://r\", tls = {}"), "source.plant.registry.tls", "https://"),
-        (registry(&format!("{url}, user = \"u\"")), "source.plant.registry.user", "Did you mean `username`"),
+        (registry("url = \"http://r\", token = \"t\""), "source.plant.registry.url", "https://"),
+        (
+            registry(&format!("{url}, user = \"u\"")),
+            "source.plant.registry.user",
+            "known here: url, username",
+        ),
         (
             good_but("registry = { url = \"https://registry:8081/api/\" }\n", ""),
             "stream.pumps.format",

@@ -190,7 +190,7 @@ fn every_example_is_good() {
         let plan = parse(
             &text,
             &path.display().to_string(),
-            &env(&[("ON_CALL_SECRET", KEY), ("EDDY_DEMO_SECRET", KEY)]),
+            &env(&[("ON_CALL_SECRET", KEY), ("EDDY_DEMO_SECRET", KEY), ("REGISTRY_PASSWORD", "p")]),
         );
         assert!(plan.is_ok(), "{}", plan.unwrap_err());
         count += 1;

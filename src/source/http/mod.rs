@@ -119,7 +119,7 @@ async fn take_events(
     if !app.context.streams.contains(&stream) {
         return Err(Refusal::unknown_stream(&stream, &app.context.streams));
     }
-    check_content(request.headers())?;
+    check_content(request.headers(), app.context.csv_streams.contains(&stream))?;
     let idempotency_key = idempotency_key(request.headers())?;
     let payload = app.read_body(request).await?;
     let arrival = Arrival(app.context.intake.clock.now_ns());
@@ -207,15 +207,15 @@ fn same_text(expected: &str, presented: &str) -> bool {
     }
 }
 
-/// What a body may be called. Which format it has, its stream says.
-const CONTENT_TYPES: [&str; 3] = ["application/json", "application/x-ndjson", "text/csv"];
-
-fn check_content(headers: &HeaderMap) -> Result<(), Refusal> {
+/// A body is read by its stream's format, and must say that it has it.
+fn check_content(headers: &HeaderMap, is_csv: bool) -> Result<(), Refusal> {
+    let understood: &[&str] =
+        if is_csv { &["text/csv"] } else { &["application/json", "application/x-ndjson"] };
     let text = |name| headers.get(name).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
     let given = text(header::CONTENT_TYPE).unwrap_or_default();
     let essence = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if !CONTENT_TYPES.contains(&&essence[..]) {
-        return Err(Refusal::content_type(&given));
+    if !understood.contains(&&essence[..]) {
+        return Err(Refusal::content_type(&given, is_csv));
     }
     match text(header::CONTENT_ENCODING) {
         Some(encoding) if !encoding.eq_ignore_ascii_case("identity") => {

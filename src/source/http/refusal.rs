@@ -75,9 +75,12 @@ impl Refusal {
         Refusal::new(StatusCode::METHOD_NOT_ALLOWED, error, "use POST").with_header(header::ALLOW, "POST")
     }
 
-    pub fn content_type(given: &str) -> Self {
+    pub fn content_type(given: &str, is_csv: bool) -> Self {
         let error = format!("content type {given:?} is not understood");
-        let remedy = "send application/json, application/x-ndjson with one document a line, or text/csv to a stream of that format";
+        let remedy = match is_csv {
+            true => "send text/csv, lines of cells in the order of the stream's `header`",
+            false => "send application/json, or application/x-ndjson with one document a line",
+        };
         Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error, remedy)
     }
 
