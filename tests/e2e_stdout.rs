@@ -53,7 +53,7 @@ fn without_another_sink_it_stops_and_says_why_and_the_next_start_goes_on() {
     assert!(first.contains("anomaly.raised"), "{first}");
     assert_eq!(ended.code(), Some(74), "{said}");
     assert!(
-        said.contains("who read standard output has closed it, and sink console is the only one"),
+        said.contains("who read standard output has closed it, and beside sink console nobody is told"),
         "{said}"
     );
     assert_eq!(said.matches("this sink delivers nothing any more").count(), 1, "{said}");
