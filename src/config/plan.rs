@@ -4,6 +4,7 @@ mod alarm;
 mod column;
 mod format;
 mod kafka;
+mod replay;
 mod time;
 mod tls;
 mod window;
@@ -18,6 +19,7 @@ pub use alarm::{AlarmPlan, OnsetPlan};
 pub use column::{Aggregate, ColumnPlan, DeviationRule, Direction};
 pub use format::{FormatPlan, RegistryAccess, RegistryPlan};
 pub use kafka::{KafkaField, KafkaPlan, KafkaStart, SaslMechanism, SaslPlan, SharedPlan, TokenPlan};
+pub use replay::ReplayPlan;
 pub use time::{NoDataPlan, TimePlan, TimeUnit};
 pub use tls::{ClientCertificate, TlsPlan, TlsProblem};
 pub use window::{Shape, WindowPlan};
@@ -25,7 +27,7 @@ pub use window::{Shape, WindowPlan};
 /// A whole deployment, checked. Vectors are in order of name, so ids do not depend on file order.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Part of every alert id; the same after a move to another box. Default `"eddy"`.
+    /// Part of every alert id; the same after a move to another box.
     pub deployment: String,
     pub sources: Vec<SourcePlan>,
     pub streams: Vec<StreamPlan>,
@@ -99,16 +101,6 @@ pub struct HttpPlan {
     /// Bearer token; `None` only on a loopback address.
     pub token: Option<String>,
     pub max_body_bytes: usize,
-}
-
-/// A CSV file (gzip allowed) read through polars; each row becomes one JSON message of topic = file stem.
-#[derive(Clone, Debug)]
-pub struct ReplayPlan {
-    pub path: PathBuf,
-    /// Event-time speed: 1.0 = as recorded, `None` = as fast as it goes.
-    pub speed: Option<f64>,
-    /// Column holding the event time, needed for `speed`.
-    pub time_column: Option<String>,
 }
 
 #[derive(Clone, Debug)]

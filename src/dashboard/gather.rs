@@ -16,7 +16,7 @@ use super::snapshot::{
 };
 use super::tiles::Tiles;
 use super::{drift, problems};
-use crate::config::plan::{Plan, SinkKind};
+use crate::config::plan::{ColumnPlan, Plan, SinkKind};
 use crate::latency::{Latency, Stage, StageSummary};
 use crate::status::{PartitionStatus, SinkStatus, Status};
 use crate::types::{Activation, MODEL_DIGITS, Reason, StreamId};
@@ -138,6 +138,10 @@ fn totals(status: &Status, dead: &BTreeMap<&str, u64>, streams: &[StreamView], r
     }
 }
 
+fn column(plan: &ColumnPlan) -> ColumnView {
+    ColumnView { name: plan.name.clone(), unit: plan.unit.clone() }
+}
+
 fn streams(plan: &Plan, status: &Status, rates: &Rates<'_>) -> Vec<StreamView> {
     let view = |i: usize| {
         let (stream, id) = (&plan.streams[i], StreamId(i as u16));
@@ -149,11 +153,7 @@ fn streams(plan: &Plan, status: &Status, rates: &Rates<'_>) -> Vec<StreamView> {
         let (seen, keys) = (status.drift(StreamId(i as u16)), sum(|p| p.keys.load(Relaxed)));
         StreamView {
             name: stream.name.clone(),
-            columns: stream
-                .columns
-                .iter()
-                .map(|c| ColumnView { name: c.name.clone(), unit: c.unit.clone() })
-                .collect(),
+            columns: stream.columns.iter().map(column).collect(),
             window_type: stream.window.type_name(),
             window_size_ns: length_ns(stream.window.size),
             window_every_ns: length_ns(stream.window.every),
