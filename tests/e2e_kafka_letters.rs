@@ -170,7 +170,7 @@ async fn of_one_each_bad_message_is_in_the_topic_though_that_took_nothing_at_fir
     let expected = expected(&rows);
     let kafka = Kafka::start();
     kafka.make_topic(TOPIC, PARTITIONS);
-    kafka.make_topic_with(DEAD, 1, &[("min.insync.replicas", "2")]);
+    kafka.make_topic_with(DEAD, 1, &[("max.message.bytes", "10")]);
     let receiver = Receiver::start([]).await;
     let source = format!(
         "[source.plant]\ntype = \"kafka\"\nbrokers = [\"{}\"]\ntopics = [\"{TOPIC}\"]\ndead_letters = \"{DEAD}\"",

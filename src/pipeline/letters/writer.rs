@@ -122,10 +122,10 @@ impl Writer {
         returned.into_iter().filter_map(|(letter, error)| self.may_be_taken(letter, &error)).collect()
     }
 
-    /// Puts aside what no broker will ever take.
+    /// Puts aside what no broker will ever take. (A topic's limit of sizes is a setting that may be mended.)
     fn may_be_taken(&mut self, letter: Box<Letter>, error: &KafkaError) -> Option<Box<Letter>> {
         match error.rdkafka_error_code() {
-            Some(Code::MessageSizeTooLarge | Code::InvalidRecord | Code::InvalidTimestamp) => {
+            Some(Code::InvalidRecord | Code::InvalidTimestamp) => {
                 self.refused.push(letter);
                 None
             }
