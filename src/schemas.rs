@@ -44,7 +44,10 @@ impl Schema {
 
 /// Of every source, by id.
 #[derive(Debug, Default)]
-pub struct Schemas(RwLock<BTreeMap<Box<str>, BTreeMap<i32, Arc<Schema>>>>);
+pub struct Schemas(RwLock<BTreeMap<Box<str>, OfSource>>);
+
+/// By id.
+type OfSource = BTreeMap<i32, Arc<Schema>>;
 
 impl Schemas {
     pub fn get(&self, source: &str, id: i32) -> Option<Arc<Schema>> {

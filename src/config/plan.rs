@@ -57,6 +57,7 @@ pub struct SourcePlan {
 }
 
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is a handful of them, made once")]
 pub enum SourceKind {
     Mqtt(MqttPlan),
     Http(HttpPlan),

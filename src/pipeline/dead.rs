@@ -96,7 +96,7 @@ impl DeadStation {
     fn keep_refused(&mut self) {
         let refused = self.topics.as_mut().map(letters::Writer::refused).unwrap_or_default();
         for letter in refused {
-            let Letter { position, message, rows } = *letter;
+            let Letter { position, message, rows } = letter;
             for row in rows {
                 let entry = Dead::Row { position, message: message.clone(), row };
                 until_done(&self.ballast, || write(&mut self.file, &entry, &self.plan));

@@ -172,8 +172,7 @@ async fn start_alone(plan: Plan) -> Result<Running> {
     threads.spawn("eddy-log", move || station.run())?;
     let sources = Sources::start(
         &common,
-        Intake { sender: intake_to, clock },
-        registered,
+        (Intake { sender: intake_to, clock }, registered),
         validate(&common.plan),
         answered,
         recovered,

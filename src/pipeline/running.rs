@@ -141,8 +141,7 @@ enum Failed {
 impl Sources {
     pub fn start(
         common: &Common,
-        intake: Intake,
-        registered: Arc<Schemas>,
+        (intake, registered): (Intake, Arc<Schemas>),
         validate: Validate,
         answered: IdempotencyIndex,
         recovered: oneshot::Receiver<Counted>,

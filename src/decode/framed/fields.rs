@@ -90,13 +90,15 @@ impl Fields {
 mod tests {
     use super::*;
 
-    fn fields(of: &[(&str, &str, Option<u8>, Option<&str>, &[&str])]) -> Fields {
-        let field =
-            |(path, name, rank, number, aliases): &(&str, &str, Option<u8>, Option<&str>, &[&str])| {
-                let aliases = aliases.iter().map(|alias| (*alias).to_owned()).collect();
-                let (name, number) = ((*name).to_owned(), number.map(str::to_owned));
-                ((*path).to_owned(), FieldType { name, rank: *rank, number, aliases })
-            };
+    /// Path, type, rank, number, aliases.
+    type Row<'a> = (&'a str, &'a str, Option<u8>, Option<&'a str>, &'a [&'a str]);
+
+    fn fields(of: &[Row<'_>]) -> Fields {
+        let field = |(path, name, rank, number, aliases): &Row<'_>| {
+            let aliases = aliases.iter().map(|alias| (*alias).to_owned()).collect();
+            let (name, number) = ((*name).to_owned(), number.map(str::to_owned));
+            ((*path).to_owned(), FieldType { name, rank: *rank, number, aliases })
+        };
         Fields(of.iter().map(field).collect())
     }
 

@@ -49,8 +49,11 @@ pub struct Change {
 struct Known {
     schema: Arc<schemas::Schema>,
     /// By the message's index; of Avro there is one.
-    programs: Vec<(Box<[i32]>, Result<Compiled, String>)>,
+    programs: Vec<(Box<[i32]>, Attempt)>,
 }
+
+/// What compiling came to.
+type Attempt = Result<Compiled, String>;
 
 #[derive(Debug)]
 struct Compiled {

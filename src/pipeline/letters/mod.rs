@@ -123,7 +123,11 @@ fn headers(letter: &Letter, plan: &Plan, kafka: &KafkaPlan, task: Option<&str>) 
 
 /// Whole characters of a text, of so many bytes.
 fn start_of(text: &str) -> &str {
-    &text[..text.floor_char_boundary(DETAIL_BYTES)]
+    let mut end = text.len().min(DETAIL_BYTES);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 #[cfg(test)]

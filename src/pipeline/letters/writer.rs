@@ -78,7 +78,7 @@ pub struct Writer {
     failing: Option<Instant>,
     given_up: bool,
     /// What a broker will never take, however often it is asked.
-    refused: Vec<Box<Letter>>,
+    refused: Vec<Letter>,
 }
 
 impl Writer {
@@ -111,8 +111,8 @@ impl Writer {
 
     /// What a producer that takes no more still holds. Once it holds nothing another takes its place: one that was refused
     /// for good, as without the right to write, stays so though the right is given.
-    fn take_back(&mut self, member: &str) -> Vec<Box<Letter>> {
-        let Some(at) = self.open.iter().position(|(open, _)| open == member) else { return Vec::new() };
+    fn take_back(&mut self, member: &str) -> VecDeque<Box<Letter>> {
+        let Some(at) = self.open.iter().position(|(open, _)| open == member) else { return VecDeque::new() };
         let producer = &self.open[at].1;
         let _ = producer.flush(STEP);
         let returned = producer.context().take();
@@ -126,7 +126,7 @@ impl Writer {
     fn may_be_taken(&mut self, letter: Box<Letter>, error: &KafkaError) -> Option<Box<Letter>> {
         match error.rdkafka_error_code() {
             Some(Code::InvalidRecord | Code::InvalidTimestamp) => {
-                self.refused.push(letter);
+                self.refused.push(*letter);
                 None
             }
             _ => Some(letter),
@@ -134,7 +134,7 @@ impl Writer {
     }
 
     /// What the brokers refused for good since it was last asked.
-    pub fn refused(&mut self) -> Vec<Box<Letter>> {
+    pub fn refused(&mut self) -> Vec<Letter> {
         std::mem::take(&mut self.refused)
     }
 
