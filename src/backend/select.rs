@@ -4,9 +4,9 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::cohorts::only_one;
 use super::cuda::{Device, DeviceError, Found, Shard, counters};
-use super::{CpuBackend, Explanation, Scores};
+use super::{CpuBackend, Scores};
 use crate::model::Model;
-use crate::model::pyramid::{Departure, Expected, Pyramid, Work};
+use crate::model::pyramid::{Pyramid, Work};
 
 /// Windows from which on a batch goes to the device: below, a core is done before the bus is. By arithmetic (37 windows
 /// against one core of 2019, and as much again for luck), not yet by measurement.
@@ -103,31 +103,9 @@ impl Backend {
         }
     }
 
-    /// As [`CpuBackend::expect`].
-    pub fn expect(
-        &mut self,
-        model: &Model,
-        cohort: u32,
-        z_row: &[f32],
-        wanted: impl Fn(usize) -> bool,
-    ) -> Vec<Expected> {
-        self.cpu.expect(model, cohort, z_row, wanted)
-    }
-
-    /// As [`CpuBackend::departures`].
-    pub fn departures(
-        &mut self,
-        model: &Model,
-        cohort: u32,
-        z_row: &[f32],
-        wanted: impl Fn(usize) -> bool,
-    ) -> Vec<Option<Departure>> {
-        self.cpu.departures(model, cohort, z_row, wanted)
-    }
-
-    /// As [`CpuBackend::explain_cohort`].
-    pub fn explain_cohort(&mut self, model: &Model, cohort: u32, z_row: &[f32], out: &mut Explanation) {
-        self.cpu.explain_cohort(model, cohort, z_row, out);
+    /// What explains windows: they are few.
+    pub fn cpu(&mut self) -> &mut CpuBackend {
+        &mut self.cpu
     }
 }
 

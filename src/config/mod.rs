@@ -20,6 +20,7 @@ pub mod stream;
 pub(crate) mod suggest;
 mod topic;
 mod units;
+mod web;
 
 #[cfg(test)]
 mod tests;

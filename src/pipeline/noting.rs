@@ -54,7 +54,7 @@ fn note_columns(noted: &Noted, shown: &RowStatus, plan: &StreamPlan) {
         );
         missed[column] = Some(remedy);
     }
-    *shown.missed.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = missed;
+    shown.set_missed(missed);
 }
 
 fn remedy(column: &ColumnPlan, fields: &[String]) -> String {

@@ -22,7 +22,7 @@ pub struct RowStatus {
     /// Whether it was looked once for columns that do not come.
     pub looked: AtomicBool,
     /// By column, if it was in none of so many rows that it should have been: what to do about it.
-    pub missed: Mutex<Vec<Option<String>>>,
+    missed: Mutex<Vec<Option<String>>>,
     is_wide: bool,
     /// By `SchemaChange as usize`.
     pub schema_events: [AtomicU64; 5],
@@ -52,12 +52,15 @@ impl RowStatus {
         self.is_wide.then(|| self.absent_total[column].load(Relaxed))
     }
 
+    pub fn set_missed(&self, remedies: Vec<Option<String>>) {
+        write(&self.missed, remedies);
+    }
+
     /// Columns that were missed and have not come since.
     pub fn missed(&self) -> Vec<Missed> {
-        let missed = self.missed.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let missed = read(&self.missed);
         let rows = self.read_total.load(Relaxed);
-        let remedies =
-            missed.iter().enumerate().filter_map(|(column, remedy)| Some((column, remedy.clone()?)));
+        let remedies = missed.into_iter().enumerate().filter_map(|(column, remedy)| Some((column, remedy?)));
         let still = remedies.filter(|(column, _)| self.with_total[*column].load(Relaxed) == 0);
         still.map(|(column, remedy)| Missed { column, rows, remedy }).collect()
     }

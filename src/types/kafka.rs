@@ -30,6 +30,12 @@ impl KafkaOrigin {
     pub fn header(&self, name: &str) -> Option<&Bytes> {
         self.headers.iter().rev().find(|header| &*header.name == name)?.value.as_ref()
     }
+
+    /// Of key and headers.
+    pub fn bytes(&self) -> usize {
+        let of_header = |header: &Header| header.name.len() + header.value.as_ref().map_or(0, Bytes::len);
+        self.key.as_ref().map_or(0, Bytes::len) + self.headers.iter().map(of_header).sum::<usize>()
+    }
 }
 
 /// Notes what follows this message.

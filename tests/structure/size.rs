@@ -19,7 +19,7 @@ const LONGER_FILES: &[(&str, usize, &str)] = &[
 
 /// Longer functions, by file and name.
 const LONGER_FUNCTIONS: &[(&str, &str, usize, &str)] =
-    &[("pipeline/mod.rs", "start_alone", 106, "the wiring itself, read from top to bottom")];
+    &[("pipeline/mod.rs", "start_alone", 88, "the wiring itself, read from top to bottom")];
 
 #[test]
 fn files_are_short() {

@@ -4,13 +4,19 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use url::Url;
 
 use super::super::field::Field;
 use super::super::kind::Kind;
 use super::super::plan::{SinkKind, WebhookPlan};
 use super::super::section::Section;
+use super::super::web::{self, Wording};
 use super::Parse;
+
+const URL: Wording = Wording {
+    other_scheme: "is not a webhook",
+    example: "Write it like \"https://alerts.example.com/hooks/eddy\".",
+    user: "Remove them; the receiver knows Eddy by the signature.",
+};
 
 pub const KIND: Kind<Parse> = Kind {
     name: "webhook",
@@ -32,32 +38,14 @@ const SECRETS_MAX: usize = 4;
 const NEW_SECRET: &str = "Make one: echo \"whsec_$(head -c 32 /dev/urandom | base64)\".";
 
 fn parse(section: &mut Section<'_>) -> Option<SinkKind> {
-    let url =
-        section.required("url", "\"https://alerts.example.com/hooks/eddy\"").and_then(|field| url(&field));
+    let url = section
+        .required("url", "\"https://alerts.example.com/hooks/eddy\"")
+        .and_then(|field| web::url(&field, &URL));
     let secret = section.required("secret", "\"env:NAME\"").and_then(|field| keys(&field));
     let timeout = section.or("timeout", TIMEOUT_DEFAULT, |field| {
         field.duration(Duration::from_secs(1)..=Duration::from_secs(60))
     });
-    Some(SinkKind::Webhook(WebhookPlan { url: url?, secret: secret?, timeout: timeout? }))
-}
-
-/// The URL is never repeated in a problem: it may hold a token.
-fn url(field: &Field<'_>) -> Option<String> {
-    let text = field.text()?;
-    let example = "Write it like \"https://alerts.example.com/hooks/eddy\".";
-    let (fault, remedy) = match Url::parse(text) {
-        Err(error) => (format!("is not a URL ({error})"), example),
-        Ok(url) if !matches!(url.scheme(), "http" | "https") => {
-            (format!("{}:// is not a webhook", url.scheme()), example)
-        }
-        Ok(url) if !url.username().is_empty() || url.password().is_some() => (
-            "must not hold a user or password, because URLs are shown in logs".to_string(),
-            "Remove them; the receiver knows Eddy by the signature.",
-        ),
-        Ok(url) => return Some(url.to_string()),
-    };
-    field.problem(fault, remedy);
-    None
+    Some(SinkKind::Webhook(WebhookPlan { url: url?.to_string(), secret: secret?, timeout: timeout? }))
 }
 
 /// Signing keys; several while one is being replaced.

@@ -47,8 +47,7 @@ fn a_column_that_never_came_is_a_problem_until_it_comes() {
     let columns = parts.plan.streams[0].columns.len();
     rows.with_total[1..].iter().for_each(|with| with.store(4812, Relaxed));
     assert_eq!(take(&parts, NOW_NS, 1, None).problems, [], "what was not missed yet");
-    *rows.missed.lock().unwrap() =
-        (0..columns).map(|column| (column == 0).then(|| "Its path is x".to_owned())).collect();
+    rows.set_missed((0..columns).map(|column| (column == 0).then(|| "Its path is x".to_owned())).collect());
     let snapshot = take(&parts, NOW_NS, 1, None);
     let [problem] = &snapshot.problems[..] else { panic!("{:?}", snapshot.problems) };
     assert!(problem.what.ends_with("has not come in 4,812 rows"), "{problem:?}");

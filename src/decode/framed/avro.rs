@@ -231,8 +231,7 @@ impl<'a> Reader<'a> {
 
     /// Zigzag in groups of seven bits, the lowest first.
     fn long(&mut self) -> Result<i64, String> {
-        let zigzag = super::varint(&mut self.bytes)?;
-        Ok((zigzag >> 1) as i64 ^ -((zigzag & 1) as i64))
+        super::varint(&mut self.bytes).map(super::signed)
     }
 }
 

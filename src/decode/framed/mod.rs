@@ -250,10 +250,8 @@ fn missing(schema: &Schema, taken: &[Place]) -> Vec<Box<str>> {
 
 /// Which message of the schema follows: indices, zigzag, behind their count; a count of 0 is the first message.
 fn indices<'p>(bytes: &mut &[u8], path: &'p mut [i32; INDICES_MAX]) -> Result<&'p [i32], String> {
-    let mut next = || -> Result<i64, String> {
-        let zigzag = varint(bytes).map_err(|_| "it ends within the message's indices".to_owned())?;
-        Ok((zigzag >> 1) as i64 ^ -((zigzag & 1) as i64))
-    };
+    let mut next =
+        || varint(bytes).map(signed).map_err(|_| "it ends within the message's indices".to_owned());
     let count = next()?;
     if count == 0 {
         return Ok(&path[..1]);
@@ -265,6 +263,11 @@ fn indices<'p>(bytes: &mut &[u8], path: &'p mut [i32; INDICES_MAX]) -> Result<&'
         *index = i32::try_from(next()?).map_err(|_| "a message's index is out of range")?;
     }
     Ok(&path[..count])
+}
+
+/// Of a number in zigzag: 0, -1, 1, -2 and so on.
+fn signed(zigzag: u64) -> i64 {
+    (zigzag >> 1) as i64 ^ -((zigzag & 1) as i64)
 }
 
 /// Groups of seven bits, the lowest first, at most ten; both formats write numbers so.

@@ -168,7 +168,7 @@ impl<'a> Reader<'a> {
             (Scalar::Int64, Wire::Varint(value)) => sink.set(at, Captured::Int(*value as i64)),
             (Scalar::UInt, Wire::Varint(value)) => sink.unsigned(at, *value),
             (Scalar::Zigzag, Wire::Varint(value)) => {
-                sink.set(at, Captured::Int((value >> 1) as i64 ^ -((value & 1) as i64)));
+                sink.set(at, Captured::Int(super::signed(*value)));
             }
             (Scalar::Fixed32, Wire::Four(bytes)) => sink.unsigned(at, u64::from(u32::from_le_bytes(*bytes))),
             (Scalar::Fixed64, Wire::Eight(bytes)) => sink.unsigned(at, u64::from_le_bytes(*bytes)),

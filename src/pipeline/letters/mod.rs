@@ -65,11 +65,7 @@ pub fn topics(plan: &Plan) -> Arc<[String]> {
 }
 
 fn bytes(message: &Message) -> usize {
-    let carried = |header: &Carried| header.name.len() + header.value.as_ref().map_or(0, |value| value.len());
-    let beside = message.origin.as_ref().map_or(0, |origin| {
-        origin.key.as_ref().map_or(0, |key| key.len()) + origin.headers.iter().map(carried).sum::<usize>()
-    });
-    message.payload.len() + beside + HEADERS_BYTES
+    message.payload.len() + message.origin.as_ref().map_or(0, |origin| origin.bytes()) + HEADERS_BYTES
 }
 
 /// Key, value and headers as they came, and behind those what was wrong. Its time is that of its writing, the original's is

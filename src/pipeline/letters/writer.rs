@@ -1,12 +1,10 @@
 //! The topics of a deployment that has its own log: a letter is written again until the brokers have it.
 
 use std::collections::VecDeque;
-use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::client::{ClientContext, OAuthToken};
-use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::producer::{
     BaseProducer, BaseRecord, DeliveryResult, NoCustomPartitioner, Producer as _, ProducerContext,
@@ -17,8 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Letter, fill, source_of};
 use crate::config::plan::{KafkaPlan, Plan};
 use crate::source::kafka::client::connection;
-use crate::source::kafka::quiet::asking;
-use crate::source::kafka::token::Tokens;
+use crate::source::kafka::quiet::{Quiet, asking};
 use crate::source::kafka::topics::found_or_made;
 
 /// One look at what the brokers have taken.
@@ -30,40 +27,19 @@ const FULL: Duration = Duration::from_millis(20);
 /// After a stop brokers are waited for so long. What they have not got then is read back from the log, and told again.
 const STOP_MAX: Duration = Duration::from_secs(5);
 
-/// Keeps what the brokers did not take.
-struct Returns {
-    tokens: Tokens,
-    letters: Mutex<Vec<(Box<Letter>, KafkaError)>>,
+/// What the brokers did not take.
+type Returns = Mutex<Vec<(Box<Letter>, KafkaError)>>;
+
+fn returned(producer: &BaseProducer<Quiet<Returns>>) -> Vec<(Box<Letter>, KafkaError)> {
+    std::mem::take(&mut producer.context().kept.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-impl Returns {
-    fn take(&self) -> Vec<(Box<Letter>, KafkaError)> {
-        std::mem::take(&mut self.letters.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl ClientContext for Returns {
-    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
-
-    fn log(&self, _: RDKafkaLogLevel, facility: &str, text: &str) {
-        tracing::debug!(facility, "{text}");
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "Kafka");
-    }
-
-    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
-        self.tokens.fetch()
-    }
-}
-
-impl ProducerContext<NoCustomPartitioner> for Returns {
+impl ProducerContext<NoCustomPartitioner> for Quiet<Returns> {
     type DeliveryOpaque = Box<Letter>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, letter: Box<Letter>) {
         if let Err((error, _)) = result {
-            self.letters.lock().unwrap_or_else(PoisonError::into_inner).push((letter, error.clone()));
+            self.kept.lock().unwrap_or_else(PoisonError::into_inner).push((letter, error.clone()));
         }
     }
 }
@@ -71,7 +47,7 @@ impl ProducerContext<NoCustomPartitioner> for Returns {
 pub struct Writer {
     plan: Arc<Plan>,
     /// By the source's member, once something of it was written.
-    open: Vec<(String, BaseProducer<Returns>)>,
+    open: Vec<(String, BaseProducer<Quiet<Returns>>)>,
     stop: CancellationToken,
     runtime: Handle,
     /// Since when, after a stop.
@@ -115,7 +91,7 @@ impl Writer {
         let Some(at) = self.open.iter().position(|(open, _)| open == member) else { return VecDeque::new() };
         let producer = &self.open[at].1;
         let _ = producer.flush(STEP);
-        let returned = producer.context().take();
+        let returned = returned(producer);
         if producer.in_flight_count() == 0 {
             self.open.swap_remove(at);
         }
@@ -145,7 +121,7 @@ impl Writer {
             let (mut away, mut returned) = (false, Vec::new());
             for (member, producer) in &self.open {
                 away |= producer.flush(STEP).is_err();
-                let failed = producer.context().take();
+                let failed = self::returned(producer);
                 if let Some((_, error)) = failed.first() {
                     tell(member, &error.to_string(), &mut told);
                 } else if away && began.elapsed() > AWAY {
@@ -171,7 +147,7 @@ impl Writer {
         false
     }
 
-    fn producer(&mut self, kafka: &KafkaPlan, topic: &str) -> Result<&BaseProducer<Returns>, String> {
+    fn producer(&mut self, kafka: &KafkaPlan, topic: &str) -> Result<&BaseProducer<Quiet<Returns>>, String> {
         if let Some(at) = self.open.iter().position(|(open, _)| *open == kafka.member) {
             return Ok(&self.open[at].1);
         }
@@ -185,8 +161,7 @@ impl Writer {
         config.set("queue.buffering.max.kbytes", "32768");
         config.set("compression.type", "lz4");
         config.set("partitioner", "murmur2_random");
-        let returns = Returns { tokens: Tokens::of(kafka), letters: Mutex::default() };
-        let producer = BaseProducer::from_config_and_context(&config, returns).map_err(failed)?;
+        let producer = BaseProducer::from_config_and_context(&config, Quiet::of(kafka)).map_err(failed)?;
         self.open.push((kafka.member.clone(), producer));
         Ok(&self.open[self.open.len() - 1].1)
     }
@@ -201,7 +176,7 @@ impl Writer {
 }
 
 fn hand_over(
-    producer: &BaseProducer<Returns>,
+    producer: &BaseProducer<Quiet<Returns>>,
     letter: Box<Letter>,
     of: (&Plan, &KafkaPlan),
     topic: &str,

@@ -34,7 +34,9 @@ impl Batch {
     pub fn add(&mut self, received: &BorrowedMessage<'_>, source: &Arc<str>, arrival: Arrival) -> bool {
         self.pass_over(received);
         let Some(message) = message(received, source, arrival) else { return false };
-        self.bytes += message.payload.len() + beside_bytes(&message) + OVERHEAD_BYTES;
+        self.bytes += message.payload.len()
+            + message.origin.as_ref().map_or(0, |origin| origin.bytes())
+            + OVERHEAD_BYTES;
         self.messages.push(message);
         true
     }
@@ -62,12 +64,6 @@ pub(crate) fn message(
         idempotency_key: None,
         origin: Some(Box::new(origin)),
     })
-}
-
-fn beside_bytes(message: &Message) -> usize {
-    let Some(origin) = &message.origin else { return 0 };
-    let of_header = |header: &Header| header.name.len() + header.value.as_ref().map_or(0, Bytes::len);
-    origin.key.as_ref().map_or(0, Bytes::len) + origin.headers.iter().map(of_header).sum::<usize>()
 }
 
 fn headers(received: &BorrowedMessage<'_>) -> Box<[Header]> {

@@ -13,17 +13,19 @@ use super::client::connection;
 use super::token::{Tokens, with_token};
 use crate::config::plan::KafkaPlan;
 
-pub(crate) struct Quiet {
+pub(crate) struct Quiet<T = ()> {
     pub tokens: Tokens,
+    /// For what the client's user has to do with what comes back.
+    pub kept: T,
 }
 
-impl Quiet {
+impl<T: Default> Quiet<T> {
     pub fn of(plan: &KafkaPlan) -> Self {
-        Quiet { tokens: Tokens::of(plan) }
+        Quiet { tokens: Tokens::of(plan), kept: T::default() }
     }
 }
 
-impl ClientContext for Quiet {
+impl<T: Send + Sync> ClientContext for Quiet<T> {
     const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
 
     fn log(&self, _: RDKafkaLogLevel, facility: &str, text: &str) {

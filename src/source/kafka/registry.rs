@@ -170,8 +170,8 @@ impl Registry {
     }
 }
 
-/// The innermost error says what happened.
-fn root_cause(error: &(dyn Error + 'static)) -> String {
+/// The innermost error says what happened; the outer ones name the request, which the caller does.
+pub(super) fn root_cause(error: &(dyn Error + 'static)) -> String {
     let mut cause = error;
     while let Some(inner) = cause.source() {
         cause = inner;

@@ -15,6 +15,7 @@ use reqwest::{Client, Url, redirect};
 use serde::Deserialize;
 
 use super::quiet::Quiet;
+use super::registry::root_cause;
 use crate::config::plan::{KafkaPlan, SaslPlan, TokenPlan};
 
 /// Of one request. The poll it is made in waits meanwhile.
@@ -128,15 +129,6 @@ fn encoded(pairs: &[(&str, &str)]) -> Result<String, String> {
         }
     }
     Ok(url.query().unwrap_or_default().to_owned())
-}
-
-/// Without the request, which the caller names.
-fn root_cause(error: &(dyn Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
 }
 
 #[cfg(test)]

@@ -1,12 +1,15 @@
 //! How the brokers are known to be the right ones, and Eddy to them.
 
-use reqwest::Url;
-
 use super::super::super::field::Field;
 use super::super::super::plan::{SaslMechanism, SaslPlan, TlsPlan, TokenPlan};
 use super::super::super::section::Section;
 use super::super::super::suggest;
+use super::super::super::web::{self, Wording};
 use super::super::tls::checked;
+
+const TOKEN_EXAMPLE: &str = "Write it like \"https://login.example.com/oauth2/token\", and who Eddy is in `client_id` and `client_secret`.";
+const TOKEN_URL: Wording =
+    Wording { other_scheme: "gives no tokens", example: TOKEN_EXAMPLE, user: TOKEN_EXAMPLE };
 
 /// An empty table is TLS with the system's authorities.
 pub fn tls(field: &Field<'_>) -> Option<TlsPlan> {
@@ -55,33 +58,12 @@ fn with_token(section: &mut Section<'_>) -> Option<TokenPlan> {
 }
 
 fn token_url(field: &Field<'_>) -> Option<String> {
-    let text = field.text()?;
-    let fault = match Url::parse(text) {
-        Err(error) => format!("is not a URL ({error})"),
-        Ok(url) if !matches!(url.scheme(), "http" | "https") => {
-            format!("{}:// gives no tokens", url.scheme())
-        }
-        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-            "must not hold a user or password, because URLs are shown in logs".to_owned()
-        }
-        Ok(url) if !is_private(url.as_str()) => {
-            "would have `client_secret` go to another machine in clear".to_owned()
-        }
-        Ok(url) => return Some(url.to_string()),
-    };
-    field.problem(
-        fault,
-        "Write it like \"https://login.example.com/oauth2/token\", and who Eddy is in `client_id` and `client_secret`.",
-    );
-    None
-}
-
-/// Whether what is sent there is read by nobody on the way: it is ciphered, or stays on this machine.
-pub fn is_private(url: &str) -> bool {
-    let host = Url::parse(url).ok().map(|url| (url.scheme() == "https", url.host_str().map(str::to_owned)));
-    host.is_some_and(|(ciphered, host)| {
-        ciphered || host.is_some_and(|host| matches!(&host[..], "localhost" | "127.0.0.1" | "[::1]"))
-    })
+    let url = web::url(field, &TOKEN_URL)?;
+    if !web::is_private(&url) {
+        field.problem("would have `client_secret` go to another machine in clear", TOKEN_URL.example);
+        return None;
+    }
+    Some(url.to_string())
 }
 
 enum Mechanism {

@@ -4,7 +4,14 @@ use url::Url;
 
 use super::super::super::field::Field;
 use super::super::super::plan::{RegistryAccess, RegistryPlan};
+use super::super::super::web::{self, Wording};
 use super::access;
+
+const URL: Wording = Wording {
+    other_scheme: "is no registry",
+    example: "Write it like \"https://registry.plant.local:8081\".",
+    user: "Write them as `username` and `password`.",
+};
 
 pub fn registry(field: &Field<'_>) -> Option<RegistryPlan> {
     let mut section = field.section()?;
@@ -35,38 +42,26 @@ pub fn registry(field: &Field<'_>) -> Option<RegistryPlan> {
         }
     };
     let (url, tls) = (url?, tls?);
-    if tls.is_some() && url.starts_with("http://") {
+    if tls.is_some() && url.scheme() == "http" {
         here.locate("tls")
             .problem("the registry is asked in clear", "Write the url with https://, or remove `tls`.");
         return None;
     }
-    if !matches!(access, RegistryAccess::Open) && !access::is_private(&url) {
+    if !matches!(access, RegistryAccess::Open) && !web::is_private(&url) {
         here.locate("url").problem(
             "a password or token would go to another machine in clear",
             "Write the url with https://, or remove who Eddy is.",
         );
         return None;
     }
-    Some(RegistryPlan { url, access, tls })
+    Some(RegistryPlan { url: url.as_str().trim_end_matches('/').to_owned(), access, tls })
 }
 
-/// Never repeated in a problem: it may hold a password.
-fn url(field: &Field<'_>) -> Option<String> {
-    let example = "Write it like \"https://registry.plant.local:8081\".";
-    let (fault, remedy) = match Url::parse(field.text()?) {
-        Err(error) => (format!("is not a URL ({error})"), example),
-        Ok(url) if !matches!(url.scheme(), "http" | "https") => {
-            (format!("{}:// is no registry", url.scheme()), example)
-        }
-        Ok(url) if !url.username().is_empty() || url.password().is_some() => (
-            "must not hold a user or password, because URLs are shown in logs".to_owned(),
-            "Write them as `username` and `password`.",
-        ),
-        Ok(url) if url.query().is_some() || url.fragment().is_some() => {
-            ("has something behind ? or #, where a path is appended".to_owned(), "Remove that.")
-        }
-        Ok(url) => return Some(url.as_str().trim_end_matches('/').to_owned()),
-    };
-    field.problem(fault, remedy);
-    None
+fn url(field: &Field<'_>) -> Option<Url> {
+    let url = web::url(field, &URL)?;
+    if url.query().is_some() || url.fragment().is_some() {
+        field.problem("has something behind ? or #, where a path is appended", "Remove that.");
+        return None;
+    }
+    Some(url)
 }
