@@ -374,3 +374,31 @@ fn what_was_told_of_a_wild_key_stands() {
     let ids: BTreeSet<&String> = runs[0].iter().map(|(id, _)| id).collect();
     assert_eq!(ids.len(), runs[0].len(), "each revision once");
 }
+
+/// The chart shows what was judged, when it was: not what the key would look like by the time its partition has passed.
+#[test]
+fn an_event_is_on_the_chart_when_it_comes_and_as_it_was_judged() {
+    let case = Case { aggregates: LEARNT, ..SLIDING };
+    let model = model(case);
+    let mut plan = plan(case, 1);
+    let long = Duration::from_secs(200);
+    (plan.streams[0].window.disorder, plan.streams[0].window.lateness) = (long, long);
+    let mut rows = rows(3, 400);
+    rows.iter_mut().enumerate().for_each(|(i, row)| row.values[1] *= 1.0 + i as f32 / 200.0);
+    let (mut engine, mut out) = (engine(&plan, &model), Outputs::default());
+    for (i, row) in rows.iter().enumerate() {
+        let mut slot = Slot::default();
+        slot.push(row.record(i as u64));
+        out.points.clear();
+        engine.step(&slot, &WATCHED, &mut out);
+        let shown: Vec<_> = out.points.iter().map(|p| (p.key.to_vec(), p.time.0)).collect();
+        assert_eq!(
+            shown,
+            [(row.key.clone().into_bytes(), row.time_ns + 1)],
+            "event {i}: at once, and no other"
+        );
+    }
+    out.points.clear();
+    engine.end_of_input(StreamId(0), Position(u64::MAX), &WATCHED, &mut out);
+    assert_eq!(out.points, [], "nothing has come behind another");
+}

@@ -117,7 +117,10 @@ impl Replay {
     fn new(history: &History, files: Files<'_>) -> Result<Self> {
         history.plan().backend.find().context("backend = \"cuda\"")?;
         let mut engine = Engine::new(history.plan());
-        if let ModelPlan::Load { path, .. } = &history.stream().model {
+        if let ModelPlan::Load { path, refit, .. } = &history.stream().model {
+            if refit.is_some() {
+                eprintln!("note: a backtest makes no refits: all of it is judged by {}", path.display());
+            }
             let model = Arc::new(Model::load(path)?);
             engine.activate(STREAM, model).with_context(|| path.display().to_string())?;
         }

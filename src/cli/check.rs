@@ -5,7 +5,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::{CheckArgs, EXIT_CONFIG, environment};
-use crate::config::plan::{Layout, ModelPlan, Plan, Shape, SinkKind, SourceKind, StreamPlan, WindowPlan};
+use crate::config::plan::{
+    FormatPlan, Layout, ModelPlan, Plan, SaslPlan, Shape, SinkKind, SourceKind, StreamPlan, WindowPlan,
+};
 use crate::config::{load, show_duration, show_size};
 use crate::pipeline;
 
@@ -30,10 +32,27 @@ fn judge(config: &Path, plan: &Plan) -> (String, ExitCode) {
         return (wrong, ExitCode::from(EXIT_CONFIG));
     }
     let mut text = summary(plan);
+    for source in plan.sources.iter().filter(|source| shows_its_password(&source.kind)) {
+        text += &format!(
+            "note: source {} sends its password or token in clear, and whoever is on the way can read it: give it `tls`\n",
+            source.name
+        );
+    }
     for path in missing {
         text += &format!("note: {} is not there yet; it must be before `eddy run`\n", path.display());
     }
     (text + &format!("{} is good\n", config.display()), ExitCode::SUCCESS)
+}
+
+/// SCRAM keeps the password to itself, but not what is read.
+fn shows_its_password(kind: &SourceKind) -> bool {
+    match kind {
+        SourceKind::Kafka(kafka) => {
+            kafka.tls.is_none() && kafka.sasl.as_ref().is_some_and(SaslPlan::goes_in_clear)
+        }
+        SourceKind::Mqtt(mqtt) => mqtt.tls.is_none() && mqtt.password.is_some(),
+        SourceKind::Http(_) | SourceKind::Replay(_) => false,
+    }
 }
 
 /// Files a run reads. Not a problem of the config: `eddy train` may be about to make one.
@@ -89,7 +108,16 @@ fn describe_source(kind: &SourceKind) -> String {
             let shared = kafka.shared.as_ref().map_or(String::new(), |shared| {
                 format!(", shared by {} and {}", shared.alerts, shared.state)
             });
-            format!("kafka {brokers}{}, group {}, topics {topics}{shared}", kafka.access(), kafka.group)
+            let registry = kafka
+                .registry
+                .as_ref()
+                .map_or(String::new(), |registry| format!(", schemas from {}", registry.url));
+            let dead = kafka
+                .dead_letters
+                .as_ref()
+                .map_or(String::new(), |topic| format!(", dead letters to {topic}"));
+            let (access, group) = (kafka.access(), &kafka.group);
+            format!("kafka {brokers}{access}, group {group}, topics {topics}{shared}{registry}{dead}")
         }
         SourceKind::Http(http) => {
             let token = if http.token.is_some() { "bearer token" } else { "no token" };
@@ -109,6 +137,12 @@ fn describe_stream(stream: &StreamPlan) -> String {
         Layout::Wide { .. } => "wide",
         Layout::Long { .. } => "long",
     };
+    let format = match &stream.format {
+        FormatPlan::Json => "JSON",
+        FormatPlan::Csv { .. } => "CSV",
+        FormatPlan::Avro => "Avro",
+        FormatPlan::Protobuf => "Protobuf",
+    };
     let model = match &stream.model {
         ModelPlan::Fit { warmup } => format!("fitted as it goes, early for {}", show_duration(*warmup)),
         ModelPlan::Transactions { amount } => match &stream.outcome {
@@ -127,7 +161,7 @@ fn describe_stream(stream: &StreamPlan) -> String {
     };
     let onsets = if stream.onsets.is_some() { ", onsets" } else { "" };
     format!(
-        "from {}, {} column(s) ({layout}), {}, {waits}, {model}, {}{onsets}",
+        "from {}, {format}, {} column(s) ({layout}), {}, {waits}, {model}, {}{onsets}",
         stream.from.join(", "),
         stream.columns.len(),
         describe_window(window),

@@ -72,7 +72,7 @@ impl Snapshot {
         snapshot.problems = [problems::find(&snapshot, plan), problems::missed(status, plan)].concat();
         let drifted = drift::notes(&snapshot.streams, &plan.streams);
         snapshot.notes =
-            [problems::of_streams(&snapshot.streams), problems::refusals(&snapshot), drifted].concat();
+            [problems::of_streams(&snapshot, plan), problems::refusals(&snapshot), drifted].concat();
         snapshot.state = snapshot.judge();
         Snapshot { tiles: Tiles::of(&snapshot), ..snapshot }
     }

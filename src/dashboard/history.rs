@@ -28,7 +28,7 @@ pub struct Window {
     pub confident: bool,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Head {
     time_ns: i64,
     p_value: f64,
@@ -64,7 +64,7 @@ impl History {
         }
     }
 
-    /// Files a batch. A point not newer than its key's newest one takes the place of the one it revises.
+    /// Files a batch, in order of time; a point takes the place of the one it revises.
     pub fn add(&self, batch: Vec<Point>) {
         let mut streams = self.streams.write().unwrap_or_else(|poisoned| poisoned.into_inner());
         for point in batch {
@@ -134,34 +134,43 @@ impl KeySeries {
         if point.values.len() != self.columns {
             return;
         }
-        if self.heads.back().is_some_and(|newest| point.time.0 <= newest.time_ns) {
-            return self.revise(point);
+        let found = self.heads.binary_search_by_key(&point.time.0, |head| head.time_ns);
+        // Late rows gave a window another verdict.
+        if let Ok(at) = found {
+            return self.write(at, point);
         }
         if self.heads.len() == POINTS_MAX {
+            // Older than all that fit.
+            if found == Err(0) {
+                return;
+            }
             self.heads.pop_front();
-            self.numbers.drain(..4 * self.columns);
+            self.numbers.drain(..self.width());
         }
-        let Point { time, p_value, threshold, anomalous, confident, .. } = *point;
-        self.heads.push_back(Head { time_ns: time.0, p_value, threshold, anomalous, confident });
-        for numbers in [&point.values, &point.expected, &point.low, &point.high] {
-            let padded = numbers.iter().copied().chain(std::iter::repeat(f32::NAN));
-            self.numbers.extend(padded.take(self.columns));
+        // An event may come behind later ones of its key, or from a replay.
+        let at = self.heads.partition_point(|head| head.time_ns < point.time.0);
+        self.heads.insert(at, Head::default());
+        self.numbers.resize(self.heads.len() * self.width(), f32::NAN);
+        if at + 1 < self.heads.len() {
+            let (start, by) = (at * self.width(), self.width());
+            self.numbers.make_contiguous()[start..].rotate_right(by);
         }
+        self.write(at, point);
     }
 
-    /// Late rows gave a window another verdict. One that is not here is left out: it came from a replay.
-    fn revise(&mut self, point: &Point) {
-        let Ok(at) = self.heads.binary_search_by_key(&point.time.0, |head| head.time_ns) else { return };
+    /// Numbers of one window.
+    fn width(&self) -> usize {
+        4 * self.columns
+    }
+
+    fn write(&mut self, at: usize, point: &Point) {
         let Point { time, p_value, threshold, anomalous, confident, .. } = *point;
         self.heads[at] = Head { time_ns: time.0, p_value, threshold, anomalous, confident };
-        for (part, numbers) in
-            [&point.values, &point.expected, &point.low, &point.high].into_iter().enumerate()
-        {
+        let parts = [&point.values, &point.expected, &point.low, &point.high];
+        for (part, numbers) in parts.into_iter().enumerate() {
             let start = (4 * at + part) * self.columns;
-            self.numbers
-                .range_mut(start..start + self.columns)
-                .zip(numbers)
-                .for_each(|(to, from)| *to = *from);
+            let padded = numbers.iter().copied().chain(std::iter::repeat(f32::NAN));
+            self.numbers.range_mut(start..start + self.columns).zip(padded).for_each(|(to, from)| *to = from);
         }
     }
 
@@ -242,6 +251,29 @@ mod tests {
         assert_eq!(all.iter().map(|w| w.time_ns).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
         assert_eq!((all[1].p_value, all[1].values.as_slice()), (1e-9, &[7.0, 8.0][..]));
         assert_eq!(all[2].values, [3.0, -3.0]);
+    }
+
+    #[test]
+    fn an_event_that_comes_behind_later_ones_has_its_place_in_time() {
+        let history = History::new(Arc::new(Watch::new()));
+        history.add([1, 5, 3, 9, 0].map(|t| point("a", t)).to_vec());
+        let seen = history.series(PUMPS, b"a", 0, 9).unwrap();
+        assert_eq!(seen.iter().map(|w| w.time_ns).collect::<Vec<_>>(), [0, 1, 3, 5, 9]);
+        for w in &seen {
+            assert_eq!(w.values, [w.time_ns as f32, -w.time_ns as f32]);
+            assert_eq!(w.high[0], w.time_ns as f32 + 0.3);
+        }
+    }
+
+    #[test]
+    fn a_full_series_keeps_its_newest_whatever_comes_behind() {
+        let history = History::new(Arc::new(Watch::new()));
+        history.add((0..POINTS_MAX as i64).map(|t| point("a", 10 * t)).collect());
+        history.add(vec![point("a", -1), point("a", 15)]);
+        let seen = history.series(PUMPS, b"a", i64::MIN, i64::MAX).unwrap();
+        assert_eq!(seen.len(), POINTS_MAX);
+        assert_eq!(seen.iter().take(3).map(|w| w.time_ns).collect::<Vec<_>>(), [10, 15, 20]);
+        assert_eq!(seen[1].values, [15.0, -15.0]);
     }
 
     #[test]

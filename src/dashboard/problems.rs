@@ -1,5 +1,7 @@
 //! What an operator must look at, each with its remedy. An empty list is what "healthy" means.
 
+mod rows;
+
 use serde::Serialize;
 
 use super::format::grouped;
@@ -33,6 +35,7 @@ pub fn find(snapshot: &Snapshot, plan: &Plan) -> Vec<Problem> {
         });
     }
     problems.extend(silent_sources(snapshot, plan));
+    problems.extend(rows::all_refused(snapshot, plan));
     problems.extend(waiting_for_schemas(snapshot));
     problems.extend(failing_sinks(snapshot));
     problems
@@ -118,9 +121,19 @@ pub fn refusals(snapshot: &Snapshot) -> Vec<Problem> {
     lately.collect()
 }
 
-/// What streams take in and nobody judges, or not as was meant.
-pub fn of_streams(streams: &[StreamView]) -> Vec<Problem> {
-    [unsure(streams), ignored(streams), before_2000(streams), unmatched(streams)].concat()
+/// What comes in and nobody judges, or not as was meant.
+pub fn of_streams(snapshot: &Snapshot, plan: &Plan) -> Vec<Problem> {
+    let streams = &snapshot.streams[..];
+    let refused: Vec<Problem> = rows::many_refused(snapshot, plan).into_iter().collect();
+    [
+        refused,
+        unsure(streams),
+        ignored(streams),
+        rows::late(streams),
+        before_2000(streams),
+        unmatched(streams),
+    ]
+    .concat()
 }
 
 /// A plant may well publish more than is looked at. It is said all the same: a metric that is misspelt looks just so.

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::alerts::{AlertEntry, DeliveryState};
 use super::format::{Format, NONE, odds};
-use super::snapshot::{Snapshot, State, StreamView};
+use super::snapshot::{SinkState, Snapshot, State, StreamView};
 use crate::types::About;
 
 /// How a tile is coloured. Normal has no colour.
@@ -174,12 +174,18 @@ fn told(snapshot: &Snapshot, open: Option<&AlertEntry>) -> Tile {
                 format!("✓ {} {}", d.receiver, Format::Duration.write(ns as f64))
             }
             (DeliveryState::Delivered, None) => format!("✓ {}", d.receiver),
+            (DeliveryState::Pending, _) if stuck(snapshot, &d.receiver).is_some() => {
+                format!("✗ {}, {}", d.receiver, stuck(snapshot, &d.receiver).unwrap_or_default())
+            }
             (DeliveryState::Pending, _) if d.last_error.is_some() => format!("✗ {}, tries again", d.receiver),
             (DeliveryState::Pending, _) => format!("○ {}, under way", d.receiver),
             (DeliveryState::Failed, _) => format!("✗ {} gave up", d.receiver),
         })
     };
-    let failed = deliveries.iter().any(|d| d.state != DeliveryState::Delivered && d.last_error.is_some());
+    let failed = deliveries.iter().any(|d| {
+        let stuck = stuck(snapshot, &d.receiver).is_some();
+        d.state != DeliveryState::Delivered && (d.last_error.is_some() || stuck)
+    });
     let level = if failed { Level::Warn } else { Level::Normal };
     let headline = match open {
         Some(_) => format!("{reached} of {}", deliveries.len()),
@@ -187,4 +193,14 @@ fn told(snapshot: &Snapshot, open: Option<&AlertEntry>) -> Tile {
         None => format!("last: {reached} of {}", deliveries.len()),
     };
     Tile { level, mark: if failed { "◆" } else { "" }, headline, lines: [line(0), line(1)] }
+}
+
+/// Why a receiver takes nothing until somebody acts.
+fn stuck(snapshot: &Snapshot, receiver: &str) -> Option<&'static str> {
+    match snapshot.sinks.iter().find(|sink| sink.name == receiver)?.state {
+        SinkState::Blocked => Some("nobody reads it"),
+        SinkState::Closed => Some("closed"),
+        SinkState::Disabled => Some("410 Gone"),
+        SinkState::Idle | SinkState::Ok | SinkState::Retrying => None,
+    }
 }

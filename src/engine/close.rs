@@ -100,7 +100,7 @@ impl Partition {
     }
 
     /// Brings the set of followed keys up to date when the page asked for others.
-    fn follow(&mut self, closing: &Closing<'_, '_>) {
+    pub(super) fn follow(&mut self, closing: &Closing<'_, '_>) {
         if self.follows_version != closing.env.follows_version {
             self.follows_version = closing.env.follows_version;
             for key in 0..self.followed.len() {
@@ -116,7 +116,10 @@ impl Partition {
         let (key, span, rows) = (batch.keys[row], batch.spans[row], batch.rows.get(row).copied());
         let verdict = verdict(row, self.warm(key, setup), scoring, closing);
         let verdict = self.hold_back(row, verdict, scoring, closing);
-        let verdict = rows.map_or(verdict, |rows| self.final_verdict(key, span, rows, verdict));
+        let standing = rows.and_then(|rows| self.standing_verdict(key, span, rows));
+        let verdict = standing.unwrap_or(verdict);
+        // What stands since its arrival was on the chart then.
+        let shown = self.followed[key as usize] && standing.is_none();
         let surprise = surprise(row, closing);
         self.count(verdict);
         self.digest(key, span, surprise, verdict);
@@ -137,14 +140,14 @@ impl Partition {
         self.note_opening(key, before.opened());
         self.note_standing(key, before);
         self.keep_for_refit(row, teaches, &closing.scratch.batch, setup);
-        if changes.is_empty() && !self.followed[key as usize] {
+        if changes.is_empty() && !shown {
             return;
         }
         self.explain(row, scoring, closing);
         for change in changes {
             self.announce(row, verdict, change, scoring, times, closing);
         }
-        if self.followed[key as usize] {
+        if shown {
             let point = self.point(row, verdict, scoring, closing);
             closing.out.points.push(point);
         }

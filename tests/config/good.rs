@@ -204,7 +204,7 @@ fn summary_of_an_example() {
     let plan = plan_with(text, &[("ON_CALL_SECRET", KEY), ("EDDY__SHARDS", "2")]);
     assert_snapshot!(eddy::cli::check::summary(&plan), @"
     source     plant        mqtt 127.0.0.1:1883, QoS 1, topics plant/+/pump/+/telemetry
-    stream     pumps        from plant, 4 column(s) (wide), window 64s every 1s on a grid of 1s, lateness 10s, fitted as it goes, early for 6h, p < 0.0001, onsets
+    stream     pumps        from plant, JSON, 4 column(s) (wide), window 64s every 1s on a grid of 1s, lateness 10s, fitted as it goes, early for 6h, p < 0.0001, onsets
     sink       on_call      webhook to alerts.example.com, signed
     dashboard               http://127.0.0.1:8080
     durable                 eddy-data/plant, segments of 64MB

@@ -72,6 +72,14 @@ pub enum SaslMechanism {
 }
 
 impl SaslPlan {
+    /// Whether what it shows to a broker could be shown again by who saw it.
+    pub fn goes_in_clear(&self) -> bool {
+        match self {
+            SaslPlan::Password { mechanism, .. } => *mechanism == SaslMechanism::Plain,
+            SaslPlan::Token(_) => true,
+        }
+    }
+
     pub fn mechanism(&self) -> &'static str {
         match self {
             SaslPlan::Password { mechanism, .. } => mechanism.as_str(),

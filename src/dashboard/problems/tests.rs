@@ -2,9 +2,10 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use crate::dashboard::problems::Problem;
 use crate::dashboard::take;
 use crate::dashboard::testing::{Scene, parts};
-use crate::types::StreamId;
+use crate::types::{Reason, StreamId};
 
 #[test]
 fn a_stream_of_which_most_is_not_judged_is_no_quiet_stream() {
@@ -73,4 +74,46 @@ fn rows_left_out_and_times_of_the_wrong_unit_are_noted() {
     assert!(notes("before the year 2000").is_empty());
     parts.status.rows(StreamId(0)).before_2000_total.store(3, Relaxed);
     assert!(notes("before the year 2000")[0].starts_with("3 rows of stream "));
+}
+
+#[test]
+fn nothing_but_refusals_is_a_problem_and_some_are_a_note() {
+    const NOW_NS: i64 = 1_800_000_000_000_000_000;
+    let parts = parts(Scene::Calm, NOW_NS);
+    let status = &parts.status;
+    status.dead_letters.iter().for_each(|total| total.store(0, Relaxed));
+    status.dead_letters[Reason::Late as usize].store(7, Relaxed);
+    let said = || {
+        let snapshot = take(&parts, NOW_NS, 1, None);
+        let of = |list: &[Problem]| list.iter().filter(|p| p.what.contains("1,234 bad_time")).count();
+        (of(&snapshot.problems), of(&snapshot.notes))
+    };
+    assert_eq!(take(&parts, NOW_NS, 1, None).problems, [], "late rows were understood");
+    status.dead_letters[Reason::BadTime as usize].store(1234, Relaxed);
+    status.rows_total.store(200_000, Relaxed);
+    assert_eq!(said(), (0, 0), "one in a hundred and sixty");
+    status.rows_total.store(100_000, Relaxed);
+    assert_eq!(said(), (0, 1));
+    status.rows_total.store(0, Relaxed);
+    assert_eq!(said(), (1, 0));
+    let snapshot = take(&parts, NOW_NS, 1, None);
+    assert_eq!(snapshot.state, crate::dashboard::snapshot::State::Degraded);
+    assert!(snapshot.problems[0].remedy.contains("dead-letters.ndjson"), "{:?}", snapshot.problems);
+}
+
+#[test]
+fn a_stream_of_which_many_rows_come_too_late_says_so() {
+    const NOW_NS: i64 = 1_800_000_000_000_000_000;
+    let parts = parts(Scene::Calm, NOW_NS);
+    let notes = || {
+        let notes = take(&parts, NOW_NS, 1, None).notes;
+        notes.into_iter().filter(|note| note.what.contains("came too late")).count()
+    };
+    let of = parts.status.stream(StreamId(0));
+    of.iter().for_each(|partition| partition.late_total.store(0, Relaxed));
+    let all: u64 = of.iter().map(|partition| partition.events_total.load(Relaxed)).sum();
+    of[0].late_total.store(all / 200, Relaxed);
+    assert_eq!(notes(), 0, "one in two hundred");
+    of[0].late_total.store(all / 20, Relaxed);
+    assert_eq!(notes(), 1, "one in twenty");
 }

@@ -55,6 +55,7 @@ impl Partition {
             let began = (closing.env.now)();
             let gathered = self.score_batch(&scoring, closing);
             let scored = (closing.env.now)();
+            self.follow(closing);
             let times = Times { closing: began, gathered, scored };
             for row in 0..closing.scratch.batch.len() {
                 self.judge_provisionally(row, &scoring, times, closing);
@@ -82,7 +83,8 @@ impl Partition {
         self.counts.windows_provisional += 1;
         let changes = self.replace_verdict(key, span, rows, verdict, setup);
         closing.out.verdicts.push((Arrival(arrival), (closing.env.now)(), 1));
-        if !changes.is_empty() {
+        let shown = self.followed[key as usize];
+        if !changes.is_empty() || shown {
             self.explain(row, scoring, closing);
         }
         let trigger = std::mem::replace(&mut closing.trigger, arrival);
@@ -90,6 +92,11 @@ impl Partition {
             self.announce(row, verdict, change, scoring, times, closing);
         }
         closing.trigger = trigger;
+        // With the values and risks of now: what p-value and alert are of.
+        if shown {
+            let point = self.point(row, verdict, scoring, closing);
+            closing.out.points.push(point);
+        }
     }
 
     /// The verdict on a window that came or became final; what is to be told of it.
@@ -120,16 +127,15 @@ impl Partition {
         self.telling(key, |told| revise(told, &before, &after, horizon_ns))
     }
 
-    /// The final verdict on a sliding window: that of its arrival, if nothing has come behind it since that it holds.
-    /// What the key has learnt meanwhile changes no verdict on the same events.
-    pub(in crate::engine) fn final_verdict(
+    /// The verdict that was given on a sliding window as it came, if nothing has come behind it since that it holds:
+    /// it is final. What the key has learnt meanwhile changes no verdict on the same events.
+    pub(in crate::engine) fn standing_verdict(
         &self,
         key: KeyIndex,
         span: Span,
         rows: u32,
-        anew: Verdict,
-    ) -> Verdict {
-        self.past[key as usize].standing(span.end - 1, rows).unwrap_or(anew)
+    ) -> Option<Verdict> {
+        self.past[key as usize].standing(span.end - 1, rows)
     }
 
     /// What the final verdict on a sliding window changes; the key's episode goes on from it.

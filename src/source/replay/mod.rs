@@ -114,6 +114,14 @@ pub async fn run(plan: &ReplayPlan, source: Arc<str>, context: Context) -> Resul
     context.source_status().up();
     tracing::info!(source = &*source, rows, skipped = context.messages_logged, "replay begins");
     let next = context.messages_logged as usize;
+    if next == rows && rows > 0 {
+        tracing::warn!(
+            source = &*source,
+            rows,
+            "every row of the file is in the log already, from an earlier run: nothing is replayed; to replay it again, \
+             give [durable] path an empty folder"
+        );
+    }
     let mut replay = Replay { table, source, topic, context, pace, next, told_tenths: 0 };
     let ended = replay.work().await;
     replay.context.source_status().connected.store(false, Ordering::Relaxed);
