@@ -20,6 +20,7 @@ import cards
 import cold
 import eddy
 import evidence
+import gate
 import peers
 import plots
 import report
@@ -201,11 +202,18 @@ def main():
         "collections": results,
         "transactions": of_cards,
     }
+    lost = gate.losses(results, HERE.parent / "quality.json")
+    if lost:
+        # What is checked in stays as it was: the next run would be held against it.
+        options.out = options.work
     (options.out / "quality.json").write_text(report.json_text(whole))
     (options.out / "quality.md").write_text(report.markdown(whole))
     plots.by_collection(results, options.out / "quality-by-collection.svg")
     plots.by_series(results, report.best_peer(results), options.out / "quality-by-series.svg")
     print(f"written: {options.out / 'quality.md'}")
+    if lost:
+        told = "; ".join(f"{name} VUS-PR {was:.3f} before, {now:.3f} now" for name, was, now in lost)
+        raise SystemExit(f"quality: less is found than benches/quality.json says: {told}. If that is meant, copy the files")
 
 
 if __name__ == "__main__":

@@ -204,7 +204,7 @@ impl<'a> Row<'a> {
                 return dead(
                     Reason::BadValue,
                     format!(
-                        "`{label}` is the text {}; send a JSON number, or null when there is no value",
+                        "`{label}` is the text {}; send a number, or null (in CSV an empty cell) when there is no value",
                         found.shown()
                     ),
                 );

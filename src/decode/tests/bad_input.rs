@@ -81,7 +81,7 @@ fn each_bad_row_is_dead_alone_with_its_reason_and_remedy() {
     clock far ahead
       future: `ts` is 3600.001 s ahead of its arrival, 3600 s are allowed; set the device's clock, or raise the stream's `max_future`
     value is a text
-      bad_value: `temp` is the text "20.5"; send a JSON number, or null when there is no value
+      bad_value: `temp` is the text "20.5"; send a number, or null (in CSV an empty cell) when there is no value
     value is an array
       bad_value: `temp` is an array; let the column's path lead to a number
     value is NaN

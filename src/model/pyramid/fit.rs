@@ -102,7 +102,7 @@ pub(super) fn levels(
     starts: Starts<'_>,
 ) -> Result<Vec<Level>, FitError> {
     let n = windows.nrows();
-    let shapes = shapes(span, columns.scored.len(), n, settings.ramp);
+    let shapes = columns.seen(shapes(span, columns.scored.len(), n, settings.ramp), span, windows);
     let fit = |shape| {
         let rows = Rows::new(n, shape, settings.ramp);
         let candidates = candidates(windows, columns, shape, &rows, settings, starts)?;

@@ -1,3 +1,6 @@
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
 use super::super::synthetic::{normal_windows, series};
 use super::super::{Pyramid, Scores, Work};
 use super::*;
@@ -78,4 +81,70 @@ fn the_same_windows_give_the_same_bits() {
     let windows = normal_windows(&series(600, 2, 1), 16, 2);
     let parts = || Pyramid::fit(windows.view(), 16, 2, &[false; 2]).unwrap().to_parts();
     assert!(parts() == parts());
+}
+
+/// Five readings a minute in cells of ten seconds: nothing is ever in the last one, and a clock may move that.
+#[test]
+fn sensors_that_never_speak_in_a_windows_last_cells_are_judged_by_the_others() {
+    for (cells, columns, silent) in [(6, 2, 1), (6, 1, 1), (12, 6, 2), (20, 40, 4), (64, 3, 5), (5, 200, 1)] {
+        let whole = normal_windows(&series(700 + cells, columns, 1), cells, columns);
+        let mut windows = whole.clone();
+        windows.rows_mut().into_iter().for_each(|mut row| {
+            (0..silent * columns).for_each(|back| row[cells * columns - 1 - back] = f32::NAN);
+        });
+        let of = |what: &str| format!("{what}: {cells} cells of {columns}, {silent} silent");
+        let pyramid = Pyramid::fit(windows.view(), cells, columns, &vec![false; columns]).expect(&of("fit"));
+        let mut odd = windows.clone();
+        odd.rows_mut().into_iter().for_each(|mut row| {
+            (0..cells)
+                .for_each(|cell| row[cell * columns] += if row[cell * columns].is_nan() { 0.0 } else { 9.0 });
+        });
+        let surprises = |windows: &Array2<f32>| {
+            let (mut scores, mut work) = (Scores::default(), Work::new());
+            pyramid.score(windows.as_slice().unwrap(), &mut scores, &mut work);
+            assert!(scores.state.iter().all(|s| s.is_finite()), "{}", of("state"));
+            let n = scores.surprise.len() as f64;
+            scores.surprise.iter().map(|s| f64::from(*s)).sum::<f64>() / n
+        };
+        let (calm, odd, moved) = (surprises(&windows), surprises(&odd), surprises(&whole));
+        assert!(calm < 2.0 && moved.is_finite(), "{}: {calm} {moved}", of("calm"));
+        assert!(odd > calm + 2.0, "{}: {odd} {calm}", of("odd"));
+    }
+}
+
+/// Whatever is never there, constant or the same as another: a fit has an answer, and its scores are numbers.
+#[test]
+fn no_pattern_of_gaps_or_constants_breaks_a_fit() {
+    for seed in 0..40 {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let (cells, columns) = (rng.random_range(1..24), rng.random_range(1..9));
+        let mut windows = normal_windows(&series(200 + cells, columns, seed), cells, columns);
+        let gone: Vec<bool> = (0..cells * columns).map(|_| rng.random_range(0..8) == 0).collect();
+        let (never, constant) = (rng.random_range(0..2 * columns), rng.random_range(0..2 * columns));
+        windows.rows_mut().into_iter().for_each(|mut row| {
+            for (at, gone) in gone.iter().enumerate() {
+                let column = at % columns;
+                row[at] = match () {
+                    () if *gone || column == never => f32::NAN,
+                    () if column == constant => 0.0,
+                    () if column == columns - 1 && seed % 3 == 0 => row[at - column],
+                    () => row[at],
+                };
+            }
+        });
+        let pyramid = match Pyramid::fit(windows.view(), cells, columns, &vec![false; columns]) {
+            Ok(pyramid) => pyramid,
+            Err(FitError::TooFewRows { .. }) => continue,
+            Err(error) => panic!("seed {seed}: {error}"),
+        };
+        let (mut scores, mut work) = (Scores::default(), Work::new());
+        let whole = normal_windows(&series(100 + cells, columns, seed + 99), cells, columns);
+        for windows in [windows, whole] {
+            pyramid.score(windows.as_slice().unwrap(), &mut scores, &mut work);
+            let all = scores.state.iter().chain(&scores.surprise).chain(&scores.column_surprise);
+            assert!(all.into_iter().all(|s| s.is_finite()), "seed {seed}: {cells} cells of {columns}");
+            let explained = pyramid.explain(&windows.row(0).to_vec(), &mut work);
+            assert_eq!(explained.len(), columns, "seed {seed}");
+        }
+    }
 }

@@ -208,17 +208,22 @@ impl Pyramid {
         self.columns.usable(windows).rows
     }
 
-    /// Shapes of the levels that more training windows would add.
+    /// Shapes of the levels that more training windows would add; not those under which nothing was seen.
     pub fn levels_left_out(&self) -> Vec<Shape> {
         let mut shapes = levels::shapes(self.columns.cells, self.columns.scored.len(), usize::MAX / 4, false);
-        shapes.retain(|shape| self.levels.iter().all(|level| level.shape != *shape));
+        let shortest = self.levels.iter().map(|level| level.shape.cells()).min().unwrap_or(0);
+        shapes.retain(|shape| {
+            shape.cells() > shortest && self.levels.iter().all(|level| level.shape != *shape)
+        });
         shapes
     }
 
     /// Whether so many windows are enough for every level of this one.
     pub(crate) fn learnable(&self, rows: usize) -> bool {
-        let shapes = levels::shapes(self.columns.cells, self.columns.scored.len(), rows, false);
-        self.levels.iter().all(|level| shapes.contains(&level.shape))
+        let shapes = |rows| levels::shapes(self.columns.cells, self.columns.scored.len(), rows, false);
+        let (all, enough) = (shapes(usize::MAX / 4), shapes(rows));
+        // One block of all cells that are ever seen needs no more windows than any fit.
+        self.levels.iter().all(|level| enough.contains(&level.shape) || !all.contains(&level.shape))
     }
 
     /// Surprise of training windows, each under a fit on others, nats, ascending.

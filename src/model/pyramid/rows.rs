@@ -76,6 +76,30 @@ impl Columns {
         best
     }
 
+    /// The shapes under which half of the windows show anything; at least one. Sensors that keep time with the windows may
+    /// never speak in the last cells of any: where no shape reaches further back, all cells up to those that do are one block.
+    pub(super) fn seen(
+        &self,
+        mut found: Vec<Shape>,
+        span: usize,
+        windows: ArrayView2<'_, f32>,
+    ) -> Vec<Shape> {
+        let shows = |row: usize, cells: usize| {
+            let row = windows.row(row);
+            let finite =
+                |cell: usize| self.scored.iter().any(|column| row[cell * self.columns + column].is_finite());
+            (self.cells - cells..self.cells).any(finite)
+        };
+        let n = windows.nrows();
+        let seen = |cells: usize| 2 * (0..n).filter(|row| shows(*row, cells)).count() >= n;
+        found.retain(|shape| seen(shape.cells()));
+        if found.is_empty() {
+            let pool = (1..span).find(|cells| seen(*cells)).unwrap_or(span);
+            found.push(Shape { pool, blocks: 1 });
+        }
+        found
+    }
+
     /// The windows with at least 80 % of the scored part of their last cells, ascending.
     fn with_last(&self, cells: usize, windows: ArrayView2<'_, f32>) -> Vec<usize> {
         let enough = |row: &usize| {
