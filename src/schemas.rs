@@ -4,10 +4,14 @@
 //! The wire format is that of Confluent's serializers: a byte 0, the schema's id in four bytes (big-endian), and what the
 //! schema describes.
 
+mod door;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 
 use serde::{Deserialize, Serialize};
+
+pub use door::{Door, Keep, Needs, Passage, Way};
 
 use crate::types::Position;
 

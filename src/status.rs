@@ -152,6 +152,8 @@ pub struct Status {
     pub rows_total: AtomicU64,
     /// By `Reason as usize`.
     pub dead_letters: [AtomicU64; 10],
+    /// Letters that their topic did not take, and the file has.
+    pub dead_letters_refused_total: AtomicU64,
     pub points_dropped_total: AtomicU64,
     pub snapshots: SnapshotStatus,
     pub sources: Vec<SourceStatus>,
@@ -182,6 +184,7 @@ impl Status {
             recovered_messages_total: AtomicU64::new(0),
             rows_total: AtomicU64::new(0),
             dead_letters: Default::default(),
+            dead_letters_refused_total: Default::default(),
             points_dropped_total: AtomicU64::new(0),
             snapshots: SnapshotStatus::default(),
             sources: plan

@@ -230,6 +230,71 @@ fn batches_shards_and_restarts_do_not_matter() {
     }
 }
 
+const OF_TOPIC: u64 = 4;
+
+/// As members of a group run it: partitions of the topic are judged each by itself, in an engine that has these alone.
+fn run_shared(events: &[Event], of: &[u8], batch: usize, restart: bool) -> Outcome {
+    let mut plan = plan(1);
+    plan.streams[0].alarm = PLAIN.alarm;
+    let begin = || {
+        let mut engine = Engine::new(&plan);
+        engine.share_among(OF_TOPIC);
+        engine
+    };
+    let (mut engine, mut slot, mut out) = (begin(), Slot::default(), Outputs::default());
+    for (i, event) in events.iter().enumerate() {
+        if i % batch == 0 {
+            engine.step(&slot, &Env::SIMULATED, &mut out);
+            slot.clear();
+            if restart && i % (batch * 7) == 0 {
+                let mut after = begin();
+                for id in of.iter().map(|id| PartitionId(*id)) {
+                    let mut state = Vec::new();
+                    if engine.save(STREAM, id, &mut state) {
+                        let state = StateReader::new(&state);
+                        let position = Position(i as u64);
+                        let restored = after.restore(STREAM, id, position, state, &|_| None, &Env::SIMULATED);
+                        restored.expect("its own state");
+                    }
+                }
+                engine = after;
+            }
+        }
+        let (values, id) = (event.values(), (key_hash(event.card.as_bytes()) % OF_TOPIC) as u8);
+        if of.contains(&id) {
+            slot.push(RecordRef { partition: PartitionId(id), ..event.record(&values, i as u64) });
+        }
+    }
+    engine.step(&slot, &Env::SIMULATED, &mut out);
+    let mut outcome = Outcome::default();
+    engine.changed(|_, partition, counts, _| {
+        outcome.digests.insert(partition.0, counts.digest);
+    });
+    outcome.decisions = out.raised.into_iter().map(|raised| raised.decision).collect();
+    outcome.decisions.sort_by(|a, b| a.key.cmp(&b.key));
+    outcome
+}
+
+/// What a terminal comes to is each partition's own, and goes with its state: whoever has which others decides the same.
+#[test]
+fn of_a_shared_topic_each_partition_knows_its_own_second_keys() {
+    for seed in plant::seeds(2) {
+        let events = events(seed, 10);
+        let one = run_shared(&events, &[0, 1, 2, 3], 64, false);
+        let terminals = one.decisions.iter().filter(|decision| top(decision).0 == "terminal").count();
+        assert!(terminals > 20, "{terminals} of {} decisions, EDDY_SEED={seed}", one.decisions.len());
+        let mut members = Outcome::default();
+        for (of, batch, restart) in [(&[0, 2][..], 13, true), (&[1], 500, false), (&[3], 1, false)] {
+            let member = run_shared(&events, of, batch, restart);
+            members.digests.extend(member.digests);
+            members.decisions.extend(member.decisions);
+        }
+        members.decisions.sort_by(|a, b| a.key.cmp(&b.key));
+        assert_eq!(members.digests, one.digests, "EDDY_SEED={seed}");
+        assert_eq!(members.decisions, one.decisions, "EDDY_SEED={seed}");
+    }
+}
+
 #[test]
 fn the_evidence_names_the_cause() {
     let events = events(5, 10);

@@ -173,7 +173,7 @@ fn a_member_that_slept_tells_nothing_twice() {
     drop(eddy);
 }
 
-/// What is acknowledged is on two brokers at least: with one killed, the others have it.
+/// What is acknowledged is on two brokers at least: with one killed and its disk lost, the others have it.
 #[test]
 fn the_leader_of_three_brokers_is_killed_and_nothing_is_lost_or_told_twice() {
     let rows = rows(setting("EDDY_KAFKA_EVENTS", 50_000));
@@ -194,6 +194,7 @@ fn the_leader_of_three_brokers_is_killed_and_nothing_is_lost_or_told_twice() {
         brokers[leader].kill();
         println!("broker {leader} is killed at {}", committed(kafka));
         until_committed(kafka, moment + AHEAD / 2, |now| limit.store(now + AHEAD, SeqCst));
+        brokers[leader].lose_disk();
         brokers[leader].launch();
         kafka.until_in_sync();
     }

@@ -163,6 +163,66 @@ fn of_several_each_bad_message_is_in_the_topic_once() {
     assert_eq!(committed(&kafka), rows.len() + sent.len());
 }
 
+fn metric(members: &[&Eddy], name: &str) -> u64 {
+    members.iter().map(|eddy| eddy.metric(name)).sum()
+}
+
+/// A compacted topic takes no message without a key, however often it is asked: such a letter is in a member's file, and
+/// holds up neither the group nor the letters beside it.
+#[test]
+fn of_several_a_letter_that_no_broker_takes_is_in_a_file() {
+    let rows = rows(12_000);
+    let expected = expected(&rows);
+    let kafka = Kafka::start();
+    kafka.make_topic(TOPIC, PARTITIONS);
+    kafka.make_topic_with(DEAD, 1, &[("cleanup.policy", "compact")]);
+    let text = group::text(&kafka, "", NOBODY)
+        .replace("max_future = \"none\"", STREAM)
+        .replace("shared = ", &format!("dead_letters = \"{DEAD}\"\nshared = "));
+    let deployments = [(); 2].map(|()| Deployment::new(&text));
+    let [one, other] = [0, 1].map(|at| deployments[at].start());
+    let began = Instant::now();
+    let sent = send_with_bad(&kafka, &rows, &AtomicUsize::new(usize::MAX));
+    until_committed(&kafka, rows.len() + sent.len(), |_| {});
+    println!("all is committed after {:.1} s", began.elapsed().as_secs_f64());
+    assert_told_once(&kafka, &expected);
+    let without_key = sent.values().filter(|(bad, _)| bad.key.is_none()).count();
+    let in_topic = letters(&kafka, &sent);
+    assert!(in_topic.values().all(|times| *times == 1), "some are there more than once: {in_topic:?}");
+    // With it go those that were sent in one batch with it: the brokers refuse them together.
+    let in_files: Vec<_> = deployments.iter().flat_map(Deployment::dead_letters).collect();
+    assert_eq!((in_topic.len() + in_files.len(), without_key), (sent.len(), 1));
+    assert!(!in_topic.is_empty(), "later ones are not tried");
+    let keyless = in_topic.keys().filter(|at| sent[at].0.key.is_none()).count();
+    assert_eq!(keyless, 0, "it was taken");
+    assert_eq!(metric(&[&one, &other], "eddy_dead_letters_refused_total"), in_files.len() as u64);
+    assert_eq!(refused(&one) + refused(&other), sent.len() as u64, "each is counted once");
+}
+
+/// A topic that takes nothing but the marks of transactions, for a reason that somebody may mend: letters are tried for a while,
+/// and then kept.
+#[test]
+fn of_several_letters_that_are_refused_for_long_are_in_files() {
+    let rows = rows(12_000);
+    let expected = expected(&rows);
+    let kafka = Kafka::start();
+    kafka.make_topic(TOPIC, PARTITIONS);
+    kafka.make_topic_with(DEAD, 1, &[("max.message.bytes", "200")]);
+    let text = group::text(&kafka, "", NOBODY)
+        .replace("max_future = \"none\"", STREAM)
+        .replace("shared = ", &format!("dead_letters = \"{DEAD}\"\nshared = "));
+    let deployment = Deployment::new(&text);
+    let mut eddy = deployment.start();
+    let sent = send_with_bad(&kafka, &rows, &AtomicUsize::new(usize::MAX));
+    eddy.until("it is said", |eddy| eddy.said().contains("dead letters are refused").then_some(()));
+    assert!(deployment.dead_letters().is_empty(), "not at once");
+    until_committed(&kafka, rows.len() + sent.len(), |_| {});
+    assert_told_once(&kafka, &expected);
+    assert!(letters(&kafka, &sent).is_empty());
+    assert_eq!(deployment.dead_letters().len(), sent.len());
+    assert_eq!(eddy.metric("eddy_dead_letters_refused_total"), sent.len() as u64);
+}
+
 /// The topic takes nothing at first, and the process is stopped: what it has not got by then is read back from the log.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_one_each_bad_message_is_in_the_topic_though_that_took_nothing_at_first() {

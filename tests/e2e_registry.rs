@@ -7,10 +7,14 @@
 mod e2e;
 mod plant;
 
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use e2e::eddy::{Deployment, Eddy, config};
-use e2e::expect;
+use e2e::expect::{self, Outcome};
+use e2e::group::{self, NOBODY, assert_told_once, until_committed};
 use e2e::kafka::{Kafka, KafkaProducer, Sent};
 use e2e::mosquitto::free_port;
 use e2e::receiver::Receiver;
@@ -97,13 +101,17 @@ fn document(row: &Row, stage: usize, format: &str) -> Value {
 
 /// What is written of rows, under the schema of each.
 fn payloads(registry: &Registry, rows: &[Row], format: &str) -> Vec<Vec<u8>> {
+    payloads_of(registry, rows, 0..rows.len(), format)
+}
+
+fn payloads_of(registry: &Registry, rows: &[Row], range: Range<usize>, format: &str) -> Vec<Vec<u8>> {
     let schemas: Vec<String> =
         (0..STAGES).map(|stage| if format == "avro" { avro(stage) } else { protobuf(stage) }).collect();
     let job = |(at, row): (usize, &Row)| {
         let stage = stage(at, rows.len());
         Job { schema: &schemas[stage], message: "plant.Pump", value: document(row, stage, format) }
     };
-    let jobs: Vec<Job<'_>> = rows.iter().enumerate().map(job).collect();
+    let jobs: Vec<Job<'_>> = rows.iter().enumerate().skip(range.start).take(range.len()).map(job).collect();
     written(&registry.url(), TOPIC, format, &jobs)
 }
 
@@ -122,8 +130,8 @@ fn changes(eddy: &Eddy) -> Vec<(&'static str, u64)> {
     ["added", "dropped", "renamed", "widened", "retyped"].map(count).to_vec()
 }
 
-async fn evolves(format: &'static str, told: [(&'static str, u64); 5]) {
-    let rows = rows(setting("EDDY_REGISTRY_EVENTS", 40_000));
+/// What the engine makes of rows of which the third schema lacks a column.
+fn expected_of(rows: &[Row]) -> Outcome {
     let masked = rows.iter().enumerate().map(|(at, row)| {
         let mut row = row.clone();
         if stage(at, rows.len()) == 2 {
@@ -131,7 +139,12 @@ async fn evolves(format: &'static str, told: [(&'static str, u64); 5]) {
         }
         row
     });
-    let expected = expected(&masked.collect::<Vec<Row>>());
+    expected(&masked.collect::<Vec<Row>>())
+}
+
+async fn evolves(format: &'static str, told: [(&'static str, u64); 5]) {
+    let rows = rows(setting("EDDY_REGISTRY_EVENTS", 40_000));
+    let expected = expected_of(&rows);
     let (kafka, registry) = (Kafka::start(), Registry::start());
     kafka.make_topic(TOPIC, PARTITIONS);
     let receiver = Receiver::start([]).await;
@@ -235,4 +248,132 @@ async fn a_registry_that_is_away_costs_no_message() {
     let reasons: Vec<&str> =
         letters.iter().map(|letter| letter["reason"].as_str().expect("a reason")).collect();
     assert_eq!(reasons, ["malformed", "no_schema", "malformed", "malformed"]);
+}
+
+/// Of a message: what lies behind its schema's id.
+fn framed(id: i32, value: &[u8]) -> Vec<u8> {
+    [&[0], &id.to_be_bytes()[..], value].concat()
+}
+
+fn id_of(payload: &[u8]) -> i32 {
+    i32::from_be_bytes(payload[1..5].try_into().expect("four bytes"))
+}
+
+fn partitions_waiting(eddy: &Eddy) -> u64 {
+    eddy.metric("eddy_source_partitions_waiting{source=\"plant\"}")
+}
+
+/// A registry that fails for one schema holds up the partition that needs it, and ids that are made up hold up none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_schema_that_is_not_given_holds_up_its_partition_alone() {
+    const BROKEN: i32 = 77_777;
+    const MADE_UP: i32 = 3_000;
+    let (kafka, registry) = (Kafka::start(), Registry::start());
+    kafka.make_topic(TOPIC, PARTITIONS);
+    let receiver = Receiver::start([]).await;
+    let (rows, port) = (rows(4_000), free_port());
+    let door = Door::open(port, registry.port, None);
+    door.breaks(BROKEN);
+    let source = source(&kafka, &format!("url = \"{}\"", url(port)));
+    let deployment = Deployment::new(&config(&source, "[\"plant\"]", &stream("avro"), &receiver.url));
+    let mut eddy = deployment.start();
+    let (payloads, producer) = (payloads(&registry, &rows, "avro"), kafka.producer());
+    producer.send(&Sent::new(TOPIC, 0, &framed(BROKEN, &payloads[0][5..])));
+    send(&producer, &rows, &payloads);
+    let others = rows.iter().filter(|row| partition_of(&row.key) != 0).count() as u64;
+    eddy.until("the others go on", |eddy| (eddy.events() == others).then_some(()));
+    eddy.until("why", |eddy| waits(eddy).then_some(()));
+    assert_eq!(partitions_waiting(&eddy), 1);
+    eddy.until("the page says so", |eddy| {
+        let problems = eddy.get("/api/v1/status")["problems"].to_string();
+        let words = ["1 of its 8 partitions stand", "schema 77777: ", "answers 500"];
+        words.iter().all(|words| problems.contains(words)).then_some(())
+    });
+    assert!(eddy.said().contains("others go on"), "{}", eddy.said());
+
+    for id in 0..MADE_UP {
+        producer.send(&Sent::new(TOPIC, 1 + id % 2, &framed(1_000_000 + id, &payloads[0][5..])));
+    }
+    producer.flush();
+    let began = Instant::now();
+    let refused =
+        |eddy: &Eddy| eddy.metric("eddy_dead_letters_total{reason=\"no_schema\"}") == MADE_UP as u64;
+    eddy.until("made-up ids are refused", |eddy| refused(eddy).then_some(()));
+    println!("{MADE_UP} made-up ids are refused in {:.1} s", began.elapsed().as_secs_f64());
+    // One by one, asked twice a second apart, they would take most of an hour.
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+    assert_eq!((eddy.events(), partitions_waiting(&eddy)), (others, 1), "that partition stands");
+
+    door.breaks(0);
+    eddy.until("it goes on", |eddy| (eddy.events() == rows.len() as u64).then_some(()));
+    eddy.until("nothing waits", |eddy| (!waits(eddy) && partitions_waiting(eddy) == 0).then_some(()));
+    let (status, said) = eddy.stop();
+    assert!(status.success(), "{status}; it said:\n{said}");
+    assert_eq!(deployment.logged().len(), rows.len() + MADE_UP as usize + 1);
+    let letters = deployment.dead_letters();
+    assert!(letters.iter().all(|letter| letter["reason"] == "no_schema"), "other reasons");
+    assert_eq!(letters.len(), MADE_UP as usize + 1);
+}
+
+/// Avro's binary encoding of a row under the last schema.
+fn by_the_last_schema(row: &Row) -> Vec<u8> {
+    let long = |value: i64, to: &mut Vec<u8>| {
+        let mut left = ((value << 1) ^ (value >> 63)) as u64;
+        while left > 0x7f {
+            to.push(left as u8 | 0x80);
+            left >>= 7;
+        }
+        to.push(left as u8);
+    };
+    let mut bytes = Vec::new();
+    long(row.key.len() as i64, &mut bytes);
+    bytes.extend(row.key.as_bytes());
+    long(row.time_ns / 1_000, &mut bytes);
+    row.values.iter().rev().for_each(|value| bytes.extend(f64::from(*value).to_le_bytes()));
+    bytes
+}
+
+/// Two members, each killed once. A message that came before its schema was registered is refused, and stays so when
+/// another member, which can read it by then, reads it again.
+#[test]
+fn of_several_each_reads_by_the_schemas_that_the_first_read_by() {
+    let rows = rows(setting("EDDY_REGISTRY_EVENTS", 40_000));
+    let expected = expected_of(&rows);
+    let (kafka, registry) = (Kafka::start(), Registry::start());
+    kafka.make_topic(TOPIC, PARTITIONS);
+    let of_registry = format!("registry = {{ url = \"{}\" }}\nshared = ", registry.url());
+    let text = group::text(&kafka, "format = \"avro\"", NOBODY).replace("shared = ", &of_registry);
+    // Nothing is saved before the kills, so that all of it is read again.
+    let members = [(); 2].map(|()| Deployment::new(&(text.clone() + "snapshot_every = \"1h\"\n")));
+    let mut running: [Option<Eddy>; 2] = [Some(members[0].start()), Some(members[1].start())];
+    let last = (0..rows.len()).position(|at| stage(at, rows.len()) == 3).expect("a last schema");
+    let (producer, early) = (kafka.producer(), payloads_of(&registry, &rows, 0..last, "avro"));
+    send(&producer, &rows[..last], &early);
+    until_committed(&kafka, last, |_| {});
+    let next_id = early.iter().map(|payload| id_of(payload)).max().expect("some") + 1;
+    // Were it read, it would make everything behind it late.
+    let ahead = Row { time_ns: rows[last].time_ns + 86_400_000_000_000, ..rows[last].clone() };
+    let partition = partition_of(&ahead.key);
+    producer.send(&Sent::new(TOPIC, partition, &framed(next_id, &by_the_last_schema(&ahead))));
+    producer.flush();
+    until_committed(&kafka, last + 1, |_| {});
+    let refused = || members.iter().flat_map(Deployment::dead_letters).collect::<Vec<Value>>();
+    assert!(matches!(&refused()[..], [letter] if letter["reason"] == "no_schema"), "{:?}", refused());
+    // So long it is known that the registry does not know it.
+    std::thread::sleep(Duration::from_secs(31));
+    let late = payloads_of(&registry, &rows, last..rows.len(), "avro");
+    assert!(late.iter().all(|payload| id_of(payload) == next_id), "it has another id: this tests nothing");
+    let half = last + (rows.len() - last) / 2;
+    send(&producer, &rows[last..half], &late[..half - last]);
+    for (member, deployment) in members.iter().enumerate() {
+        until_committed(&kafka, half + 1, |_| {});
+        running[member].take().expect("it runs").kill();
+        running[member] = Some(deployment.start());
+    }
+    send(&producer, &rows[half..], &late[half - last..]);
+    until_committed(&kafka, rows.len() + 1, |_| {});
+    assert_told_once(&kafka, &expected);
+    let again = running.iter().flatten().map(|eddy| eddy.metric("eddy_recovered_messages_total"));
+    assert!(again.sum::<u64>() > last as u64, "little was read again");
+    assert_eq!(refused().len(), 1, "it is told once");
 }

@@ -3,7 +3,8 @@
 //!
 //! Eight partitions, messages of 105 bytes in producers' batches. Both begin at the first offset; each is timed from its
 //! first message on. Broker and reader share the machine. Eddy has every message in its log, fsynced, and every fourth
-//! brings a verdict; the counter has nothing. With `--shared` Eddy is one of a group, of which it is the only one: nothing is
+//! brings a verdict where the topic is long beside its keys; the counter has nothing. A run in which a message or a verdict is
+//! missing fails. With `--shared` Eddy is one of a group, of which it is the only one: nothing is
 //! logged, and offsets are committed in transactions.
 
 #[path = "../load/appliance.rs"]
@@ -38,6 +39,10 @@ use kafka::{Kafka, Sent};
 const PARTITIONS: i32 = 8;
 const ROUNDS: usize = 2;
 const LOOK: Duration = Duration::from_millis(10);
+const VERDICTS_MAX: Duration = Duration::from_secs(30);
+/// As the deployment has them, s.
+const EVERY_S: u64 = 4;
+const LATENESS_S: u64 = 4;
 
 #[derive(Debug, Serialize)]
 struct Run {
@@ -46,6 +51,7 @@ struct Run {
     messages: u64,
     seconds: f64,
     messages_per_s: f64,
+    verdicts: u64,
     cpu_s_per_million_messages: f64,
 }
 
@@ -57,11 +63,12 @@ fn run(reader: &'static str, keys: u64, messages: u64, (took, cpu): (Duration, f
         messages,
         seconds,
         messages_per_s: messages as f64 / seconds,
+        verdicts: if reader == "eddy" { verdicts(keys, messages) } else { 0 },
         cpu_s_per_million_messages: cpu / messages as f64 * 1e6,
     };
     println!(
-        "{:<8} {:>7} keys  {:>9.0} messages/s  {:.2} CPU-s a million",
-        run.reader, run.keys, run.messages_per_s, run.cpu_s_per_million_messages
+        "{:<8} {:>7} keys  {:>9.0} messages/s  {:>7} verdicts  {:.2} CPU-s a million",
+        run.reader, run.keys, run.messages_per_s, run.verdicts, run.cpu_s_per_million_messages
     );
     run
 }
@@ -77,6 +84,15 @@ fn fill(kafka: &Kafka, topic: &str, keys: u64, messages: u64) {
         producer.send(&Sent::new(topic, (key % PARTITIONS as u64) as i32, &payload));
     }
     producer.flush();
+}
+
+/// Verdicts that are final once a topic is read, counted without any code of Eddy's: of each key one every four seconds,
+/// from its first row to where its partition's newest row closes windows.
+fn verdicts(keys: u64, messages: u64) -> u64 {
+    let rows = |key: u64| messages / keys + u64::from(key < messages % keys);
+    // The first key of a partition has as many rows as any other of it.
+    let newest = |key: u64| rows(key % PARTITIONS as u64).saturating_sub(1);
+    (0..keys).filter(|key| rows(*key) > 0).map(|key| newest(key).saturating_sub(LATENESS_S) / EVERY_S).sum()
 }
 
 /// Polls and counts.
@@ -103,10 +119,11 @@ fn judge(
     folder: &Path,
     model: &Path,
     kafka: &Kafka,
-    (topic, messages): (&str, u64),
+    (topic, keys, messages): (&str, u64, u64),
     shared: Option<usize>,
 ) -> (Duration, f64) {
-    let shared = shared.map_or(String::new(), |n| {
+    // A group of its own: to the member of the topic before the brokers would give that one's partitions.
+    let shared = shared.map_or(format!("\ngroup = \"{topic}\""), |n| {
         format!("\ngroup = \"{topic}-{n}\"\nshared = {{ alerts = \"{topic}-alerts-{n}\", state = \"{topic}-state-{n}\" }}")
     });
     let source = format!("type = \"kafka\"\nbrokers = \"{}\"\ntopics = \"{topic}\"{shared}", kafka.brokers());
@@ -119,9 +136,15 @@ fn judge(
         begun = Instant::now();
         first = appliance.totals().events;
     }
-    let totals = appliance.drained(messages);
+    let (mut totals, verdicts) = (appliance.drained(messages), verdicts(keys, messages));
+    let drained = Instant::now();
+    while totals.windows < verdicts && drained.elapsed() < VERDICTS_MAX {
+        std::thread::sleep(LOOK);
+        totals = appliance.totals();
+    }
     let took = begun.elapsed();
     assert_eq!((totals.events, totals.late), (messages, 0), "every message is taken once");
+    assert_eq!(totals.windows, verdicts, "every window has its verdict");
     // What was there at the first look took time, too.
     let whole = took.mul_f64(messages as f64 / (messages - first) as f64);
     (whole, appliance.cpu_s())
@@ -144,7 +167,7 @@ fn main() {
         for round in 0..ROUNDS {
             runs.push(run("counter", keys, messages, count(&kafka, &topic, messages)));
             let shared = std::env::args().any(|argument| argument == "--shared").then_some(round);
-            let judged = judge(folder.path(), &model, &kafka, (&topic, messages), shared);
+            let judged = judge(folder.path(), &model, &kafka, (&topic, keys, messages), shared);
             runs.push(run("eddy", keys, messages, judged));
         }
         let rate = |reader: &str| {

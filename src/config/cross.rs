@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::field::Field;
-use super::plan::{Aggregate, DashboardPlan, KafkaPlan, ModelPlan, MqttPlan, SourceKind, StreamPlan};
+use super::plan::{DashboardPlan, KafkaPlan, ModelPlan, MqttPlan, SourceKind, StreamPlan};
 use super::source::Source;
 
 /// Two listeners on one address: the second would fail to start.
@@ -109,15 +109,6 @@ pub fn shared(sources: &[Source<'_>], streams: &[StreamPlan]) {
                     stream.name
                 ),
                 "Remove `refit`, or `shared`.",
-            );
-        }
-        if stream.columns.iter().any(|column| column.aggregate == Aggregate::Risk) {
-            shared.problem(
-                format!(
-                    "[stream.{}] has a column of second keys, whose risk lies in all partitions",
-                    stream.name
-                ),
-                "Remove the column with `aggregate = \"risk\"`, or `shared`.",
             );
         }
     }

@@ -88,13 +88,17 @@ fn silent_sources(snapshot: &Snapshot, plan: &Plan) -> Vec<Problem> {
     .collect()
 }
 
-/// Connected, and yet nothing of it goes on.
+/// Connected, and yet not all of it goes on.
 fn waiting_for_schemas(snapshot: &Snapshot) -> Vec<Problem> {
     let waiting = snapshot.sources.iter().filter_map(|source| {
-        let reason = source.kafka.as_ref()?.registry_error.clone()?;
+        let kafka = source.kafka.as_ref()?;
+        let reason = kafka.registry_error.clone()?;
         Some(Problem {
             what: format!("Source {} waits for its schema registry", source.name),
-            effect: "Nothing of it is taken; nothing is lost, its messages stay in Kafka".to_owned(),
+            effect: format!(
+                "{} of its {} partitions stand; nothing is lost, their messages stay in Kafka",
+                kafka.partitions_waiting, kafka.partitions
+            ),
             remedy: format!("{reason}. Eddy asks again by itself"),
         })
     });

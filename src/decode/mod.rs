@@ -166,6 +166,11 @@ impl Decoder {
         }
     }
 
+    /// Whether messages of a registry's format are to be read as if it knew no schema of theirs: they were, the first time.
+    pub fn set_unread(&mut self, unread: bool) {
+        self.programs.iter_mut().for_each(|programs| programs.unread = unread);
+    }
+
     /// What decoding the message would give, without effect: the HTTP source answers with it row by
     /// row. A row of a metric that no column is configured for counts as accepted.
     pub fn report(&self, message: &Message) -> RowReport {

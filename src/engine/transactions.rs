@@ -6,7 +6,7 @@
 mod outcomes;
 mod state;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::engine::batch::{Batch, Span};
@@ -178,8 +178,9 @@ impl Transactions {
         Scale { mean: Risks::unknown() as f32, sd: 0.0 }
     }
 
-    /// Ends the epoch: what it showed acts from the next one on, and so do the risks written down since.
-    pub fn learn(&mut self, end: i64, risks: &Arc<Risks>) {
+    /// Ends the epoch: what it showed acts from the next one on, and so do the risks written down since. `None`: nobody
+    /// knows of the other partitions, so that the risks are what this one's own counts say.
+    pub fn learn(&mut self, end: i64, risks: Option<&Arc<Risks>>) {
         self.now = self.now.max(end);
         self.begin_era();
         let (spent, spent_at) = (std::mem::take(&mut self.spent), std::mem::take(&mut self.spent_at));
@@ -201,7 +202,21 @@ impl Transactions {
         self.spent_at.clear();
         self.charge();
         self.seconds.bound();
-        self.risks = risks.clone();
+        match risks {
+            Some(risks) => self.risks = risks.clone(),
+            None => self.judge_alone(),
+        }
+    }
+
+    fn judge_alone(&mut self) {
+        let seconds: BTreeSet<u32> = self.charged().chain(self.risks.seconds()).collect();
+        if seconds.is_empty() {
+            return;
+        }
+        let mut tally = Tally::default();
+        self.tally(seconds.into_iter(), &mut tally);
+        let changes = tally.changes(&self.risks);
+        Arc::make_mut(&mut self.risks).note(&changes);
     }
 
     fn begin_era(&mut self) {
@@ -239,7 +254,9 @@ impl Partition {
         if let Some(transactions) = self.events.transactions_mut()
             && self.epoch != i64::MIN
         {
-            transactions.learn((self.epoch + 1) * EPOCH_NS, &setup.risks);
+            // In a topic that is shared each partition goes by itself, whoever has the others.
+            let told = setup.partitions.is_none().then_some(&setup.risks);
+            transactions.learn((self.epoch + 1) * EPOCH_NS, told);
         }
     }
 }

@@ -44,6 +44,12 @@ pub(super) fn process(status: &Status, now_ns: i64) -> Vec<Family> {
             kind: Counter,
             samples: reasons.into(),
         },
+        one(
+            "dead_letters_refused",
+            "Letters that their topic refused for good",
+            Counter,
+            count(&status.dead_letters_refused_total),
+        ),
     ]
 }
 

@@ -27,6 +27,8 @@ pub enum Dead {
     },
     /// Goes to a topic.
     Letter(Letter),
+    /// Was counted, and is refused by its topic; its sender waits until it is on the disk.
+    Refused(Letter, std::sync::mpsc::Sender<()>),
     Late(LateRow),
     /// Follows everything that came before it out of the messages it covers.
     Keep(Kept),
@@ -95,12 +97,15 @@ impl DeadStation {
     /// What the brokers will not take is in the file.
     fn keep_refused(&mut self) {
         let refused = self.topics.as_mut().map(letters::Writer::refused).unwrap_or_default();
-        for letter in refused {
-            let Letter { position, message, rows } = letter;
-            for row in rows {
-                let entry = Dead::Row { position, message: message.clone(), row };
-                until_done(&self.ballast, || write(&mut self.file, &entry, &self.plan));
-            }
+        self.status.dead_letters_refused_total.fetch_add(refused.len() as u64, Relaxed);
+        refused.into_iter().for_each(|letter| self.write_rows(letter));
+    }
+
+    fn write_rows(&mut self, letter: Letter) {
+        let Letter { position, message, rows } = letter;
+        for row in rows {
+            let entry = Dead::Row { position, message: message.clone(), row };
+            until_done(&self.ballast, || write(&mut self.file, &entry, &self.plan));
         }
     }
 
@@ -114,6 +119,12 @@ impl DeadStation {
                 if let Some(topics) = &mut self.topics {
                     topics.send(Box::new(letter));
                 }
+            }
+            Dead::Refused(letter, kept) => {
+                self.write_rows(letter);
+                until_done(&self.ballast, || self.file.sync());
+                // Whoever waits has gone only if all ends.
+                let _ = kept.send(());
             }
             Dead::Row { ref row, .. } => {
                 count(row.reason);
@@ -145,7 +156,7 @@ fn write(file: &mut DeadLetters, entry: &Dead, plan: &Plan) -> Result<(), DeadEr
             let stream = row.stream.map(|id| plan.streams[id.0 as usize].name.as_str());
             file.append(&DeadEntry::of_row(*position, message, row, stream))?;
         }
-        Dead::Keep(_) | Dead::Letter(_) => {}
+        Dead::Keep(_) | Dead::Letter(_) | Dead::Refused(..) => {}
         Dead::Late(late) => {
             let stream = &plan.streams[late.stream.0 as usize];
             let detail = format!(

@@ -22,7 +22,7 @@ use crate::pipeline::letters;
 use crate::pipeline::open::Mismatch;
 use crate::pipeline::refit::Refits;
 use crate::pipeline::risks;
-use crate::pipeline::schemas::gate;
+use crate::pipeline::schemas::door;
 use crate::pipeline::{idle, keys};
 use crate::schemas::Schemas;
 use crate::source::http::IdempotencyIndex;
@@ -160,7 +160,8 @@ impl Sources {
                 let is_csv = |s: &&StreamPlan| matches!(s.format, FormatPlan::Csv { .. });
                 let context = Context {
                     index,
-                    intake: gate(&common, index, &registered, &intake, &shutdown)?,
+                    intake: intake.clone(),
+                    door: door(&common, index, &registered, &shutdown)?,
                     status: common.status.clone(),
                     shutdown: shutdown.clone(),
                     streams: common.plan.streams.iter().filter(takes).map(|s| s.name.clone()).collect(),

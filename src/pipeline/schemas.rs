@@ -1,18 +1,16 @@
 //! Schemas on their way from the registry to the decoder.
 //!
-//! A source whose messages need schemas hands them to a gate instead of the log. The gate lets messages through once every
-//! schema they name is on the disk, or the registry has said that there is none. So what is in the log can be read without
-//! a registry, now and at every start; and while the registry is away, the source waits as it does for a full disk:
-//! nothing is lost, nothing becomes a dead letter.
+//! A source whose messages need schemas has a door: it lets a message go once the schema is on the disk, or the registry has
+//! said that there is none. So what is in the log can be read without a registry, now and at every start. What waits holds
+//! up its partition and no other; nothing is lost, nothing becomes a dead letter because the registry is away.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use hashbrown::{HashMap, HashSet};
-use tokio::sync::mpsc;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -20,19 +18,20 @@ use super::common::Common;
 use crate::config::plan::{KafkaPlan, Plan, RegistryPlan, SourceKind};
 use crate::decode::Framed;
 use crate::durable::{RealDisk, read_blob, store_blob};
-use crate::schemas::{Schema, Schemas};
+use crate::schemas::{Door, Keep, Schema, Schemas};
 use crate::source::kafka::registry::{Found, Registry};
-use crate::stage::{Intake, Submission};
 use crate::status::Status;
-use crate::types::Message;
 
 const BACKOFF_MIN: Duration = Duration::from_millis(200);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
 /// A registry of several servers may know a new id here and not yet there.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
-/// For so long a registry is not asked again for an id that it does not know.
-const UNKNOWN_MAX: Duration = Duration::from_secs(30);
-const UNKNOWN_IDS_MAX: usize = 10_000;
+/// Requests under way.
+const REQUESTS_MAX: usize = 8;
+/// Unknown ids are spoken of so often; a sender may make them up.
+const SAY_AGAIN: Duration = Duration::from_secs(30);
+/// How soon what has become known is shown.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// Every schema that the data folder holds for the sources of the plan.
 ///
@@ -53,8 +52,13 @@ pub(super) fn load(plan: &Plan) -> Result<Arc<Schemas>> {
                 continue;
             }
             let bytes = read_blob(&RealDisk::new(), &folder, &file)?;
-            schemas
-                .add(name, serde_json::from_slice(&bytes).with_context(|| unreadable(&folder.join(&file)))?);
+            let mut schema: Schema =
+                serde_json::from_slice(&bytes).with_context(|| unreadable(&folder.join(&file)))?;
+            if plan.shared().is_some() {
+                // Positions of a log are no offsets: from where a partition is read by it, its state says.
+                schema.from = 0;
+            }
+            schemas.add(name, schema);
         }
     }
     Ok(Arc::new(schemas))
@@ -71,170 +75,157 @@ fn registry_of(source: &crate::config::plan::SourcePlan) -> Option<(&str, &Regis
     }
 }
 
-/// Where source `index` of the plan hands its messages to: a gate, or the log itself if it needs none.
+/// The door of source `index` of the plan, with somebody behind it who asks; `None` if it needs none.
 ///
 /// # Errors
 /// If the registry's client cannot be made; the text names the remedy.
-pub(super) fn gate(
+pub(super) fn door(
     common: &Common,
     index: usize,
     schemas: &Arc<Schemas>,
-    intake: &Intake,
     shutdown: &CancellationToken,
-) -> Result<Intake> {
+) -> Result<Option<Arc<Door>>> {
     let source = &common.plan.sources[index];
     let (Some((name, registry)), Some(framed)) = (registry_of(source), Framed::new(&common.plan)) else {
-        return Ok(intake.clone());
+        return Ok(None);
     };
     let asked = Registry::new(registry)
         .map_err(|reason| anyhow::anyhow!("the registry of source {name} cannot be asked: {reason}"))?;
-    let gate = Gate {
+    let keep = keep(common, name, registry, schemas.clone());
+    let needs = Box::new(move |message: &_| framed.schema_id(message));
+    let door = Arc::new(Door::new(name, schemas.clone(), needs, keep));
+    let asker = Asker {
         registry: asked,
-        framed,
-        folder: common.plan.durable.path.join(registry.folder(name)),
-        schemas: schemas.clone(),
-        source: name.into(),
+        door: door.clone(),
         index,
         status: common.status.clone(),
-        shutdown: shutdown.clone(),
-        known: HashSet::new(),
-        unknown: HashMap::new(),
-        told: None,
+        permits: Semaphore::new(REQUESTS_MAX),
+        said: Mutex::default(),
     };
-    // Its source has one submission on its way, and so has the gate.
-    let (sender, submissions) = mpsc::channel(1);
-    tokio::spawn(gate.run(submissions, intake.sender.clone()));
-    Ok(Intake { sender, clock: intake.clock })
+    tokio::spawn(Arc::new(asker).run(shutdown.clone()));
+    Ok(Some(door))
 }
 
-struct Gate {
+/// Makes a schema durable, then known: what is read by it must be read by it after a crash, too.
+fn keep(common: &Common, name: &str, registry: &RegistryPlan, schemas: Arc<Schemas>) -> Keep {
+    let folder = common.plan.durable.path.join(registry.folder(name));
+    let source: Arc<str> = name.into();
+    Box::new(move |schema: &Schema| {
+        let id = schema.id;
+        let bytes = serde_json::to_vec(schema).map_err(|error| error.to_string())?;
+        store_blob(&mut RealDisk::new(), &folder, &format!("{id}.json"), &bytes)
+            .map_err(|error| format!("it cannot be kept: {error}; free disk space"))?;
+        tracing::info!(source = &*source, schema = id, kind = schema.kind, "has a new schema");
+        schemas.add(&source, schema.clone());
+        Ok(())
+    })
+}
+
+struct Asker {
     registry: Registry,
-    framed: Framed,
-    folder: PathBuf,
-    schemas: Arc<Schemas>,
-    source: Arc<str>,
+    door: Arc<Door>,
     index: usize,
     status: Arc<Status>,
-    shutdown: CancellationToken,
-    /// Those that are on the disk.
-    known: HashSet<i32>,
-    /// Since when the registry is known not to have them.
-    unknown: HashMap<i32, Instant>,
-    /// Why nothing goes on, as it was said.
-    told: Option<String>,
+    permits: Semaphore,
+    said: Mutex<Said>,
 }
 
-impl Gate {
-    /// Until the source has hung up.
-    async fn run(mut self, mut submissions: mpsc::Receiver<Submission>, log: mpsc::Sender<Submission>) {
-        let shutdown = self.shutdown.clone();
-        while let Some(submission) = submissions.recv().await {
+#[derive(Default)]
+struct Said {
+    /// Why something does not go on.
+    waits: Option<String>,
+    /// When an unknown id was last spoken of.
+    unknown: Option<Instant>,
+}
+
+impl Asker {
+    async fn run(self: Arc<Self>, shutdown: CancellationToken) {
+        let (mut under_way, mut look) = (JoinSet::new(), tokio::time::interval(LOOK));
+        loop {
             tokio::select! {
-                biased;
-                () = self.prepare(&submission.messages) => {}
-                // Not logged and not acknowledged: it comes again.
-                () = shutdown.cancelled() => continue,
-            }
-            if log.send(submission).await.is_err() {
-                return;
+                asked = self.door.asked() => for (id, must) in asked {
+                    under_way.spawn(self.clone().ask(id, must));
+                },
+                Some(_) = under_way.join_next() => {}
+                _ = look.tick() => self.show(),
+                () = shutdown.cancelled() => return,
             }
         }
     }
 
-    /// Returns once every message can be read, or never will be.
-    async fn prepare(&mut self, messages: &[Message]) {
-        let mut ids: Vec<i32> = messages
-            .iter()
-            .filter_map(|message| self.framed.schema_id(message))
-            .filter(|id| *id > 0)
-            .collect();
-        ids.sort_unstable();
-        ids.dedup();
-        ids.retain(|id| self.is_open(*id));
-        if ids.is_empty() {
-            return;
+    async fn ask(self: Arc<Self>, id: i32, must: bool) {
+        self.until_answered(id, must).await;
+        self.door.end(id);
+    }
+
+    /// Asks until the registry has answered, or nobody waits for it any more.
+    async fn until_answered(&self, id: i32, must: bool) {
+        let (mut backoff, mut was_absent) = (BACKOFF_MIN, false);
+        while self.door.waits_for(id) {
+            let answer = {
+                let Ok(_permit) = self.permits.acquire().await else { return };
+                self.registry.schema(id).await
+            };
+            let reason = match answer {
+                Ok(Some(Found { kind, text, references })) => {
+                    return self.door.answer(id, Some(Schema { id, kind, text, references, from: 0 }));
+                }
+                Ok(None) if must => {
+                    "messages were read by it, and the registry does not know it any more; register it again under its id"
+                        .to_owned()
+                }
+                Ok(None) if was_absent => {
+                    self.say_unknown(id);
+                    return self.door.answer(id, None);
+                }
+                Ok(None) => {
+                    was_absent = true;
+                    tokio::time::sleep(ASK_AGAIN).await;
+                    continue;
+                }
+                Err(reason) => reason,
+            };
+            self.door.note(id, &reason);
+            tokio::time::sleep(backoff.mul_f64(rand::random_range(0.5..1.0))).await;
+            backoff = (backoff * 2).min(BACKOFF_MAX);
         }
-        let mut absent = self.fetch(&ids).await;
-        if !absent.is_empty() {
-            tokio::time::sleep(ASK_AGAIN).await;
-            absent = self.fetch(&absent).await;
-        }
-        if self.unknown.len() + absent.len() > UNKNOWN_IDS_MAX {
-            self.unknown.clear();
-        }
-        for id in absent {
+    }
+
+    fn said(&self) -> std::sync::MutexGuard<'_, Said> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn say_unknown(&self, id: i32) {
+        let unknown = &mut self.said().unknown;
+        if unknown.is_none_or(|said| said.elapsed() > SAY_AGAIN) {
+            *unknown = Some(Instant::now());
             tracing::warn!(
-                source = &*self.source,
+                source = self.door.source(),
                 schema = id,
                 "the registry does not know this schema: messages that name it are dead letters"
             );
-            self.unknown.insert(id, Instant::now());
         }
     }
 
-    fn is_open(&mut self, id: i32) -> bool {
-        if self.known.contains(&id) {
-            return false;
-        }
-        if self.schemas.holds(&self.source, id) {
-            self.known.insert(id);
-            return false;
-        }
-        self.unknown.get(&id).is_none_or(|since| since.elapsed() > UNKNOWN_MAX)
-    }
-
-    /// Asks until the registry has answered for each; gives those it does not have.
-    async fn fetch(&mut self, ids: &[i32]) -> Vec<i32> {
-        let mut absent = Vec::new();
-        for id in ids {
-            let mut backoff = BACKOFF_MIN;
-            loop {
-                let fetched = match self.registry.schema(*id).await {
-                    Ok(Some(found)) => self.keep(*id, found),
-                    Ok(None) => {
-                        absent.push(*id);
-                        Ok(())
-                    }
-                    Err(reason) => Err(reason),
-                };
-                let Err(reason) = fetched else { break };
-                self.tell(Some(reason));
-                tokio::time::sleep(backoff.mul_f64(rand::random_range(0.5..1.0))).await;
-                backoff = (backoff * 2).min(BACKOFF_MAX);
-            }
-        }
-        self.tell(None);
-        absent
-    }
-
-    /// Makes a schema durable, then known: what is read by it must be read by it after a crash, too.
-    fn keep(&mut self, id: i32, found: Found) -> Result<(), String> {
-        let Found { kind, text, references } = found;
-        // The source has had an answer for all it sent before: of that nothing lies behind this position.
-        let from = self.status.log_next.load(Relaxed);
-        let schema = Schema { id, kind, text, references, from };
-        let bytes = serde_json::to_vec(&schema).map_err(|error| error.to_string())?;
-        store_blob(&mut RealDisk::new(), &self.folder, &format!("{id}.json"), &bytes)
-            .map_err(|error| format!("schema {id} cannot be kept: {error}; free disk space"))?;
-        tracing::info!(source = &*self.source, schema = id, kind = schema.kind, "has a new schema");
-        self.schemas.add(&self.source, schema);
-        self.known.insert(id);
-        Ok(())
-    }
-
-    fn tell(&mut self, reason: Option<String>) {
-        if self.told == reason {
+    /// What does not go on, and why, on the page, in the metrics, and once in the log.
+    fn show(&self) {
+        let trouble = self.door.trouble();
+        let shown = trouble.as_ref().map(|(id, reason)| format!("schema {id}: {reason}"));
+        self.status.sources[self.index].kafka.set_registry_error(shown);
+        let reason = trouble.as_ref().map(|(_, reason)| reason.clone());
+        let waits = &mut self.said().waits;
+        if *waits == reason {
             return;
         }
-        match &reason {
-            Some(reason) => tracing::warn!(
-                source = &*self.source,
+        match &trouble {
+            Some((schema, reason)) => tracing::warn!(
+                source = self.door.source(),
+                schema,
                 reason,
-                "nothing is taken until the registry has said what messages mean"
+                "partitions whose next message needs the schema wait for it, others go on"
             ),
-            None => tracing::info!(source = &*self.source, "the registry answers again"),
+            None => tracing::info!(source = self.door.source(), "the registry answers again"),
         }
-        self.status.sources[self.index].kafka.set_registry_error(reason.clone());
-        self.told = reason;
+        *waits = reason;
     }
 }

@@ -17,6 +17,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::plan::{SourceKind, SourcePlan};
+use crate::schemas::Door;
 use crate::stage::{Intake, Validate};
 use crate::status::{SourceStatus, Status};
 use crate::types::Offsets;
@@ -41,6 +42,8 @@ pub struct Context {
     pub messages_logged: u64,
     /// Offsets behind those messages of Kafka that the log already holds.
     pub offsets_logged: Offsets,
+    /// Where messages wait for their schemas; `None`: they need none.
+    pub door: Option<Arc<Door>>,
     /// Topics of Kafka that dead letters of this deployment go to: what a regular expression takes in of them has been
     /// here before.
     pub dead_letters: Arc<[String]>,

@@ -22,6 +22,8 @@ pub struct KafkaStatus {
     pub behind: AtomicBool,
     /// Those assigned to this process.
     pub partitions: AtomicU64,
+    /// Those of them whose next message waits for its schema.
+    pub partitions_waiting: AtomicU64,
     /// Came again though the log had them.
     pub redelivered_total: AtomicU64,
     /// Messages without a value: there is nothing to log of them.

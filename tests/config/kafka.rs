@@ -219,10 +219,14 @@ fn what_several_cannot_do_together_is_refused() {
             "source.plant.shared",
             "Remove `refit`",
         ),
-        (but(window, cards), "source.plant.shared", "aggregate = \"risk\""),
     ];
     for (text, key, words) in cases {
         let told = problems(&text);
         assert!(told.contains(&format!("{key}: ")) && told.contains(words), "{key}, {words}:\n{told}");
     }
+    // Second keys are each partition's own, and what schemas are read by is in its state.
+    assert!(plan_with(&but(window, cards), &[]).shared().is_some());
+    let avro = but("shared", "registry = { url = \"http://127.0.0.1:8081\" }\nshared");
+    let avro = avro.replacen(window, &format!("{window}\nformat = \"avro\""), 1);
+    assert!(plan_with(&avro, &[]).shared().is_some());
 }

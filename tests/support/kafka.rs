@@ -137,6 +137,19 @@ impl Kafka {
         }
     }
 
+    /// After a kill: its disk was exchanged. What it had of topics is gone; who is in the cluster it still knows.
+    pub fn lose_disk(&self) {
+        for entry in std::fs::read_dir(self.path("data")).expect("its data") {
+            let path = entry.expect("an entry").path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if path.is_dir() && !name.starts_with("__cluster_metadata") {
+                std::fs::remove_dir_all(path).expect("it goes");
+            } else if name.ends_with("-checkpoint") || name == ".kafka_cleanshutdown" {
+                std::fs::remove_file(path).expect("it goes");
+            }
+        }
+    }
+
     /// Starts it again on the same ports and data.
     pub fn launch(&self) {
         self.spawn();
@@ -287,7 +300,17 @@ impl Kafka {
         let asking: BaseConsumer = self.client().set("group.id", group).create().expect("a client");
         let mut list = TopicPartitionList::new();
         list.add_partition_range(topic, 0, partitions - 1);
-        let found = asking.committed_offsets(list, ANSWER_MAX).expect("an answer");
+        let ask = || asking.committed_offsets(list.clone(), ANSWER_MAX);
+        // Of brokers that are killed another has to take over first.
+        let mut asked = ask();
+        for _ in 0..CHECKS_MAX {
+            if asked.is_ok() {
+                break;
+            }
+            std::thread::sleep(CHECK);
+            asked = ask();
+        }
+        let found = asked.expect("an answer");
         let offset = |offset| match offset {
             Offset::Offset(offset) => Some(offset),
             _ => None,

@@ -92,6 +92,7 @@ impl Rig {
             answered: Default::default(),
             messages_logged: 0,
             offsets_logged: Default::default(),
+            door: None,
             dead_letters: Arc::new([]),
         };
         (Rig { plan, context }, FakeLog(receiver))

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -83,6 +83,7 @@ fn ask(port: u16, path: &str) -> Option<String> {
 pub struct Door {
     port: u16,
     shut: Arc<AtomicBool>,
+    broken: Arc<AtomicI32>,
     listening: Option<JoinHandle<()>>,
 }
 
@@ -90,16 +91,22 @@ impl Door {
     pub fn open(port: u16, behind: u16, authorization: Option<&'static str>) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("the port is free");
         let shut = Arc::new(AtomicBool::new(false));
-        let is_shut = shut.clone();
+        let broken = Arc::new(AtomicI32::new(0));
+        let (is_shut, is_broken) = (shut.clone(), broken.clone());
         let listening = std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 if is_shut.load(Ordering::SeqCst) {
                     return;
                 }
-                let _ = pass(stream, behind, authorization);
+                let _ = pass(stream, behind, authorization, is_broken.load(Ordering::SeqCst));
             }
         });
-        Door { port, shut, listening: Some(listening) }
+        Door { port, shut, broken, listening: Some(listening) }
+    }
+
+    /// Of this id the registry says that it fails; 0: of none.
+    pub fn breaks(&self, id: i32) {
+        self.broken.store(id, Ordering::SeqCst);
     }
 }
 
@@ -114,7 +121,7 @@ impl Drop for Door {
 }
 
 /// One request without a body and its answer.
-fn pass(mut stream: TcpStream, behind: u16, authorization: Option<&str>) -> std::io::Result<()> {
+fn pass(mut stream: TcpStream, behind: u16, authorization: Option<&str>, broken: i32) -> std::io::Result<()> {
     let (mut head, mut reader) = (String::new(), BufReader::new(stream.try_clone()?));
     while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head)? > 0 {}
     let known = authorization.is_none_or(|wanted| {
@@ -122,6 +129,11 @@ fn pass(mut stream: TcpStream, behind: u16, authorization: Option<&str>) -> std:
     });
     if !known {
         stream.write_all(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")?;
+        return stream.shutdown(Shutdown::Both);
+    }
+    if head.contains(&format!("/schemas/ids/{broken} ")) {
+        let answer = b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        stream.write_all(answer)?;
         return stream.shutdown(Shutdown::Both);
     }
     let mut to = TcpStream::connect((Ipv4Addr::LOCALHOST, behind))?;

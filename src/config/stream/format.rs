@@ -79,10 +79,6 @@ pub fn check(stream: &Field<'_>, plan: &StreamPlan, sources: &[Source<'_>]) {
             check_paths(stream, plan, header);
         }
         FormatPlan::Avro | FormatPlan::Protobuf => check_sources(stream, plan, sources, |kind| match kind {
-            SourceKind::Kafka(KafkaPlan { shared: Some(_), .. }) => Some((
-                "is shared, and what a member reads by a schema is not told to the others",
-                "Remove `shared`, or send JSON.",
-            )),
             SourceKind::Kafka(KafkaPlan { registry: Some(_), .. }) => None,
             SourceKind::Kafka(_) => Some((
                 "has no registry, where the schemas are",

@@ -43,6 +43,7 @@ fn of_kafka(status: &KafkaStatus) -> KafkaView {
     KafkaView {
         lag: status.lag(),
         partitions: status.partitions.load(Relaxed),
+        partitions_waiting: status.partitions_waiting.load(Relaxed),
         redelivered_total: status.redelivered_total.load(Relaxed),
         tombstones_total: status.tombstones_total.load(Relaxed),
         lost_total: status.lost_total.load(Relaxed),

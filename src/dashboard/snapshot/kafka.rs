@@ -9,6 +9,8 @@ pub struct KafkaView {
     /// Messages that the broker has and the log has not; `null` while that is not known.
     pub lag: Option<u64>,
     pub partitions: u64,
+    /// Those of them whose next message waits for its schema.
+    pub partitions_waiting: u64,
     pub redelivered_total: u64,
     pub tombstones_total: u64,
     pub lost_total: u64,
@@ -48,6 +50,7 @@ mod tests {
         let view = KafkaView {
             lag: None,
             partitions: 2,
+            partitions_waiting: 0,
             redelivered_total: 0,
             tombstones_total: 0,
             lost_total: 0,

@@ -146,7 +146,7 @@ impl<'a> Reader<'a> {
                     Some(len) => self.take(*len)?,
                     None => self.prefixed()?,
                 };
-                self.sink.float(place, decimal(unscaled, *scale));
+                self.sink.float(place, super::decimal(unscaled, *scale));
             }
             What::Instant { ns } => {
                 let count = self.long()?;
@@ -236,37 +236,3 @@ impl<'a> Reader<'a> {
 }
 
 const TRUNCATED: &str = "it ends too early";
-
-/// Two's complement, the highest byte first, divided by ten to the `scale`.
-fn decimal(unscaled: &[u8], scale: i32) -> f64 {
-    let negative = unscaled.first().is_some_and(|byte| byte & 0x80 != 0);
-    let whole = match unscaled.len() {
-        0..=16 => {
-            let mut wide = [if negative { 0xff } else { 0 }; 16];
-            wide[16 - unscaled.len()..].copy_from_slice(unscaled);
-            i128::from_be_bytes(wide) as f64
-        }
-        _ => {
-            let magnitude = |byte: &u8| f64::from(if negative { !byte } else { *byte });
-            let sum = unscaled.iter().fold(0.0, |sum, byte| sum * 256.0 + magnitude(byte));
-            if negative { -sum - 1.0 } else { sum }
-        }
-    };
-    whole / 10_f64.powi(scale)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::decimal;
-
-    #[test]
-    fn decimals_of_every_width() {
-        assert_eq!(decimal(&[0x04, 0xd2], 2), 12.34);
-        assert_eq!(decimal(&[0xfb, 0x2e], 2), -12.34);
-        assert_eq!(decimal(&[], 2), 0.0);
-        let mut wide = [0; 20];
-        wide[19] = 5;
-        assert_eq!(decimal(&wide, 0), 5.0);
-        assert_eq!(decimal(&[0xff; 20], 1), -0.1);
-    }
-}

@@ -7,13 +7,16 @@
 mod avro;
 mod avro_schema;
 mod fields;
+mod numbers;
 mod protobuf;
 mod protobuf_schema;
 mod sink;
+mod wire;
 
 use std::sync::Arc;
 
 use hashbrown::HashMap;
+use prost_reflect::FileDescriptor;
 
 use super::capture::Capture;
 use super::payload::Job;
@@ -22,6 +25,7 @@ use crate::config::plan::FormatPlan;
 use crate::schemas::{self, Schemas, unframed};
 use crate::types::{Message, Position, Reason, RecordRef, SchemaChange};
 use fields::Fields;
+use numbers::{decimal, signed, varint};
 use sink::{Place, Sink, node};
 
 /// What a stream has made of the schemas it has met.
@@ -33,6 +37,8 @@ pub(super) struct Programs {
     /// What was compared last, by topic.
     newest: Vec<(Box<str>, Arc<Fields>)>,
     pub changes: Vec<Change>,
+    /// What comes was met when the registry did not know its schema.
+    pub unread: bool,
 }
 
 /// Something of a topic's schema is not as it was.
@@ -48,12 +54,12 @@ pub struct Change {
 #[derive(Debug)]
 struct Known {
     schema: Arc<schemas::Schema>,
-    /// By the message's index; of Avro there is one.
-    programs: Vec<(Box<[i32]>, Attempt)>,
+    /// What its text came to, once it was needed; of Protobuf a file of messages.
+    text: Option<Result<Option<FileDescriptor>, String>>,
+    /// By the message's index, the oldest first; of Avro there is one. Only what can be read by, so that whether a message
+    /// is read depends on it and its schema alone, not on what came before.
+    programs: Vec<(Box<[i32]>, Compiled)>,
 }
-
-/// What compiling came to.
-type Attempt = Result<Compiled, String>;
 
 #[derive(Debug)]
 struct Compiled {
@@ -81,12 +87,14 @@ struct Made {
 
 /// Deepest message within messages, and indices of a path to one.
 const INDICES_MAX: usize = 16;
+/// As many messages as a schema may be expected to have; of one that has more, some are compiled again and again.
+const PROGRAMS_MAX: usize = 256;
 
 type Refused = (Reason, String);
 
 impl Programs {
     pub fn new(schemas: Arc<Schemas>) -> Self {
-        Programs { schemas, known: Vec::new(), newest: Vec::new(), changes: Vec::new() }
+        Programs { schemas, known: Vec::new(), newest: Vec::new(), changes: Vec::new(), unread: false }
     }
 
     /// Reads a message's value into `capture`, as one document.
@@ -107,8 +115,9 @@ impl Programs {
             FormatPlan::Protobuf => indices(&mut value, &mut path).map_err(malformed)?,
             _ => &path[..0],
         };
-        let Programs { schemas, known, newest, changes } = self;
-        let known = find(known, schemas, &message.source, id).filter(|known| known.schema.reads(position));
+        let Programs { schemas, known, newest, changes, unread } = self;
+        let known = find(known, schemas, &message.source, id);
+        let known = known.filter(|known| !*unread && known.schema.reads(position));
         let known = known.ok_or_else(|| {
             (
                 Reason::NoSchema,
@@ -171,48 +180,57 @@ fn find<'k>(
     // An id that nobody knows is not kept: there are four thousand million of them.
     if !of_source.contains_key(&id) {
         let schema = schemas.get(source, id)?;
-        of_source.insert(id, Known { schema, programs: Vec::new() });
+        of_source.insert(id, Known { schema, text: None, programs: Vec::new() });
     }
     of_source.get_mut(&id)
 }
 
 impl Known {
     fn program(&mut self, schema: &Schema, path: &[i32]) -> Result<&mut Compiled, String> {
-        let at = match self.programs.iter().position(|(of, _)| **of == *path) {
-            Some(at) => at,
-            // As many as a schema may be expected to have; a sender that makes them up does not fill the memory.
-            None if self.programs.len() >= 256 => return Err("it is used for too many messages".to_owned()),
-            None => {
-                let made = Compiled::new(schema, &self.schema, path);
-                self.programs.push((path.into(), made));
+        if self.text.is_none() {
+            self.text = Some(self.read_text(schema));
+        }
+        let at = match (self.programs.iter().position(|(of, _)| **of == *path), &self.text) {
+            (Some(at), _) => at,
+            (None, Some(Ok(Some(file)))) => {
+                let made = protobuf_schema::compile(schema, file, path)?;
+                if self.programs.len() == PROGRAMS_MAX {
+                    self.programs.remove(0);
+                }
+                self.programs.push((path.into(), Compiled::of(schema, made)));
                 self.programs.len() - 1
             }
+            (None, Some(Err(detail))) => return Err(detail.clone()),
+            (None, _) => return Err("it has no messages".to_owned()),
         };
-        self.programs[at].1.as_mut().map_err(|detail| detail.clone())
+        Ok(&mut self.programs[at].1)
+    }
+
+    /// Of Avro it is a program by itself.
+    fn read_text(&mut self, schema: &Schema) -> Result<Option<FileDescriptor>, String> {
+        let name = schema.format.name();
+        let unusable = |detail: String| format!("not usable as {name}: {detail}");
+        match (&schema.format, self.schema.kind.as_str()) {
+            (FormatPlan::Avro, "AVRO") => {
+                let made = avro_schema::compile(schema, &self.schema).map_err(unusable)?;
+                self.programs.push(([].into(), Compiled::of(schema, made)));
+                Ok(None)
+            }
+            (FormatPlan::Protobuf, "PROTOBUF") => {
+                protobuf_schema::file(&self.schema).map(Some).map_err(unusable)
+            }
+            (_, kind) => Err(format!(
+                "it is of type {kind}, and the stream's `format` is {name:?}; correct that, or give messages of the other \
+                 format a stream of their own"
+            )),
+        }
     }
 }
 
 impl Compiled {
-    fn new(schema: &Schema, of: &schemas::Schema, path: &[i32]) -> Result<Self, String> {
-        let (name, made) = match (&schema.format, of.kind.as_str()) {
-            (FormatPlan::Avro, "AVRO") => ("avro", avro_schema::compile(schema, of)),
-            (FormatPlan::Protobuf, "PROTOBUF") => ("protobuf", protobuf_schema::compile(schema, of, path)),
-            (_, kind) => {
-                return Err(format!(
-                    "it is of type {kind}, and the stream's `format` is {:?}; correct that, or give messages of the other \
-                     format a stream of their own",
-                    schema.format.name()
-                ));
-            }
-        };
-        let Made { program, fields, taken } =
-            made.map_err(|detail| format!("not usable as {name}: {detail}"))?;
-        Ok(Compiled {
-            program,
-            fields: Arc::new(fields),
-            missing: missing(schema, &taken),
-            topics: Vec::new(),
-        })
+    fn of(schema: &Schema, made: Made) -> Self {
+        let Made { program, fields, taken } = made;
+        Compiled { program, fields: Arc::new(fields), missing: missing(schema, &taken), topics: Vec::new() }
     }
 
     /// How it differs from the schema that the topic had before; `None` if in nothing that matters.
@@ -263,25 +281,4 @@ fn indices<'p>(bytes: &mut &[u8], path: &'p mut [i32; INDICES_MAX]) -> Result<&'
         *index = i32::try_from(next()?).map_err(|_| "a message's index is out of range")?;
     }
     Ok(&path[..count])
-}
-
-/// Of a number in zigzag: 0, -1, 1, -2 and so on.
-fn signed(zigzag: u64) -> i64 {
-    (zigzag >> 1) as i64 ^ -((zigzag & 1) as i64)
-}
-
-/// Groups of seven bits, the lowest first, at most ten; both formats write numbers so.
-fn varint(bytes: &mut &[u8]) -> Result<u64, String> {
-    let mut value = 0;
-    for (index, byte) in bytes.iter().enumerate().take(10) {
-        value |= u64::from(byte & 0x7f) << (7 * index);
-        if byte & 0x80 == 0 {
-            if index == 9 && *byte > 1 {
-                break;
-            }
-            *bytes = &bytes[index + 1..];
-            return Ok(value);
-        }
-    }
-    Err(if bytes.len() < 10 { "it ends too early" } else { "a number has too many digits" }.to_owned())
 }

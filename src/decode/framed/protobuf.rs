@@ -7,9 +7,7 @@
 use super::super::capture::Captured;
 use super::super::json;
 use super::sink::{Place, Sink};
-
-/// As deep as JSON may be nested.
-const DEPTH_MAX: u32 = 254;
+use super::wire::{DEPTH_MAX, Wire, next};
 
 #[derive(Debug)]
 pub(super) struct Message {
@@ -33,6 +31,8 @@ pub(super) enum What {
     Wrapper(u32),
     /// `google.protobuf.Timestamp`.
     Instant(Place),
+    /// `confluent.type.Decimal`.
+    Decimal(Place),
     Array(Place),
     Points(u32),
     /// Texts to messages of `key` and `value`, of which those with these keys are wanted.
@@ -64,16 +64,6 @@ pub(super) enum Scalar {
     Text,
     Bytes,
     Enum(Box<[(i32, Box<str>)]>),
-}
-
-/// What a tag says of the bytes behind it.
-enum Wire<'a> {
-    Varint(u64),
-    Eight([u8; 8]),
-    Bytes(&'a [u8]),
-    Four([u8; 4]),
-    /// A group, which is read past.
-    Group,
 }
 
 /// Reads one whole document of type `messages[0]` into the sink.
@@ -132,6 +122,11 @@ impl<'a> Reader<'a> {
                 self.sink.set(Some(*place), Captured::Instant(ns));
                 Ok(())
             }
+            (What::Decimal(place), Wire::Bytes(bytes)) => {
+                let value = decimal(bytes)?;
+                self.sink.float(Some(*place), value);
+                Ok(())
+            }
             (What::Points(message), Wire::Bytes(bytes)) => {
                 if self.points == json::ROWS_MAX {
                     return Err(json::too_many_rows());
@@ -152,7 +147,12 @@ impl<'a> Reader<'a> {
                 }
             }
             (
-                What::Message(..) | What::Wrapper(_) | What::Instant(_) | What::Points(_) | What::Map { .. },
+                What::Message(..)
+                | What::Wrapper(_)
+                | What::Instant(_)
+                | What::Decimal(_)
+                | What::Points(_)
+                | What::Map { .. },
                 _,
             ) => Ok(()),
         }
@@ -217,56 +217,6 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The next field's number and value.
-fn next<'a>(bytes: &mut &'a [u8], depth: u32) -> Result<(u32, Wire<'a>), String> {
-    let tag = super::varint(bytes)?;
-    let number = u32::try_from(tag >> 3).ok().filter(|number| (1..1 << 29).contains(number));
-    let number = number.ok_or("a field's number is out of range")?;
-    let wire = match tag & 7 {
-        0 => Wire::Varint(super::varint(bytes)?),
-        1 => Wire::Eight(chunk(bytes)?),
-        2 => {
-            let len = super::varint(bytes)?;
-            let len = usize::try_from(len).map_err(|_| TRUNCATED)?;
-            let (taken, rest) = bytes.split_at_checked(len).ok_or(TRUNCATED)?;
-            *bytes = rest;
-            Wire::Bytes(taken)
-        }
-        3 => {
-            skip_group(bytes, number, depth)?;
-            Wire::Group
-        }
-        5 => Wire::Four(chunk(bytes)?),
-        other => return Err(format!("a field is of wire type {other}")),
-    };
-    Ok((number, wire))
-}
-
-fn skip_group(bytes: &mut &[u8], number: u32, depth: u32) -> Result<(), String> {
-    if depth > DEPTH_MAX {
-        return Err(format!("it is nested more than {DEPTH_MAX} levels deep"));
-    }
-    loop {
-        let mut ahead = *bytes;
-        let tag = super::varint(&mut ahead)?;
-        if tag & 7 == 4 {
-            *bytes = ahead;
-            return if tag >> 3 == u64::from(number) {
-                Ok(())
-            } else {
-                Err("a group ends as another".into())
-            };
-        }
-        next(bytes, depth + 1)?;
-    }
-}
-
-fn chunk<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N], String> {
-    let (taken, rest) = bytes.split_first_chunk().ok_or(TRUNCATED)?;
-    *bytes = rest;
-    Ok(*taken)
-}
-
 /// ns since 1970 of seconds (1) and nanos (2).
 fn instant(mut bytes: &[u8]) -> Result<i64, String> {
     let (mut seconds, mut nanos) = (0, 0);
@@ -280,6 +230,19 @@ fn instant(mut bytes: &[u8]) -> Result<i64, String> {
     Ok(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
 }
 
+/// The unscaled value (1), and how many of its digits stand behind the point (3).
+fn decimal(mut bytes: &[u8]) -> Result<f64, String> {
+    let (mut unscaled, mut scale): (&[u8], i32) = (b"", 0);
+    while !bytes.is_empty() {
+        match next(&mut bytes, 0)? {
+            (1, Wire::Bytes(value)) => unscaled = value,
+            (3, Wire::Varint(value)) => scale = value as i32,
+            _ => {}
+        }
+    }
+    Ok(super::decimal(unscaled, scale))
+}
+
 /// The key of an entry, a text, wherever in it that stands.
 fn map_key(mut bytes: &[u8]) -> Result<&[u8], String> {
     let mut key: &[u8] = b"";
@@ -290,5 +253,3 @@ fn map_key(mut bytes: &[u8]) -> Result<&[u8], String> {
     }
     Ok(key)
 }
-
-const TRUNCATED: &str = "it ends too early";

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use prost_reflect::prost::Message as _;
 use prost_reflect::prost_types::FileDescriptorProto;
-use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
+use prost_reflect::{FieldDescriptor, FileDescriptor, Kind, MessageDescriptor};
 use protox::Compiler as Protox;
 use protox::file::{File, FileResolver, GoogleFileResolver};
 
@@ -33,8 +33,20 @@ impl FileResolver for Texts {
                 Some(file) => Ok(file),
                 None => File::from_source(name, text),
             },
-            None => GoogleFileResolver::new().open_file(name),
+            None => match confluent(name) {
+                Some(text) => File::from_source(name, text),
+                None => GoogleFileResolver::new().open_file(name),
+            },
         }
+    }
+}
+
+/// What Confluent's serializers import without registering it: notes on parts of a schema, and decimal numbers.
+fn confluent(name: &str) -> Option<&'static str> {
+    match name {
+        "confluent/meta.proto" => Some(include_str!("confluent/meta.proto")),
+        "confluent/type/decimal.proto" => Some(include_str!("confluent/decimal.proto")),
+        _ => None,
     }
 }
 
@@ -47,14 +59,21 @@ fn compiled(name: &str, text: &str) -> Option<File> {
     Some(File::from_file_descriptor_proto(file))
 }
 
+/// What a schema's text holds.
+///
+/// # Errors
+/// If it is no schema of Protobuf.
+pub(super) fn file(of: &schemas::Schema) -> Result<FileDescriptor, String> {
+    let mut protox = Protox::with_file_resolver(Texts(of.clone()));
+    let pool = protox.open_file(ROOT).map_err(|error| error.to_string())?.descriptor_pool();
+    pool.get_file_by_name(ROOT).ok_or_else(|| "it cannot be read".to_owned())
+}
+
 /// For the message that `path` leads to: its index in the file, then in the message before.
 ///
 /// # Errors
-/// If the text is no schema of Protobuf, or has no such message.
-pub(super) fn compile(schema: &Schema, of: &schemas::Schema, path: &[i32]) -> Result<Made, String> {
-    let mut protox = Protox::with_file_resolver(Texts(of.clone()));
-    let pool = protox.open_file(ROOT).map_err(|error| error.to_string())?.descriptor_pool();
-    let file = pool.get_file_by_name(ROOT).ok_or("it cannot be read")?;
+/// If the file has no such message.
+pub(super) fn compile(schema: &Schema, file: &FileDescriptor, path: &[i32]) -> Result<Made, String> {
     let mut found: Option<MessageDescriptor> = None;
     for index in path {
         let index = usize::try_from(*index).unwrap_or(usize::MAX);
@@ -137,6 +156,7 @@ impl Compiler<'_> {
                 let is_end = node(self.schema, at).is_leaf();
                 match of.full_name() {
                     "google.protobuf.Timestamp" if is_end => What::Instant(at),
+                    "confluent.type.Decimal" if is_end => What::Decimal(at),
                     name if is_end && is_wrapper(name) => What::Wrapper(self.only(of, "value", at)),
                     _ => What::Message(self.message(of, at), at),
                 }

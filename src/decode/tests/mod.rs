@@ -9,6 +9,7 @@ mod kafka;
 mod oracle;
 mod outcomes;
 mod protobuf;
+mod protobuf_schema;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -9,11 +9,11 @@ use crate::decode::SchemaEvent;
 use crate::schemas::{Reference, Schema};
 use crate::types::{Reason, SchemaChange, StreamId};
 
-const ID: i32 = 9;
+pub(super) const ID: i32 = 9;
 const MS: i64 = NOW_NS / 1_000_000;
 
 /// The message that a path of names leads to.
-fn message_of(text: &str, name: &str) -> MessageDescriptor {
+pub(super) fn message_of(text: &str, name: &str) -> MessageDescriptor {
     struct One(String);
     impl protox::file::FileResolver for One {
         fn open_file(&self, name: &str) -> Result<protox::file::File, protox::Error> {
@@ -28,22 +28,22 @@ fn message_of(text: &str, name: &str) -> MessageDescriptor {
     pool.get_message_by_name(name).expect("a message")
 }
 
-fn written(of: &MessageDescriptor, fields: Vec<(&str, Value)>) -> Vec<u8> {
+pub(super) fn written(of: &MessageDescriptor, fields: Vec<(&str, Value)>) -> Vec<u8> {
     message_with(of, fields).encode_to_vec()
 }
 
-fn message_with(of: &MessageDescriptor, fields: Vec<(&str, Value)>) -> DynamicMessage {
+pub(super) fn message_with(of: &MessageDescriptor, fields: Vec<(&str, Value)>) -> DynamicMessage {
     let mut message = DynamicMessage::new(of.clone());
     fields.into_iter().for_each(|(name, value)| message.set_field_by_name(name, value));
     message
 }
 
 /// Behind the index of the file's first message.
-fn first(value: &[u8]) -> Vec<u8> {
+pub(super) fn first(value: &[u8]) -> Vec<u8> {
     [&[0], value].concat()
 }
 
-fn head(id: &str) -> Vec<(&'static str, Value)> {
+pub(super) fn head(id: &str) -> Vec<(&'static str, Value)> {
     vec![("id", Value::String(id.into())), ("ts", Value::I64(MS))]
 }
 

@@ -8,6 +8,7 @@ use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaResult;
 use rdkafka::producer::ThreadedProducer;
 
+use super::aside::Refused;
 use super::watching::Watching;
 use crate::config::plan::KafkaPlan;
 use crate::source::kafka::client::{connection, receiving};
@@ -22,7 +23,7 @@ const SESSION_MS: &str = "10000";
 const TRANSACTION_MS: &str = "10000";
 
 /// With a thread that polls it: to take a transaction back waits for what was under way.
-pub type Producer = ThreadedProducer<Quiet>;
+pub type Producer = ThreadedProducer<Quiet<Refused>>;
 pub type Reader = BaseConsumer<Quiet>;
 
 fn consumer(plan: &KafkaPlan, group: &str, member: &str) -> ClientConfig {

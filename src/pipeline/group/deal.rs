@@ -11,6 +11,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use tokio_util::sync::CancellationToken;
 
+use super::aside::tag;
 use super::clients::Producer;
 use super::owned::Record;
 use super::watching::Watching;
@@ -65,13 +66,15 @@ pub struct Pending {
     pub state: VecDeque<Record>,
     /// Since when it fails.
     pub fails: Option<Instant>,
+    /// Since when letters are refused.
+    pub refused: Option<Instant>,
 }
 
 /// What became of a transaction.
 #[derive(Debug)]
 pub enum Failure {
     /// Nothing of it is there. It may be tried again, if this is still a member.
-    Aborted(String),
+    Aborted(String, Option<Code>),
     /// It is not known what is there, or another process has taken this one's place: all must begin anew.
     Over(String),
 }
@@ -89,7 +92,7 @@ pub struct Deal<'a> {
 
 impl Pending {
     pub fn is_empty(&self) -> bool {
-        let Pending { alerts, letters, controls, state, fails: _ } = self;
+        let Pending { alerts, letters, controls, state, fails: _, refused: _ } = self;
         alerts.is_empty() && letters.is_empty() && controls.is_empty() && state.is_empty()
     }
 
@@ -114,6 +117,9 @@ impl Deal<'_> {
         match made {
             Ok(()) => {
                 pending.alerts.clear();
+                if !pending.letters.is_empty() {
+                    pending.refused = None;
+                }
                 pending.letters.clear();
                 pending.controls.clear();
                 pending.state.drain(..state);
@@ -133,18 +139,20 @@ impl Deal<'_> {
             let headers = OwnedHeaders::new()
                 .insert(header("webhook-id", told.message_id.as_str()))
                 .insert(header("type", told.r#type));
-            let record =
-                BaseRecord::to(&self.shared.alerts).key(told.id.as_bytes()).payload(told.body.as_bytes());
+            let record = BaseRecord::with_opaque_to(&self.shared.alerts, tag(None))
+                .key(told.id.as_bytes())
+                .payload(told.body.as_bytes());
             self.send(record.headers(headers))?;
         }
-        for letter in &pending.letters {
+        for (at, letter) in pending.letters.iter().enumerate() {
             let topic = self.kafka.dead_letters.as_deref().unwrap_or_default();
-            let of = (self.plan, self.kafka);
-            self.send(letters::fill(BaseRecord::to(topic), letter, of, Some(self.member)))?;
+            let record = BaseRecord::with_opaque_to(topic, tag(Some(at)));
+            self.send(letters::fill(record, letter, (self.plan, self.kafka), Some(self.member)))?;
         }
         for record in pending.controls.iter().chain(pending.state.iter().take(state)) {
-            let mut sent =
-                BaseRecord::to(&self.shared.state).partition(record.partition).key(record.key.as_bytes());
+            let mut sent = BaseRecord::with_opaque_to(&self.shared.state, tag(None))
+                .partition(record.partition)
+                .key(record.key.as_bytes());
             sent.payload = record.value.as_deref();
             self.send(sent)?;
         }
@@ -158,7 +166,7 @@ impl Deal<'_> {
         self.patiently(|| self.producer.send_offsets_to_transaction(&list, &group, STEP_MAX))
     }
 
-    fn send(&self, mut record: BaseRecord<'_, [u8], [u8]>) -> Result<(), KafkaError> {
+    fn send(&self, mut record: BaseRecord<'_, [u8], [u8], usize>) -> Result<(), KafkaError> {
         loop {
             match self.producer.send(record) {
                 Ok(()) => return Ok(()),
@@ -206,8 +214,8 @@ impl Deal<'_> {
             return Failure::Over(text);
         }
         match self.patiently(|| self.producer.abort_transaction(STEP_MAX)) {
-            Ok(()) => Failure::Aborted(text),
-            Err(error) => Failure::Over(format!("{text}, and then {error}")),
+            Ok(()) => Failure::Aborted(text, error.rdkafka_error_code()),
+            Err(then) => Failure::Over(format!("{text}, and then {then}")),
         }
     }
 }

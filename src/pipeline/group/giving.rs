@@ -10,11 +10,12 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::End;
 use super::manifest::{Control, Generation, Manifest};
-use super::owned::{Owned, Shelved};
+use super::owned::{Owned, Shelved, unread_by};
 use super::session::Session;
 use super::shelf::{self, Shelf};
-use crate::config::plan::KafkaStart;
+use crate::config::plan::{KafkaStart, StreamPlan};
 use crate::source::kafka::topics::ASK_MAX;
+use crate::source::kafka::waiting::Queue;
 use crate::types::{PartitionId, StreamId};
 
 /// A dead member's transaction is over by then, and its offsets are stable.
@@ -62,6 +63,9 @@ impl Session<'_> {
         }
         let assigned = self.consumer.incremental_assign(&list);
         assigned.map_err(|error| End::Again(format!("partitions were not taken: {error}")))?;
+        // They may have been paused when they went.
+        let resumed = self.consumer.resume(&list);
+        resumed.map_err(|error| End::Again(format!("partitions were not resumed: {error}")))?;
         if !partitions.is_empty() {
             let took = began.elapsed();
             let again: i64 =
@@ -114,7 +118,7 @@ impl Session<'_> {
         self.driver.hand.forget(id)?;
         let mut controls = Vec::new();
         let (mut streams, mut from) = (Vec::new(), i64::MAX);
-        let mut newest = i64::MIN;
+        let (mut newest, mut all_new) = (i64::MIN, true);
         for stream in 0..self.driver.plan.streams.len() {
             let start = self.start(stream, shelf, begin, place)?;
             let stream = StreamId(stream as u16);
@@ -129,6 +133,7 @@ impl Session<'_> {
                 None => self.driver.hand.begin(stream, id, start.offset)?,
             }
             controls.extend(start.controls.into_iter().map(|control| (stream, control)));
+            all_new &= start.is_new;
             if start.is_new {
                 let name = &self.driver.plan.streams[stream.0 as usize].name;
                 let terms = &self.terms[stream.0 as usize];
@@ -137,29 +142,40 @@ impl Session<'_> {
             streams.push(start.shelved);
             (from, newest) = (from.min(start.offset), newest.max(start.offset));
         }
+        let schemas = self.schemas(partition, shelf, all_new);
         controls.sort_by_key(|(_, control)| control.offset);
         let from = self.there(partition, from, place);
-        let after = |plan: &crate::config::plan::StreamPlan| {
-            plan.idle_after.map_or(i64::MAX, |after| after.as_nanos() as i64)
-        };
-        let now_ns = self.driver.clock.now_ns();
         Ok(Owned {
             next: from,
             committed: committed.unwrap_or(newest).max(from),
             replay_until: committed.unwrap_or(newest).max(newest),
             controls: controls.into(),
             streams,
+            schemas,
+            waiting: Queue::default(),
             ended: None,
             changed: false,
             saved: Instant::now(),
-            idle_next: self
-                .driver
-                .plan
-                .streams
-                .iter()
-                .map(|plan| now_ns.saturating_add(after(plan)))
-                .collect(),
+            idle_next: self.idle_next(),
         })
+    }
+
+    /// From where the partition is read by which schema: nowhere, if it begins anew.
+    fn schemas(&mut self, partition: i32, shelf: &Shelf, is_new: bool) -> BTreeMap<i32, i64> {
+        let schemas = shelf.schemas();
+        if !is_new {
+            return schemas;
+        }
+        // Not among the states, which are written behind what is read by a schema from now on.
+        self.pending.controls.extend(schemas.keys().map(|id| unread_by(partition, *id)));
+        BTreeMap::new()
+    }
+
+    /// By stream.
+    fn idle_next(&self) -> Vec<i64> {
+        let now_ns = self.driver.clock.now_ns();
+        let after_ns = |plan: &StreamPlan| plan.idle_after.map_or(i64::MAX, |after| after.as_nanos() as i64);
+        self.driver.plan.streams.iter().map(|plan| now_ns.saturating_add(after_ns(plan))).collect()
     }
 
     /// Of a partition that nobody has read.

@@ -17,6 +17,7 @@ use crate::pipeline::noting::note_rows;
 use crate::pipeline::shard::{Stamps, Work};
 use crate::pipeline::storing::Outgoing;
 use crate::ring::Slot;
+use crate::schemas::Schemas;
 use crate::state::NotUnderstood;
 use crate::status::Status;
 use crate::types::{Alert, Idle, Message, PartitionId, Position, RecordRef, StreamId};
@@ -53,7 +54,7 @@ pub struct Ends {
 }
 
 impl Hand {
-    pub fn new(ends: Ends, common: &Common) -> Self {
+    pub fn new(ends: Ends, common: &Common, registered: Arc<Schemas>) -> Self {
         let Ends { shards, spare, alerts, dead } = ends;
         let slots = || shards.iter().map(|_| Slot::default()).collect();
         let (again, new) = (slots(), slots());
@@ -61,7 +62,7 @@ impl Hand {
             shards,
             spare,
             alerts,
-            decoder: Decoder::new(&common.plan),
+            decoder: Decoder::with_schemas(&common.plan, registered),
             dead,
             plan: common.plan.clone(),
             status: common.status.clone(),

@@ -73,7 +73,7 @@ impl Session<'_> {
             for stream in 0..driver.plan.streams.len() {
                 let Some(after) = driver.plan.streams[stream].idle_after else { continue };
                 let after_ns = i64::try_from(after.as_nanos()).unwrap_or(i64::MAX);
-                if !is_heard || owned.ended.is_none() || owned.is_replaying() {
+                if !is_heard || !owned.is_read() || owned.is_replaying() {
                     owned.idle_next[stream] = now_ns.saturating_add(after_ns);
                 }
                 let id = StreamId(stream as u16);

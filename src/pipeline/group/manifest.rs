@@ -1,5 +1,7 @@
 //! What the state topic holds of a partition, and under which keys.
 //!
+//! `schema/ID` is from which message on the partition is read by a schema of the registry: messages before it were refused,
+//! and stay so whenever they are read again.
 //! `chunk/STREAM/GENERATION/I` are pieces of a snapshot, `manifest/STREAM` says which of them make the present one and the
 //! one before it, `control/STREAM/SEQ` is what happened by the wall clock since. A manifest is written after its
 //! chunks, and nothing that it needs is taken away before the next one is there.
@@ -46,6 +48,12 @@ pub struct Manifest {
 pub struct Control {
     pub offset: i64,
     pub idle: Idle,
+}
+
+/// Messages of the partition are read by a schema from here on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadBy {
+    pub offset: i64,
 }
 
 /// What a member goes by, and every other of its group must.
@@ -110,17 +118,23 @@ pub fn control_key(stream: &str, seq: u64) -> String {
     format!("control/{stream}/{seq}")
 }
 
+pub fn schema_key(id: i32) -> String {
+    format!("schema/{id}")
+}
+
 /// What a key is of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kept<'a> {
     Manifest(&'a str),
     Chunk(&'a str, u64, u32),
     Control(&'a str, u64),
+    Schema(i32),
 }
 
 pub fn parse_key(key: &str) -> Option<Kept<'_>> {
     let (what, rest) = key.split_once('/')?;
     match what {
+        "schema" => Some(Kept::Schema(rest.parse().ok()?)),
         "manifest" => Some(Kept::Manifest(rest)),
         "chunk" => {
             let (rest, chunk) = rest.rsplit_once('/')?;
@@ -144,7 +158,10 @@ mod tests {
         assert_eq!(parse_key(&manifest_key("pumps")), Some(Kept::Manifest("pumps")));
         assert_eq!(parse_key(&chunk_key("pumps", 7, 12)), Some(Kept::Chunk("pumps", 7, 12)));
         assert_eq!(parse_key(&control_key("pumps", 3)), Some(Kept::Control("pumps", 3)));
-        for other in ["", "manifest", "chunk/pumps/7", "chunk/pumps/x/0", "control/pumps/", "note/pumps"] {
+        assert_eq!(parse_key(&schema_key(9)), Some(Kept::Schema(9)));
+        for other in
+            ["", "schema/x", "manifest", "chunk/pumps/7", "chunk/pumps/x/0", "control/pumps/", "note/pumps"]
+        {
             assert_eq!(parse_key(other), None, "{other}");
         }
     }

@@ -17,6 +17,7 @@
 //!
 //! *Whatever cannot be mended* ends the session: everything known is dropped, and a new one begins with what is committed.
 
+mod aside;
 mod clients;
 mod deal;
 mod delivery;
@@ -50,13 +51,14 @@ use super::grounds::Grounds;
 use super::logging::Logged;
 use super::open::{Mismatch, loaded_models, stream_fingerprint};
 use super::running::{Running, Sources, Threads};
-use super::{ALERT_GROUPS_MAX, BATCHES_MAX, beat, dead, start_dead, start_shards};
+use super::{ALERT_GROUPS_MAX, BATCHES_MAX, beat, dead, schemas, start_dead, start_shards};
 use crate::config::plan::{KafkaPlan, Plan, SharedPlan};
 use crate::decode::{DeadLetters, ROTATE_BYTES};
 use crate::durable::DirLock;
 use crate::engine::Engine;
 use crate::latency::Clock;
 use crate::model::Model;
+use crate::schemas::{Passage, Schemas};
 use crate::status::Status;
 use crate::types::{PartitionId, Point, StreamId};
 use delivery::Delivery;
@@ -90,6 +92,7 @@ struct Driver {
     /// By stream.
     checksums: Vec<Option<String>>,
     hand: Hand,
+    passage: Passage,
     status: Arc<Status>,
     clock: Clock,
     beats: mpsc::Receiver<Logged>,
@@ -113,8 +116,9 @@ pub async fn start(plan: Plan, kafka: KafkaPlan, shared: SharedPlan) -> Result<R
     let mut threads = Threads::default();
     let (beats_to, beats) = mpsc::channel(BATCHES_MAX);
     let beater = beat::Beater::new(&beats_to, engines.len());
-    let hand = start_hand(&common, engines, points, &mut threads)?;
-    let stop = CancellationToken::new();
+    let (stop, registered) = (CancellationToken::new(), schemas::load(&common.plan)?);
+    let door = schemas::door(&common, 0, &registered, &stop)?;
+    let hand = start_hand(&common, (engines, registered), points, &mut threads)?;
     start_delivery(&common, (&kafka, &shared, &member), &outbox, &stop, &mut threads)?;
     let driver = Driver {
         plan: common.plan.clone(),
@@ -122,6 +126,7 @@ pub async fn start(plan: Plan, kafka: KafkaPlan, shared: SharedPlan) -> Result<R
         shared,
         member,
         hand,
+        passage: Passage::through(door),
         checksums: models.iter().map(|model| model.as_deref().map(checksum)).collect(),
         models: models.iter().flatten().map(|model| (checksum(model), model.clone())).collect(),
         status: common.status.clone(),
@@ -163,7 +168,7 @@ fn engines(plan: &Plan, models: &[Option<Arc<Model>>]) -> Result<Vec<Engine>> {
 /// The shards and the dead letters, and the driver's end of them.
 fn start_hand(
     common: &Common,
-    engines: Vec<Engine>,
+    (engines, registered): (Vec<Engine>, Arc<Schemas>),
     points: mpsc::Sender<Vec<Point>>,
     threads: &mut Threads,
 ) -> Result<Hand> {
@@ -171,7 +176,7 @@ fn start_hand(
     let outward = Outward { alerts: alerts_to, dead: start_file(common, threads)?, points };
     let (shards, spare) = start_shards(common, engines, &outward, threads)?;
     let ends = Ends { shards, spare, alerts, dead: outward.dead };
-    Ok(Hand::new(ends, common))
+    Ok(Hand::new(ends, common, registered))
 }
 
 fn start_file(common: &Common, threads: &mut Threads) -> Result<mpsc::Sender<dead::Dead>> {
@@ -235,6 +240,7 @@ impl Driver {
             }
             source.down(reason);
             source.kafka.partitions.store(0, Relaxed);
+            source.kafka.partitions_waiting.store(0, Relaxed);
             source.kafka.set_lag(None);
             if self.forget_all().is_err() {
                 break;

@@ -1,11 +1,13 @@
 //! A partition of this member, and what of it is on its way to the state topic.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::manifest::{
-    CHUNK_BYTES, Control, Generation, Manifest, Terms, chunk_key, control_key, manifest_key,
+    CHUNK_BYTES, Control, Generation, Manifest, ReadBy, Terms, chunk_key, control_key, manifest_key,
+    schema_key,
 };
+use crate::source::kafka::waiting::Queue;
 use crate::types::StreamId;
 
 /// A leader that has just become one may not know its whole partition yet.
@@ -35,6 +37,10 @@ pub struct Owned {
     /// To be replayed, in order.
     pub controls: VecDeque<(StreamId, Control)>,
     pub streams: Vec<Shelved>,
+    /// From where it is read by which schema; as in the state topic, or on its way there.
+    pub schemas: BTreeMap<i32, i64>,
+    /// Received and not handed on: its first waits for its schema.
+    pub waiting: Queue,
     /// Since when nothing comes any more.
     pub ended: Option<Instant>,
     /// Something was handed on since it was saved.
@@ -61,9 +67,22 @@ impl Owned {
         self.next < self.replay_until || !self.controls.is_empty()
     }
 
+    /// Behind what was received.
+    pub fn received(&self) -> i64 {
+        self.waiting.next().unwrap_or(self.next)
+    }
+
+    /// The end of the partition was reached, and nothing of it waits.
+    pub fn is_read(&self) -> bool {
+        self.ended.is_some() && self.waiting.is_empty()
+    }
+
     /// The end of the partition was reached: if there is nothing left of what is replayed, it was marks of transactions.
     pub fn settle(&mut self, now: Instant) {
-        if self.next < self.replay_until && self.ended.is_some_and(|since| now - since > SETTLES) {
+        if self.next < self.replay_until
+            && self.waiting.is_empty()
+            && self.ended.is_some_and(|since| now - since > SETTLES)
+        {
             self.next = self.replay_until;
         }
     }
@@ -73,6 +92,16 @@ impl Owned {
         self.controls.front().filter(|(_, control)| control.offset <= offset)?;
         self.controls.pop_front()
     }
+}
+
+/// The partition is read by a schema from this message on.
+pub fn read_by(partition: i32, id: i32, offset: i64) -> Record {
+    Record { partition, key: schema_key(id), value: json(&ReadBy { offset }) }
+}
+
+/// It never was: it begins anew.
+pub fn unread_by(partition: i32, id: i32) -> Record {
+    Record { partition, key: schema_key(id), value: None }
 }
 
 impl Shelved {
@@ -175,6 +204,8 @@ mod tests {
             replay_until,
             controls: controls.iter().map(control).collect(),
             streams: Vec::new(),
+            schemas: BTreeMap::new(),
+            waiting: Queue::default(),
             ended: None,
             changed: false,
             saved: Instant::now(),

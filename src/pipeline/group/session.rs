@@ -38,7 +38,7 @@ pub(super) struct Session<'a> {
     pub driver: &'a mut Driver,
     pub consumer: BaseConsumer<Watching>,
     pub reader: Reader,
-    producer: Producer,
+    pub producer: Producer,
     pub owned: BTreeMap<i32, Owned>,
     pub pending: Pending,
     /// By stream.
@@ -65,6 +65,8 @@ impl<'a> Session<'a> {
         // Whatever this member had under way comes to an end here.
         producer.init_transactions(ASK_MAX).map_err(failed)?;
         driver.hand.share_among(partitions)?;
+        // Whatever waited is read again.
+        driver.passage.keep_only(std::iter::empty());
         let watching = Watching::new(plan.clone(), driver.status.clone());
         let consumer = clients::member(&plan, &member, watching).map_err(failed)?;
         consumer.subscribe(&[&plan.topics[0]]).map_err(failed)?;
@@ -124,8 +126,9 @@ impl<'a> Session<'a> {
         let mut eof = Vec::new();
         {
             // Taken out so that messages may lie in the consumer while the rest is changed.
-            let Session { driver, consumer, owned, gathered, source, .. } = self;
-            let mut taking = Taking { driver, owned, source };
+            let Session { driver, consumer, owned, pending, gathered, source, .. } = self;
+            let mut taking = Taking { driver, consumer, owned, pending, source };
+            taking.release()?;
             let mut batch = 0;
             while batch < BATCH_MAX {
                 match consumer.poll(wait) {
@@ -191,6 +194,8 @@ impl<'a> Session<'a> {
             self.driver.hand.forget(PartitionId::of_kafka(*partition))?;
             list.add_partition(&self.driver.kafka.topics[0], *partition);
         }
+        let waiting = self.owned.values().flat_map(|owned| owned.waiting.messages());
+        self.driver.passage.keep_only(waiting);
         let given = self.consumer.incremental_unassign(&list);
         given.map_err(|error| End::Again(format!("partitions were not given back: {error}")))
     }
@@ -247,13 +252,13 @@ impl<'a> Session<'a> {
                 self.committed(&offsets);
                 Ok(())
             }
-            Err(Failure::Aborted(reason))
+            Err(Failure::Aborted(reason, code))
                 if self.pending.fails.is_none_or(|since| since.elapsed() < FAILS_MAX) =>
             {
                 tracing::debug!(reason, "a transaction was taken back and is made again");
-                Ok(())
+                self.set_aside(code)
             }
-            Err(Failure::Aborted(reason) | Failure::Over(reason)) => {
+            Err(Failure::Aborted(reason, _) | Failure::Over(reason)) => {
                 Err(End::Again(format!("a transaction failed: {reason}")))
             }
         }

@@ -9,7 +9,7 @@ use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::clients::{Reader, reader};
-use super::manifest::{Control, Generation, Kept, Manifest, chunk_key, manifest_key, parse_key};
+use super::manifest::{Control, Generation, Kept, Manifest, ReadBy, chunk_key, manifest_key, parse_key};
 use crate::config::plan::KafkaPlan;
 use crate::source::kafka::quiet::asking;
 use crate::source::kafka::topics::ASK_MAX;
@@ -127,6 +127,15 @@ impl Shelf {
         controls
     }
 
+    /// From where the partition is read by which schema.
+    pub fn schemas(&self) -> BTreeMap<i32, i64> {
+        let read_by = |(key, value): (&String, &Vec<u8>)| match parse_key(key)? {
+            Kept::Schema(id) => Some((id, serde_json::from_slice::<ReadBy>(value).ok()?.offset)),
+            _ => None,
+        };
+        self.0.iter().filter_map(read_by).collect()
+    }
+
     /// Keys of a stream that no manifest needs: what was not finished.
     pub fn needless(&self, stream: &str, manifest: Option<&Manifest>) -> Vec<String> {
         let kept: Vec<&Generation> =
@@ -145,7 +154,7 @@ impl Shelf {
 
 #[cfg(test)]
 mod tests {
-    use super::super::manifest::{Terms, control_key};
+    use super::super::manifest::{Terms, control_key, schema_key};
     use super::*;
     use crate::types::{Arrival, Idle};
 
@@ -195,6 +204,17 @@ mod tests {
         let seqs = |from| shelf.controls("pumps", from).iter().map(|(seq, _)| *seq).collect::<Vec<_>>();
         assert_eq!((seqs(10), seqs(0)), (vec![10, 11, 100], vec![9, 10, 11, 100]));
         assert!(shelf.controls("fans", 0).is_empty());
+    }
+
+    #[test]
+    fn schemas_are_of_the_partition_and_stay() {
+        let (mut shelf, _) = shelf();
+        let read_by = serde_json::to_vec(&ReadBy { offset: 70 }).unwrap();
+        shelf.put(&schema_key(3), Some(&read_by));
+        assert_eq!(shelf.schemas(), BTreeMap::from([(3, 70)]));
+        assert!(!shelf.needless("pumps", None).contains(&schema_key(3)));
+        shelf.put(&schema_key(3), None);
+        assert!(shelf.schemas().is_empty());
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod writer;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::BaseRecord;
 use rdkafka::util::IntoOpaque;
@@ -24,6 +25,12 @@ const BYTES_MAX: usize = 900_000;
 const HEADERS_BYTES: usize = 4_000;
 /// Of what was wrong, so much is told.
 const DETAIL_BYTES: usize = 1_000;
+
+/// Whether no setting of the brokers will ever have them take such a letter. (A topic's limit of sizes is one that may be
+/// mended.)
+pub fn is_hopeless(code: Code) -> bool {
+    matches!(code, Code::InvalidRecord | Code::InvalidTimestamp)
+}
 
 /// A message of Kafka and what was refused of it, one row at least.
 #[derive(Debug)]

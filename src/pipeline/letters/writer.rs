@@ -12,7 +12,7 @@ use rdkafka::producer::{
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use super::{Letter, fill, source_of};
+use super::{Letter, fill, is_hopeless, source_of};
 use crate::config::plan::{KafkaPlan, Plan};
 use crate::source::kafka::client::connection;
 use crate::source::kafka::quiet::{Quiet, asking};
@@ -98,15 +98,13 @@ impl Writer {
         returned.into_iter().filter_map(|(letter, error)| self.may_be_taken(letter, &error)).collect()
     }
 
-    /// Puts aside what no broker will ever take. (A topic's limit of sizes is a setting that may be mended.)
+    /// Puts aside what no broker will ever take.
     fn may_be_taken(&mut self, letter: Box<Letter>, error: &KafkaError) -> Option<Box<Letter>> {
-        match error.rdkafka_error_code() {
-            Some(Code::InvalidRecord | Code::InvalidTimestamp) => {
-                self.refused.push(*letter);
-                None
-            }
-            _ => Some(letter),
+        if error.rdkafka_error_code().is_some_and(is_hopeless) {
+            self.refused.push(*letter);
+            return None;
         }
+        Some(letter)
     }
 
     /// What the brokers refused for good since it was last asked.

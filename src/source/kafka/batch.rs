@@ -8,8 +8,11 @@ use rdkafka::message::{BorrowedMessage, Headers, Message as _};
 use crate::types::kafka::advance;
 use crate::types::{Arrival, Header, KafkaOrigin, Message, Offsets};
 
+/// A submission is at most about this large, and as much gathers while it is on its way.
+const BATCH_BYTES_MAX: usize = 4 << 20;
+const BATCH_MESSAGES_MAX: usize = 8192;
 /// What a message takes besides its bytes, about.
-const OVERHEAD_BYTES: usize = 256;
+pub(super) const OVERHEAD_BYTES: usize = 256;
 
 /// Messages in the order received, and what follows them in their partitions.
 #[derive(Default)]
@@ -25,24 +28,22 @@ impl Batch {
         self.next.is_empty()
     }
 
-    /// Nothing of it is logged.
-    pub fn pass_over(&mut self, received: &BorrowedMessage<'_>) {
-        advance(&mut self.next, received.topic(), received.partition(), received.offset() + 1);
+    pub fn has_room(&self) -> bool {
+        self.bytes < BATCH_BYTES_MAX && self.messages.len() < BATCH_MESSAGES_MAX
     }
 
-    /// `false` if it has no value: a tombstone says that a key is no more, which is no reading.
-    pub fn add(&mut self, received: &BorrowedMessage<'_>, source: &Arc<str>, arrival: Arrival) -> bool {
-        self.pass_over(received);
-        let Some(message) = message(received, source, arrival) else { return false };
+    /// Of `None` there is nothing to log: it has no value, or is passed over.
+    pub fn add(&mut self, (topic, partition, offset): (&str, i32, i64), message: Option<Message>) {
+        advance(&mut self.next, topic, partition, offset + 1);
+        let Some(message) = message else { return };
         self.bytes += message.payload.len()
             + message.origin.as_ref().map_or(0, |origin| origin.bytes())
             + OVERHEAD_BYTES;
         self.messages.push(message);
-        true
     }
 }
 
-/// A copy of its own; `None` if it has no value.
+/// A copy of its own; `None` if it has no value: a tombstone says that a key is no more, which is no reading.
 pub(crate) fn message(
     received: &BorrowedMessage<'_>,
     source: &Arc<str>,

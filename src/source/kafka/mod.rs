@@ -12,6 +12,9 @@
 //! the partitions are paused and the queue is polled all the same, since a member that does not poll loses its
 //! partitions.
 //!
+//! *Schemas.* A message whose schema is not known yet holds up its partition alone: what comes behind it there waits, and
+//! is read again if the session ends first.
+//!
 //! *Sessions.* Whatever cannot be mended by waiting ends the session: a new one makes a new client, which begins with
 //! what the log holds. The member's name is the same ever after, so that a restart need not wait until the group
 //! has given the process before up.
@@ -24,8 +27,10 @@ pub(crate) mod quiet;
 pub(crate) mod reasons;
 pub(crate) mod registry;
 mod session;
+mod taking;
 pub(crate) mod token;
 pub(crate) mod topics;
+pub(crate) mod waiting;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;

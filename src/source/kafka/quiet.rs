@@ -7,7 +7,6 @@ use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::producer::{DeliveryResult, NoCustomPartitioner, ProducerContext};
 
 use super::client::connection;
 use super::token::{Tokens, with_token};
@@ -42,12 +41,6 @@ impl<T: Send + Sync> ClientContext for Quiet<T> {
 }
 
 impl ConsumerContext for Quiet {}
-
-impl ProducerContext<NoCustomPartitioner> for Quiet {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
-}
 
 pub(crate) fn admin(plan: &KafkaPlan) -> KafkaResult<AdminClient<Quiet>> {
     AdminClient::from_config_and_context(&connection(plan), Quiet::of(plan))

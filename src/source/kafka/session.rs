@@ -6,8 +6,6 @@ use std::time::{Duration, Instant};
 
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaResult;
-use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -16,14 +14,14 @@ use super::batch::Batch;
 use super::client;
 use super::group::Group;
 use super::reasons::{LOG, not_made};
+use super::taking::{Change, Taking, change, list};
+use super::waiting::Waiting;
 use crate::config::plan::KafkaPlan;
+use crate::schemas::Passage;
 use crate::source::Context;
 use crate::stage::NotSafe;
 use crate::types::{Arrival, Offsets};
 
-/// A submission is at most about this large, and as much gathers while it is on its way.
-const BATCH_BYTES_MAX: usize = 4 << 20;
-const BATCH_MESSAGES_MAX: usize = 8192;
 /// Longest wait for a message, and so for noticing that the log has answered or that it is time to stop.
 const POLL: Duration = Duration::from_millis(50);
 /// The same while the log is at work.
@@ -50,6 +48,8 @@ struct Receiver {
     consumer: BaseConsumer<Group>,
     source: Arc<str>,
     gathered: Batch,
+    waiting: Waiting,
+    passage: Passage,
     flight: Option<Flight>,
     /// Since when there is no room.
     full: Option<Instant>,
@@ -66,6 +66,9 @@ impl Session {
     /// remedy; then closes the client.
     pub fn run(self, log: Handle, ended_to: oneshot::Sender<(Offsets, Result<(), String>)>) {
         let Session { plan, source, context, logged } = self;
+        let passage = Passage::through(context.door.clone());
+        // Whatever waited is read again.
+        passage.keep_only(std::iter::empty());
         let group = Group::new(plan.clone(), context, logged.clone());
         let made =
             BaseConsumer::from_config_and_context(&client::config(&plan), group).and_then(|consumer| {
@@ -83,6 +86,8 @@ impl Session {
             consumer,
             source,
             gathered: Batch::default(),
+            waiting: Waiting::default(),
+            passage,
             flight: None,
             full: None,
             paused: false,
@@ -90,7 +95,9 @@ impl Session {
         };
         let ended = receiver.run();
         let logged = receiver.group().logged();
-        receiver.group().context.source_status().kafka.partitions.store(0, Relaxed);
+        let kafka = &receiver.group().context.source_status().kafka;
+        kafka.partitions.store(0, Relaxed);
+        kafka.partitions_waiting.store(0, Relaxed);
         // Nobody waits for it any more if that fails.
         let _ = ended_to.send((logged, ended));
         // The library commits what is stored when it goes.
@@ -106,8 +113,9 @@ impl Receiver {
     fn run(&mut self) -> Result<(), String> {
         while !self.group().context.shutdown.is_cancelled() {
             self.settle(false)?;
+            self.release()?;
             self.submit()?;
-            if self.has_room() {
+            if self.gathered.has_room() {
                 self.receive();
             } else {
                 self.wait_for_room();
@@ -120,19 +128,39 @@ impl Receiver {
         self.settle(true)
     }
 
-    fn has_room(&self) -> bool {
-        self.gathered.bytes < BATCH_BYTES_MAX && self.gathered.messages.len() < BATCH_MESSAGES_MAX
+    /// Lets go what waited for a schema. That is known from the next message of the log on: no message that was refused for
+    /// want of it may lie behind, so that none is on its way meanwhile.
+    fn release(&mut self) -> Result<(), String> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        if self.passage.has_arrived() {
+            self.settle(true)?;
+            let next = self.group().context.status.log_next.load(Relaxed);
+            self.passage.take_in(next);
+        }
+        let done = self.waiting.release(&mut self.passage, &mut self.gathered);
+        if !done.is_empty() {
+            let done = list(done.iter().map(|(topic, partition)| (&**topic, *partition)));
+            change(&self.consumer, &done, |consumer, list| consumer.resume(list));
+        }
+        let waiting = self.waiting.partitions() as u64;
+        self.group().context.source_status().kafka.partitions_waiting.store(waiting, Relaxed);
+        Ok(())
     }
 
     /// Waits for a message and takes what else is there.
     fn receive(&mut self) {
         self.full = None;
         if std::mem::take(&mut self.paused) {
-            self.change(|consumer, all| consumer.resume(all));
+            self.change_all(|consumer, all| consumer.resume(all));
+            change(&self.consumer, &list(self.waiting.full()), |consumer, list| consumer.pause(list));
         }
         let mut wait = if self.flight.is_some() { POLL_BUSY } else { POLL };
-        let Receiver { consumer, source, gathered, .. } = self;
+        let busy = self.flight.is_some();
+        let Receiver { consumer, source, gathered, waiting, passage, .. } = self;
         let group = consumer.context();
+        let mut taking = Taking { consumer, source, gathered, waiting, passage };
         let mut arrival = None;
         while let Some(received) = consumer.poll(wait) {
             wait = Duration::ZERO;
@@ -141,15 +169,15 @@ impl Receiver {
                     // One clock reading serves a burst.
                     let arrival =
                         *arrival.get_or_insert_with(|| Arrival(group.context.intake.clock.now_ns()));
-                    take(group, &message, source, gathered, arrival);
+                    taking.take(&message, arrival);
                 }
                 Err(error) => group.fault(&error, &error.to_string()),
             }
-            if gathered.bytes >= BATCH_BYTES_MAX || gathered.messages.len() >= BATCH_MESSAGES_MAX {
+            if !taking.gathered.has_room() {
                 break;
             }
         }
-        group.busy.store(self.flight.is_some() || !gathered.is_empty(), Relaxed);
+        group.busy.store(busy || !gathered.is_empty() || !waiting.is_empty(), Relaxed);
     }
 
     /// A member must poll to stay one; paused, it is given nothing.
@@ -166,24 +194,25 @@ impl Receiver {
             );
         }
         // Each time: partitions may have come meanwhile.
-        self.change(|consumer, all| consumer.pause(all));
-        let Receiver { consumer, source, gathered, .. } = self;
+        self.change_all(|consumer, all| consumer.pause(all));
+        let Receiver { consumer, source, gathered, waiting, passage, .. } = self;
         let group = consumer.context();
+        let mut taking = Taking { consumer, source, gathered, waiting, passage };
         match consumer.poll(POLL) {
             // It was on its way. There is room for that.
             Some(Ok(message)) => {
                 let arrival = Arrival(group.context.intake.clock.now_ns());
-                take(group, &message, source, gathered, arrival);
+                taking.take(&message, arrival);
             }
             Some(Err(error)) => group.fault(&error, &error.to_string()),
             None => {}
         }
     }
 
-    fn change(&self, how: impl Fn(&BaseConsumer<Group>, &TopicPartitionList) -> KafkaResult<()>) {
-        let changed = self.consumer.assignment().and_then(|all| how(&self.consumer, &all));
-        if let Err(error) = changed {
-            tracing::debug!(source = &*self.source, %error, "partitions were not paused or resumed");
+    fn change_all(&self, how: Change) {
+        match self.consumer.assignment() {
+            Ok(all) => change(&self.consumer, &all, how),
+            Err(error) => tracing::debug!(source = &*self.source, %error, "what is assigned is not told"),
         }
     }
 
@@ -236,28 +265,4 @@ impl Receiver {
             tracing::debug!(source = &*self.source, %error, "offsets were not stored");
         }
     }
-}
-
-fn take(
-    group: &Group,
-    message: &BorrowedMessage<'_>,
-    source: &Arc<str>,
-    gathered: &mut Batch,
-    arrival: Arrival,
-) {
-    let status = group.context.source_status();
-    if !group.takes(message.topic(), message.partition(), message.offset()) {
-        status.kafka.redelivered_total.fetch_add(1, Relaxed);
-        return;
-    }
-    if group.context.dead_letters.iter().any(|topic| *topic == message.topic()) {
-        gathered.pass_over(message);
-        return;
-    }
-    if !gathered.add(message, source, arrival) {
-        status.kafka.tombstones_total.fetch_add(1, Relaxed);
-        return;
-    }
-    status.messages_total.fetch_add(1, Relaxed);
-    status.last_arrival.store(arrival.0, Relaxed);
 }
