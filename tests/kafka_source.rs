@@ -348,3 +348,19 @@ async fn what_a_transaction_took_back_is_not_read_and_its_marks_are_no_lag() {
     log.stays_empty(Duration::from_millis(200)).await;
     stop(&rig, task).await;
 }
+
+/// Brokers give a member that comes back what it had.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_comes_back_with_another_topic_reads_that_one() {
+    let kafka = Kafka::shared();
+    let (before, after) = (topic(&kafka, 2), topic(&kafka, 2));
+    (0..2).for_each(|partition| kafka.produce(&before, partition, &numbered(0..10)));
+    (0..2).for_each(|partition| kafka.produce(&after, partition, &numbered(0..10)));
+    for topic in [&before, &after] {
+        let (rig, mut log) = rig(KafkaPlan { group: format!("of-{before}"), ..plan(&kafka, topic) }, &[]);
+        let task = rig.spawn();
+        let found = log.accept(20).await;
+        assert!(found.iter().all(|message| *message.topic == **topic), "{topic} alone is read");
+        stop(&rig, task).await;
+    }
+}

@@ -16,7 +16,7 @@ pub(super) fn config(plan: &KafkaPlan) -> ClientConfig {
     let mut config = connection(plan);
     config.set("client.id", &plan.member);
     config.set("group.id", &plan.group);
-    config.set("group.instance.id", &plan.member);
+    config.set("group.instance.id", instance(plan));
     config.set("partition.assignment.strategy", "cooperative-sticky");
     config.set("isolation.level", "read_committed");
     // Stored by hand after the fsync; committed by the library once in a while, when a partition goes, and at the end.
@@ -27,6 +27,12 @@ pub(super) fn config(plan: &KafkaPlan) -> ClientConfig {
     config.set("auto.offset.reset", "error");
     receiving(&mut config);
     config
+}
+
+/// Who of the group this is over restarts. Brokers give a member that comes back the partitions it had, whatever topics it
+/// names now: with others it is somebody else.
+fn instance(plan: &KafkaPlan) -> String {
+    format!("{}-{:08x}", plan.member, xxhash_rust::xxh3::xxh3_64(plan.topics.join("\n").as_bytes()) as u32)
 }
 
 /// How a consumer receives, whoever it is one of.
