@@ -340,6 +340,7 @@ fn plan(stream: StreamPlan) -> Plan {
         durable: DurablePlan { path: PathBuf::new(), segment_bytes: 0, ..DurablePlan::default() },
         shards: 1,
         backend: eddy::config::plan::Choice::Cpu,
+        device_memory_bytes: 0,
     }
 }
 

@@ -47,13 +47,15 @@ fn beside_the_cpu(shard: &mut Shard, cells: usize, columns: usize) {
         let (mut on_cpu, mut on_device) = (Scores::default(), Scores::default());
         let (mut work, mut work_beside) = (Work::new(), Work::new());
         pyramid.score(&z, &mut on_cpu, &mut work);
-        assert!(shard.score(&pyramid, &z, &mut on_device, &mut work_beside).expect("a device that works"));
+        assert!(
+            shard.score(&pyramid, &z, None, &mut on_device, &mut work_beside).expect("a device that works")
+        );
         assert!(format!("{on_cpu:?}") == format!("{on_device:?}"), "{rows} rows: the two differ");
         let kernel_ns = || counters().kernel_ns.load(Relaxed);
         let before = kernel_ns();
         let [cpu, device] =
             in_turn([&mut || pyramid.score(black_box(&z), &mut on_cpu, &mut work), &mut || {
-                drop(shard.score(&pyramid, black_box(&z), &mut on_device, &mut work_beside))
+                drop(shard.score(&pyramid, black_box(&z), None, &mut on_device, &mut work_beside))
             }]);
         let kernel = (kernel_ns() - before) as f64 / (ROUNDS * rows) as f64;
         let [cpu, device] = [cpu, device].map(|ns| ns / rows as f64);
@@ -72,7 +74,7 @@ fn beside_the_cpu(shard: &mut Shard, cells: usize, columns: usize) {
 }
 
 fn main() {
-    let mut shard = match Device::shared().and_then(Shard::new) {
+    let mut shard = match Device::shared().and_then(|device| Shard::new(device, 0)) {
         Ok(shard) => shard,
         Err(error) => return println!("no GPU: {error}"),
     };

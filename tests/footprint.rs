@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::time::Duration;
 
 use eddy::config::plan::*;
-use eddy::engine::footprint::{Demand, Footprint};
+use eddy::engine::footprint::{Demand, Footprint, device_bytes};
 use eddy::engine::train::Trainer;
 use eddy::engine::{Engine, Env, Outputs};
 use eddy::model::{Cohort, Model, Showing};
@@ -340,6 +340,10 @@ fn the_command_says_what_the_structures_take() {
     };
     assert!(load("windows and scores, over") > 0.0 && load("to receive, log and decode") > 0.0, "{said}");
     assert!(said.contains("batch: 782 windows"), "{said}");
+    // In pages of 64 KiB, each of 481 keys of 32 cells and their scales: two of each of 64 partitions.
+    let of_device = "280.0 MB are for windows of keys; they take 8.4 MB: enough";
+    assert_eq!(device_bytes(&plan.streams[0], &demand), 128.0 * 65_536.0);
+    assert!(said.contains(of_device), "{of_device} in\n{said}");
 }
 
 /// Models are fitted by then, and the windows kept for the next ones go on being kept. What is said is what they come to when

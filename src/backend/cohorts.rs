@@ -29,14 +29,15 @@ pub(super) struct Groups {
 }
 
 impl Groups {
-    /// Leaves [`Scores::levels`] empty: densities have different ones. `score` scores rows by one density.
+    /// Leaves [`Scores::levels`] empty: densities have different ones. `score` scores rows by one density, and is told
+    /// their numbers.
     pub fn score(
         &mut self,
         model: &Model,
         cohorts: &[u32],
         z: &[f32],
         out: &mut Scores,
-        mut score: impl FnMut(&Pyramid, &[f32], &mut Scores, &mut Work),
+        mut score: impl FnMut(&Pyramid, &[f32], &[u32], &mut Scores, &mut Work),
     ) {
         let (width, columns) = (model.dimension(), model.columns.len());
         self.order.clear();
@@ -50,7 +51,7 @@ impl Groups {
             for rows in group.chunks(ROWS) {
                 copied.clear();
                 rows.iter().for_each(|row| copied.extend_from_slice(&z[*row as usize * width..][..width]));
-                score(model.pyramid_of(cohort), copied, scores, &mut works[cohort as usize % WORKS]);
+                score(model.pyramid_of(cohort), copied, rows, scores, &mut works[cohort as usize % WORKS]);
                 for (from, row) in rows.iter().enumerate() {
                     out.copy_row(*row as usize, scores, from, columns);
                 }

@@ -28,7 +28,12 @@ impl CpuBackend {
     pub fn score_cohorts(&mut self, model: &Model, cohorts: &[u32], z: &[f32], out: &mut Scores) {
         match only_one(cohorts) {
             Some(cohort) => model.pyramid_of(cohort).score(z, out, &mut self.work),
-            None => self.groups.score(model, cohorts, z, out, Pyramid::score),
+            None => {
+                let score = |pyramid: &Pyramid, z: &[f32], _: &[u32], out: &mut Scores, work: &mut Work| {
+                    pyramid.score(z, out, work);
+                };
+                self.groups.score(model, cohorts, z, out, score);
+            }
         }
     }
 }

@@ -5,10 +5,13 @@ mod cohorts;
 mod cpu;
 pub mod cuda;
 mod explain;
+mod resident;
 mod select;
 
 pub use cpu::CpuBackend;
+pub use cuda::Phases;
 pub use explain::Explanation;
+pub use resident::{Place, Rings, Scale};
 pub use select::{Backend, Choice};
 
 pub use crate::model::pyramid::Scores;

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::cohorts::only_one;
 use super::cuda::{Device, DeviceError, Found, Shard, counters};
-use super::{CpuBackend, Scores};
+use super::{CpuBackend, Phases, Rings, Scores};
 use crate::model::Model;
 use crate::model::pyramid::{Pyramid, Work};
 
@@ -37,12 +37,16 @@ impl Choice {
         }
     }
 
-    /// The device that will be scored on, if one is.
+    /// The device that will be scored on by so many shards, each with so many bytes for rings; if one is.
     ///
     /// # Errors
     /// If one is asked for and there is none that can be used.
-    pub fn find(self) -> Result<Option<Found>, DeviceError> {
-        let device = || Device::shared().map(|device| device.found());
+    pub fn find(self, shards: usize, ring_bytes: usize) -> Result<Option<Found>, DeviceError> {
+        let device = || {
+            let device = Device::shared()?;
+            device.has_room(shards, ring_bytes)?;
+            Ok(device.found())
+        };
         match self {
             Choice::Cpu => Ok(None),
             Choice::Auto => Ok(device().ok()),
@@ -62,6 +66,9 @@ pub struct Backend {
 struct OnDevice {
     /// `false`: there is none, or none is wanted.
     exists: bool,
+    ring_bytes: usize,
+    /// Of what was scored since they were taken.
+    phases: Phases,
     /// `None`: it failed, and is tried again.
     shard: Option<Shard>,
     rest: u32,
@@ -69,14 +76,15 @@ struct OnDevice {
 }
 
 impl Backend {
-    /// With a device if `choice` allows and there is one; why not, if not.
-    pub fn open(choice: Choice) -> (Backend, Option<DeviceError>) {
+    /// With a device if `choice` allows and there is one, and so many bytes of it for rings; why not, if not.
+    pub fn open(choice: Choice, ring_bytes: usize) -> (Backend, Option<DeviceError>) {
         if choice == Choice::Cpu {
             return (Backend::default(), None);
         }
-        match Device::shared().and_then(Shard::new) {
+        let of = OnDevice { ring_bytes, rest_next: REST_MIN, ..OnDevice::default() };
+        match Device::shared().and_then(|device| Shard::new(device, ring_bytes)) {
             Ok(shard) => {
-                let device = OnDevice { exists: true, shard: Some(shard), rest: 0, rest_next: REST_MIN };
+                let device = OnDevice { exists: true, shard: Some(shard), ..of };
                 (Backend { cpu: CpuBackend::new(), device }, None)
             }
             Err(error) => {
@@ -85,21 +93,42 @@ impl Backend {
                 if exists {
                     tracing::warn!(%error, "the GPU cannot be used: the CPU scores until it can");
                 }
-                let device = OnDevice { exists, shard: None, rest: REST_MIN, rest_next: 2 * REST_MIN };
+                let device = OnDevice { exists, rest: REST_MIN, rest_next: 2 * REST_MIN, ..of };
                 (Backend { cpu: CpuBackend::new(), device }, Some(error))
             }
         }
     }
 
-    /// As [`CpuBackend::score_cohorts`].
-    pub fn score_cohorts(&mut self, model: &Model, cohorts: &[u32], z: &[f32], out: &mut Scores) {
+    /// Whether [`Rings`] are of use.
+    pub fn takes_rings(&self) -> bool {
+        self.device.shard.is_some()
+    }
+
+    /// What was spent on the device since this was asked last.
+    pub fn take_phases(&mut self) -> Phases {
+        std::mem::take(&mut self.device.phases)
+    }
+
+    /// As [`CpuBackend::score_cohorts`]. The windows may lie in rings; `z` has them all the same.
+    pub fn score_cohorts(
+        &mut self,
+        model: &Model,
+        cohorts: &[u32],
+        z: &[f32],
+        rings: Option<Rings<'_>>,
+        out: &mut Scores,
+    ) {
         let Backend { cpu, device } = self;
-        let score = |pyramid: &Pyramid, z: &[f32], out: &mut Scores, work: &mut Work| {
-            device.score(pyramid, z, out, work);
-        };
         match only_one(cohorts) {
-            Some(cohort) => device.score(model.pyramid_of(cohort), z, out, &mut cpu.work),
-            None => cpu.groups.score(model, cohorts, z, out, score),
+            Some(cohort) => device.score(model.pyramid_of(cohort), z, rings, out, &mut cpu.work),
+            None => {
+                let score =
+                    |pyramid: &Pyramid, z: &[f32], rows: &[u32], out: &mut Scores, work: &mut Work| {
+                        let rings = rings.map(|rings| Rings { rows: Some(rows), ..rings });
+                        device.score(pyramid, z, rings, out, work);
+                    };
+                cpu.groups.score(model, cohorts, z, out, score);
+            }
         }
     }
 
@@ -110,12 +139,19 @@ impl Backend {
 }
 
 impl OnDevice {
-    fn score(&mut self, pyramid: &Pyramid, z: &[f32], out: &mut Scores, work: &mut Work) {
+    fn score(
+        &mut self,
+        pyramid: &Pyramid,
+        z: &[f32],
+        rings: Option<Rings<'_>>,
+        out: &mut Scores,
+        work: &mut Work,
+    ) {
         if self.exists && z.len() >= DEVICE_ROWS_MIN * pyramid.dimension() {
             self.try_again();
             if let Some(shard) = &mut self.shard {
-                match shard.score(pyramid, z, out, work) {
-                    Ok(true) => return,
+                match shard.score(pyramid, z, rings, out, work) {
+                    Ok(true) => return self.phases.add(shard.phases),
                     Ok(false) => {}
                     Err(error) => self.lose(&error),
                 }
@@ -141,7 +177,7 @@ impl OnDevice {
             self.rest -= 1;
             return;
         }
-        match Device::shared().and_then(Shard::new) {
+        match Device::shared().and_then(|device| Shard::new(device, self.ring_bytes)) {
             Ok(shard) => {
                 tracing::info!("the GPU is back");
                 self.shard = Some(shard);

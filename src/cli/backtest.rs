@@ -115,7 +115,8 @@ struct Replay {
 
 impl Replay {
     fn new(history: &History, files: Files<'_>) -> Result<Self> {
-        history.plan().backend.find().context("backend = \"cuda\"")?;
+        let plan = history.plan();
+        plan.backend.find(plan.shards, plan.ring_bytes()).context("backend = \"cuda\"")?;
         let mut engine = Engine::new(history.plan());
         if let ModelPlan::Load { path, refit, .. } = &history.stream().model {
             if refit.is_some() {

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use crate::backend::cuda::{SHARD_PINNED_BYTES, WEIGHTS_BYTES_MAX, shard_bytes};
 use crate::cli::{PlanArgs, load};
-use crate::config::plan::{ModelPlan, Plan, Shape, SourceKind, StreamPlan};
-use crate::engine::footprint::{Demand, Footprint};
+use crate::config::plan::{Choice, ModelPlan, Plan, Shape, SourceKind, StreamPlan};
+use crate::engine::footprint::{Demand, Footprint, device_bytes};
 use crate::engine::rehearsal::{Rehearsal, rehearse};
 use crate::latency::Clock;
 use crate::model::{Model, Pyramid, cohorts_max};
@@ -27,7 +28,7 @@ pub fn plan(args: &PlanArgs) -> Result<()> {
     let plan = load(&args.config)?;
     let demand = Demand { keys: args.keys, rows_per_s: args.rate, key_bytes: usize::from(args.key_bytes) };
     let (mut text, clock) = (String::new(), Clock::start());
-    let (mut bytes, mut cores) = (PROCESS_BYTES, 0.0);
+    let (mut bytes, mut cores, mut on_device) = (PROCESS_BYTES, 0.0, 0.0);
     for stream in &plan.streams {
         let model = known_model(stream)?;
         let densities = Densities::of(stream, model.as_ref());
@@ -36,6 +37,7 @@ pub fn plan(args: &PlanArgs) -> Result<()> {
             footprint = footprint.with_densities(1 + of.cohorts, of.bytes.iter().sum(), &demand);
         }
         bytes += footprint.steady_bytes();
+        on_device += device_bytes(stream, &demand);
         eprintln!("measuring stream {} on this machine", stream.name);
         let alone = Plan { streams: vec![stream.clone()], ..plan.clone() };
         let rehearsal = rehearse(&alone, model, &demand, &|| clock.now_ns())?;
@@ -45,6 +47,7 @@ pub fn plan(args: &PlanArgs) -> Result<()> {
     let process = size(PROCESS_BYTES);
     writeln!(text, "together: {}, with {process} for the process itself; {cores:.2} cores", size(bytes))?;
     hold_against_machine(&mut text, bytes, cores)?;
+    describe_device(&mut text, &plan, on_device)?;
     print!("{text}");
     Ok(())
 }
@@ -59,6 +62,32 @@ fn hold_against_machine(text: &mut String, bytes: f64, cores: f64) -> std::fmt::
     let here = std::thread::available_parallelism().map_or(1, usize::from);
     let load = verdict(cores < here as f64, "fewer rows, a longer `every`, or more cores");
     writeln!(text, "this machine has {here} core(s): {load}")
+}
+
+/// What is reserved of a GPU's memory at the start, and whether the keys' windows find room in it.
+fn describe_device(text: &mut String, plan: &Plan, rings: f64) -> std::fmt::Result {
+    if plan.backend == Choice::Cpu {
+        return writeln!(text, "GPU memory: none, as `backend` says");
+    }
+    let reserved = plan.device_memory_bytes as f64;
+    let verdict = match rings <= reserved {
+        true => "enough",
+        false => "NOT ENOUGH: raise it, or windows of some keys cross the bus whole",
+    };
+    let shards = (plan.shards * shard_bytes(0)) as f64;
+    let pinned = (plan.shards * SHARD_PINNED_BYTES) as f64;
+    let [rings, all, reserved, models] =
+        [rings, shards + reserved, reserved, WEIGHTS_BYTES_MAX as f64].map(size);
+    writeln!(
+        text,
+        "GPU memory, where there is one: {all} from the start, of which `device_memory` = {reserved} are for windows of keys; \
+         they take {rings}: {verdict}"
+    )?;
+    writeln!(
+        text,
+        "  models come on top, at most {models} a shard; {} of the host's are never paged out",
+        size(pinned)
+    )
 }
 
 /// The model the stream loads; `None` where it fits one, or the file is still to be made.
@@ -152,7 +181,6 @@ fn describe(
         stream.name, demand.keys, demand.rows_per_s
     )?;
     memory(text, footprint, demand)?;
-    writeln!(text, "  device memory: none, this version scores on the CPU")?;
     let batch = demand.keys.div_ceil(PARTITIONS as u64);
     writeln!(text, "  batch: {batch} windows, those of one partition that end together")?;
     let engine = rehearsal.cpu_s_per_row * demand.rows_per_s;

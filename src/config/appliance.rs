@@ -1,4 +1,4 @@
-//! What belongs to the appliance as a whole: `deployment`, `shards`, `backend`, `[dashboard]`, `[durable]`.
+//! What belongs to the appliance as a whole: `deployment`, `shards`, `backend`, `device_memory`, `[dashboard]`, `[durable]`.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -12,6 +12,9 @@ use crate::types::PARTITIONS;
 const DEPLOYMENT_DEFAULT: &str = "eddy";
 const DASHBOARD_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 const DAY: Duration = Duration::from_secs(86_400);
+/// Windows of 250,000 keys of 64 cells and 4 columns.
+const DEVICE_MEMORY_DEFAULT: usize = 280_000_000;
+const DEVICE_MEMORY_MAX: u64 = 1_000_000_000_000;
 /// A petabyte.
 const BYTES_MAX_MAX: u64 = 1_000_000_000_000_000;
 
@@ -37,6 +40,12 @@ pub fn backend(root: &mut Section<'_>) -> Option<Choice> {
         }
         found
     })
+}
+
+/// Of all shards together.
+pub fn device_memory(root: &mut Section<'_>) -> Option<usize> {
+    let read = |field: Field<'_>| field.size(0..=DEVICE_MEMORY_MAX).map(|bytes| bytes as usize);
+    root.or("device_memory", DEVICE_MEMORY_DEFAULT, read)
 }
 
 pub fn dashboard(root: &mut Section<'_>) -> Option<DashboardPlan> {

@@ -74,6 +74,7 @@ fn resolve<'a>(scope: &'a Scope<'a>, root: &'a Node) -> Option<Plan> {
     let deployment = appliance::deployment(&mut section);
     let shards = appliance::shards(&mut section);
     let backend = appliance::backend(&mut section);
+    let device_memory = appliance::device_memory(&mut section);
     let sources = family(&mut section, "source");
     let streams = family(&mut section, "stream");
     let sinks = family(&mut section, "sink");
@@ -107,6 +108,7 @@ fn resolve<'a>(scope: &'a Scope<'a>, root: &'a Node) -> Option<Plan> {
         durable: durable?,
         shards: shards?,
         backend: backend?,
+        device_memory_bytes: device_memory?,
     };
     // Only when nothing else is wrong: a misspelt section would be told twice.
     if scope.problems.borrow().is_empty() {

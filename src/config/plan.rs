@@ -36,11 +36,17 @@ pub struct Plan {
     pub durable: DurablePlan,
     /// Engine threads; default one a core.
     pub shards: usize,
-    /// Where windows are scored. No decision depends on it.
+    /// Where windows are scored, and what is reserved of a GPU for them. No decision depends on it.
     pub backend: Choice,
+    pub device_memory_bytes: usize,
 }
 
 impl Plan {
+    /// A shard's part of a GPU's memory for the windows of keys.
+    pub fn ring_bytes(&self) -> usize {
+        self.device_memory_bytes / self.shards
+    }
+
     /// The source of a deployment that several processes share, its only one.
     pub fn shared(&self) -> Option<(&KafkaPlan, &SharedPlan)> {
         self.sources.iter().find_map(|source| match &source.kind {

@@ -248,7 +248,10 @@ fn sink(plan: &crate::config::plan::SinkPlan, sink: &SinkStatus, time_ns: i64) -
 }
 
 fn stages(latency: &Latency) -> Vec<StageView> {
-    Stage::ALL.map(|stage| stage_view(stage, latency.summary(stage))).into()
+    let all = Stage::ALL.into_iter().map(|stage| (stage, latency.summary(stage)));
+    // Most have no GPU.
+    let shown = all.filter(|(stage, summary)| !stage.is_of_device() || summary.count > 0);
+    shown.map(|(stage, summary)| stage_view(stage, summary)).collect()
 }
 
 fn stage_view(stage: Stage, summary: StageSummary) -> StageView {

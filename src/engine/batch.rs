@@ -1,5 +1,6 @@
 //! Windows that are scored together.
 
+use crate::backend::Place;
 use crate::model::EVERYONE;
 use crate::window::keys::KeyIndex;
 
@@ -17,6 +18,9 @@ pub(crate) struct Batch {
     pub spans: Vec<Span>,
     /// Rows of a sliding window; empty for others.
     pub rows: Vec<u32>,
+    /// Where windows lie in the rings of the grid, all with one last cell; empty where nobody wants to know, or where they
+    /// come of elsewhere.
+    pub places: Vec<Place>,
     /// Cohorts of the keys, once scored; empty where the model has none but everyone's.
     pub cohorts: Vec<u32>,
     /// Arrival of the newest row in the window, ns.
@@ -39,10 +43,11 @@ impl Batch {
     }
 
     pub fn clear(&mut self) {
-        let Batch { keys, spans, rows, cohorts, arrivals, z, raw, newest } = self;
+        let Batch { keys, spans, rows, places, cohorts, arrivals, z, raw, newest } = self;
         keys.clear();
         spans.clear();
         rows.clear();
+        places.clear();
         cohorts.clear();
         arrivals.clear();
         z.clear();

@@ -1,6 +1,7 @@
 //! Closing a window: gather every active key's cells, score them as one batch, judge each.
 
 use crate::alert::told::{Change, tell};
+use crate::backend::Phases;
 use crate::engine::batch::{Batch, Span};
 use crate::engine::output::{Judged, Raised};
 use crate::engine::partition::{Closing, Partition, Scale};
@@ -22,6 +23,8 @@ pub(super) struct Times {
     pub closing: i64,
     pub gathered: i64,
     pub scored: i64,
+    /// Of the time between the last two, what was spent on a device.
+    pub device: Phases,
 }
 
 impl Partition {
@@ -45,7 +48,8 @@ impl Partition {
         let gathered = self.score_batch(&scoring, closing);
         let scored = (closing.env.now)();
         self.follow(closing);
-        let times = Times { closing: began, gathered, scored };
+        let device = closing.scratch.backend.take_phases();
+        let times = Times { closing: began, gathered, scored, device };
         for row in 0..closing.scratch.batch.len() {
             self.judge(row, &scoring, times, closing);
         }
@@ -60,7 +64,7 @@ impl Partition {
         let windows = closing.scratch.batch.len() as u64;
         let out = &mut *closing.out;
         out.gather_ns += times.gathered - times.closing;
-        out.score_ns += times.scored - times.gathered;
+        out.scored(times, windows);
         out.judge_ns += judged - times.scored;
         out.windows += windows;
         out.verdicts.push((Arrival(closing.trigger), judged, windows as u32));
@@ -90,9 +94,13 @@ impl Partition {
         batch.clear();
         // Once for all of them: growing by and by would take twice the room.
         batch.z.reserve_exact(self.keys.len() * setup.cells * columns);
-        let span = setup.span(cell);
+        let (span, takes_rings) = (setup.span(cell), closing.scratch.backend.takes_rings());
+        let batch = &mut closing.scratch.batch;
         for &key in self.keys.ordered() {
             if self.grid.active(key, cell) {
+                if takes_rings {
+                    batch.places.push(self.grid.place(key));
+                }
                 let arrival = self.grid.newest_arrival(key);
                 batch.push(key, span, arrival, columns, |out| self.grid.gather(key, cell, out));
             }
@@ -185,6 +193,7 @@ impl Partition {
             closing_ns: times.closing,
             gathered_ns: times.gathered,
             scored_ns: times.scored,
+            device: times.device,
             judged_ns: (closing.env.now)(),
         });
     }

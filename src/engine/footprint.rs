@@ -3,6 +3,7 @@
 
 use crate::alert::lifecycle::Episode;
 use crate::alert::told::Told;
+use crate::backend::cuda::rings_bytes;
 use crate::config::plan::{Aggregate, ModelPlan, NoDataPlan, Shape, StreamPlan};
 use crate::engine::onsets::Onsets;
 use crate::engine::partition::{Partition, Scale};
@@ -88,8 +89,7 @@ impl Footprint {
             + size_of::<bool>()
             + size_of::<u32>()) as f64
             + if stream.no_data == NoDataPlan::Off { 0.0 } else { Silence::KEY_BYTES as f64 };
-        let late_s = (stream.window.lateness - stream.window.disorder).as_secs_f64();
-        let kept_s = if on_grid && late_s > 0.0 { late_s + stream.window.every.as_secs_f64() } else { 0.0 };
+        let kept_s = kept_s(stream);
         let kept_cells = (kept_s / grid_s) as usize;
         let fits = matches!(stream.model, ModelPlan::Fit { .. });
         let of_transactions = matches!(stream.model, ModelPlan::Transactions { .. });
@@ -155,6 +155,24 @@ impl Footprint {
         let kept = refits + second_keys + models + warmup;
         rings + moments + keys + onsets + late + waiting + partitions + scoring + kept
     }
+}
+
+/// Memory of a GPU for the keys' windows, bytes; 0 where windows cross the bus whole.
+pub fn device_bytes(stream: &StreamPlan, demand: &Demand) -> f64 {
+    if stream.window.shape != Shape::Grid {
+        return 0.0;
+    }
+    let partitions = partitions_used(demand.keys);
+    let kept_cells = (kept_s(stream) / stream.window.grid.as_secs_f64()) as usize;
+    let cells = stream.window.cells() + kept_cells;
+    partitions * rings_bytes(demand.keys as f64 / partitions, cells, stream.columns.len())
+}
+
+/// How long cells are kept for late rows beyond a window's own, s.
+fn kept_s(stream: &StreamPlan) -> f64 {
+    let late_s = (stream.window.lateness - stream.window.disorder).as_secs_f64();
+    let on_grid = stream.window.shape == Shape::Grid;
+    if on_grid && late_s > 0.0 { late_s + stream.window.every.as_secs_f64() } else { 0.0 }
 }
 
 /// The rows a key keeps for windows of events, what it usually does, and the verdicts that are not final.

@@ -99,7 +99,7 @@ impl Engine {
         let streams: Vec<_> = plan.streams.iter().enumerate().map(setup).collect();
         let partitions: Vec<_> = (0..streams.len() * PARTITIONS).map(|_| None).collect();
         let applied = vec![Position(0); partitions.len()];
-        let (backend, unavailable) = Backend::open(plan.backend);
+        let (backend, unavailable) = Backend::open(plan.backend, plan.ring_bytes());
         if let Some(error) = unavailable {
             tracing::debug!(%error, "windows are scored on the CPU");
         }

@@ -1,5 +1,7 @@
 //! What a step gives back.
 
+use crate::backend::Phases;
+use crate::engine::close::Times;
 use crate::judge::calibration::Surprise;
 use crate::types::{
     Arrival, Decision, EventTime, PartitionId, Point, Position, RecordRef, StreamId, Verdict,
@@ -17,6 +19,8 @@ pub struct Raised {
     pub closing_ns: i64,
     pub gathered_ns: i64,
     pub scored_ns: i64,
+    /// Of the time between the last two, what was spent on a device.
+    pub device: Phases,
     pub judged_ns: i64,
 }
 
@@ -72,14 +76,26 @@ pub struct Outputs {
     pub judged: Option<Vec<Judged>>,
     /// Windows judged, and the trigger's arrival to the verdict, weighted: for the latency histogram.
     pub verdicts: Vec<(Arrival, i64, u32)>,
-    /// Time spent gathering, scoring and judging in this step, ns of [`super::Env::now`].
+    /// Time spent gathering, scoring and judging in this step, ns of [`super::Env::now`]; scoring without what was spent
+    /// on a device.
     pub gather_ns: i64,
     pub score_ns: i64,
     pub judge_ns: i64,
     pub windows: u64,
+    pub device: Phases,
+    /// Windows of batches that a device had its part in.
+    pub device_windows: u64,
 }
 
 impl Outputs {
+    /// Adds what it took to score so many windows.
+    pub(super) fn scored(&mut self, times: Times, windows: u64) {
+        let on_device = times.device.total_ns();
+        self.score_ns += (times.scored - times.gathered - on_device as i64).max(0);
+        self.device.add(times.device);
+        self.device_windows += if on_device > 0 { windows } else { 0 };
+    }
+
     pub fn clear(&mut self) {
         self.raised.clear();
         self.late.clear();
@@ -92,6 +108,8 @@ impl Outputs {
         self.score_ns = 0;
         self.judge_ns = 0;
         self.windows = 0;
+        self.device = Phases::default();
+        self.device_windows = 0;
     }
 }
 

@@ -6,6 +6,7 @@ pub(super) mod state;
 
 use crate::alert::lifecycle::Episode;
 use crate::alert::told::Told;
+use crate::backend::Rings;
 use crate::config::plan::Shape;
 use crate::engine::events::Events;
 use crate::engine::idle::Hearing;
@@ -31,17 +32,13 @@ use crate::window::grow::grow;
 use crate::window::keys::{KeyIndex, Keys};
 use crate::window::pending::{Pending, Taken};
 
+pub(crate) use crate::backend::Scale;
 pub(crate) use state::Models;
-
-/// A column's level and spread as scoring sees them, constant inside an epoch.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Scale {
-    pub mean: f32,
-    pub sd: f32,
-}
 
 pub(crate) struct Partition {
     pub id: PartitionId,
+    /// Tells its rings apart from those of others, as long as the process runs.
+    pub rings_id: u64,
     pub keys: Keys,
     pub grid: Grid,
     /// keys x columns
@@ -103,6 +100,7 @@ impl Partition {
         let warm_milli = if scoring.is_some() { 1000 } else { 0 };
         Partition {
             id,
+            rings_id: Rings::next_id(),
             keys: Keys::default(),
             grid: Grid::new(setup.cells, setup.ring_cells(), columns),
             moments: Vec::new(),

@@ -4,6 +4,7 @@
 //! Such rows teach nothing: levels, spreads and calibration were learnt when the watermark passed.
 
 use crate::alert::told::{Change, Told, revise};
+use crate::backend::Phases;
 use crate::engine::Env;
 use crate::engine::close::{Times, standardise};
 use crate::engine::partition::{Closing, Partition};
@@ -154,7 +155,7 @@ impl Partition {
         }
         standardise(&mut scratch.batch.z, &values.scales);
         scratch.batch.cohorts.push(values.cohort);
-        values.scoring.score(columns, scratch);
+        values.scoring.score(columns, None, scratch);
         let verdict = verdict(0, |column| values.warm[column], &values.scoring, closing);
         // Departures are measured and bands are drawn in the scale of the window's own epoch.
         let own = key as usize * columns..(key as usize + 1) * columns;
@@ -182,7 +183,8 @@ impl Partition {
         self.in_its_epoch(key, last_cell, closing, |partition, verdict, scoring, closing| {
             partition.explain(0, scoring, closing);
             let now = (closing.env.now)();
-            let times = Times { closing: began, gathered: began, scored: now };
+            let device = Phases::default();
+            let times = Times { closing: began, gathered: began, scored: now, device };
             partition.announce(0, verdict, change, scoring, times, closing);
         });
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::backend::Scores;
+use crate::backend::{Rings, Scores};
 use crate::engine::Scratch;
 use crate::engine::batch::Batch;
 use crate::engine::partition::{Closing, Partition};
@@ -109,12 +109,13 @@ impl Scoring {
         self.references.get(cohort as usize)?.as_ref()
     }
 
-    /// Scores the windows in the scratch.
-    pub fn score(&self, columns: usize, scratch: &mut Scratch) {
+    /// Scores the windows in the scratch, which may lie in rings.
+    pub fn score(&self, columns: usize, rings: Option<Rings<'_>>, scratch: &mut Scratch) {
         match &self.density {
             Density::Windows(model) => {
-                let (cohorts, z) = (&scratch.batch.cohorts, &scratch.batch.z);
-                scratch.backend.score_cohorts(model, cohorts, z, &mut scratch.scores);
+                let Batch { cohorts, z, places, .. } = &scratch.batch;
+                let rings = rings.filter(|_| !places.is_empty()).map(|rings| Rings { places, ..rings });
+                scratch.backend.score_cohorts(model, cohorts, z, rings, &mut scratch.scores);
             }
             Density::Transactions => add_causes(&scratch.batch.z, columns, &mut scratch.scores),
         }
@@ -180,7 +181,12 @@ impl Partition {
         if scoring.references.len() > 1 {
             cohorts.extend(keys.iter().map(|key| self.cohorts[*key as usize]));
         }
-        scoring.score(closing.setup.columns.len(), closing.scratch);
+        let columns = closing.setup.columns.len();
+        let last_cell = closing.scratch.batch.spans[0].end / closing.setup.grid_ns - 1;
+        let (values, cells) = self.grid.values();
+        let (id, scales) = (self.rings_id, &self.scales[..]);
+        let rings = Rings { id, values, cells, columns, scales, last_cell, places: &[], rows: None };
+        scoring.score(columns, Some(rings), closing.scratch);
         gathered
     }
 
@@ -207,7 +213,7 @@ mod tests {
         let scoring = Scoring::transactions(2, Alarm::fixed(1e-3));
         let mut scratch = Scratch::default();
         scratch.batch.z = vec![1.0, 0.25, 0.75, f32::NAN, 0.5, 0.0];
-        scoring.score(3, &mut scratch);
+        scoring.score(3, None, &mut scratch);
         assert_eq!(scratch.scores.surprise, [2.0, 0.5]);
         assert_eq!(scratch.scores.column_surprise, [1.0, 0.5]);
         assert_eq!(scratch.scores.column_observed, [1, 1, 1, 0, 1, 1]);

@@ -1,5 +1,6 @@
 //! Telling of a key what is not about a scored window.
 
+use crate::backend::Phases;
 use crate::engine::output::Raised;
 use crate::engine::partition::{Closing, Partition};
 use crate::types::{About, AlertState, Arrival, Decision, EventTime};
@@ -37,6 +38,7 @@ impl Partition {
             closing_ns: now,
             gathered_ns: now,
             scored_ns: now,
+            device: Phases::default(),
             judged_ns: now,
         });
     }

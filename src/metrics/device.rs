@@ -17,7 +17,14 @@ pub(super) fn families() -> Vec<Family> {
     vec![
         one("device_shards", "Shards that score on the GPU", Gauge, count(&counters.shards)),
         one("device_windows", "Windows scored on the GPU", Counter, count(&counters.rows)),
-        one("device_launches", "Kernel launches", Counter, count(&counters.launches)),
+        one(
+            "device_resident_windows",
+            "Windows of which only new cells crossed the bus",
+            Counter,
+            count(&counters.resident_rows),
+        ),
+        one("device_launches", "Kernels launched one by one", Counter, count(&counters.launches)),
+        one("device_graphs", "Batches launched as a graph", Counter, count(&counters.graphs)),
         one(
             "device_failures",
             "Batches that the GPU failed and the CPU scored",

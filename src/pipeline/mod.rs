@@ -27,6 +27,7 @@ mod models;
 mod noting;
 mod open;
 mod publish;
+mod receipts;
 mod recovery;
 mod refit;
 pub mod restore;
@@ -92,7 +93,7 @@ pub const THREAD_PREFIX: &str = "eddy-";
 /// # Errors
 /// If the data folder, a model, a port or a sink cannot be used; the text names the remedy.
 pub async fn start(plan: Plan) -> Result<Running> {
-    if let Some(gpu) = plan.backend.find().context("backend = \"cuda\"")? {
+    if let Some(gpu) = plan.backend.find(plan.shards, plan.ring_bytes()).context("backend = \"cuda\"")? {
         tracing::info!(gpu = gpu.name, "windows are scored on the GPU");
     }
     match plan.shared() {

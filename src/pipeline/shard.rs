@@ -5,11 +5,12 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::sync::mpsc;
 
+use crate::backend::Phases;
 use crate::config::plan::Plan;
 use crate::durable::Snapshots;
 use crate::engine::reservoir::Windows;
-use crate::engine::{Engine, Env, Outputs, Raised};
-use crate::latency::{Clock, Latency, ReceiptBuilder, Stage, StageRecorder};
+use crate::engine::{Engine, Env, Outputs};
+use crate::latency::{Clock, Latency, Stage, StageRecorder};
 use crate::model::Model;
 use crate::pipeline::beat::Answer;
 use crate::pipeline::dead::Dead;
@@ -17,12 +18,13 @@ use crate::pipeline::gather;
 use crate::pipeline::group::Errand;
 use crate::pipeline::keeping::Kept;
 use crate::pipeline::publish::publish;
+use crate::pipeline::receipts::{of_device, with_receipt};
 use crate::pipeline::rounds::{Due, Turn};
 use crate::pipeline::storing::Outgoing;
 use crate::pipeline::unfitted;
 use crate::ring::Slot;
 use crate::status::Status;
-use crate::types::{Alert, Idle, PARTITIONS, PartitionId, Point, Position, Receipt, StreamId};
+use crate::types::{Alert, Idle, PARTITIONS, PartitionId, Point, Position, StreamId};
 use crate::watch::Watch;
 
 /// When the messages of a slot passed the stations before the shard, ns of [`Clock`].
@@ -111,6 +113,7 @@ pub struct Shard {
 struct Recorders {
     queue: StageRecorder,
     window: StageRecorder,
+    device: [StageRecorder; 3],
     score: StageRecorder,
     judge: StageRecorder,
     verdict: StageRecorder,
@@ -122,6 +125,7 @@ impl Shard {
         let mut recorders = Recorders {
             queue: latency.recorder(Stage::Queue),
             window: latency.recorder(Stage::Window),
+            device: of_device(Phases::default()).map(|(stage, _)| latency.recorder(stage)),
             score: latency.recorder(Stage::Score),
             judge: latency.recorder(Stage::Judge),
             verdict: latency.recorder(Stage::Verdict),
@@ -263,33 +267,15 @@ impl Shard {
 impl Recorders {
     fn record(&mut self, out: &Outputs, rows: u64, queued_ns: i64, took_ns: i64) {
         self.queue.record(queued_ns, rows);
-        self.window.record(took_ns - out.score_ns - out.judge_ns, rows);
+        let on_device = out.device.total_ns() as i64;
+        self.window.record(took_ns - on_device - out.score_ns - out.judge_ns, rows);
+        for (recorder, (_, ns)) in self.device.iter_mut().zip(of_device(out.device)) {
+            recorder.record(ns as i64, out.device_windows);
+        }
         self.score.record(out.score_ns, out.windows);
         self.judge.record(out.judge_ns, out.windows);
         for &(trigger, judged_ns, windows) in &out.verdicts {
             self.verdict.record(judged_ns - trigger.0, u64::from(windows));
         }
     }
-}
-
-/// The way of an alert so far; the outbox adds its own stretch.
-fn with_receipt(raised: Raised, stamps: Stamps, start_ns: i64) -> Alert {
-    let receipt = ReceiptBuilder::from(raised.last_row.0).until("wait_watermark", raised.trigger.0);
-    let receipt = if stamps.recovered {
-        receipt.until("recovery", start_ns)
-    } else {
-        receipt
-            .until("receive", stamps.log_start_ns)
-            .until("log", stamps.logged_ns)
-            .until("queue_decode", stamps.decode_start_ns)
-            .until("decode", stamps.decoded_ns)
-            .until("queue_shard", start_ns)
-    };
-    let receipt: Receipt = receipt
-        .until("window", raised.gathered_ns)
-        .until("score", raised.scored_ns)
-        .until("judge", raised.judged_ns)
-        .recovered(stamps.recovered)
-        .finish();
-    Alert { decision: raised.decision, receipt }
 }

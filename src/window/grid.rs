@@ -3,6 +3,7 @@
 
 mod state;
 
+use crate::backend::Place;
 use crate::window::grow::{grow, grown};
 use crate::window::keys::KeyIndex;
 
@@ -36,20 +37,22 @@ pub struct Grid {
     rings: Vec<u32>,
     /// Rings that are nobody's.
     free: Vec<u32>,
+    /// By ring: see [`Place::changes`].
+    changes: Vec<u32>,
     newest: Vec<Newest>,
 }
 
 impl Grid {
     /// Rings of `ring` cells for windows of `cells`: windows end up to the difference before the newest cell.
     pub fn new(cells: usize, ring: usize, columns: usize) -> Self {
-        let (values, rings, free, newest) = Default::default();
-        Grid { cells, ring, columns, values, rings, free, newest }
+        let (values, rings, free, changes, newest) = Default::default();
+        Grid { cells, ring, columns, values, rings, free, changes, newest }
     }
 
     /// Heap of `keys` keys with `ring` cells each, bytes.
     pub fn heap_bytes(keys: f64, ring: usize, columns: usize) -> f64 {
         let width = (ring * columns) as f64;
-        let of_key = size_of::<Newest>() + size_of::<u32>();
+        let of_key = size_of::<Newest>() + 2 * size_of::<u32>();
         grown(keys * width).max(width) * size_of::<f32>() as f64 + grown(keys) * of_key as f64
     }
 
@@ -79,14 +82,22 @@ impl Grid {
         if self.rings[key as usize] != NONE {
             return false;
         }
-        self.rings[key as usize] = self.free.pop().unwrap_or_else(|| {
+        let ring = self.free.pop().unwrap_or_else(|| {
             let width = self.ring * self.columns;
-            let made = self.values.len().checked_div(width).unwrap_or_default();
             grow(&mut self.values, width);
             self.values.resize(self.values.len() + width, f32::NAN);
-            made as u32
+            grow(&mut self.changes, 1);
+            self.changes.push(0);
+            self.changes.len() as u32 - 1
         });
+        self.rings[key as usize] = ring;
+        self.change(ring);
         true
+    }
+
+    fn change(&mut self, ring: u32) {
+        let changes = &mut self.changes[ring as usize];
+        *changes = changes.wrapping_add(1).max(1);
     }
 
     /// Writes a key's values of `cell`. Cells must come in increasing order.
@@ -119,8 +130,21 @@ impl Grid {
         }
         let newest = &mut self.newest[key as usize];
         newest.arrival = newest.arrival.max(arrival);
+        self.change(self.rings[key as usize]);
         let at = self.at(key, cell);
         self.values[at..at + self.columns].copy_from_slice(values);
+    }
+
+    /// All rings: rings x cells x columns, and the cells of one.
+    pub fn values(&self) -> (&[f32], usize) {
+        (&self.values, self.ring)
+    }
+
+    /// Where a key that has a ring has it.
+    pub fn place(&self, key: KeyIndex) -> Place {
+        let ring = self.rings[key as usize];
+        let (newest, changes) = (self.newest[key as usize].cell, self.changes[ring as usize]);
+        Place { key, ring, newest, changes }
     }
 
     /// Whether the window ending with `last_cell` holds any cell of this key.
@@ -164,101 +188,4 @@ impl Grid {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        /// Several keys that are quiet and come back, their rings going round among them.
-        #[test]
-        fn who_has_which_ring_shows_in_no_window(
-            steps in proptest::collection::vec((0u32..4, 0i64..9, any::<bool>()), 1..80),
-        ) {
-            let mut grid = Grid::new(5, 7, 1);
-            (0..4).for_each(|_| grid.add_key());
-            let mut oracle = std::collections::BTreeMap::new();
-            let mut now = 50;
-            for (i, (key, step, rests)) in steps.into_iter().enumerate() {
-                now += step;
-                grid.write(key, now, &[i as f32], 0);
-                oracle.insert((key, now), i as f32);
-                if rests {
-                    (0..4).for_each(|key| grid.rest(key, now - 7));
-                }
-                for (key, last) in (0..4).flat_map(|key| (now - 2..=now + 1).map(move |last| (key, last))) {
-                    let mut out = Vec::new();
-                    grid.gather(key, last, &mut out);
-                    let expected: Vec<f32> = (last - 4..=last)
-                        .map(|cell| oracle.get(&(key, cell)).copied().unwrap_or(f32::NAN))
-                        .collect();
-                    let bits = |v: &[f32]| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-                    prop_assert_eq!(bits(&out), bits(&expected));
-                }
-            }
-            let used = grid.rings.iter().filter(|ring| **ring != NONE).count();
-            prop_assert_eq!(used + grid.free.len(), grid.values.len() / 7, "every ring is somebody's or free");
-        }
-    }
-
-    #[test]
-    fn missing_cells_stay_missing() {
-        let mut grid = Grid::new(4, 4, 1);
-        grid.add_key();
-        grid.write(0, 10, &[1.0], 5);
-        grid.write(0, 12, &[3.0], 6);
-        let mut out = Vec::new();
-        grid.gather(0, 13, &mut out);
-        let shown: Vec<String> = out.iter().map(|v| v.to_string()).collect();
-        assert_eq!(shown, ["1", "NaN", "3", "NaN"]);
-        assert!(grid.active(0, 15));
-        assert!(!grid.active(0, 16));
-    }
-
-    proptest! {
-        #[test]
-        fn windows_of_the_past_show_what_late_rows_changed(
-            steps in proptest::collection::vec((1i64..4, 0i64..7), 1..60), back in 0i64..=6,
-        ) {
-            let mut grid = Grid::new(5, 11, 1);
-            grid.add_key();
-            let mut oracle = std::collections::BTreeMap::new();
-            let mut newest = 100;
-            for (i, (step, late)) in steps.iter().enumerate() {
-                newest += step;
-                grid.write(0, newest, &[i as f32], 0);
-                oracle.insert(newest, i as f32);
-                let cell = newest - late.min(&6);
-                grid.rewrite(0, cell, &[-(i as f32)], 0);
-                oracle.insert(cell, -(i as f32));
-            }
-            let last = newest - back;
-            let mut out = Vec::new();
-            grid.gather(0, last, &mut out);
-            let expected: Vec<f32> =
-                (last - 4..=last).map(|c| oracle.get(&c).copied().unwrap_or(f32::NAN)).collect();
-            let bits = |v: &[f32]| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-            prop_assert_eq!(bits(&out), bits(&expected));
-        }
-
-        #[test]
-        fn gather_equals_a_map_of_cells(steps in proptest::collection::vec(1i64..9, 1..40), ahead in 0i64..6) {
-            let mut grid = Grid::new(5, 5, 2);
-            grid.add_key();
-            let mut oracle = std::collections::BTreeMap::new();
-            let mut cell = -7;
-            for (i, step) in steps.iter().enumerate() {
-                cell += step;
-                let values = [i as f32, -(i as f32)];
-                grid.write(0, cell, &values, 0);
-                oracle.insert(cell, values);
-            }
-            let last = cell + ahead;
-            let mut out = Vec::new();
-            grid.gather(0, last, &mut out);
-            let expected: Vec<f32> =
-                (last - 4..=last).flat_map(|c| oracle.get(&c).copied().unwrap_or([f32::NAN; 2])).collect();
-            let bits = |v: &[f32]| v.iter().map(|x| if x.is_nan() { 0 } else { x.to_bits() ^ 1 }).collect::<Vec<_>>();
-            prop_assert_eq!(bits(&out), bits(&expected));
-        }
-    }
-}
+mod tests;

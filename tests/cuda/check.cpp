@@ -228,15 +228,20 @@ float wild(Random& random) {
 void check_rings(uint64_t seed, uint32_t rings, uint32_t columns) {
     Random random(seed);
     const uint32_t ring_cells = 3 + below(random, 30), cells = 1 + below(random, ring_cells);
-    std::vector<float> there(size_t(rings) * ring_cells * columns, NAN_F);
-    std::vector<std::vector<float>> cell_of(rings);
+    // With something between them that nobody may touch.
+    const uint32_t width = (ring_cells + 2) * columns, apart = width + below(random, 5);
+    std::vector<float> there(size_t(rings) * apart, NAN_F);
+    for (uint32_t ring = 0; ring < rings; ring++) {
+        for (uint32_t at = width; at < apart; at++) there[size_t(ring) * apart + at] = 4711.0f;
+    }
+    std::vector<std::vector<float>> cell_of(rings), scales(rings);
     std::vector<uint32_t> newest(rings, 0);
     const uint32_t horizon = 4000;
     for (auto& of : cell_of) of.assign(size_t(horizon) * columns, NAN_F);
     for (int round = 0; round < 4; round++) {
         std::vector<uint4> runs;
         std::vector<uint2> samples;
-        std::vector<float> values;
+        std::vector<float> values, new_scales;
         for (uint32_t ring = 0; ring < rings; ring++) {
             const uint32_t first = uint32_t(samples.size());
             for (uint32_t n = below(random, 5); n > 0; n--) {
@@ -248,9 +253,21 @@ void check_rings(uint64_t seed, uint32_t rings, uint32_t columns) {
                     cell_of[ring][size_t(newest[ring]) * columns + column] = values.back();
                 }
             }
-            if (samples.size() > first) runs.push_back({ring, first, uint32_t(samples.size()), 0});
+            const bool scaled = scales[ring].empty() || below(random, 3) == 0;
+            if (samples.size() == first && !scaled) continue;
+            runs.push_back({ring * apart, first, uint32_t(samples.size()), scaled ? uint32_t(new_scales.size()) : NOTHING});
+            if (!scaled) continue;
+            scales[ring].clear();
+            for (uint32_t column = 0; column < columns; column++) {
+                scales[ring].push_back(normal(random)), scales[ring].push_back(0.1f + std::fabs(normal(random)));
+            }
+            new_scales.insert(new_scales.end(), scales[ring].begin(), scales[ring].end());
         }
         if (runs.empty()) continue;
+        for (uint4& run : runs) {
+            if (run.w != NOTHING) run.w += uint32_t(values.size());
+        }
+        values.insert(values.end(), new_scales.begin(), new_scales.end());
         launch(seed, "append", {(uint32_t(runs.size()) + 3) / 4, 1, 1}, 0, there.data(), (const uint4*)runs.data(),
                (const uint2*)samples.data(), (const float*)values.data(), uint32_t(runs.size()), ring_cells, columns);
     }
@@ -258,35 +275,30 @@ void check_rings(uint64_t seed, uint32_t rings, uint32_t columns) {
     for (uint32_t column = 0; column < columns; column++) {
         if (scored.empty() || below(random, 4)) scored.push_back(column);
     }
-    std::vector<uint4> windows;
-    std::vector<float2> scales(size_t(rings) * columns);
-    for (float2& scale : scales) scale = {normal(random), 0.1f + std::fabs(normal(random))};
+    std::vector<uint2> windows;
     std::vector<uint32_t> last;
-    for (uint32_t key = 0; key < rings; key++) {
-        // From as many cells back as the ring holds beyond a window, to beyond the newest.
-        const uint32_t back = below(random, ring_cells - cells + 1), ahead = back ? 0 : below(random, cells + 2);
-        last.push_back(newest[key] == 0 ? 0 : newest[key] - back + ahead);
-        windows.push_back({newest[key] == 0 ? NOTHING : key, last[key] % ring_cells, ahead, key});
+    for (uint32_t ring = 0; ring < rings; ring++) {
+        // From as many cells back as the ring holds beyond a window.
+        last.push_back(newest[ring] == 0 ? 0 : newest[ring] - below(random, ring_cells - cells + 1));
+        windows.push_back({newest[ring] == 0 ? NOTHING : ring * apart, last[ring] % ring_cells});
     }
-    const uint32_t width = cells * uint32_t(scored.size()), stride = (width + 3) / 4 * 4;
+    const uint32_t values = cells * uint32_t(scored.size()), stride = (values + 3) / 4 * 4;
     std::vector<float> z(size_t(rings) * stride, NAN_F);
-    std::vector<uint32_t> gaps(rings, 7);
-    launch(seed, "gather", {(rings + 3) / 4, 1, 1}, 0, (const float*)there.data(), (const uint4*)windows.data(),
-           (const float2*)scales.data(), (const uint32_t*)scored.data(), z.data(), gaps.data(), rings, stride, ring_cells,
-           columns, uint32_t(scored.size()), cells);
-    for (uint32_t key = 0; key < rings; key++) {
-        bool gap = false;
-        for (uint32_t k = 0; k < width; k++) {
+    launch(seed, "gather", {(rings + 3) / 4, 1, 1}, 0, (const float*)there.data(), (const uint2*)windows.data(),
+           (const uint32_t*)scored.data(), z.data(), rings, stride, ring_cells, columns, uint32_t(scored.size()), cells);
+    for (uint32_t ring = 0; ring < rings; ring++) {
+        for (uint32_t k = 0; k < values; k++) {
             const uint32_t back = cells - 1 - k / uint32_t(scored.size()), column = scored[k % scored.size()];
-            const bool known = windows[key].x != NOTHING && last[key] >= back;
-            const float raw = known ? cell_of[key][size_t(last[key] - back) * columns + column] : NAN_F;
-            const float2 scale = scales[size_t(key) * columns + column];
-            const float expected = std::fmin(std::fmax((raw - scale.x) / scale.y, -20.0f), 20.0f);
-            const float found = z[size_t(key + 1) * stride - width + k];
-            if (!same(found, raw != raw ? NAN_F : expected)) fail(seed, "gathered value of key " + std::to_string(key));
-            gap = gap || raw != raw;
+            const bool known = windows[ring].x != NOTHING && last[ring] >= back;
+            const float raw = known ? cell_of[ring][size_t(last[ring] - back) * columns + column] : NAN_F;
+            const float *scale = scales[ring].data() + 2 * column;
+            const float expected = raw != raw ? NAN_F : std::fmin(std::fmax((raw - scale[0]) / scale[1], -20.0f), 20.0f);
+            const float found = z[size_t(ring + 1) * stride - values + k];
+            if (!same(found, expected)) fail(seed, "gathered value of ring " + std::to_string(ring));
         }
-        if (gaps[key] != (gap ? 1u : 0u)) fail(seed, "gap of key " + std::to_string(key));
+        for (uint32_t at = width; at < apart; at++) {
+            if (there[size_t(ring) * apart + at] != 4711.0f) fail(seed, "beyond ring " + std::to_string(ring));
+        }
     }
 }
 

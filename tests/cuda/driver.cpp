@@ -9,10 +9,16 @@
 // EDDY_CUDA_DRIVER=n    version of the driver, EDDY_CUDA_CAPABILITY=75 the GPU's
 // EDDY_CUDA_PLANT=fault makes it lie, to show that a test would see it: `no_stream_wait` (a stream does not wait for
 //                       the event), `no_event_wait` (the host does not: it reads and writes slots in flight),
-//                       `no_context_wait` (nor for copies of weights), `swapped` (two arguments of a launch)
-// EDDY_CUDA_REPORT=file counts of calls, launches and bytes, written at exit
+//                       `no_context_wait` (nor for copies of weights), `swapped` (two arguments of a launch),
+//                       `no_append` (what is new does not reach the rings)
+// EDDY_CUDA_REPORT=file counts of calls, launches, windows that were scored, and bytes, written at exit
 //
-// Limits: one device and one context; no virtual addresses, pools, graphs, peers or textures; copies and kernels of
+// EDDY_CUDA_MEMORY=n    bytes of its memory (default 1 GiB)
+//
+// A stream that is recorded for a graph keeps its work instead of doing it; each launch of the graph does it again. Its
+// events are recorded when their turn comes: who waits for one right after the launch waits for that of the launch before.
+//
+// Limits: one device and one context; no virtual addresses, pools, peers or textures; of graphs no branches and no changes; copies and kernels of
 // one stream never overlap, those of two run in two threads; cuCtxSynchronize waits for copies from memory that is
 // not pinned alone; memory of the device is the host's, so that a host pointer used on it, or the other way, is found
 // by the list of allocations alone; a swapped pair of arguments is found where one of them is an address and the
@@ -41,6 +47,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+// Place of the number of rows among the parameters of `forward`.
+const size_t FORWARD_ROWS = 4;
+
 enum Result {
     SUCCESS = 0,
     INVALID_VALUE = 1,
@@ -49,7 +58,9 @@ enum Result {
     NO_DEVICE = 100,
     INVALID_IMAGE = 200,
     INVALID_CONTEXT = 201,
+    INVALID_HANDLE = 400,
     NOT_FOUND = 500,
+    NOT_READY = 600,
     ILLEGAL_ADDRESS = 700,
     LAUNCH_FAILED = 719,
 };
@@ -65,7 +76,7 @@ struct Driver {
     std::map<std::string, uint64_t> calls;
     std::map<uintptr_t, size_t> device, pinned;
     uint64_t seed = std::strtoull(environment("EDDY_CUDA_SEED", "1"), nullptr, 10);
-    uint64_t launches = 0, blocks = 0, up = 0, down = 0, allocated = 0, allocated_most = 0;
+    uint64_t launches = 0, graphs = 0, blocks = 0, windows = 0, up = 0, down = 0, allocated = 0, allocated_most = 0;
     int contexts = 0;
     // Of a stream: given by all calls that follow, until the context is gone.
     std::atomic<int> sticky{SUCCESS};
@@ -76,8 +87,9 @@ struct Driver {
         if (!file) return;
         for (const auto& call : calls) std::fprintf(file, "%s %llu\n", call.first.c_str(), (unsigned long long)call.second);
         const std::pair<const char*, uint64_t> counts[] = {
-            {"launches", launches}, {"blocks", blocks}, {"up_bytes", up}, {"down_bytes", down},
-            {"device_bytes", allocated}, {"device_bytes_max", allocated_most}};
+            {"launches", launches},  {"graphs", graphs},          {"blocks", blocks},          {"windows", windows},
+            {"up_bytes", up},        {"down_bytes", down},        {"device_bytes", allocated},
+            {"device_bytes_max", allocated_most}};
         for (const auto& count : counts) std::fprintf(file, "%s %llu\n", count.first, (unsigned long long)count.second);
         std::fclose(file);
     }
@@ -89,6 +101,8 @@ Driver& driver() {
 }
 
 thread_local bool context_is_current = false;
+
+size_t memory_bytes() { return std::strtoull(environment("EDDY_CUDA_MEMORY", "1073741824"), nullptr, 10); }
 
 // Counts a call; what it must fail with, if it must.
 int enter(const char* call, int failure, bool wants_context = true) {
@@ -124,10 +138,14 @@ struct Event {
     Clock::time_point time;
 };
 
+using Recording = std::vector<std::function<void()>>;
+
 struct Stream {
     std::mutex mutex;
     std::condition_variable changed;
     std::deque<std::function<void()>> work;
+    // While it is recorded.
+    std::unique_ptr<Recording> recording;
     bool ends = false, busy = false;
     std::mt19937_64 random;
     std::thread thread;
@@ -156,6 +174,7 @@ struct Stream {
 
     void push(std::function<void()> next) {
         std::lock_guard<std::mutex> lock(mutex);
+        if (recording) return recording->push_back(std::move(next));
         work.push_back(std::move(next));
         changed.notify_all();
     }
@@ -209,12 +228,35 @@ struct Launch {
     void run() {
         std::vector<void*> arguments;
         for (uint64_t& value : values) arguments.push_back(&value);
+        if (!count()) return;
+        if (planted("no_append") && std::strcmp(kernel->name, "append") == 0) return;
         const char* wrong = emulator::run(kernel->body, kernel->function, arguments.data(), grid, block, shared, seed);
         if (wrong) {
             std::fprintf(stderr, "libcuda (stand-in): %s: %s\n", kernel->name, wrong);
             driver().sticky = LAUNCH_FAILED;
         }
+        seed++;
     }
+
+    // Whether all that it names is there.
+    bool count() {
+        Driver& of = driver();
+        std::lock_guard<std::mutex> lock(of.mutex);
+        for (size_t at = 0; at < values.size(); at++) {
+            if (!kernel->addresses[at] || within(of.device, values[at], 1)) continue;
+            std::fprintf(stderr, "libcuda (stand-in): argument %zu of %s is no address\n", at, kernel->name);
+            of.sticky = ILLEGAL_ADDRESS;
+            return false;
+        }
+        of.launches++;
+        of.blocks += uint64_t(grid.x) * grid.y * grid.z;
+        if (std::strncmp(kernel->name, "forward_", 8) == 0) of.windows += values[FORWARD_ROWS];
+        return true;
+    }
+};
+
+struct Graph {
+    Recording work;
 };
 
 }  // namespace
@@ -232,7 +274,9 @@ int cuGetErrorName(int error, const char** name) {
         {NO_DEVICE, "CUDA_ERROR_NO_DEVICE"},
         {INVALID_IMAGE, "CUDA_ERROR_INVALID_IMAGE"},
         {INVALID_CONTEXT, "CUDA_ERROR_INVALID_CONTEXT"},
+        {INVALID_HANDLE, "CUDA_ERROR_INVALID_HANDLE"},
         {NOT_FOUND, "CUDA_ERROR_NOT_FOUND"},
+        {NOT_READY, "CUDA_ERROR_NOT_READY"},
         {ILLEGAL_ADDRESS, "CUDA_ERROR_ILLEGAL_ADDRESS"},
         {LAUNCH_FAILED, "CUDA_ERROR_LAUNCH_FAILED"},
     };
@@ -278,8 +322,15 @@ int cuDeviceGetAttribute(int* value, int attribute, int) {
 }
 
 int cuDeviceTotalMem_v2(size_t* bytes, int) {
-    *bytes = size_t(1) << 30;
+    *bytes = memory_bytes();
     return enter("cuDeviceTotalMem", INVALID_VALUE, false);
+}
+
+int cuMemGetInfo_v2(size_t* free, size_t* total) {
+    if (const int failed = enter("cuMemGetInfo", INVALID_VALUE)) return failed;
+    std::lock_guard<std::mutex> lock(driver().mutex);
+    *total = memory_bytes(), *free = *total - driver().allocated;
+    return SUCCESS;
 }
 
 int cuDevicePrimaryCtxRetain(void** context, int) {
@@ -328,6 +379,7 @@ int cuStreamSynchronize(void* stream) {
 
 int cuStreamWaitEvent(void* stream, void* raw, unsigned) {
     if (const int failed = enter("cuStreamWaitEvent", INVALID_VALUE)) return failed;
+    if (((Stream*)stream)->recording) return INVALID_VALUE;
     if (planted("no_stream_wait")) return SUCCESS;
     Event* event = (Event*)raw;
     std::lock_guard<std::mutex> lock(event->mutex);
@@ -351,6 +403,7 @@ int cuEventDestroy_v2(void* event) {
 
 int cuEventRecord(void* raw, void* stream) {
     if (const int failed = enter("cuEventRecord", INVALID_VALUE)) return failed;
+    if (((Stream*)stream)->recording) return INVALID_VALUE;
     Event* event = (Event*)raw;
     std::lock_guard<std::mutex> lock(event->mutex);
     event->asked++;
@@ -363,6 +416,62 @@ int cuEventRecord(void* raw, void* stream) {
     return SUCCESS;
 }
 
+// Of a recorded stream: asked for and done when its turn comes.
+int cuEventRecordWithFlags(void* raw, void* stream, unsigned flags) {
+    if (const int failed = enter("cuEventRecordWithFlags", INVALID_VALUE)) return failed;
+    if (flags != 1 || !((Stream*)stream)->recording) return INVALID_VALUE;
+    Event* event = (Event*)raw;
+    ((Stream*)stream)->push([event] {
+        std::lock_guard<std::mutex> lock(event->mutex);
+        event->asked++, event->done++;
+        event->time = Clock::now();
+        event->changed.notify_all();
+    });
+    return SUCCESS;
+}
+
+int cuStreamBeginCapture_v2(void* raw, int mode) {
+    if (const int failed = enter("cuStreamBeginCapture", INVALID_VALUE)) return failed;
+    Stream* stream = (Stream*)raw;
+    std::lock_guard<std::mutex> lock(stream->mutex);
+    if (mode != 1 || stream->recording) return INVALID_VALUE;
+    stream->recording.reset(new Recording);
+    return SUCCESS;
+}
+
+int cuStreamEndCapture(void* raw, void** graph) {
+    Stream* stream = (Stream*)raw;
+    std::lock_guard<std::mutex> lock(stream->mutex);
+    if (!stream->recording) return INVALID_VALUE;
+    *graph = new Graph{std::move(*stream->recording)};
+    stream->recording.reset();
+    return enter("cuStreamEndCapture", INVALID_VALUE);
+}
+
+int cuGraphInstantiateWithFlags(void** exec, void* graph, unsigned long long flags) {
+    if (const int failed = enter("cuGraphInstantiate", OUT_OF_MEMORY)) return failed;
+    *exec = new Graph(*(Graph*)graph);
+    return flags == 0 ? SUCCESS : INVALID_VALUE;
+}
+
+int cuGraphLaunch(void* exec, void* stream) {
+    if (const int failed = enter("cuGraphLaunch", LAUNCH_FAILED)) return failed;
+    for (const auto& piece : ((Graph*)exec)->work) ((Stream*)stream)->push(piece);
+    std::lock_guard<std::mutex> lock(driver().mutex);
+    driver().graphs++;
+    return SUCCESS;
+}
+
+int cuGraphDestroy(void* graph) {
+    delete (Graph*)graph;
+    return enter("cuGraphDestroy", INVALID_VALUE, false);
+}
+
+int cuGraphExecDestroy(void* exec) {
+    delete (Graph*)exec;
+    return enter("cuGraphExecDestroy", INVALID_VALUE, false);
+}
+
 int cuEventSynchronize(void* raw) {
     Event* event = (Event*)raw;
     if (!planted("no_event_wait")) {
@@ -373,12 +482,21 @@ int cuEventSynchronize(void* raw) {
 }
 
 int cuEventElapsedTime(float* ms, void* from, void* to) {
+    for (Event* event : {(Event*)from, (Event*)to}) {
+        std::lock_guard<std::mutex> lock(event->mutex);
+        if (event->asked == 0) return INVALID_HANDLE;
+        if (event->done < event->asked) return NOT_READY;
+    }
     *ms = std::chrono::duration<float, std::milli>(((Event*)to)->time - ((Event*)from)->time).count();
     return enter("cuEventElapsedTime", INVALID_VALUE);
 }
 
 int cuMemAlloc_v2(CUdeviceptr* at, size_t bytes) {
     if (const int failed = enter("cuMemAlloc", OUT_OF_MEMORY)) return failed;
+    {
+        std::lock_guard<std::mutex> lock(driver().mutex);
+        if (driver().allocated + bytes > memory_bytes()) return OUT_OF_MEMORY;
+    }
     // Poisoned: what is read before it is written is no number.
     void* memory = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
     std::memset(memory, 0xff, bytes);
@@ -441,8 +559,11 @@ int cuMemcpyHtoDAsync_v2(CUdeviceptr to, const void* from, size_t bytes, void* s
     if (const int failed = enter("cuMemcpyHtoDAsync", INVALID_VALUE)) return failed;
     std::lock_guard<std::mutex> lock(driver().mutex);
     if (!within(driver().device, to, bytes) || !within(driver().pinned, uintptr_t(from), bytes)) return INVALID_VALUE;
-    driver().up += bytes;
-    ((Stream*)stream)->push([=] { std::memcpy((void*)to, from, bytes); });
+    ((Stream*)stream)->push([=] {
+        std::memcpy((void*)to, from, bytes);
+        std::lock_guard<std::mutex> lock(driver().mutex);
+        driver().up += bytes;
+    });
     return SUCCESS;
 }
 
@@ -450,11 +571,12 @@ int cuMemcpyDtoHAsync_v2(void* to, CUdeviceptr from, size_t bytes, void* stream)
     if (const int failed = enter("cuMemcpyDtoHAsync", INVALID_VALUE)) return failed;
     std::lock_guard<std::mutex> lock(driver().mutex);
     if (!within(driver().device, from, bytes) || !within(driver().pinned, uintptr_t(to), bytes)) return INVALID_VALUE;
-    driver().down += bytes;
     ((Stream*)stream)->push([=] {
         std::memcpy(to, (void*)from, bytes);
         // What is read again without having been written again is no number.
         std::memset((void*)from, 0xff, bytes);
+        std::lock_guard<std::mutex> lock(driver().mutex);
+        driver().down += bytes;
     });
     return SUCCESS;
 }
@@ -510,8 +632,6 @@ int cuLaunchKernel(void* function, unsigned grid_x, unsigned grid_y, unsigned gr
         }
         launch.values.push_back(value);
     }
-    driver().launches++;
-    driver().blocks += uint64_t(grid.x) * grid.y * grid.z;
     ((Stream*)stream)->push([launch = std::make_shared<Launch>(std::move(launch))] { launch->run(); });
     return SUCCESS;
 }

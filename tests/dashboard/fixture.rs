@@ -115,6 +115,7 @@ pub fn plan() -> Plan {
         },
         shards: 2,
         backend: Choice::Cpu,
+        device_memory_bytes: 0,
     }
 }
 
@@ -223,7 +224,7 @@ fn fill_status(status: &Status, scene: Scene, now_ns: i64) {
 
 fn fill_latency(latency: &Latency) {
     let micros = [31, 520, 118, 22, 74, 103, 24, 610, 38_000, 870];
-    for (stage, us) in Stage::ALL.into_iter().zip(micros) {
+    for (stage, us) in Stage::ALL.into_iter().filter(|stage| !stage.is_of_device()).zip(micros) {
         let mut recorder = latency.recorder(stage);
         (1..=100).for_each(|i| recorder.record(us * 1_000 * (50 + i) / 100, 8_000));
         recorder.record(us * 9_000, 40);

@@ -76,6 +76,7 @@ pub fn plan(shards: usize) -> Plan {
         durable: DurablePlan { path: "unused".into(), segment_bytes: 8 << 10, ..DurablePlan::default() },
         shards,
         backend: eddy::config::plan::Choice::Cpu,
+        device_memory_bytes: 0,
     }
 }
 

@@ -14,7 +14,6 @@ const LONGER_FILES: &[(&str, usize, &str)] = &[
     ("demo/difficulty.rs", 350, "tests: how hard the faults are to see"),
     ("durable/faulty.rs", 330, "the disk's twin, every fault of it"),
     ("durable/log_tests.rs", 340, "tests"),
-    ("latency.rs", 310, "clock, histograms and receipts, to be cut"),
 ];
 
 /// Longer functions, by file and name.

@@ -153,6 +153,7 @@ pub fn plan(sink: SinkPlan) -> Plan {
         durable: DurablePlan { path: "unused".into(), segment_bytes: 0, ..DurablePlan::default() },
         shards: 1,
         backend: eddy::config::plan::Choice::Cpu,
+        device_memory_bytes: 0,
     }
 }
 

@@ -159,5 +159,6 @@ fn whole_plan(source: SourcePlan) -> Plan {
         durable: DurablePlan { path: PathBuf::new(), segment_bytes: 1 << 20, ..DurablePlan::default() },
         shards: 1,
         backend: eddy::config::plan::Choice::Cpu,
+        device_memory_bytes: 0,
     }
 }

@@ -6,15 +6,20 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use super::DeviceError;
 use super::driver::{Context, Function, Module};
 use super::shape::TILES;
+use super::slot::shard_bytes;
 
-/// Built by scripts/kernels; the driver translates it for its GPU.
+/// Built by scripts/kernels; the driver translates them for its GPU.
 const FORWARD: &str = include_str!("../../../kernels/ptx/forward.ptx");
+const APPEND: &str = include_str!("../../../kernels/ptx/append.ptx");
+const GATHER: &str = include_str!("../../../kernels/ptx/gather.ptx");
 
 #[derive(Debug)]
 pub struct Device {
     pub(super) context: Arc<Context>,
     /// By tile.
     pub(super) forward: [Function; TILES.len()],
+    pub(super) append: Function,
+    pub(super) gather: Function,
 }
 
 /// What there is.
@@ -46,10 +51,21 @@ impl Device {
 
     fn open() -> Result<Device, DeviceError> {
         let context = Arc::new(Context::open()?);
-        let ptx = CString::new(FORWARD).unwrap_or_default();
-        let module = Module::load(&context, &ptx)?;
+        let load = |ptx: &str| Module::load(&context, &CString::new(ptx).unwrap_or_default());
+        let module = load(FORWARD)?;
         let [wide, middle, narrow] = TILES.map(|(_, name)| module.function(name, context.shared_bytes_max));
-        Ok(Device { forward: [wide?, middle?, narrow?], context })
+        let append = load(APPEND)?.function("append", 0)?;
+        let gather = load(GATHER)?.function("gather", 0)?;
+        Ok(Device { forward: [wide?, middle?, narrow?], append, gather, context })
+    }
+
+    /// Whether the device has so many bytes for each of so many shards.
+    ///
+    /// # Errors
+    /// If it has not, or fails.
+    pub fn has_room(&self, shards: usize, ring_bytes: usize) -> Result<(), DeviceError> {
+        let (free, needed) = (self.context.free_bytes()?, shards * shard_bytes(ring_bytes));
+        if free < needed { Err(DeviceError::NoRoom { free, needed, shards }) } else { Ok(()) }
     }
 
     pub fn found(&self) -> Found {

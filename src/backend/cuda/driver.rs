@@ -84,6 +84,12 @@ impl Context {
         Ok(context)
     }
 
+    /// Memory of the device that nobody has, bytes.
+    pub fn free_bytes(&self) -> Result<usize, DeviceError> {
+        self.enter()?;
+        Ok(of("cuMemGetInfo", result::mem_get_info())?.0)
+    }
+
     /// Makes it the calling thread's.
     pub fn enter(&self) -> Result<(), DeviceError> {
         // SAFETY: the context is retained until `drop`.
@@ -154,8 +160,8 @@ impl Drop for Module {
 /// Work in order, beside that of other streams.
 #[derive(Debug)]
 pub(super) struct Stream {
-    raw: sys::CUstream,
-    context: Arc<Context>,
+    pub raw: sys::CUstream,
+    pub context: Arc<Context>,
 }
 
 // SAFETY: as for `Context`.
@@ -241,7 +247,7 @@ impl Drop for Stream {
 /// A place in a stream.
 #[derive(Debug)]
 pub(super) struct Event {
-    raw: sys::CUevent,
+    pub raw: sys::CUevent,
     context: Arc<Context>,
 }
 

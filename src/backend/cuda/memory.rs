@@ -51,6 +51,14 @@ impl<T: Plain> DeviceMemory<T> {
     }
 }
 
+impl<T: Plain> DeviceMemory<T> {
+    /// Address of a value.
+    pub fn at(&self, place: usize) -> sys::CUdeviceptr {
+        debug_assert!(place <= self.len);
+        self.raw + (place * size_of::<T>()) as sys::CUdeviceptr
+    }
+}
+
 impl<T: Plain> Drop for DeviceMemory<T> {
     fn drop(&mut self) {
         let _ = self.context.enter();
@@ -91,6 +99,14 @@ impl<T: Plain> Pinned<T> {
     pub fn as_mut_slice(&mut self) -> &mut [T] {
         // SAFETY: as above, and borrowed by nobody else.
         unsafe { std::slice::from_raw_parts_mut(self.raw, self.len) }
+    }
+}
+
+impl Pinned<f32> {
+    /// The same memory as words.
+    pub fn as_mut_words(&mut self) -> &mut [u32] {
+        // SAFETY: as above; any bits are a value of both types, which have one size and alignment.
+        unsafe { std::slice::from_raw_parts_mut(self.raw.cast(), self.len) }
     }
 }
 

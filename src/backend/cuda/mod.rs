@@ -3,20 +3,32 @@
 //! The device gives the CPU's bits (see kernels/common.cuh), so that who scored a window shows in no decision: small
 //! batches stay on the CPU, rows with gaps too, and where the device fails its batch is scored again by the CPU.
 //!
-//! Each shard has two slots of pinned memory. Rows are copied up in one stream and go through the kernel and back in
+//! Each shard has two slots of pinned memory. Rows are copied up in one stream and go through the kernels and back in
 //! another, so that one slot is filled and read while the device works on the other. All memory but that of models is
 //! reserved when a shard starts.
+//!
+//! Windows of grid cells are cut out of rings that lie on the device as well (`pool`): what crosses the bus is new cells,
+//! once (kernels/append.cu, kernels/gather.cu). Other windows cross whole.
 
 mod counters;
 mod device;
 mod driver;
+mod graph;
 mod memory;
+mod packet;
+mod phases;
+mod pool;
+mod rows;
 mod shape;
 mod shard;
+mod slot;
 
 pub use counters::{Counters, counters};
 pub use device::{Device, Found};
-pub use shard::{SHARD_BYTES, Shard};
+pub use phases::Phases;
+pub use pool::rings_bytes;
+pub use shard::Shard;
+pub use slot::{SHARD_PINNED_BYTES, WEIGHTS_BYTES_MAX, shard_bytes};
 
 /// Why a device does not score.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +50,12 @@ pub enum DeviceError {
         found.0, found.1, needed.0, needed.1
     )]
     OldGpu { name: String, found: (i32, i32), needed: (i32, i32) },
+    #[error(
+        "the GPU has {} MB of memory free, and {shards} shard(s) reserve {} MB besides models (lower `device_memory` or \
+         `shards`, or free some: nvidia-smi says who has it)",
+        free / 1_000_000, needed / 1_000_000
+    )]
+    NoRoom { free: usize, needed: usize, shards: usize },
     #[error("{call}: {name} ({code})")]
     Call { call: &'static str, code: u32, name: String },
 }

@@ -55,12 +55,14 @@ impl Partition {
             let began = (closing.env.now)();
             let gathered = self.score_batch(&scoring, closing);
             let scored = (closing.env.now)();
-            self.follow(closing);
-            let times = Times { closing: began, gathered, scored };
+self.follow(closing);
+            let device = closing.scratch.backend.take_phases();
+            let times = Times { closing: began, gathered, scored, device };
             for row in 0..closing.scratch.batch.len() {
                 self.judge_provisionally(row, &scoring, times, closing);
             }
-            closing.out.score_ns += scored - gathered;
+            let windows = closing.scratch.batch.len() as u64;
+            closing.out.scored(times, windows);
             self.scoring = Some(scoring);
         }
         std::mem::swap(&mut self.events.early, &mut closing.scratch.batch);

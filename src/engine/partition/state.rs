@@ -50,6 +50,7 @@ impl Partition {
     pub fn encode(&self, setup: &StreamSetup, to: &mut StateWriter<'_>) {
         let Partition {
             id: _,
+            rings_id: _,
             keys,
             grid,
             moments,
@@ -76,7 +77,7 @@ impl Partition {
             touched: _,
             pending,
             cell_fold: _,
-            events,
+            events: _,
             silence: _,
             onsets: _,
             hearing: _,
@@ -104,12 +105,12 @@ impl Partition {
         to.number(*epoch);
         encode_counts(counts, to);
         pending.encode(to);
-        events.encode(to);
         self.encode_progress(to);
     }
 
-    /// How far it has come, and what time alone may tell of.
+    /// Of windows that events make, how far it has come, and what time alone may tell of.
     fn encode_progress(&self, to: &mut StateWriter<'_>) {
+        self.events.encode(to);
         self.silence.encode(to);
         self.onsets.encode(to);
         self.hearing.encode(to);

@@ -11,7 +11,7 @@ impl Grid {
     }
 
     pub fn encode(&self, to: &mut StateWriter<'_>) {
-        let Grid { cells, ring, columns, values, rings, free: _, newest } = self;
+        let Grid { cells, ring, columns, values, rings, free: _, changes: _, newest } = self;
         to.len(*cells);
         to.len(*ring);
         to.len(*columns);
@@ -52,6 +52,7 @@ impl Grid {
             used += u32::from(has);
         }
         expect(values.len() == used as usize * ring * columns, "rings without keys")?;
-        Ok(Grid { cells, ring, columns, values, rings, free: Vec::new(), newest })
+        let changes = vec![1; used as usize];
+        Ok(Grid { cells, ring, columns, values, rings, free: Vec::new(), changes, newest })
     }
 }
