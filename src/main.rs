@@ -18,6 +18,9 @@ fn main() -> ExitCode {
         Command::Backtest(args) => cli::backtest::backtest(&args),
         Command::State(args) => cli::state::state(&args),
         Command::Model(args) => cli::model::model(&args),
+        Command::Silence(args) => cli::silence::silence(&args),
+        Command::Alert(args) => cli::silence::alert(&args),
+        Command::Delivery(args) => cli::delivery::delivery(&args),
         Command::Doctor(args) => cli::doctor::doctor(&args),
     };
     match done {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::latency::Clock;
-use crate::types::{Activation, Idle, Message, Reason};
+use crate::types::{Acknowledgement, Activation, Idle, Message, Reason, Silence, SilenceDraft};
 
 /// The log could not make a submission safe. It holds nothing of it: do not acknowledge, send it again later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +36,12 @@ pub enum Notice {
     Risks { stream: Arc<str>, risks: Vec<(u32, u16)> },
     /// A stream is to be scored by another model; its bytes are kept already.
     Model { stream: Arc<str>, activation: Activation },
+    /// Alerts are not to be sent for a while.
+    Silenced { silence: Silence },
+    /// They are again, earlier than was said; wall time.
+    SilenceEnded { id: String, at_ns: i64 },
+    /// Somebody has seen an alert.
+    Acknowledged { acknowledgement: Acknowledgement },
 }
 
 /// What a person asks of a running appliance about a stream's models.
@@ -57,6 +63,62 @@ pub enum Wish {
     List,
     /// Score by the model before the one that is active.
     RollBack,
+}
+
+/// What a person orders of a running appliance about alerts that were raised, and their deliveries.
+#[derive(Debug)]
+pub struct Order {
+    pub what: What,
+    pub answer: oneshot::Sender<Result<Done, Refused>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    Silence(SilenceDraft),
+    EndSilence {
+        id: String,
+    },
+    Acknowledge {
+        id: String,
+        author: String,
+        comment: String,
+    },
+    /// Deliveries that were given up are tried again.
+    Replay(Given),
+}
+
+/// Which deliveries that were given up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Given {
+    One {
+        id: String,
+        revision: u32,
+        receiver: String,
+    },
+    /// All of one receiver, or of all.
+    All {
+        receiver: Option<String>,
+    },
+}
+
+/// What an order came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Done {
+    Silenced(Silence),
+    Acknowledged(Acknowledgement),
+    /// So many deliveries wait again.
+    Replayed(u64),
+}
+
+/// Why an order is not followed, with the remedy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// There is no such silence, alert or delivery.
+    Unknown(String),
+    /// It makes no sense.
+    Wrong(String),
+    /// Not here, or not now.
+    Impossible(String),
 }
 
 /// A source's end of the hand-off to the log. Bounded: a full log makes sources wait.

@@ -3,6 +3,7 @@
 mod kafka;
 mod models;
 mod rows;
+mod said;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -10,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 pub use kafka::{KafkaStatus, Member};
 pub use models::{ModelStatus, Sample};
 pub use rows::{Missed, RowStatus};
+pub use said::Said;
 
 use crate::config::plan::Plan;
 use crate::types::drift::Drift;
@@ -90,6 +92,10 @@ pub struct SinkStatus {
     pub attempts_failed_total: AtomicU64,
     /// Waiting in the outbox.
     pub queued: AtomicU64,
+    /// Held back by silences.
+    pub silenced: AtomicU64,
+    /// It failed many messages in a row, and is only probed.
+    pub circuit_open: AtomicBool,
     /// Gave up or disabled by 410.
     pub failed_total: AtomicU64,
     pub disabled: AtomicBool,
@@ -158,6 +164,7 @@ pub struct Status {
     pub snapshots: SnapshotStatus,
     pub sources: Vec<SourceStatus>,
     pub sinks: Vec<SinkStatus>,
+    pub said: Said,
     /// A stream each.
     rows: Vec<RowStatus>,
     models: Vec<ModelStatus>,
@@ -197,6 +204,7 @@ impl Status {
                 .iter()
                 .map(|s| SinkStatus { name: s.name.clone(), ..Default::default() })
                 .collect(),
+            said: Said::default(),
             rows: plan.streams.iter().map(RowStatus::new).collect(),
             models: plan.streams.iter().map(|_| ModelStatus::default()).collect(),
             partitions: (0..plan.streams.len() * PARTITIONS)

@@ -8,6 +8,7 @@ mod decision;
 pub mod drift;
 pub mod kafka;
 mod schema;
+pub mod silence;
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ pub use decision::{
 };
 pub use kafka::{Header, KafkaOrigin, Offsets};
 pub use schema::SchemaChange;
+pub use silence::{Acknowledgement, Labels, Silence, SilenceDraft};
 
 /// Number of partitions of the engine: of Kafka's own, or virtual ones for sources that bring none (MQTT, HTTP, files).
 pub const PARTITIONS: usize = 64;

@@ -1,11 +1,19 @@
 //! Delivery from the outbox to a real HTTP receiver that fails in real ways.
 
+#[path = "webhook/alertmanager.rs"]
+mod alertmanager;
+#[path = "support/certificates.rs"]
+mod certificates;
 #[path = "support/delivery.rs"]
 mod delivery;
+#[path = "webhook/grouped.rs"]
+mod grouped;
 #[path = "support/receiver.rs"]
 mod receiver;
 #[path = "webhook/recovery.rs"]
 mod recovery;
+#[path = "webhook/torture.rs"]
+mod torture;
 
 use std::io::BufRead;
 use std::sync::Arc;
@@ -130,7 +138,7 @@ async fn a_410_disables_the_receiver_and_lists_what_it_misses_until_a_replay() {
         assert_eq!(delivery.state, DeliveryState::Failed);
         assert!(delivery.last_error.as_ref().unwrap().contains("410"), "{delivery:?}");
     }
-    let failed = rig.outbox.reader().unwrap().failed().unwrap();
+    let failed = rig.outbox.reader().unwrap().failed(9).unwrap();
     assert_eq!(failed.iter().map(|f| f.id.as_str()).collect::<Vec<_>>(), ["a1", "a2", "a3"]);
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(receiver.received().len(), 2, "nothing more after a 410");

@@ -88,7 +88,7 @@ fn largest_shares(
 }
 
 /// RFC 3339 in UTC of `ns` since the Unix epoch.
-fn rfc3339(ns: i64) -> String {
+pub(super) fn rfc3339(ns: i64) -> String {
     // 64 bits of ns span 1677 to 2262, all of it inside jiff's range: the default is never taken.
     Timestamp::from_nanosecond(i128::from(ns)).unwrap_or_default().to_string()
 }

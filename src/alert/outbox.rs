@@ -8,10 +8,14 @@
 //! One connection writes ([`Outbox`], shared through [`OutboxHandle`]); pages read through
 //! connections of their own ([`OutboxReader`]), which in WAL mode never hold up storing.
 
+mod again;
 mod handle;
+mod incidents;
 mod queue;
 mod reader;
+mod replay;
 mod schema;
+mod silenced;
 mod store;
 
 use std::path::{Path, PathBuf};
@@ -107,5 +111,11 @@ impl Outbox {
     }
 }
 
+#[cfg(test)]
+mod incidents_tests;
+#[cfg(test)]
+mod schema_tests;
+#[cfg(test)]
+mod silenced_tests;
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@ use crate::config::plan::{
 };
 use crate::config::{load, show_duration, show_size};
 use crate::pipeline;
+use crate::sink::signature;
 
 /// Prints to standard output; 0 when the config can run, 78 when it cannot.
 pub fn check(args: &CheckArgs) -> ExitCode {
@@ -80,7 +81,12 @@ pub fn summary(plan: &Plan) -> String {
     }
     for sink in &plan.sinks {
         let what = match &sink.kind {
-            SinkKind::Webhook(webhook) => format!("webhook to {}, signed", webhook.host()),
+            SinkKind::Webhook(webhook) => match signature::public_keys(&webhook.secret) {
+                keys if keys.is_empty() => format!("webhook to {}, signed", webhook.host()),
+                keys => format!("webhook to {}, signed, verified with {}", webhook.host(), keys.join(" ")),
+            },
+            SinkKind::Alertmanager(alertmanager) => format!("Alertmanager at {}", alertmanager.host()),
+            SinkKind::File { path } => format!("{}, one line of JSON an alert", path.display()),
             SinkKind::Stdout => "standard output, one line of JSON an alert".to_string(),
         };
         row("sink", &sink.name, what);

@@ -1,7 +1,9 @@
 //! The command line: one file a subcommand, and here what each takes.
 
+mod ask;
 pub mod backtest;
 pub mod check;
+pub mod delivery;
 pub mod demo;
 pub mod doctor;
 mod history;
@@ -10,6 +12,7 @@ pub mod plan;
 mod process;
 pub mod run;
 mod service;
+pub mod silence;
 pub mod state;
 pub mod train;
 
@@ -56,6 +59,12 @@ pub enum Command {
     State(StateArgs),
     /// Say which models a stream was scored by, or go back to the one before; running or not
     Model(ModelArgs),
+    /// Keep alerts from being sent for a while, list or end such silences; running or not
+    Silence(silence::SilenceArgs),
+    /// Say that an alert has been seen
+    Alert(silence::AlertArgs),
+    /// List deliveries that were given up, or have them tried again; running or not
+    Delivery(delivery::DeliveryArgs),
     /// Say whether there is a GPU to score on, and which backend would run
     Doctor(DoctorArgs),
 }

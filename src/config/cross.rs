@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::field::Field;
-use super::plan::{DashboardPlan, KafkaPlan, ModelPlan, MqttPlan, SourceKind, StreamPlan};
+use super::plan::{DashboardPlan, KafkaPlan, ModelPlan, MqttPlan, SinkPlan, SourceKind, StreamPlan};
 use super::source::Source;
 
 /// Two listeners on one address: the second would fail to start.
@@ -85,7 +85,7 @@ pub fn unused_sources(sources: &[Source<'_>], streams: &[StreamPlan]) {
 }
 
 /// What several Eddys cannot do together yet, or what would not be a function of each partition.
-pub fn shared(sources: &[Source<'_>], streams: &[StreamPlan]) {
+pub fn shared(sources: &[Source<'_>], streams: &[StreamPlan], sinks: &[SinkPlan]) {
     let shares = |source: &&Source<'_>| {
         let kind = source.plan.as_ref().map(|plan| &plan.kind);
         matches!(kind, Some(SourceKind::Kafka(KafkaPlan { shared: Some(_), .. })))
@@ -100,6 +100,12 @@ pub fn shared(sources: &[Source<'_>], streams: &[StreamPlan]) {
     }
     if let Some(SourceKind::Kafka(kafka)) = source.plan.as_ref().map(|plan| &plan.kind) {
         only_topic(&source.field, kafka);
+    }
+    for sink in sinks.iter().filter(|sink| sink.group.is_some()) {
+        shared.problem(
+            format!("[sink.{}] has a `group`, and each Eddy would tell an incident of its own", sink.name),
+            "Remove `group` and let the receiver put alerts together, as Alertmanager does, or remove `shared`.",
+        );
     }
     for stream in streams {
         if matches!(stream.model, ModelPlan::Load { refit: Some(_), .. }) {

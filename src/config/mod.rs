@@ -31,7 +31,7 @@ use std::path::Path;
 
 use field::Field;
 use node::Node;
-use plan::{Plan, StreamPlan};
+use plan::{Plan, SinkPlan, StreamPlan};
 use section::{Scope, Section};
 
 pub use problem::{Origin, Problem, Problems};
@@ -86,16 +86,17 @@ fn resolve<'a>(scope: &'a Scope<'a>, root: &'a Node) -> Option<Plan> {
         sources.into_iter().map(|(name, field)| source::parse(name, field, naming)).collect();
     let streams: Vec<_> =
         streams.into_iter().map(|(name, field)| stream::parse(name, &field, &sources)).collect();
-    let sinks: Vec<_> = sinks.into_iter().map(|(name, field)| sink::parse(name, &field)).collect();
+    let sinks: Vec<_> = sinks.into_iter().map(|(name, field)| sink::parse(name, &field, naming)).collect();
 
     let page = section.here().locate("dashboard").locate("listen");
     cross::listeners(&sources, dashboard.as_ref().map(|plan| (plan, page)));
     cross::client_ids(&sources);
     cross::groups(&sources);
     let streams: Option<Vec<StreamPlan>> = streams.into_iter().collect();
+    let sinks: Option<Vec<SinkPlan>> = sinks.into_iter().collect();
     if let Some(streams) = streams.as_ref().filter(|streams| !streams.is_empty()) {
         cross::unused_sources(&sources, streams);
-        cross::shared(&sources, streams);
+        cross::shared(&sources, streams, sinks.as_deref().unwrap_or_default());
     }
     let here = section.here().clone();
     section.finish();
@@ -103,7 +104,7 @@ fn resolve<'a>(scope: &'a Scope<'a>, root: &'a Node) -> Option<Plan> {
         deployment: deployment?,
         sources: sources.into_iter().map(|source| source.plan).collect::<Option<_>>()?,
         streams: streams?,
-        sinks: sinks.into_iter().collect::<Option<_>>()?,
+        sinks: sinks?,
         dashboard: dashboard?,
         durable: durable?,
         shards: shards?,

@@ -5,6 +5,7 @@ mod column;
 mod format;
 mod kafka;
 mod replay;
+mod sink;
 mod time;
 mod tls;
 mod window;
@@ -20,6 +21,7 @@ pub use column::{Aggregate, ColumnPlan, DeviationRule, Direction};
 pub use format::{FormatPlan, RegistryAccess, RegistryPlan};
 pub use kafka::{KafkaField, KafkaPlan, KafkaStart, SaslMechanism, SaslPlan, SharedPlan, TokenPlan};
 pub use replay::ReplayPlan;
+pub use sink::{AlertmanagerPlan, BodyFormat, GroupPlan, SigningKey, SinkKind, SinkPlan, WebhookPlan};
 pub use time::{NoDataPlan, TimePlan, TimeUnit};
 pub use tls::{ClientCertificate, TlsPlan, TlsProblem};
 pub use window::{Shape, WindowPlan};
@@ -180,26 +182,6 @@ pub enum ModelPlan {
 }
 
 #[derive(Clone, Debug)]
-pub struct SinkPlan {
-    pub name: String,
-    pub kind: SinkKind,
-}
-
-#[derive(Clone, Debug)]
-pub enum SinkKind {
-    Webhook(WebhookPlan),
-    Stdout,
-}
-
-#[derive(Clone)]
-pub struct WebhookPlan {
-    pub url: String,
-    /// `whsec_` + base64 of 24 to 64 bytes. A space-delimited list signs with each (rotation).
-    pub secret: Vec<Vec<u8>>,
-    pub timeout: Duration,
-}
-
-#[derive(Clone, Debug)]
 pub struct DashboardPlan {
     pub enabled: bool,
     /// Loopback until there are tokens.
@@ -275,26 +257,5 @@ impl fmt::Debug for HttpPlan {
             .field("token", &token.as_ref().map(|_| REDACTED))
             .field("max_body_bytes", max_body_bytes)
             .finish()
-    }
-}
-
-/// The path of a webhook's URL often holds a token, so only its host is shown.
-impl fmt::Debug for WebhookPlan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let WebhookPlan { url: _, secret, timeout } = self;
-        f.debug_struct("WebhookPlan")
-            .field("host", &self.host())
-            .field("secret", &format_args!("{} × {REDACTED}", secret.len()))
-            .field("timeout", timeout)
-            .finish()
-    }
-}
-
-impl WebhookPlan {
-    /// The part of the URL that may be shown: host, and port if it is given.
-    pub fn host(&self) -> String {
-        let Ok(url) = url::Url::parse(&self.url) else { return REDACTED.to_string() };
-        let host = url.host_str().unwrap_or_default();
-        url.port().map_or(host.to_string(), |port| format!("{host}:{port}"))
     }
 }

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use crate::types::{Alert, AlertState};
+use crate::status::Said;
+use crate::types::{Acknowledgement, Alert, AlertState};
 
 /// What a page asks of the stored alerts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +19,24 @@ pub enum AlertQuery {
 /// Reads stored alerts. May block: called on threads that may. The error text is shown to the operator.
 pub struct AlertsView {
     pub page: Box<dyn Fn(AlertQuery) -> Result<Vec<AlertRow>, String> + Send + Sync>,
+    /// At most so many deliveries that were given up, in order of storing.
+    pub failed: Box<dyn Fn(usize) -> Result<Vec<FailedRow>, String> + Send + Sync>,
+}
+
+/// A delivery that was given up.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FailedRow {
+    /// Of the alert.
+    pub id: String,
+    pub revision: u32,
+    pub stream: String,
+    pub key: String,
+    pub receiver: String,
+    pub attempts: u32,
+    pub last_status: Option<u16>,
+    pub reason: String,
+    /// `webhook-id` of the incident's message that tells of it.
+    pub incident: Option<String>,
 }
 
 /// One revision of an alert as stored, and who was told.
@@ -41,6 +60,12 @@ pub struct DeliveryRow {
     pub last_error: Option<String>,
     /// From the durable outbox to the 2xx, all attempts included.
     pub stored_to_2xx_ns: Option<i64>,
+    /// The silence that holds it back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub silenced_by: Option<String>,
+    /// `webhook-id` of the incident's message that tells of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub incident: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -49,6 +74,8 @@ pub enum DeliveryState {
     Pending,
     Delivered,
     Failed,
+    /// Held back by a silence, or over before the silence was.
+    Silenced,
 }
 
 /// What a stretch of the receipt was spent on.
@@ -84,6 +111,9 @@ pub struct AlertEntry {
     pub row: AlertRow,
     /// Only in the page's list; `None` while it fires.
     pub resolved: Option<Resolution>,
+    /// Who has seen it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acknowledged: Option<Acknowledgement>,
     /// The receipt's stretches that are Eddy's own: its total without the `Outside` ones.
     pub eddy_ns: u64,
     /// From the arrival of the window's last event to the first receiver's 2xx.
@@ -115,6 +145,17 @@ impl From<&AlertRow> for Resolution {
     }
 }
 
+impl AlertEntry {
+    /// Notes who has seen the alert.
+    pub fn see(&mut self, said: &Said) {
+        self.acknowledged = said.acknowledgement(&self.row.alert.decision.id);
+    }
+
+    pub fn is_silenced(&self) -> bool {
+        self.row.deliveries.iter().any(|delivery| delivery.state == DeliveryState::Silenced)
+    }
+}
+
 impl From<AlertRow> for AlertEntry {
     fn from(row: AlertRow) -> Self {
         let receipt = &row.alert.receipt;
@@ -122,6 +163,6 @@ impl From<AlertRow> for AlertEntry {
         let eddy_ns = own.map(|segment| segment.ns).sum();
         let first_2xx = row.deliveries.iter().filter_map(|delivery| delivery.stored_to_2xx_ns).min();
         let total_to_2xx_ns = first_2xx.map(|ns| receipt.total_ns + ns.max(0) as u64);
-        AlertEntry { row, resolved: None, eddy_ns, total_to_2xx_ns }
+        AlertEntry { row, resolved: None, acknowledged: None, eddy_ns, total_to_2xx_ns }
     }
 }

@@ -143,7 +143,7 @@ fn frame(state: &AppState, query: &SeqQuery) -> Result<std::sync::Arc<Frame>, Ap
     })
 }
 
-fn whole<T: std::str::FromStr>(name: &str, text: &str) -> Result<T, ApiError> {
+pub fn whole<T: std::str::FromStr>(name: &str, text: &str) -> Result<T, ApiError> {
     text.parse()
         .map_err(|_| ApiError::bad(format!("{name} is not a whole number"), format!("write {name}=123")))
 }
@@ -231,7 +231,7 @@ impl SeriesQuery {
 }
 
 /// ns since the Unix epoch, or RFC 3339.
-fn time(name: &str, text: &str) -> Result<i64, ApiError> {
+pub fn time(name: &str, text: &str) -> Result<i64, ApiError> {
     let parsed = text.parse::<i64>().ok();
     let parsed = parsed.or_else(|| i64::try_from(text.parse::<jiff::Timestamp>().ok()?.as_nanosecond()).ok());
     parsed.ok_or_else(|| {
@@ -313,7 +313,9 @@ async fn stored(state: &AppState, query: AlertQuery) -> Result<Vec<AlertEntry>, 
     blocking(move || {
         let rows = (parts.alerts.page)(query);
         let rows = rows.map_err(|error| ApiError::internal(error, "alerts are safe on disk; try again"))?;
-        Ok(rows.into_iter().map(AlertEntry::from).collect())
+        let mut entries: Vec<AlertEntry> = rows.into_iter().map(AlertEntry::from).collect();
+        entries.iter_mut().for_each(|entry| entry.see(&parts.status.said));
+        Ok(entries)
     })
     .await
 }

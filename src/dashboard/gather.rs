@@ -16,7 +16,7 @@ use super::snapshot::{
 };
 use super::tiles::Tiles;
 use super::{drift, problems};
-use crate::config::plan::{ColumnPlan, Plan, SinkKind};
+use crate::config::plan::{ColumnPlan, Plan};
 use crate::latency::{Latency, Stage, StageSummary};
 use crate::status::{PartitionStatus, SinkStatus, Status};
 use crate::types::{Activation, MODEL_DIGITS, Reason, StreamId};
@@ -225,10 +225,7 @@ fn sink(plan: &crate::config::plan::SinkPlan, sink: &SinkStatus, time_ns: i64) -
     let last_success_ns = some_time(sink.last_success.load(Relaxed));
     SinkView {
         name: sink.name.clone(),
-        kind: match plan.kind {
-            SinkKind::Webhook(_) => "webhook",
-            SinkKind::Stdout => "stdout",
-        },
+        kind: plan.kind.as_str(),
         state: match () {
             () if sink.disabled.load(Relaxed) => SinkState::Disabled,
             () if sink.closed.load(Relaxed) => SinkState::Closed,
@@ -240,6 +237,7 @@ fn sink(plan: &crate::config::plan::SinkPlan, sink: &SinkStatus, time_ns: i64) -
         delivered_total,
         attempts_failed_total: sink.attempts_failed_total.load(Relaxed),
         queued,
+        silenced: sink.silenced.load(Relaxed),
         failed_total: sink.failed_total.load(Relaxed),
         last_success_ns,
         last_success_age_ns: last_success_ns.map(|ns| time_ns - ns),

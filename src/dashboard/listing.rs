@@ -4,7 +4,8 @@ use askama::Template;
 use askama::filters::HtmlSafe;
 use jiff::tz::TimeZone;
 
-use super::alerts::{AlertEntry, DeliveryState, SegmentKind};
+use super::alerts::{AlertEntry, DeliveryState, FailedRow, SegmentKind};
+use super::aside::{Receiver, SilenceLine, receivers, silence_lines};
 use super::doc::Doc;
 use super::format::clock;
 use super::snapshot::Snapshot;
@@ -21,6 +22,8 @@ pub struct AlertsPart<'a> {
     pub more: usize,
     /// Open ones that are not shown.
     pub open_more: usize,
+    pub silences: Vec<SilenceLine>,
+    pub failed: &'a [FailedRow],
     pub error: Option<String>,
 }
 
@@ -35,6 +38,9 @@ pub struct Card {
     /// Shown unfolded: the first one that fires.
     open: bool,
     firing: bool,
+    silenced: bool,
+    /// Who has seen it.
+    seen_by: Option<String>,
     key: String,
     stream: String,
     onset: String,
@@ -89,21 +95,8 @@ pub struct Stretch {
     width: f64,
 }
 
-struct Receiver {
-    at: String,
-    name: String,
-    mark: &'static str,
-    what: &'static str,
-    failing: bool,
-    /// There is a time to the 2xx.
-    reached: bool,
-    /// There is a status.
-    answered: bool,
-    error: Option<String>,
-}
-
 impl<'a> AlertsPart<'a> {
-    pub fn of(alerts: &'a Doc<'a>, snapshot: &Snapshot, zone: &TimeZone) -> Self {
+    pub fn of(alerts: &'a Doc<'a>, snapshot: &'a Snapshot, zone: &TimeZone) -> Self {
         let rows = &snapshot.alerts.rows;
         let card = |(i, entry)| Card::of(i, entry, snapshot.time_ns, zone);
         AlertsPart {
@@ -111,6 +104,8 @@ impl<'a> AlertsPart<'a> {
             cards: rows.iter().take(SHOWN).enumerate().map(card).collect(),
             more: rows.len().saturating_sub(SHOWN),
             open_more: snapshot.alerts.open.saturating_sub(SHOWN),
+            silences: silence_lines(snapshot, zone),
+            failed: &snapshot.alerts.failed,
             error: snapshot.alerts.error.clone(),
         }
     }
@@ -130,6 +125,8 @@ impl Card {
             id: decision.id.clone(),
             open: i == 0 && firing,
             firing,
+            silenced: entry.is_silenced(),
+            seen_by: entry.acknowledged.as_ref().map(|seen| seen.author.clone()),
             key: decision.key.clone(),
             stream: decision.stream.clone(),
             onset: clock(decision.onset.0, now_ns, zone),
@@ -262,29 +259,4 @@ fn readable(stage: &str) -> String {
         "recovery" => "Eddy was away".to_owned(),
         stage => stage.replace('_', " "),
     }
-}
-
-fn receivers(at: &str, entry: &AlertEntry) -> Vec<Receiver> {
-    let deliveries = entry.row.deliveries.iter().enumerate();
-    deliveries
-        .map(|(d, delivery)| {
-            let failing = delivery.state != DeliveryState::Delivered && delivery.last_error.is_some();
-            let (mark, what) = match delivery.state {
-                DeliveryState::Delivered => ("✓", "told"),
-                DeliveryState::Pending if failing => ("✗", "failed, tries again"),
-                DeliveryState::Pending => ("○", "under way"),
-                DeliveryState::Failed => ("✗", "gave up"),
-            };
-            Receiver {
-                at: format!("{at}.deliveries[{d}]"),
-                name: delivery.receiver.clone(),
-                mark,
-                what,
-                failing,
-                reached: delivery.stored_to_2xx_ns.is_some(),
-                answered: delivery.last_status.is_some(),
-                error: delivery.last_error.clone().filter(|_| failing),
-            }
-        })
-        .collect()
 }

@@ -5,6 +5,7 @@
 
 mod alerts;
 mod api;
+mod aside;
 mod assets;
 mod chart;
 mod doc;
@@ -19,6 +20,7 @@ mod key_part;
 mod listing;
 mod live;
 mod models;
+mod orders;
 mod page;
 mod problems;
 mod reduce;
@@ -35,7 +37,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use jiff::tz::TimeZone;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
@@ -43,12 +45,12 @@ use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-pub use alerts::{AlertQuery, AlertRow, AlertsView, DeliveryRow, DeliveryState};
+pub use alerts::{AlertQuery, AlertRow, AlertsView, DeliveryRow, DeliveryState, FailedRow};
 pub use history::{History, POINTS_MAX};
 
 use crate::config::plan::Plan;
 use crate::latency::{Clock, Latency};
-use crate::stage::Ask;
+use crate::stage::{Ask, Order};
 use crate::status::Status;
 use crate::watch::Watch;
 use gather::Subject;
@@ -68,6 +70,8 @@ pub struct Parts {
     pub alerts: AlertsView,
     /// Where questions about models go.
     pub ask: mpsc::Sender<Ask>,
+    /// Where orders about alerts go.
+    pub orders: mpsc::Sender<Order>,
     pub clock: Clock,
     /// The zone times are shown in.
     pub zone: TimeZone,
@@ -112,7 +116,7 @@ fn take(parts: &Parts, time_ns: i64, seq: u64, before: Option<&Snapshot>) -> Sna
     let Parts { plan, status, latency, .. } = parts;
     let now = jiff::Timestamp::from_nanosecond(i128::from(time_ns)).unwrap_or_default();
     let offset_s = parts.zone.to_offset(now).seconds();
-    let listed = sampler::list_alerts(&parts.alerts);
+    let listed = sampler::list_alerts(&parts.alerts, &status.said, time_ns);
     Snapshot::take(&Subject { plan, status, latency }, listed, seq, time_ns, offset_s, before)
 }
 
@@ -153,6 +157,11 @@ pub fn router(state: AppState) -> Router {
         .route("/api/v1/chart.svg", get(api::chart))
         .route("/api/v1/alerts", get(api::alerts))
         .route("/api/v1/alerts/{id}", get(api::alert))
+        .route("/api/v1/alerts/{id}/acknowledge", post(orders::acknowledge))
+        .route("/api/v1/silences", get(orders::silences).post(orders::silence))
+        .route("/api/v1/silences/{id}", delete(orders::end_silence))
+        .route("/api/v1/deliveries/failed", get(orders::failed))
+        .route("/api/v1/deliveries/replay", post(orders::replay))
         .route("/api/v1/models", get(models::list))
         .route("/api/v1/models/sample", get(models::sample))
         .route("/api/v1/models/sample.svg", get(models::sample_chart))

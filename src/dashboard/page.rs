@@ -17,6 +17,7 @@ use super::format::{clock, clock_with_offset};
 use super::key::{Choice, range, split, worst_first};
 use super::key_part::{KeyData, KeyPart};
 use super::listing::AlertsPart;
+use super::orders;
 use super::problems::Problem;
 use super::sampler::Frame;
 use super::snapshot::{SinkState, Snapshot, State as BoxState};
@@ -178,7 +179,10 @@ fn alerts_doc<'a>(frame: &Frame, json: &'a Value) -> Doc<'a> {
 /// `/api/v1/alerts?seq=`
 pub fn alerts_json(snapshot: &Snapshot) -> Value {
     let alerts = &snapshot.alerts;
-    json!({"seq": snapshot.seq, "open": alerts.open, "rows": alerts.rows, "error": alerts.error})
+    let silences: Vec<Value> =
+        alerts.silences.iter().map(|silence| orders::shown(silence, snapshot.time_ns)).collect();
+    let (open, rows, failed) = (alerts.open, &alerts.rows, &alerts.failed);
+    json!({"seq": snapshot.seq, "open": open, "rows": rows, "silences": silences, "failed": failed, "error": alerts.error})
 }
 
 /// What was asked for, else the key that broke first or last, else the first key there is.

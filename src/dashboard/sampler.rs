@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::alerts::{AlertEntry, AlertQuery, AlertRow, AlertsView, Resolution};
 use super::snapshot::{Alerts, Snapshot};
+use crate::status::Said;
 
 /// Snapshots kept: about a minute.
 pub const KEPT: usize = 64;
@@ -18,6 +19,9 @@ const RATE_NS: i64 = 10_000_000_000;
 
 /// Alerts a snapshot holds, open ones first.
 pub const ALERTS_MAX: usize = 50;
+
+/// Failed deliveries a snapshot holds.
+const FAILED_MAX: usize = 10;
 
 /// A snapshot and what is made of it once for all viewers.
 #[derive(Debug)]
@@ -38,7 +42,7 @@ impl Frame {
         // Serialising plain structs into memory cannot fail; an empty text would show at once.
         let json = serde_json::to_value(&snapshot).unwrap_or_default();
         let still = serde_json::to_vec(&snapshot.timeless()).unwrap_or_default();
-        let alerts = serde_json::to_vec(&snapshot.alerts.rows).unwrap_or_default();
+        let alerts = serde_json::to_vec(&snapshot.alerts.content()).unwrap_or_default();
         Frame { text: json.to_string(), content: hash(&still), alerts: hash(&alerts), json, snapshot }
     }
 }
@@ -93,8 +97,13 @@ impl Frames {
 }
 
 /// Reads what the page lists: open alerts, earliest onset first, then the newest others, each once.
-pub fn list_alerts(view: &AlertsView) -> Alerts {
-    read_alerts(view).unwrap_or_else(|error| Alerts { error: Some(error), ..Alerts::default() })
+pub fn list_alerts(view: &AlertsView, said: &Said, now_ns: i64) -> Alerts {
+    let mut alerts =
+        read_alerts(view).unwrap_or_else(|error| Alerts { error: Some(error), ..Alerts::default() });
+    alerts.rows.iter_mut().for_each(|entry| entry.see(said));
+    alerts.silences = said.silences();
+    alerts.silences.retain(|silence| silence.ends_at_ns > now_ns);
+    alerts
 }
 
 fn read_alerts(view: &AlertsView) -> Result<Alerts, String> {
@@ -114,7 +123,8 @@ fn read_alerts(view: &AlertsView) -> Result<Alerts, String> {
             rows.push(AlertEntry { resolved: Some(Resolution::from(last)), ..raised.into() });
         }
     }
-    Ok(Alerts { rows, open, error: None })
+    let failed = (view.failed)(FAILED_MAX)?;
+    Ok(Alerts { rows, open, failed, ..Alerts::default() })
 }
 
 /// The newest revision that raised the alert.

@@ -1,15 +1,18 @@
 //! Everything the page says at one moment. API, page and live updates show this one structure, so that
 //! no number can differ between them; each carries the `seq` of the snapshot it came from.
 
+mod alerts;
 mod kafka;
+mod sinks;
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+pub use alerts::Alerts;
 pub use kafka::KafkaView;
+pub use sinks::{SinkState, SinkView};
 
-use super::alerts::AlertEntry;
 use super::problems::Problem;
 use super::tiles::Tiles;
 use crate::types::By;
@@ -58,15 +61,6 @@ pub struct Snapshot {
     /// Served by `/api/v1/alerts?seq=`.
     #[serde(skip)]
     pub alerts: Alerts,
-}
-
-/// What the page lists: every alert once, open ones first (earliest onset first), then the newest.
-#[derive(Clone, Debug, Default)]
-pub struct Alerts {
-    pub rows: Vec<AlertEntry>,
-    /// How many there are open, those that are not listed for want of room among them; they come first in `rows`.
-    pub open: usize,
-    pub error: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Serialize)]
@@ -232,36 +226,6 @@ pub struct StageView {
     pub latency_ns_p99: Option<u64>,
     pub latency_ns_max: Option<u64>,
     pub latency_ns_sum: u64,
-}
-
-#[derive(Clone, Debug, Serialize)]
-pub struct SinkView {
-    pub name: String,
-    pub kind: &'static str,
-    pub state: SinkState,
-    pub delivered_total: u64,
-    pub attempts_failed_total: u64,
-    pub queued: u64,
-    pub failed_total: u64,
-    pub last_success_ns: Option<i64>,
-    pub last_success_age_ns: Option<i64>,
-    pub last_error: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SinkState {
-    /// Nothing sent yet.
-    Idle,
-    Ok,
-    /// The last attempt failed and alerts wait.
-    Retrying,
-    /// Nobody takes what is being written.
-    Blocked,
-    /// Who took what is written has closed it.
-    Closed,
-    /// The receiver said 410 Gone.
-    Disabled,
 }
 
 /// One stream in one partition, for `/api/v1/partitions`.

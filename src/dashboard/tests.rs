@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::testing::{self, HOSTILE, S, Scene};
 use super::*;
+use crate::status::Said;
 use crate::types::StreamId;
 
 struct Served {
@@ -150,7 +151,7 @@ fn what_time_alone_changes_is_no_news() {
 #[test]
 fn an_open_alert_is_listed_once_and_before_everything_else() {
     let parts = testing::parts(Scene::Trouble, 1_000_000 * S);
-    let listed = sampler::list_alerts(&parts.alerts);
+    let listed = sampler::list_alerts(&parts.alerts, &Said::default(), 0);
     let keys: Vec<&str> = listed.rows.iter().map(|entry| entry.row.alert.decision.key.as_str()).collect();
     assert_eq!((keys, listed.open), (vec!["pump-17", "pump-09", "pump-04"], 2));
     // Raised again after it was resolved: the older revision must not stand beside the newer one.
@@ -162,16 +163,18 @@ fn an_open_alert_is_listed_once_and_before_everything_else() {
             AlertQuery::Open => Ok(vec![open.clone()]),
             _ => Ok(vec![open.clone(), older.clone()]),
         }),
+        failed: Box::new(|_| Ok(Vec::new())),
     };
-    assert_eq!(sampler::list_alerts(&reopened).rows.len(), 1);
+    assert_eq!(sampler::list_alerts(&reopened, &Said::default(), 0).rows.len(), 1);
     let open = listed.rows[0].row.clone();
     let many = AlertsView {
         page: Box::new(move |query| match query {
             AlertQuery::Open => Ok(vec![open.clone(); 60]),
             _ => Ok(Vec::new()),
         }),
+        failed: Box::new(|_| Ok(Vec::new())),
     };
-    let crowded = sampler::list_alerts(&many);
+    let crowded = sampler::list_alerts(&many, &Said::default(), 0);
     assert_eq!(
         (crowded.rows.len(), crowded.open),
         (sampler::ALERTS_MAX, 60),
@@ -184,14 +187,17 @@ fn an_open_alert_is_listed_once_and_before_everything_else() {
         "the evidence is the alarm's"
     );
     assert_eq!(ended.resolved.as_ref().map(|end| end.revision), Some(2));
-    let broken = AlertsView { page: Box::new(|_| Err("disk on fire".to_owned())) };
-    assert_eq!(sampler::list_alerts(&broken).error.as_deref(), Some("disk on fire"));
+    let broken = AlertsView {
+        page: Box::new(|_| Err("disk on fire".to_owned())),
+        failed: Box::new(|_| Ok(Vec::new())),
+    };
+    assert_eq!(sampler::list_alerts(&broken, &Said::default(), 0).error.as_deref(), Some("disk on fire"));
 }
 
 #[test]
 fn a_receipt_splits_into_what_is_by_design_and_what_is_eddys() {
     let parts = testing::parts(Scene::Trouble, 1_000_000 * S);
-    for entry in sampler::list_alerts(&parts.alerts).rows {
+    for entry in sampler::list_alerts(&parts.alerts, &Said::default(), 0).rows {
         let receipt = &entry.row.alert.receipt;
         let outside: u64 = receipt
             .segments

@@ -179,6 +179,7 @@ fn told(snapshot: &Snapshot, open: Option<&AlertEntry>) -> Tile {
             }
             (DeliveryState::Pending, _) if d.last_error.is_some() => format!("✗ {}, tries again", d.receiver),
             (DeliveryState::Pending, _) => format!("○ {}, under way", d.receiver),
+            (DeliveryState::Silenced, _) => format!("– {}, silenced", d.receiver),
             (DeliveryState::Failed, _) => format!("✗ {} gave up", d.receiver),
         })
     };

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::record_log::RecordLog;
 use super::{Disk, LogError};
-use crate::types::{Activation, Idle, Position};
+use crate::types::{Acknowledgement, Activation, Idle, Position, Silence};
 
 const MAGIC: [u8; 8] = *b"EDDYCTL\0";
 
@@ -42,10 +42,16 @@ pub enum ControlEvent {
     Risks { stream: String, risks: Vec<(u32, u16)> },
     /// What was learnt of a stream is forgotten: it begins here.
     Reset { stream: String },
+    /// Alerts that it fits are not sent for a while. Like the two below it changes no decision.
+    Silenced { silence: Silence },
+    /// A silence ends before its time, ns of wall time.
+    SilenceEnded { id: String, at_ns: i64 },
+    /// Somebody has seen an alert.
+    Acknowledged { acknowledgement: Acknowledgement },
 }
 
 impl ControlEvent {
-    /// The stream it is about; none if it is about a source.
+    /// The stream it is about; none if it is about a source, or alerts of any.
     fn stream(&self) -> Option<&str> {
         match self {
             ControlEvent::Config { stream, .. }
@@ -54,7 +60,10 @@ impl ControlEvent {
             | ControlEvent::Keys { stream, .. }
             | ControlEvent::Risks { stream, .. }
             | ControlEvent::Reset { stream } => Some(stream),
-            ControlEvent::EndOfInput { .. } => None,
+            ControlEvent::EndOfInput { .. }
+            | ControlEvent::Silenced { .. }
+            | ControlEvent::SilenceEnded { .. }
+            | ControlEvent::Acknowledged { .. } => None,
         }
     }
 }

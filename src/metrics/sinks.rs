@@ -16,14 +16,18 @@ pub(super) fn families(status: &Status) -> Vec<Family> {
         samples: status.sinks.iter().map(|s| (vec![("sink", s.name.clone())], read(s))).collect(),
     };
     vec![
-        family("sink_delivered", "Alerts answered by 2xx", Counter, |s| {
+        family("sink_delivered", "Messages answered by 2xx", Counter, |s| {
             s.delivered_total.load(Relaxed) as f64
         }),
         family("sink_attempts_failed", "Attempts not answered by 2xx", Counter, |s| {
             s.attempts_failed_total.load(Relaxed) as f64
         }),
         family("sink_queued", "Waiting in the outbox", Gauge, |s| s.queued.load(Relaxed) as f64),
+        family("sink_silenced", "Held back by silences", Gauge, |s| s.silenced.load(Relaxed) as f64),
         family("sink_failed", "Deliveries given up", Counter, |s| s.failed_total.load(Relaxed) as f64),
+        family("sink_circuit_open", "1 while a receiver that fails is only probed", Gauge, |s| {
+            f64::from(u8::from(s.circuit_open.load(Relaxed)))
+        }),
         family("sink_disabled", "1 after 410 Gone", Gauge, |s| f64::from(u8::from(s.disabled.load(Relaxed)))),
         family("sink_last_success_timestamp_seconds", "Last 2xx; 0 before the first", Gauge, |s| {
             s.last_success.load(Relaxed) as f64 / 1e9

@@ -8,10 +8,13 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::common::Common;
+use super::desk::{self, Desk};
 use super::running::follow_the_clock;
 use super::view;
 use super::{ASKS_MAX, POINT_GROUPS_MAX};
 use crate::alert::outbox::{Outbox, OutboxHandle};
+use crate::durable::ControlEntry;
+use crate::sink::alertmanager::AGAIN;
 use crate::sink::deliver::{self, Delivery};
 use crate::sink::schedule::SCHEDULE;
 use crate::stage::Ask;
@@ -24,14 +27,20 @@ pub(super) struct Grounds {
     pub points: mpsc::Sender<Vec<Point>>,
     /// What the page wants done.
     pub asks: mpsc::Receiver<Ask>,
+    /// Follows what people order about alerts.
+    pub desk: Desk,
     pub workers: JoinSet<()>,
     pub stop_workers: CancellationToken,
 }
 
 impl Grounds {
+    /// `entries`: of the control log, where there is one.
+    ///
     /// # Errors
     /// If the outbox, a sink or the page's port cannot be used; the text names the remedy.
-    pub async fn lay(common: &Common) -> Result<Self> {
+    pub async fn lay(common: &Common, entries: &[ControlEntry]) -> Result<Self> {
+        // Before the sinks: what was silenced is not to be sent.
+        desk::recall(&common.status.said, entries);
         let receivers: Vec<String> = common.plan.sinks.iter().map(|s| s.name.clone()).collect();
         let outbox = Outbox::open(&common.plan.durable.path.join("outbox.sqlite"), &receivers)?;
         let outbox = OutboxHandle::new(outbox);
@@ -40,6 +49,7 @@ impl Grounds {
         start_sinks(common, &outbox, &stop_workers, &mut workers);
         let (points_to, points) = mpsc::channel(POINT_GROUPS_MAX);
         let (ask, asks) = mpsc::channel(ASKS_MAX);
+        let (order, orders) = mpsc::channel(ASKS_MAX);
         let sights = view::Sights {
             plan: common.plan.clone(),
             status: common.status.clone(),
@@ -48,9 +58,11 @@ impl Grounds {
             watch: common.watch.clone(),
             points,
             ask,
+            order,
         };
         let page = view::start(sights, &outbox, &stop_workers, &mut workers).await?;
-        Ok(Grounds { outbox, page, points: points_to, asks, workers, stop_workers })
+        let desk = Desk::new(common, &outbox, orders);
+        Ok(Grounds { outbox, page, points: points_to, asks, desk, workers, stop_workers })
     }
 }
 
@@ -64,6 +76,7 @@ fn start_sinks(common: &Common, outbox: &OutboxHandle, stop: &CancellationToken,
             latency: common.latency.clone(),
             clock: common.clock,
             schedule: &SCHEDULE,
+            again: AGAIN,
             shutdown: stop.clone(),
         };
         let name = sink.name.clone();

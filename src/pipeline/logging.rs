@@ -267,6 +267,9 @@ impl LogStation {
             Notice::Model { stream, activation } => {
                 ControlEvent::ModelActivated { stream: stream.to_string(), activation }
             }
+            Notice::Silenced { silence } => ControlEvent::Silenced { silence },
+            Notice::SilenceEnded { id, at_ns } => ControlEvent::SilenceEnded { id, at_ns },
+            Notice::Acknowledged { acknowledgement } => ControlEvent::Acknowledged { acknowledgement },
         };
         let entry = ControlEntry { precedes: self.log.next_position(), event: event.clone() };
         if let Err(error) = self.control.append(&entry) {

@@ -14,6 +14,7 @@ mod challenge;
 mod common;
 mod dead;
 mod decoding;
+pub mod desk;
 pub mod gather;
 mod grounds;
 mod group;
@@ -112,7 +113,8 @@ async fn start_alone(plan: Plan) -> Result<Running> {
     common.ballast.hold();
     let mut engines: Vec<Engine> = (0..common.plan.shards).map(|_| Engine::new(&common.plan)).collect();
     let restored = opened.restore(&common.plan, &common.watch, &mut engines)?;
-    let Grounds { outbox, page, points, asks, workers, stop_workers } = Grounds::lay(&common).await?;
+    let Grounds { outbox, page, points, asks, desk, workers, stop_workers } =
+        Grounds::lay(&common, &opened.entries).await?;
     let registered = schemas::load(&common.plan)?;
     let (mut threads, stop) = (Threads::default(), CancellationToken::new());
     let Opened { lock, log, reading, control, entries, models, snapshots } = opened;
@@ -177,7 +179,7 @@ async fn start_alone(plan: Plan) -> Result<Running> {
         validate(&common.plan),
         answered,
         recovered,
-        (refits, risks),
+        (refits, risks, desk),
         stop,
     );
     Ok(Running {

@@ -111,7 +111,11 @@ impl Replay {
         while self.control.front().is_some_and(|entry| entry.precedes <= self.position) {
             let Some(entry) = self.control.pop_front() else { return };
             match entry.event {
-                ControlEvent::Config { .. } | ControlEvent::Reset { .. } => {}
+                ControlEvent::Config { .. }
+                | ControlEvent::Reset { .. }
+                | ControlEvent::Silenced { .. }
+                | ControlEvent::SilenceEnded { .. }
+                | ControlEvent::Acknowledged { .. } => {}
                 ControlEvent::ModelActivated { stream, activation } => {
                     let id = self.stream(&stream);
                     let model = self.models.iter().find(|(known, _)| *known == activation.checksum);

@@ -18,6 +18,7 @@ use crate::durable::DirLock;
 use crate::latency::{Clock, Latency};
 use crate::pipeline::Common;
 use crate::pipeline::beat::Beater;
+use crate::pipeline::desk::Desk;
 use crate::pipeline::letters;
 use crate::pipeline::open::Mismatch;
 use crate::pipeline::refit::Refits;
@@ -145,7 +146,7 @@ impl Sources {
         validate: Validate,
         answered: IdempotencyIndex,
         recovered: oneshot::Receiver<Counted>,
-        (refits, risks): (Refits, risks::Watch),
+        (refits, risks, desk): (Refits, risks::Watch, Desk),
         stop: CancellationToken,
     ) -> Self {
         let (common, shutdown) = (common.clone(), stop.clone());
@@ -194,6 +195,7 @@ impl Sources {
                 never = keys::watch(&common.plan, &common.status, &intake) => never,
                 never = refits.watch(&intake) => match never {},
                 never = risks.run(&intake) => match never {},
+                never = desk.run(&intake) => match never {},
             }
         });
         Sources { task, stop, result: None }

@@ -10,13 +10,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::alert::outbox::{self, AlertFilter, OutboxHandle, OutboxReader, StoredAlert};
+use crate::alert::outbox::{self, AlertFilter, FailedDelivery, OutboxHandle, OutboxReader, StoredAlert};
 use crate::config::plan::Plan;
 use crate::dashboard::{
-    self, AlertQuery, AlertRow, AlertsView, AppState, DeliveryRow, DeliveryState, History, Parts,
+    self, AlertQuery, AlertRow, AlertsView, AppState, DeliveryRow, DeliveryState, FailedRow, History, Parts,
 };
 use crate::latency::{Clock, Latency};
-use crate::stage::Ask;
+use crate::stage::{Ask, Order};
 use crate::status::Status;
 use crate::types::Point;
 use crate::watch::Watch;
@@ -30,6 +30,7 @@ pub struct Sights {
     pub watch: Arc<Watch>,
     pub points: mpsc::Receiver<Vec<Point>>,
     pub ask: mpsc::Sender<Ask>,
+    pub order: mpsc::Sender<Order>,
 }
 
 /// Serves the page if the plan has one; gives its address.
@@ -42,7 +43,7 @@ pub async fn start(
     shutdown: &CancellationToken,
     workers: &mut JoinSet<()>,
 ) -> Result<Option<SocketAddr>> {
-    let Sights { plan, status, latency, clock, watch, points, ask } = sights;
+    let Sights { plan, status, latency, clock, watch, points, ask, order } = sights;
     let history = Arc::new(History::new(watch.clone()));
     workers.spawn(history.clone().collect(points));
     if !plan.dashboard.enabled {
@@ -56,7 +57,8 @@ pub async fn start(
     let alerts = alerts_view(outbox.reader()?);
     let zone = TimeZone::system();
     let shutdown = shutdown.clone();
-    let parts = Parts { plan, status, latency, history, watch, alerts, ask, clock, zone, shutdown };
+    let parts =
+        Parts { plan, status, latency, history, watch, alerts, ask, orders: order, clock, zone, shutdown };
     let state = tokio::task::spawn_blocking(move || AppState::new(parts)).await?;
     workers.spawn(dashboard::sample_each_second(state.clone()));
     workers.spawn(async move {
@@ -69,8 +71,14 @@ pub async fn start(
 
 /// The outbox as the page sees it, over a connection of its own.
 fn alerts_view(reader: OutboxReader) -> AlertsView {
-    let reader = Mutex::new(reader);
+    let reader = Arc::new(Mutex::new(reader));
+    let failed = reader.clone();
     AlertsView {
+        failed: Box::new(move |limit| {
+            let reader = failed.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            let found = reader.failed(limit).map_err(|error| error.to_string())?;
+            Ok(found.into_iter().map(failed_row).collect())
+        }),
         page: Box::new(move |query| {
             // Reading leaves nothing half done, so a panic elsewhere does not spoil the connection.
             let reader = reader.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -86,6 +94,21 @@ fn alerts_view(reader: OutboxReader) -> AlertsView {
     }
 }
 
+fn failed_row(failed: FailedDelivery) -> FailedRow {
+    let FailedDelivery { id, revision, stream, key, delivery } = failed;
+    FailedRow {
+        id,
+        revision,
+        stream,
+        key,
+        receiver: delivery.receiver,
+        attempts: delivery.attempts,
+        last_status: delivery.last_status,
+        reason: delivery.last_error.unwrap_or_default(),
+        incident: delivery.incident,
+    }
+}
+
 fn row(stored: StoredAlert) -> AlertRow {
     let stored_at_ns = stored.stored_at_ns;
     let delivery = |d: outbox::Delivery| DeliveryRow {
@@ -94,11 +117,14 @@ fn row(stored: StoredAlert) -> AlertRow {
             outbox::DeliveryState::Pending => DeliveryState::Pending,
             outbox::DeliveryState::Delivered => DeliveryState::Delivered,
             outbox::DeliveryState::Failed => DeliveryState::Failed,
+            outbox::DeliveryState::Silenced => DeliveryState::Silenced,
         },
         attempts: d.attempts,
         last_status: d.last_status,
         last_error: d.last_error,
         stored_to_2xx_ns: d.delivered_at_ns.map(|at| at - stored_at_ns),
+        silenced_by: d.silenced_by,
+        incident: d.incident,
     };
     AlertRow {
         seq: stored.seq,

@@ -3,6 +3,9 @@
 //! The outbox decides what is due and remembers what became of it; the worker keeps only what is
 //! under way. It may die at any point: whatever was not recorded is sent again, same id, same bytes.
 
+mod again;
+mod breaker;
+mod look;
 mod tell;
 
 use std::collections::HashSet;
@@ -15,6 +18,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::schedule::wait_before_next;
+use breaker::Breaker;
+
 use super::step::Watch;
 use super::{Answer, Outgoing, Receiver, SinkError};
 use crate::alert::outbox::{Attempt, Counts, Due, Next, Outbox, OutboxError, OutboxHandle};
@@ -35,6 +40,7 @@ const IDLE: Duration = Duration::from_secs(3600);
 const PAUSE_MAX: Duration = Duration::from_secs(3600);
 
 /// Everything a worker needs.
+#[derive(Clone)]
 pub struct Delivery {
     pub sink: SinkPlan,
     /// Of the sink in `Status::sinks`.
@@ -45,6 +51,8 @@ pub struct Delivery {
     pub clock: Clock,
     /// [`super::schedule::SCHEDULE`], except in tests.
     pub schedule: &'static [Duration],
+    /// How often a receiver that forgets is told again: [`super::alertmanager::AGAIN`], except in tests.
+    pub again: Duration,
     pub shutdown: CancellationToken,
 }
 
@@ -58,10 +66,12 @@ pub async fn run(delivery: Delivery) -> Result<(), SinkError> {
 
 /// As [`run`], to a receiver that is set up already.
 pub async fn run_to(receiver: Receiver, delivery: Delivery) {
+    let receiver = Arc::new(receiver);
+    let again = tokio::spawn(delivery.clone().say_again(receiver.clone()));
     Worker {
         target: receiver.target(),
         width: receiver.width(),
-        receiver: Arc::new(receiver),
+        receiver,
         delivery,
         attached: false,
         under_way: JoinSet::new(),
@@ -69,10 +79,13 @@ pub async fn run_to(receiver: Receiver, delivery: Delivery) {
         unrecorded: Vec::new(),
         delivered_ns: Vec::new(),
         paused_until_ns: i64::MIN,
+        gather_at_ns: i64::MIN,
+        breaker: Breaker::default(),
         watch: Watch::default(),
     }
     .work()
     .await;
+    again.abort();
 }
 
 struct Worker {
@@ -89,6 +102,9 @@ struct Worker {
     /// Attempts at once; 1 after the receiver said it is overloaded, until it accepts again.
     width: usize,
     paused_until_ns: i64,
+    /// When alerts are next put together; only where they are.
+    gather_at_ns: i64,
+    breaker: Breaker,
     watch: Watch,
 }
 
@@ -97,13 +113,6 @@ struct Finished {
     started_at_ns: i64,
     finished_at_ns: i64,
     answer: Answer,
-}
-
-/// What one look at the outbox gives.
-struct Look {
-    due: Vec<Due>,
-    next_due_at_ns: Option<i64>,
-    counts: Counts,
 }
 
 impl Worker {
@@ -136,7 +145,9 @@ impl Worker {
     /// Records what finished, starts what is due; gives the wait until something else falls due.
     async fn turn(&mut self) -> Result<Duration, OutboxError> {
         let now_ns = self.delivery.clock.now_ns();
-        self.paused_until_ns = self.paused_until_ns.saturating_sub(self.watch.look(now_ns));
+        let back_ns = self.watch.look(now_ns);
+        self.paused_until_ns = self.paused_until_ns.saturating_sub(back_ns);
+        self.gather_at_ns = self.gather_at_ns.saturating_sub(back_ns);
         let paused_ns = self.paused_until_ns.saturating_sub(now_ns);
         let room = if paused_ns > 0 { 0 } else { self.width.saturating_sub(self.under_way.len()) };
         let look = self.look(now_ns, room).await?;
@@ -153,36 +164,6 @@ impl Worker {
         let next_ns = look.next_due_at_ns.map(|at_ns| at_ns - now_ns);
         let wait_ns = if paused_ns > 0 { Some(paused_ns) } else { next_ns };
         Ok(wait_ns.map_or(IDLE, |ns| Duration::from_nanos(ns.max(0) as u64)).min(IDLE))
-    }
-
-    /// One visit to the outbox: what finished is written down before anything is taken out.
-    async fn look(&mut self, now_ns: i64, room: usize) -> Result<Look, OutboxError> {
-        let receiver = self.delivery.sink.name.clone();
-        let (target, attach) = (self.target.clone(), !self.attached);
-        let (finished, set_back_ns) = (self.unrecorded.clone(), self.watch.untold_ns);
-        let (latency, delivered_ns) = (self.delivery.latency.clone(), self.delivered_ns.clone());
-        // What is under way is still due in the outbox and comes first, so ask for that much more.
-        let limit = if room == 0 { 0 } else { room + self.under_way.len() };
-        let call = move |outbox: &mut Outbox| {
-            if attach {
-                outbox.attach(&receiver, &target, now_ns)?;
-            }
-            outbox.record_attempts(&receiver, &target, &finished)?;
-            if set_back_ns > 0 {
-                outbox.set_back(&receiver, set_back_ns)?;
-            }
-            let look = Look {
-                due: outbox.due(&receiver, now_ns, limit)?,
-                next_due_at_ns: outbox.next_due_at(&receiver, now_ns)?,
-                counts: outbox.counts(&receiver)?,
-            };
-            record_latency(&latency, &delivered_ns);
-            Ok(look)
-        };
-        let look = self.delivery.outbox.run(call).await?;
-        self.attached = true;
-        self.watch.untold_ns = 0;
-        Ok(look)
     }
 
     fn start(&mut self, due: Due) {
@@ -220,6 +201,8 @@ impl Worker {
             Answer::Accepted { status } => {
                 self.delivered_ns.push(finished_at_ns - due.stored_at_ns);
                 self.width = self.receiver.width();
+                self.breaker.accepted();
+                self.shown().circuit_open.store(self.breaker.is_open(), Ordering::Relaxed);
                 self.shown().delivered_total.fetch_add(1, Ordering::Relaxed);
                 self.shown().last_success.store(finished_at_ns, Ordering::Relaxed);
                 self.show_error(None);
@@ -228,6 +211,11 @@ impl Worker {
             Answer::Failed { status, reason, busy, retry_after } => {
                 if busy {
                     self.throttle(finished_at_ns, retry_after);
+                }
+                let probing = self.width == 1 && self.under_way.is_empty();
+                if let Some(pause) = self.breaker.failed(&due.id, probing) {
+                    self.throttle(finished_at_ns, Some(pause));
+                    self.shown().circuit_open.store(self.breaker.is_open(), Ordering::Relaxed);
                 }
                 let wait =
                     wait_before_next(self.delivery.schedule, &due.message_id, due.attempts + 1, retry_after);
@@ -250,8 +238,17 @@ impl Worker {
                 (Some(status), Some(reason), Next::Disable)
             }
         };
-        let Due { id, revision, .. } = due;
-        self.unrecorded.push(Attempt { id, revision, started_at_ns, finished_at_ns, status, error, next });
+        let Due { id, revision, incident, .. } = due;
+        self.unrecorded.push(Attempt {
+            id,
+            revision,
+            incident,
+            started_at_ns,
+            finished_at_ns,
+            status,
+            error,
+            next,
+        });
     }
 
     /// One attempt at a time, and none before the receiver said it would take more.

@@ -3,7 +3,11 @@
 //!
 //! To add a kind: its file, its row, its variant of `SinkKind` and of [`Receiver`].
 
+pub mod alertmanager;
 pub mod deliver;
+pub mod file;
+mod format;
+mod http;
 mod patience;
 pub mod schedule;
 pub mod signature;
@@ -28,7 +32,7 @@ pub struct SinkType {
 }
 
 /// Every kind of sink, in order of name.
-pub const TABLE: [SinkType; 2] = [stdout::TYPE, webhook::TYPE];
+pub const TABLE: [SinkType; 4] = [alertmanager::TYPE, file::TYPE, stdout::TYPE, webhook::TYPE];
 
 /// A sink that cannot be set up. Holds no url and no secret.
 #[derive(Debug, thiserror::Error)]
@@ -74,9 +78,18 @@ pub enum Answer {
     },
 }
 
+impl Answer {
+    /// An attempt that did not come to an answer.
+    fn unsent(reason: &str) -> Self {
+        Answer::Failed { status: None, reason: reason.to_owned(), busy: false, retry_after: None }
+    }
+}
+
 /// A connected sink.
 pub enum Receiver {
     Webhook(webhook::Webhook),
+    Alertmanager(alertmanager::Alertmanager),
+    File(file::FileSink),
     Stdout(stdout::Stdout),
 }
 
@@ -84,7 +97,11 @@ impl Receiver {
     /// Sets the sink up. Nothing is sent; a receiver that is down is no error.
     pub fn connect(plan: &SinkPlan) -> Result<Self, SinkError> {
         match &plan.kind {
-            SinkKind::Webhook(webhook) => Ok(Receiver::Webhook(webhook::Webhook::new(&plan.name, webhook)?)),
+            SinkKind::Webhook(webhook) => Ok(Receiver::Webhook(webhook::Webhook::new(plan, webhook)?)),
+            SinkKind::Alertmanager(alertmanager) => {
+                Ok(Receiver::Alertmanager(alertmanager::Alertmanager::new(plan, alertmanager)?))
+            }
+            SinkKind::File { path } => Ok(Receiver::File(file::FileSink::start(&plan.name, path)?)),
             SinkKind::Stdout => Ok(Receiver::Stdout(stdout::Stdout::start(&plan.name, std::io::stdout())?)),
         }
     }
@@ -93,6 +110,8 @@ impl Receiver {
     async fn send(&self, outgoing: &Outgoing, shown: &SinkStatus) -> Answer {
         match self {
             Receiver::Webhook(webhook) => webhook.send(outgoing).await,
+            Receiver::Alertmanager(alertmanager) => alertmanager.send(outgoing).await,
+            Receiver::File(file) => file.send(outgoing).await,
             // A webhook has a timeout of its own.
             Receiver::Stdout(stdout) => patience::answer(shown, stdout.send(outgoing)).await,
         }
@@ -102,7 +121,9 @@ impl Receiver {
     fn width(&self) -> usize {
         match self {
             // Enough to hide a receiver's round trips in a storm, few enough not to be one.
-            Receiver::Webhook(_) => 8,
+            Receiver::Webhook(_) | Receiver::Alertmanager(_) => 8,
+            // They share one sync.
+            Receiver::File(_) => file::WIDTH,
             // Lines come out one after the other, in the order of the outbox.
             Receiver::Stdout(_) => 1,
         }
@@ -112,6 +133,8 @@ impl Receiver {
     fn target(&self) -> String {
         match self {
             Receiver::Webhook(webhook) => webhook.target(),
+            Receiver::Alertmanager(alertmanager) => alertmanager.target(),
+            Receiver::File(file) => file.target(),
             Receiver::Stdout(_) => "stdout".to_owned(),
         }
     }

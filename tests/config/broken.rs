@@ -70,7 +70,7 @@ fn unknown_type() {
     let text = good_but("\"mqtt\"", "\"mqt\"");
     assert_snapshot!(problems(&text.replace("\"webhook\"", "\"pager\"")), @r#"
     eddy.toml:2: source.plant.type: there is no type "mqt". Did you mean "mqtt"?
-    eddy.toml:16: sink.on_call.type: there is no type "pager". Use "webhook" (POST each alert, signed by the Standard Webhooks specification) or "stdout" (print each alert as one line of JSON).
+    eddy.toml:16: sink.on_call.type: there is no type "pager". Use "webhook" (POST each alert, signed by the Standard Webhooks specification), "alertmanager" (push each alert to Alertmanager, and resolve it there), "file" (append each alert to a file as one line of JSON) or "stdout" (print each alert as one line of JSON).
     2 problems in eddy.toml
     "#);
 }
@@ -249,7 +249,7 @@ fn bad_webhook_secrets() {
     }
     assert_snapshot!(told, @r#"
     eddy.toml:18: sink.on_call.secret: secret 1 is 5 bytes long where 24 to 64 are needed. Make one: echo "whsec_$(head -c 32 /dev/urandom | base64)".
-    eddy.toml:18: sink.on_call.secret: secret 2 does not begin with whsec_. Make one: echo "whsec_$(head -c 32 /dev/urandom | base64)".
+    eddy.toml:18: sink.on_call.secret: secret 2 does not begin with whsec_ or whsk_. Make one: echo "whsec_$(head -c 32 /dev/urandom | base64)".
     eddy.toml:18: sink.on_call.secret: secret 3 is not base64 after whsec_. Make one: echo "whsec_$(head -c 32 /dev/urandom | base64)".
     3 problems in eddy.toml
     "#);

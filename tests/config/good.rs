@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use eddy::config::parse;
 use eddy::config::plan::{
-    AlarmPlan, DeviationRule, Direction, FieldPath, Layout, ModelPlan, NoDataPlan, OnsetPlan, Protocol,
-    Shape, SinkKind, SourceKind, StreamPlan, WindowPlan,
+    AlarmPlan, BodyFormat, DeviationRule, Direction, FieldPath, Layout, ModelPlan, NoDataPlan, OnsetPlan,
+    Protocol, Shape, SigningKey, SinkKind, SourceKind, StreamPlan, WindowPlan,
 };
 use insta::assert_snapshot;
 
@@ -22,7 +22,8 @@ fn a_good_config_becomes_this_plan() {
     assert_eq!((mqtt.host.as_str(), mqtt.port, mqtt.qos, mqtt.retained), ("127.0.0.1", 1883, 1, false));
     assert_eq!((mqtt.client_id.as_str(), mqtt.keep_alive), ("eddy-eddy-plant", Duration::from_secs(30)));
     let SinkKind::Webhook(webhook) = &plan.sinks[0].kind else { panic!("{plan:?}") };
-    assert_eq!(webhook.secret, [(0..24).collect::<Vec<u8>>()]);
+    assert_eq!(webhook.secret, [SigningKey::Symmetric((0..24).collect())]);
+    assert_eq!((webhook.format, &plan.sinks[0].group), (BodyFormat::Standard, &None));
     assert_eq!(webhook.timeout, Duration::from_secs(15));
     let stream = &plan.streams[0];
     assert_eq!(

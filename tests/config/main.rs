@@ -5,6 +5,7 @@ mod format;
 mod good;
 mod kafka;
 mod random;
+mod sinks;
 mod tls;
 mod transactions;
 

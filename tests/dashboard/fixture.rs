@@ -67,7 +67,8 @@ pub fn plan() -> Plan {
     let webhook = |url: &str| {
         SinkKind::Webhook(WebhookPlan {
             url: url.to_owned(),
-            secret: vec![vec![7; 32]],
+            format: BodyFormat::Standard,
+            secret: vec![SigningKey::Symmetric(vec![7; 32])],
             timeout: Duration::from_secs(15),
         })
     };
@@ -104,8 +105,18 @@ pub fn plan() -> Plan {
             onsets: None,
         }],
         sinks: vec![
-            SinkPlan { name: "on_call".to_owned(), kind: webhook("https://alerts.example.com/hooks/eddy") },
-            SinkPlan { name: "sms".to_owned(), kind: webhook("https://sms.example.com/send") },
+            SinkPlan {
+                name: "on_call".to_owned(),
+                kind: webhook("https://alerts.example.com/hooks/eddy"),
+                deployment: "test".into(),
+                group: None,
+            },
+            SinkPlan {
+                name: "sms".to_owned(),
+                kind: webhook("https://sms.example.com/send"),
+                deployment: "test".into(),
+                group: None,
+            },
         ],
         dashboard: DashboardPlan { enabled: true, listen: ([127, 0, 0, 1], 8080).into() },
         durable: DurablePlan {
@@ -162,6 +173,7 @@ pub fn parts(scene: Scene, now_ns: i64) -> Parts {
         watch,
         alerts: stored(rows),
         ask: tokio::sync::mpsc::channel(1).0,
+        orders: tokio::sync::mpsc::channel(1).0,
         clock: Clock::start(),
         zone: jiff::tz::TimeZone::fixed(jiff::tz::offset(1)),
         shutdown: CancellationToken::new(),
@@ -343,6 +355,8 @@ fn delivered(receiver: &str, ms: i64) -> DeliveryRow {
         last_status: Some(200),
         last_error: None,
         stored_to_2xx_ns: Some(ms * 1_000_000),
+        silenced_by: None,
+        incident: None,
     }
 }
 
@@ -364,6 +378,8 @@ fn trouble(scene: Scene, plan: &Plan, now_ns: i64) -> Vec<AlertRow> {
         last_status: None,
         last_error: Some("no answer within 15 s".to_owned()),
         stored_to_2xx_ns: None,
+        silenced_by: None,
+        incident: None,
     };
     let first = decision(plan, &key(scene, 17), 0xa1, now_ns - 80 * S, 3);
     let second = decision(plan, "pump-09", 0xb2, now_ns - 31 * S, 1);
@@ -420,5 +436,5 @@ fn stored(rows: Vec<AlertRow>) -> AlertsView {
         }
         Ok(found.into())
     };
-    AlertsView { page: Box::new(page) }
+    AlertsView { page: Box::new(page), failed: Box::new(|_| Ok(Vec::new())) }
 }

@@ -224,6 +224,7 @@ impl<'a> World<'a> {
             attempts.push(Attempt {
                 id,
                 revision,
+                incident: None,
                 started_at_ns: now,
                 finished_at_ns: now,
                 status,

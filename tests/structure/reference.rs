@@ -14,6 +14,8 @@ const REPLAY: &str = "[source.a]\ntype = \"replay\"\npath = \"a.csv\"\n";
 const STREAM: &str = "[stream.s]\nfrom = \"a\"\nkey = \"id\"\ntime = { path = \"t\", unit = \"ms\" }\n\
                       window = { type = \"tumbling\", size = \"1m\" }\ncolumns.x = \"x\"\n";
 const WEBHOOK: &str = "[sink.b]\ntype = \"webhook\"\nurl = \"https://h/\"\nsecret = \"whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX\"\n";
+const ALERTMANAGER: &str = "[sink.b]\ntype = \"alertmanager\"\nurl = \"https://h/\"\n";
+const FILE: &str = "[sink.b]\ntype = \"file\"\npath = \"a.ndjson\"\n";
 const STDOUT: &str = "[sink.b]\ntype = \"stdout\"\n";
 
 /// A table of the config: its heading in the README, and a config with only what must be there, where
@@ -96,7 +98,10 @@ fn places() -> Vec<Place> {
             inline: true,
         },
         line(&of("sink", "webhook"), format!("{HTTP}{STREAM}{WEBHOOK}@\n")),
+        line(&of("sink", "alertmanager"), format!("{HTTP}{STREAM}{ALERTMANAGER}@\n")),
+        line(&of("sink", "file"), format!("{HTTP}{STREAM}{FILE}@\n")),
         line(&of("sink", "stdout"), format!("{HTTP}{STREAM}{STDOUT}@\n")),
+        line("`group` of a sink", format!("{HTTP}{STREAM}{STDOUT}[sink.b.group]\n@\n")),
         line("`[dashboard]`", format!("{HTTP}{STREAM}[dashboard]\n@\n")),
         line("`[durable]`", format!("{HTTP}{STREAM}[durable]\n@\n")),
     ]

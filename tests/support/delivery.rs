@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use eddy::alert::outbox::{Delivery as StoredDelivery, DeliveryState, Outbox, OutboxHandle, Stored};
-use eddy::config::plan::{DashboardPlan, DurablePlan, Plan, SinkKind, SinkPlan, WebhookPlan};
+use eddy::config::plan::{
+    BodyFormat, DashboardPlan, DurablePlan, Plan, SigningKey, SinkKind, SinkPlan, WebhookPlan,
+};
 use eddy::latency::{Clock, Latency};
 use eddy::sink::Receiver;
 use eddy::sink::deliver::{self, Delivery};
@@ -81,23 +83,25 @@ pub struct Rig {
 impl Rig {
     /// To a webhook at `url`.
     pub fn start(path: &Path, url: &str, schedule: &'static [Duration]) -> Self {
-        let webhook = WebhookPlan { url: url.to_owned(), secret: secrets(), timeout: TIMEOUT };
-        let sink = SinkPlan { name: SINK.into(), kind: SinkKind::Webhook(webhook) };
+        Self::start_sink(path, webhook(SINK, url), schedule)
+    }
+
+    /// To whatever `sink` is.
+    pub fn start_sink(path: &Path, sink: SinkPlan, schedule: &'static [Duration]) -> Self {
         let receiver = Receiver::connect(&sink).unwrap();
         Self::start_to(path, sink, receiver, schedule)
     }
 
     /// To standard output, which is `writer`.
     pub fn start_stdout(path: &Path, writer: PipeWriter, schedule: &'static [Duration]) -> Self {
-        let sink = SinkPlan { name: SINK.into(), kind: SinkKind::Stdout };
         let receiver = Receiver::Stdout(Stdout::start(SINK, writer).unwrap());
-        Self::start_to(path, sink, receiver, schedule)
+        Self::start_to(path, sink(SINK, SinkKind::Stdout), receiver, schedule)
     }
 
     fn start_to(path: &Path, sink: SinkPlan, receiver: Receiver, schedule: &'static [Duration]) -> Self {
         let clock = Clock::start();
         let outbox = OutboxHandle::new(Outbox::open(path, &[SINK.into()]).unwrap());
-        let status = Arc::new(Status::new(&plan(sink.clone()), clock.now_ns()));
+        let status = Arc::new(Status::new(&plan(vec![sink.clone()]), clock.now_ns()));
         let latency = Latency::new();
         let shutdown = CancellationToken::new();
         let delivery = Delivery {
@@ -108,6 +112,7 @@ impl Rig {
             latency: latency.clone(),
             clock,
             schedule,
+            again: Duration::from_millis(200),
             shutdown: shutdown.clone(),
         };
         let worker = tokio::spawn(deliver::run_to(receiver, delivery));
@@ -143,12 +148,26 @@ impl Rig {
     }
 }
 
-pub fn plan(sink: SinkPlan) -> Plan {
+pub fn sink(name: &str, kind: SinkKind) -> SinkPlan {
+    SinkPlan { name: name.into(), deployment: "test".into(), kind, group: None }
+}
+
+pub fn webhook(name: &str, url: &str) -> SinkPlan {
+    let webhook = WebhookPlan {
+        url: url.to_owned(),
+        format: BodyFormat::Standard,
+        secret: secrets().into_iter().map(SigningKey::Symmetric).collect(),
+        timeout: TIMEOUT,
+    };
+    sink(name, SinkKind::Webhook(webhook))
+}
+
+pub fn plan(sinks: Vec<SinkPlan>) -> Plan {
     Plan {
         deployment: "test".into(),
         sources: vec![],
         streams: vec![],
-        sinks: vec![sink],
+        sinks,
         dashboard: DashboardPlan { enabled: false, listen: ([127, 0, 0, 1], 0).into() },
         durable: DurablePlan { path: "unused".into(), segment_bytes: 0, ..DurablePlan::default() },
         shards: 1,

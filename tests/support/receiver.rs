@@ -26,6 +26,12 @@ pub enum Behaviour {
     Hang,
     /// Closes in the middle of the answer's headers.
     CloseMidResponse,
+    /// Closes without an answer.
+    Close,
+    /// Answers a byte every 50 ms, and never comes to an end.
+    Drip,
+    /// 200, with a body that never ends.
+    Flood,
 }
 
 /// A request as it came in.
@@ -60,6 +66,7 @@ pub struct Receiver {
 struct State {
     choose: Mutex<Choose>,
     received: Mutex<Vec<Received>>,
+    accepted: Mutex<Vec<String>>,
     answering: AtomicUsize,
     answering_max: AtomicUsize,
 }
@@ -77,6 +84,7 @@ impl Receiver {
         let state = Arc::new(State {
             choose: Mutex::new(Box::new(choose)),
             received: Mutex::default(),
+            accepted: Mutex::default(),
             answering: AtomicUsize::new(0),
             answering_max: AtomicUsize::new(0),
         });
@@ -92,6 +100,11 @@ impl Receiver {
 
     pub fn received(&self) -> Vec<Received> {
         self.state.received.lock().unwrap().clone()
+    }
+
+    /// Ids of what it answered by 200, in order.
+    pub fn accepted(&self) -> Vec<String> {
+        self.state.accepted.lock().unwrap().clone()
     }
 
     /// The most requests it held unanswered at one time.
@@ -122,6 +135,7 @@ impl Drop for Receiver {
 async fn serve(mut connection: TcpStream, state: Arc<State>) {
     while let Some(request) = read_request(&mut connection).await {
         let behaviour = (state.choose.lock().unwrap())(&request);
+        let id = request.headers.get("webhook-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
         state.received.lock().unwrap().push(request);
         let answering = state.answering.fetch_add(1, Ordering::SeqCst) + 1;
         state.answering_max.fetch_max(answering, Ordering::SeqCst);
@@ -139,7 +153,25 @@ async fn serve(mut connection: TcpStream, state: Arc<State>) {
                 let _ = connection.write_all(b"HTTP/1.1 200 OK\r\nContent-Le").await;
                 return;
             }
+            Behaviour::Close => return,
+            Behaviour::Drip => {
+                let _ = connection.write_all(b"HTTP/1.1 200 OK\r\nX-Slow: ").await;
+                while connection.write_all(b"x").await.is_ok() {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                return;
+            }
+            Behaviour::Flood => {
+                let _ = connection.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n").await;
+                // A 200 is a 200, whatever comes behind it.
+                state.accepted.lock().unwrap().extend(id);
+                while connection.write_all(&[b'x'; 65_536]).await.is_ok() {}
+                return;
+            }
         };
+        if answer.starts_with("HTTP/1.1 200") {
+            state.accepted.lock().unwrap().extend(id);
+        }
         state.answering.fetch_sub(1, Ordering::SeqCst);
         if connection.write_all(answer.as_bytes()).await.is_err() {
             return;

@@ -62,7 +62,7 @@ async fn a_schedule_used_up_is_a_listed_failure_that_can_be_replayed() {
     rig.store(&[alert("a1", 1), alert("a1", 2)]);
     // The second revision no longer waits once the first is given up.
     rig.wait_for_state("a1", 2, DeliveryState::Delivered).await;
-    let failed = rig.outbox.reader().unwrap().failed().unwrap();
+    let failed = rig.outbox.reader().unwrap().failed(9).unwrap();
     assert_eq!(failed.len(), 1);
     let given_up = &failed[0];
     assert_eq!((given_up.id.as_str(), given_up.revision, given_up.key.as_str()), ("a1", 1, "pump-17"));

@@ -63,6 +63,20 @@ impl OutboxHandle {
         Ok(replayed)
     }
 
+    /// [`Outbox::replay_all_failed`], then wakes the workers. Blocks for one sync of the disk.
+    pub fn replay_all_failed(&self, receiver: Option<&str>, now_ns: i64) -> Result<u64, OutboxError> {
+        let replayed = self.lock().replay_all_failed(receiver, now_ns)?;
+        self.shared.work.send_modify(|calls| *calls += 1);
+        Ok(replayed)
+    }
+
+    /// [`Outbox::end_silence`], then wakes the workers. Blocks for one sync of the disk.
+    pub fn end_silence(&self, id: &str, now_ns: i64) -> Result<usize, OutboxError> {
+        let released = self.lock().end_silence(id, now_ns)?;
+        self.shared.work.send_modify(|calls| *calls += 1);
+        Ok(released)
+    }
+
     /// Changes whenever there is something new to deliver.
     pub fn work(&self) -> watch::Receiver<u64> {
         self.shared.work.subscribe()

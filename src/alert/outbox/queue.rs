@@ -7,13 +7,16 @@ use super::{Outbox, OutboxError};
 /// A delivery whose time has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Due {
+    /// Of the alert, or of the incident.
     pub id: String,
     pub revision: u32,
+    /// The message of an incident, and which; `None`: of one alert.
+    pub incident: Option<i64>,
     /// `webhook-id`.
     pub message_id: String,
     /// Attempts made so far.
     pub attempts: u32,
-    /// Wall time at which the alert became durable, ns.
+    /// Wall time at which the alert became durable, ns; of an incident, its message.
     pub stored_at_ns: i64,
     /// The same bytes on every attempt.
     pub body: bytes::Bytes,
@@ -24,6 +27,8 @@ pub struct Due {
 pub struct Attempt {
     pub id: String,
     pub revision: u32,
+    /// As in [`Due`].
+    pub incident: Option<i64>,
     pub started_at_ns: i64,
     pub finished_at_ns: i64,
     /// HTTP status, where there was one.
@@ -47,14 +52,17 @@ pub enum Next {
 /// Deliveries of one receiver that are not delivered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
+    /// Those that a silence holds back are not among them.
     pub pending: u64,
+    pub silenced: u64,
     pub failed: u64,
     pub disabled: bool,
 }
 
 /// A revision waits until the earlier ones of its alert are delivered or have failed, so that a
 /// receiver never hears of the end of an alert before its beginning.
-const IN_ORDER: &str = "NOT EXISTS (SELECT 1 FROM deliveries e WHERE e.id = d.id AND e.revision < d.revision
+pub(super) const IN_ORDER: &str =
+    "NOT EXISTS (SELECT 1 FROM deliveries e WHERE e.id = d.id AND e.revision < d.revision
     AND e.receiver = d.receiver AND e.state = 'pending')";
 
 const DAY_NS: i64 = 24 * 3600 * 1_000_000_000;
@@ -65,52 +73,68 @@ impl Outbox {
     /// A receiver disabled by a 410 is taken up again if it has moved: `target` is compared with the
     /// one that sent the 410 (a digest: urls may hold tokens). And a wall clock set back since the
     /// last run must not put deliveries off: what was never attempted is due now, the rest in a day.
+    /// So is what a silence held back: whether it still does is looked at again.
     pub fn attach(&mut self, receiver: &str, target: &str, now_ns: i64) -> Result<(), OutboxError> {
         let transaction = self.connection.transaction()?;
         transaction.execute(
             "DELETE FROM disabled WHERE receiver = ?1 AND target <> ?2",
             params![receiver, target],
         )?;
-        transaction.execute(
-            "UPDATE deliveries SET next_attempt_at = min(next_attempt_at, ?2 + iif(attempts = 0, 0, ?3))
-             WHERE receiver = ?1 AND state = 'pending' AND next_attempt_at > ?2",
-            params![receiver, now_ns, DAY_NS],
-        )?;
+        for table in ["deliveries", "incidents"] {
+            let held = if table == "deliveries" { "OR silenced_by IS NOT NULL" } else { "" };
+            let sql = format!(
+                "UPDATE {table} SET next_attempt_at = min(next_attempt_at, ?2 + iif(attempts = 0 {held}, 0, ?3))
+                 WHERE receiver = ?1 AND state = 'pending' AND next_attempt_at > ?2"
+            );
+            transaction.execute(&sql, params![receiver, now_ns, DAY_NS])?;
+        }
         transaction.commit()?;
         Ok(())
     }
 
     /// The wall clock was set back by `by_ns` since deliveries were put off: what they still wait stays.
     pub fn set_back(&mut self, receiver: &str, by_ns: i64) -> Result<(), OutboxError> {
-        self.connection.execute(
-            "UPDATE deliveries SET next_attempt_at = next_attempt_at - ?2
-             WHERE receiver = ?1 AND state = 'pending'",
-            params![receiver, by_ns],
-        )?;
+        let transaction = self.connection.transaction()?;
+        for table in ["deliveries", "incidents"] {
+            let sql = format!(
+                "UPDATE {table} SET next_attempt_at = next_attempt_at - ?2 WHERE receiver = ?1 AND state = 'pending'"
+            );
+            transaction.execute(&sql, params![receiver, by_ns])?;
+        }
+        transaction.commit()?;
         Ok(())
     }
 
-    /// Deliveries to attempt at `now_ns`, the longest overdue first, at most one revision an alert.
+    /// Alerts to tell at `now_ns` one by one, the longest overdue first, at most one revision an alert. Before them what is
+    /// left of incidents that were to be told.
     pub fn due(&mut self, receiver: &str, now_ns: i64, limit: usize) -> Result<Vec<Due>, OutboxError> {
+        let mut found = self.due_incidents(receiver, now_ns, limit)?;
         let mut statement = self.connection.prepare_cached(&due_sql())?;
-        let rows = statement.query_map(params![receiver, now_ns, limit as i64], |row| {
+        let room = (limit - found.len()) as i64;
+        let rows = statement.query_map(params![receiver, now_ns, room], |row| {
             Ok(Due {
                 id: row.get(0)?,
                 revision: row.get(1)?,
+                incident: None,
                 message_id: row.get(2)?,
                 attempts: row.get(3)?,
                 stored_at_ns: row.get(4)?,
                 body: row.get::<_, String>(5)?.into(),
             })
         })?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        rows.into_iter().try_for_each(|due| due.map(|due| found.push(due)))?;
+        Ok(found)
     }
 
     /// The first time after `after_ns` at which to look for due deliveries again, if any.
     pub fn next_due_at(&mut self, receiver: &str, after_ns: i64) -> Result<Option<i64>, OutboxError> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT min(next_attempt_at) FROM deliveries
-             WHERE receiver = ?1 AND state = 'pending' AND next_attempt_at > ?2",
+            "SELECT min(at) FROM (
+                 SELECT min(next_attempt_at) AS at FROM deliveries
+                 WHERE receiver = ?1 AND state = 'pending' AND incident IS NULL AND next_attempt_at > ?2
+                 UNION ALL
+                 SELECT min(next_attempt_at) FROM incidents
+                 WHERE receiver = ?1 AND state = 'pending' AND next_attempt_at > ?2)",
         )?;
         Ok(statement.query_row(params![receiver, after_ns], |row| row.get(0))?)
     }
@@ -139,36 +163,17 @@ impl Outbox {
     pub fn counts(&mut self, receiver: &str) -> Result<Counts, OutboxError> {
         let mut statement = self.connection.prepare_cached(
             "SELECT (SELECT count(*) FROM deliveries WHERE receiver = ?1 AND state = 'pending'),
+                    (SELECT count(*) FROM deliveries
+                     WHERE receiver = ?1 AND silenced_by IS NOT NULL AND state = 'pending'),
                     (SELECT count(*) FROM deliveries WHERE receiver = ?1 AND state = 'failed'),
                     EXISTS (SELECT 1 FROM disabled WHERE receiver = ?1)",
         )?;
         Ok(statement.query_row([receiver], |row| {
             // A count is never negative; SQLite only has signed integers.
             let count = |column| row.get::<_, i64>(column).map(|count| count as u64);
-            Ok(Counts { pending: count(0)?, failed: count(1)?, disabled: row.get(2)? })
+            let silenced = count(1)?;
+            Ok(Counts { pending: count(0)? - silenced, silenced, failed: count(2)?, disabled: row.get(3)? })
         })?)
-    }
-
-    /// Puts a failed delivery back in the queue with a fresh schedule; false if it has not failed.
-    /// Asking for it also takes a receiver disabled by a 410 up again.
-    pub fn replay_failed(
-        &mut self,
-        id: &str,
-        revision: u32,
-        receiver: &str,
-        now_ns: i64,
-    ) -> Result<bool, OutboxError> {
-        let transaction = self.connection.transaction()?;
-        let rows = transaction.execute(
-            "UPDATE deliveries SET state = 'pending', attempts = 0, next_attempt_at = ?4
-             WHERE id = ?1 AND revision = ?2 AND receiver = ?3 AND state = 'failed'",
-            params![id, revision, receiver, now_ns],
-        )?;
-        if rows == 1 {
-            transaction.execute("DELETE FROM disabled WHERE receiver = ?1", [receiver])?;
-        }
-        transaction.commit()?;
-        Ok(rows == 1)
     }
 }
 
@@ -177,10 +182,14 @@ pub(super) fn due_sql() -> String {
     format!(
         "SELECT d.id, d.revision, a.message_id, d.attempts, a.stored_at, a.body
          FROM deliveries d JOIN alerts a ON a.seq = d.alert
-         WHERE d.receiver = ?1 AND d.state = 'pending' AND d.next_attempt_at <= ?2 AND {IN_ORDER}
+         WHERE d.receiver = ?1 AND d.state = 'pending' AND d.incident IS NULL AND d.next_attempt_at <= ?2 AND {IN_ORDER}
          ORDER BY d.next_attempt_at, d.alert LIMIT ?3"
     )
 }
+
+/// An attempt under way while another one met a 410 must not put its delivery back in the queue.
+const STATE: &str = "state = CASE WHEN ?1 = 'pending' AND EXISTS (SELECT 1 FROM disabled WHERE receiver = ?2)
+                     THEN 'failed' ELSE ?1 END, attempts = attempts + 1, next_attempt_at = ?3";
 
 fn record(transaction: &Transaction<'_>, receiver: &str, attempt: &Attempt) -> rusqlite::Result<()> {
     let (state, next_attempt_at) = match attempt.next {
@@ -189,26 +198,33 @@ fn record(transaction: &Transaction<'_>, receiver: &str, attempt: &Attempt) -> r
         Next::GiveUp | Next::Disable => ("failed", attempt.finished_at_ns),
     };
     let delivered_at = (attempt.next == Next::Delivered).then_some(attempt.finished_at_ns);
-    // An attempt under way while another one met a 410 must not put its delivery back in the queue.
-    let mut statement = transaction.prepare_cached(
-        "UPDATE deliveries SET
-             state = CASE WHEN ?4 = 'pending' AND EXISTS (SELECT 1 FROM disabled WHERE receiver = ?3)
-                     THEN 'failed' ELSE ?4 END,
-             attempts = attempts + 1, next_attempt_at = ?5, last_status = ?6, last_error = ?7,
-             first_attempt_at = coalesce(first_attempt_at, ?8), delivered_at = ?9
-         WHERE id = ?1 AND revision = ?2 AND receiver = ?3 AND state <> 'delivered'",
-    )?;
-    statement.execute(params![
-        attempt.id,
-        attempt.revision,
-        receiver,
-        state,
-        next_attempt_at,
-        attempt.status,
-        attempt.error,
-        attempt.started_at_ns,
-        delivered_at,
-    ])?;
+    let which = match attempt.incident {
+        Some(_) => "incident = ?8 AND receiver = ?2",
+        None => "id = ?8 AND revision = ?9 AND receiver = ?2",
+    };
+    let sql = format!(
+        "UPDATE deliveries SET {STATE}, last_status = ?4, last_error = ?5, silenced_by = NULL,
+             first_attempt_at = coalesce(first_attempt_at, ?6), delivered_at = ?7
+         WHERE {which} AND state <> 'delivered'"
+    );
+    let (status, error, started) = (attempt.status, &attempt.error, attempt.started_at_ns);
+    let mut statement = transaction.prepare_cached(&sql)?;
+    match attempt.incident {
+        Some(incident) => {
+            let told =
+                params![state, receiver, next_attempt_at, status, error, started, delivered_at, incident];
+            statement.execute(told)?;
+            let sql = format!("UPDATE incidents SET {STATE} WHERE seq = ?4 AND state <> 'delivered'");
+            let mut message = transaction.prepare_cached(&sql)?;
+            message.execute(params![state, receiver, next_attempt_at, incident])?;
+        }
+        None => {
+            let (id, revision) = (&attempt.id, attempt.revision);
+            let told =
+                params![state, receiver, next_attempt_at, status, error, started, delivered_at, id, revision];
+            statement.execute(told)?;
+        }
+    }
     Ok(())
 }
 
@@ -227,6 +243,10 @@ fn disable(
     transaction.execute(
         "UPDATE deliveries SET state = 'failed', last_error = ?2 WHERE receiver = ?1 AND state = 'pending'",
         params![receiver, reason],
+    )?;
+    transaction.execute(
+        "UPDATE incidents SET state = 'failed' WHERE receiver = ?1 AND state = 'pending'",
+        params![receiver],
     )?;
     Ok(())
 }

@@ -34,6 +34,10 @@ pub struct Delivery {
     pub last_error: Option<String>,
     pub first_attempt_at_ns: Option<i64>,
     pub delivered_at_ns: Option<i64>,
+    /// The silence that holds it back, or did until the alert was over.
+    pub silenced_by: Option<String>,
+    /// `webhook-id` of the incident's message that tells of it.
+    pub incident: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -42,6 +46,8 @@ pub enum DeliveryState {
     Pending,
     Delivered,
     Failed,
+    /// Held back by a silence, or passed over since the alert was over before its silence was.
+    Silenced,
 }
 
 /// A delivery that was given up, to be looked at and replayed.
@@ -62,7 +68,8 @@ pub struct AlertFilter {
 }
 
 const ALERT: &str = "SELECT a.seq, a.stored_at, a.decision, a.receipt, a.id, a.revision FROM alerts a";
-const DELIVERY: &str = "d.receiver, d.state, d.attempts, d.next_attempt_at, d.last_status, d.last_error, d.first_attempt_at, d.delivered_at";
+const DELIVERY: &str = "d.receiver, d.state, d.attempts, d.next_attempt_at, d.last_status, d.last_error, d.first_attempt_at, d.delivered_at,
+    d.silenced_by, (SELECT i.id || '_' || i.revision FROM incidents i WHERE i.seq = d.incident)";
 
 /// A read-only connection. Sees what was committed when a call starts, never waits for the writer
 /// and never holds it up. Calls block: use a thread that may.
@@ -113,19 +120,19 @@ impl OutboxReader {
         self.alerts(&sql, params![])
     }
 
-    /// Every delivery that was given up, of any receiver, in order of storing.
-    pub fn failed(&self) -> Result<Vec<FailedDelivery>, OutboxError> {
+    /// Deliveries that were given up, of any receiver, in order of storing, and at most `limit`.
+    pub fn failed(&self, limit: usize) -> Result<Vec<FailedDelivery>, OutboxError> {
         let mut statement = self.connection.prepare_cached(&format!(
             "SELECT {DELIVERY}, a.id, a.revision, a.stream, a.key
              FROM deliveries d JOIN alerts a ON a.seq = d.alert
-             WHERE d.state = 'failed' ORDER BY a.seq, d.receiver"
+             WHERE d.state = 'failed' ORDER BY d.alert, d.receiver LIMIT ?1"
         ))?;
-        let rows = statement.query_map([], |row| {
+        let rows = statement.query_map([i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
             Ok(FailedDelivery {
-                id: row.get(8)?,
-                revision: row.get(9)?,
-                stream: row.get(10)?,
-                key: row.get(11)?,
+                id: row.get(10)?,
+                revision: row.get(11)?,
+                stream: row.get(12)?,
+                key: row.get(13)?,
                 delivery: delivery(row)?,
             })
         })?;
@@ -165,7 +172,10 @@ impl OutboxReader {
 }
 
 fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
+    let silenced_by: Option<String> = row.get(8)?;
     let state = match row.get_ref(1)?.as_str()? {
+        "silenced" => DeliveryState::Silenced,
+        "pending" if silenced_by.is_some() => DeliveryState::Silenced,
         "pending" => DeliveryState::Pending,
         "delivered" => DeliveryState::Delivered,
         "failed" => DeliveryState::Failed,
@@ -183,5 +193,7 @@ fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
         last_error: row.get(5)?,
         first_attempt_at_ns: row.get(6)?,
         delivered_at_ns: row.get(7)?,
+        silenced_by,
+        incident: row.get(9)?,
     })
 }

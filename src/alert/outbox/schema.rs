@@ -6,12 +6,12 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::OutboxError;
 
-/// Kept in `user_version`. Raise it with every change of [`TABLES`].
-pub(super) const VERSION: i64 = 2;
+/// Kept in `user_version`. Raise it with every change of [`ALERTS`] or [`DELIVERIES`].
+pub(super) const VERSION: i64 = 3;
 
 /// `decision` and `body` are the exact bytes: the first to see whether a recovery decides the same
 /// again, the second so that every attempt sends the same.
-const TABLES: &str = "
+const ALERTS: &str = "
 CREATE TABLE alerts (
     seq        INTEGER PRIMARY KEY,
     id         TEXT NOT NULL,
@@ -29,23 +29,6 @@ CREATE TABLE alerts (
 ) STRICT;
 CREATE INDEX alerts_by_key ON alerts (stream, key, seq);
 
-CREATE TABLE deliveries (
-    alert            INTEGER NOT NULL REFERENCES alerts (seq),
-    id               TEXT NOT NULL,
-    revision         INTEGER NOT NULL,
-    receiver         TEXT NOT NULL,
-    state            TEXT NOT NULL CHECK (state IN ('pending', 'delivered', 'failed')),
-    attempts         INTEGER NOT NULL DEFAULT 0,
-    next_attempt_at  INTEGER NOT NULL,
-    last_status      INTEGER,
-    last_error       TEXT,
-    first_attempt_at INTEGER,
-    delivered_at     INTEGER,
-    PRIMARY KEY (id, revision, receiver)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX deliveries_by_receiver ON deliveries (receiver, state, next_attempt_at, alert);
-CREATE INDEX deliveries_failed ON deliveries (alert) WHERE state = 'failed';
-
 CREATE TABLE disabled (
     receiver TEXT PRIMARY KEY,
     target   TEXT NOT NULL,
@@ -54,10 +37,66 @@ CREATE TABLE disabled (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// A delivery whose alert is told in an incident's message shares that message's fate. `silenced_by`: the silence
+/// that holds a pending one back. Of state `silenced` is what was over before its silence was.
+const DELIVERIES: &str = "
+CREATE TABLE incidents (
+    seq              INTEGER PRIMARY KEY,
+    receiver         TEXT NOT NULL,
+    id               TEXT NOT NULL,
+    revision         INTEGER NOT NULL,
+    labels           TEXT NOT NULL,
+    firing           INTEGER NOT NULL,
+    body             TEXT NOT NULL,
+    stored_at        INTEGER NOT NULL,
+    state            TEXT NOT NULL CHECK (state IN ('pending', 'delivered', 'failed')),
+    attempts         INTEGER NOT NULL DEFAULT 0,
+    next_attempt_at  INTEGER NOT NULL,
+    UNIQUE (receiver, id, revision)
+) STRICT;
+CREATE INDEX incidents_by_labels ON incidents (receiver, labels, seq);
+CREATE INDEX incidents_pending ON incidents (receiver, next_attempt_at) WHERE state = 'pending';
+
+CREATE TABLE deliveries (
+    alert            INTEGER NOT NULL REFERENCES alerts (seq),
+    id               TEXT NOT NULL,
+    revision         INTEGER NOT NULL,
+    receiver         TEXT NOT NULL,
+    state            TEXT NOT NULL CHECK (state IN ('pending', 'delivered', 'failed', 'silenced')),
+    attempts         INTEGER NOT NULL DEFAULT 0,
+    next_attempt_at  INTEGER NOT NULL,
+    last_status      INTEGER,
+    last_error       TEXT,
+    first_attempt_at INTEGER,
+    delivered_at     INTEGER,
+    silenced_by      TEXT,
+    incident         INTEGER REFERENCES incidents (seq),
+    PRIMARY KEY (id, revision, receiver)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX deliveries_by_receiver ON deliveries (receiver, state, incident, next_attempt_at, alert);
+CREATE INDEX deliveries_failed ON deliveries (alert) WHERE state = 'failed';
+CREATE INDEX deliveries_held ON deliveries (receiver) WHERE silenced_by IS NOT NULL AND state = 'pending';
+CREATE INDEX deliveries_of_incidents ON deliveries (incident) WHERE incident IS NOT NULL;
+";
+
 /// Version 1 kept a p-value beside the decision that holds it, which not every decision has.
 const FROM_1: &str = "ALTER TABLE alerts DROP COLUMN p_value;";
 
-/// Creates the tables in an empty file, brings those of version 1 up to date, accepts its own,
+/// Version 2 knew neither silences nor incidents.
+const SET_ASIDE: &str = "
+ALTER TABLE deliveries RENAME TO deliveries_2;
+DROP INDEX deliveries_by_receiver;
+DROP INDEX deliveries_failed;
+";
+const TAKE_OVER: &str = "
+INSERT INTO deliveries (alert, id, revision, receiver, state, attempts, next_attempt_at, last_status, last_error,
+                        first_attempt_at, delivered_at)
+    SELECT alert, id, revision, receiver, state, attempts, next_attempt_at, last_status, last_error,
+           first_attempt_at, delivered_at FROM deliveries_2;
+DROP TABLE deliveries_2;
+";
+
+/// Creates the tables in an empty file, brings those of earlier versions up to date, accepts its own,
 /// refuses anything else unchanged.
 pub(super) fn ensure(connection: &mut Connection, path: &Path) -> Result<(), OutboxError> {
     let failed = |source| OutboxError::Open { path: path.to_owned(), source };
@@ -65,14 +104,15 @@ pub(super) fn ensure(connection: &mut Connection, path: &Path) -> Result<(), Out
     let found: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
     let tables: i64 =
         transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
-    match (found, tables) {
-        (VERSION, _) => Ok(()),
-        (0, 0) | (1, _) => {
-            transaction.execute_batch(if found == 0 { TABLES } else { FROM_1 }).map_err(failed)?;
-            transaction.pragma_update(None, "user_version", VERSION).map_err(failed)?;
-            transaction.commit().map_err(failed)
-        }
-        (0, _) => Err(OutboxError::Foreign { path: path.to_owned() }),
-        _ => Err(OutboxError::Version { path: path.to_owned(), found }),
-    }
+    let steps: &[&str] = match (found, tables) {
+        (VERSION, _) => return Ok(()),
+        (0, 0) => &[ALERTS, DELIVERIES],
+        (1, _) => &[FROM_1, SET_ASIDE, DELIVERIES, TAKE_OVER],
+        (2, _) => &[SET_ASIDE, DELIVERIES, TAKE_OVER],
+        (0, _) => return Err(OutboxError::Foreign { path: path.to_owned() }),
+        _ => return Err(OutboxError::Version { path: path.to_owned(), found }),
+    };
+    steps.iter().try_for_each(|step| transaction.execute_batch(step)).map_err(failed)?;
+    transaction.pragma_update(None, "user_version", VERSION).map_err(failed)?;
+    transaction.commit().map_err(failed)
 }

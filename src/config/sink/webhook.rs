@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-
 use super::super::field::Field;
 use super::super::kind::Kind;
-use super::super::plan::{SinkKind, WebhookPlan};
+use super::super::plan::{BodyFormat, SinkKind, WebhookPlan};
 use super::super::section::Section;
 use super::super::web::{self, Wording};
-use super::Parse;
+use super::keys::keys;
+use super::{Parse, TIMEOUT_DEFAULT};
 
 const URL: Wording = Wording {
     other_scheme: "is not a webhook",
@@ -25,56 +23,42 @@ pub const KIND: Kind<Parse> = Kind {
 type = "webhook"
 url = "https://alerts.example.com/hooks/eddy"
 secret = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX"
+format = "standard"
 timeout = "15s"
 "#,
     parse,
 };
 
-const TIMEOUT_DEFAULT: Duration = Duration::from_secs(15);
-/// Key length the specification asks for.
-const KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
-/// Two are enough for a rotation; each adds a signature to every request.
-const SECRETS_MAX: usize = 4;
-const NEW_SECRET: &str = "Make one: echo \"whsec_$(head -c 32 /dev/urandom | base64)\".";
+const FORMATS: [(&str, BodyFormat); 4] = [
+    ("standard", BodyFormat::Standard),
+    ("cloudevents", BodyFormat::CloudEvents),
+    ("cloudevents-binary", BodyFormat::CloudEventsBinary),
+    ("alertmanager", BodyFormat::Alertmanager),
+];
 
 fn parse(section: &mut Section<'_>) -> Option<SinkKind> {
     let url = section
         .required("url", "\"https://alerts.example.com/hooks/eddy\"")
         .and_then(|field| web::url(&field, &URL));
     let secret = section.required("secret", "\"env:NAME\"").and_then(|field| keys(&field));
+    let format = section.or("format", BodyFormat::Standard, |field| format(&field));
     let timeout = section.or("timeout", TIMEOUT_DEFAULT, |field| {
         field.duration(Duration::from_secs(1)..=Duration::from_secs(60))
     });
-    Some(SinkKind::Webhook(WebhookPlan { url: url?.to_string(), secret: secret?, timeout: timeout? }))
+    Some(SinkKind::Webhook(WebhookPlan {
+        url: url?.to_string(),
+        format: format?,
+        secret: secret?,
+        timeout: timeout?,
+    }))
 }
 
-/// Signing keys; several while one is being replaced.
-fn keys(field: &Field<'_>) -> Option<Vec<Vec<u8>>> {
-    let secrets: Vec<&str> = field.secret()?.split_ascii_whitespace().collect();
-    if secrets.is_empty() || secrets.len() > SECRETS_MAX {
-        let remedy = format!("Give 1 to {SECRETS_MAX}, with spaces between them. {NEW_SECRET}");
-        field.problem(format!("holds {} secrets", secrets.len()), remedy);
-        return None;
+fn format(field: &Field<'_>) -> Option<BodyFormat> {
+    let name = field.text()?;
+    let found = FORMATS.iter().find(|(known, _)| *known == name);
+    if found.is_none() {
+        let names: Vec<&str> = FORMATS.iter().map(|(name, _)| *name).collect();
+        field.problem(format!("there is no format {name:?}"), format!("Use one of {}.", names.join(", ")));
     }
-    // Each is looked at, so that all wrong ones are told at once.
-    let keys: Vec<_> =
-        secrets.iter().enumerate().map(|(index, secret)| key(field, index + 1, secret)).collect();
-    keys.into_iter().collect()
-}
-
-fn key(field: &Field<'_>, number: usize, secret: &str) -> Option<Vec<u8>> {
-    let decoded = secret.strip_prefix("whsec_").map(|rest| STANDARD.decode(rest));
-    let fault = match decoded {
-        None => format!("secret {number} does not begin with whsec_"),
-        Some(Err(_)) => format!("secret {number} is not base64 after whsec_"),
-        Some(Ok(key)) if !KEY_BYTES.contains(&key.len()) => format!(
-            "secret {number} is {} bytes long where {} to {} are needed",
-            key.len(),
-            KEY_BYTES.start(),
-            KEY_BYTES.end()
-        ),
-        Some(Ok(key)) => return Some(key),
-    };
-    field.problem(fault, NEW_SECRET);
-    None
+    found.map(|(_, format)| *format)
 }

@@ -167,6 +167,23 @@ function refreshAlerts() {
 }
 $('alerts').addEventListener('pointerleave', () => { if (state.held) refreshAlerts(); });
 
+// ---- what a person changes
+
+document.addEventListener('click', async (event) => {
+  const button = event.target.closest('button[data-to]');
+  if (!button) return;
+  const { method, to, id, revision, receiver } = button.dataset;
+  button.disabled = true;
+  const body = id && JSON.stringify({ id, revision: Number(revision), receiver });
+  try {
+    const response = await fetch(to, { method, body, headers: { 'content-type': 'application/json' } });
+    const said = await response.json();
+    $('say').textContent = response.ok ? 'Done.' : `${said.error}: ${said.remedy}`;
+    if (!response.ok) { button.textContent = said.error; return; }
+  } catch { button.textContent = 'No answer'; } finally { button.disabled = false; }
+  setTimeout(parts.alerts, 1_200); // the next snapshot shows it
+});
+
 // ---- live events
 
 /** What the server's templates branch on: when it changes, they must be rendered again. */

@@ -176,7 +176,8 @@ fn page_with(decision: Decision) -> String {
     let alert = Alert { decision, receipt: Receipt::default() };
     let row = AlertRow { seq: 1, stored_at_ns: NOW, alert, deliveries: Vec::new() };
     let mut parts = testing::parts(Scene::Calm, NOW);
-    parts.alerts = AlertsView { page: Box::new(move |_| Ok(vec![row.clone()])) };
+    parts.alerts =
+        AlertsView { page: Box::new(move |_| Ok(vec![row.clone()])), failed: Box::new(|_| Ok(Vec::new())) };
     render(&AppState::at(parts, NOW), &PageQuery::default()).unwrap()
 }
 

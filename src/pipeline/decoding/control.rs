@@ -53,6 +53,10 @@ impl DecodeStation {
             }
             // Written at the start only, and replayed by recovery.
             ControlEvent::Config { .. } | ControlEvent::Reset { .. } => true,
+            // Of no engine's interest: they are about delivery.
+            ControlEvent::Silenced { .. }
+            | ControlEvent::SilenceEnded { .. }
+            | ControlEvent::Acknowledged { .. } => true,
         }
     }
 

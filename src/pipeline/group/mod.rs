@@ -112,7 +112,15 @@ pub async fn start(plan: Plan, kafka: KafkaPlan, shared: SharedPlan) -> Result<R
     common.ballast.hold();
     let engines = engines(&common.plan, &models)?;
     // What the page asks for is not to be had here.
-    let Grounds { outbox, page, points, asks: _, workers, stop_workers } = Grounds::lay(&common).await?;
+    let Grounds { outbox, page, points, asks: _, desk, mut workers, stop_workers } =
+        Grounds::lay(&common, &[]).await?;
+    let stopped = stop_workers.clone();
+    workers.spawn(async move {
+        tokio::select! {
+            () = desk.run_without_a_log() => {}
+            () = stopped.cancelled() => {}
+        }
+    });
     let mut threads = Threads::default();
     let (beats_to, beats) = mpsc::channel(BATCHES_MAX);
     let beater = beat::Beater::new(&beats_to, engines.len());

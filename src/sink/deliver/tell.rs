@@ -46,6 +46,7 @@ impl Worker {
     pub(super) fn show(&self, counts: Counts) {
         let shown = self.shown();
         shown.queued.store(counts.pending, Ordering::Relaxed);
+        shown.silenced.store(counts.silenced, Ordering::Relaxed);
         shown.failed_total.store(counts.failed, Ordering::Relaxed);
         shown.disabled.store(counts.disabled, Ordering::Relaxed);
     }

@@ -1,0 +1,123 @@
+//! `eddy delivery`: what was given up, and that it is tried again.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use clap::{Args, Subcommand};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::ask::{Holder, ask, holder};
+use super::load;
+use crate::alert::outbox::Outbox;
+use crate::config::plan::Plan;
+use crate::latency::Clock;
+
+const LIST: &str = "eddy delivery failed";
+/// As many as the API lists.
+const LISTED_MAX: usize = 500;
+
+#[derive(Args, Debug)]
+pub struct DeliveryArgs {
+    #[command(subcommand)]
+    command: DeliveryCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum DeliveryCommand {
+    /// Say which deliveries were given up, and why
+    Failed(FailedArgs),
+    /// Try deliveries again that were given up, from the beginning of the schedule
+    Replay(ReplayArgs),
+}
+
+#[derive(Args, Debug)]
+struct FailedArgs {
+    /// Config file (TOML)
+    config: PathBuf,
+}
+
+#[derive(Args, Debug)]
+struct ReplayArgs {
+    /// Config file (TOML)
+    config: PathBuf,
+    /// One delivery: the alert's id
+    #[arg(long, value_name = "ID", requires_all = ["revision", "sink"], conflicts_with = "all")]
+    alert: Option<String>,
+    /// Its revision
+    #[arg(long, value_name = "N", requires = "alert")]
+    revision: Option<u32>,
+    /// Of this receiver only: `[sink.NAME]`
+    #[arg(long, value_name = "NAME")]
+    sink: Option<String>,
+    /// Everything, or with `--sink` everything of one receiver
+    #[arg(long, required_unless_present = "alert")]
+    all: bool,
+}
+
+/// # Errors
+/// If there is nothing of the kind, or who runs on the data folder does not answer.
+pub fn delivery(args: &DeliveryArgs) -> Result<()> {
+    match &args.command {
+        DeliveryCommand::Failed(args) => failed(&load(&args.config)?),
+        DeliveryCommand::Replay(args) => replay(args),
+    }
+}
+
+fn failed(plan: &Plan) -> Result<()> {
+    let rows: Vec<Value> = match holder(plan)? {
+        Holder::Us(_lock) => {
+            let rows = outbox(plan)?.reader()?.failed(LISTED_MAX)?;
+            let row = |row: crate::alert::outbox::FailedDelivery| {
+                json!({
+                    "id": row.id, "revision": row.revision, "receiver": row.delivery.receiver, "stream": row.stream,
+                    "key": row.key, "attempts": row.delivery.attempts, "reason": row.delivery.last_error,
+                })
+            };
+            rows.into_iter().map(row).collect()
+        }
+        Holder::Eddy => {
+            let mut said = ask(plan, Method::GET, "/api/v1/deliveries/failed", None, LIST)?;
+            serde_json::from_value(said["rows"].take())?
+        }
+    };
+    for row in &rows {
+        let text = |name: &str| row[name].as_str().unwrap_or_default();
+        let (id, receiver, reason) = (text("id"), text("receiver"), text("reason"));
+        let of = format!("{}/{}", text("stream"), text("key"));
+        println!("{id} {}  {receiver}  {of}  {} attempts  {reason}", row["revision"], row["attempts"]);
+    }
+    if rows.is_empty() {
+        println!("no delivery was given up");
+    }
+    Ok(())
+}
+
+fn replay(args: &ReplayArgs) -> Result<()> {
+    let plan = load(&args.config)?;
+    let replayed = match holder(&plan)? {
+        Holder::Us(_lock) => {
+            let (mut outbox, now_ns) = (outbox(&plan)?, Clock::start().now_ns());
+            match (&args.alert, args.revision, &args.sink) {
+                (Some(id), Some(revision), Some(sink)) => {
+                    u64::from(outbox.replay_failed(id, revision, sink, now_ns)?)
+                }
+                (_, _, sink) => outbox.replay_all_failed(sink.as_deref(), now_ns)?,
+            }
+        }
+        Holder::Eddy => {
+            let body = json!({"id": args.alert, "revision": args.revision, "receiver": args.sink});
+            let said = ask(&plan, Method::POST, "/api/v1/deliveries/replay", Some(&body), LIST)?;
+            said["replayed"].as_u64().unwrap_or_default()
+        }
+    };
+    if replayed == 0 {
+        bail!("no such delivery has failed: look at `{LIST}`");
+    }
+    println!("{replayed} deliveries are tried again");
+    Ok(())
+}
+
+fn outbox(plan: &Plan) -> Result<Outbox> {
+    Ok(Outbox::open(&plan.durable.path.join("outbox.sqlite"), &[])?)
+}

@@ -1,0 +1,67 @@
+//! The circuit breaker: a receiver that fails one message after the other is only probed until it takes one. What
+//! waits keeps its attempts, and the receiver is not kept down by them.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+/// So many different messages failed, and none was accepted in between: it is the receiver, not the message.
+const MESSAGES: usize = 8;
+/// From one probe to the next: doubles up to the second.
+const PAUSE_MIN: Duration = Duration::from_secs(5);
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+
+#[derive(Default)]
+pub struct Breaker {
+    /// Ids of what failed since the last success; no more than it takes.
+    failed: HashSet<String>,
+    trips: u32,
+}
+
+impl Breaker {
+    pub fn accepted(&mut self) {
+        *self = Breaker::default();
+    }
+
+    /// For how long nothing is to be sent, if the breaker is open now. `probing`: nothing but this attempt was under way,
+    /// so its failure is one more.
+    pub fn failed(&mut self, id: &str, probing: bool) -> Option<Duration> {
+        if self.failed.len() < MESSAGES {
+            self.failed.insert(id.to_owned());
+        }
+        if self.failed.len() < MESSAGES {
+            return None;
+        }
+        if probing || self.trips == 0 {
+            self.trips += 1;
+        }
+        Some((PAUSE_MIN * 2_u32.saturating_pow(self.trips - 1).min(64)).min(PAUSE_MAX))
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.trips > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_opens_on_different_messages_pauses_longer_each_time_and_closes_on_one_success() {
+        let mut breaker = Breaker::default();
+        for _ in 0..20 {
+            assert_eq!(breaker.failed("poison", false), None, "one message is no sick receiver");
+        }
+        for i in 1..MESSAGES - 1 {
+            assert_eq!(breaker.failed(&format!("a{i}"), false), None);
+        }
+        let seconds = |pause: Option<Duration>| pause.map(|pause| pause.as_secs());
+        assert_eq!(seconds(breaker.failed("last", false)), Some(5));
+        assert_eq!(seconds(breaker.failed("beside", false)), Some(5), "sent before it opened");
+        let pauses: Vec<_> = (0..5).map(|_| seconds(breaker.failed("probe", true)).unwrap()).collect();
+        assert_eq!(pauses, [10, 20, 40, 60, 60]);
+        breaker.accepted();
+        assert!(!breaker.is_open());
+        assert_eq!(breaker.failed("a", true), None);
+    }
+}

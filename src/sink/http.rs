@@ -1,0 +1,134 @@
+//! Posting to a receiver, and reading its answer as the Standard Webhooks specification does.
+
+use std::error::Error;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::{Client, Response, StatusCode, Url, redirect};
+use sha2::{Digest, Sha256};
+
+use super::schedule::parse_retry_after;
+use super::{Answer, SinkError};
+
+/// Servers close idle connections after 5 s and more. Letting go earlier keeps an alert from being
+/// written into a connection that is just being closed, which would cost it an attempt.
+const IDLE_MAX: Duration = Duration::from_secs(4);
+
+/// An answer's body up to this size is read to its end, so that the connection can be used again.
+const DRAIN_BYTES_MAX: u64 = 16_384;
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// One address. Has no `Debug`: its path may hold a token.
+pub struct Poster {
+    client: Client,
+    url: Url,
+    timeout: Duration,
+}
+
+impl Poster {
+    /// `below`: what is appended to the path of `url`.
+    pub fn new(sink: &str, url: &str, below: &str, timeout: Duration) -> Result<Self, SinkError> {
+        let wrong = |reason: String| SinkError::Url { sink: sink.to_owned(), reason };
+        let mut url = Url::parse(url).map_err(|error| wrong(error.to_string()))?;
+        if !below.is_empty() {
+            url.set_path(&format!("{}{below}", url.path().trim_end_matches('/')));
+        }
+        let client = Client::builder()
+            .user_agent(concat!("eddy/", env!("CARGO_PKG_VERSION")))
+            .timeout(timeout)
+            .pool_idle_timeout(IDLE_MAX)
+            // A redirect would carry a signed alert to a place nobody configured.
+            .redirect(redirect::Policy::none())
+            .build()
+            .map_err(|e| SinkError::Client { sink: sink.to_owned(), reason: root_cause(&e) })?;
+        Ok(Poster { client, url, timeout })
+    }
+
+    /// One attempt, at most the timeout long.
+    pub async fn post(&self, headers: HeaderMap, body: Bytes) -> Answer {
+        match self.client.post(self.url.clone()).headers(headers).body(body).send().await {
+            Ok(response) => {
+                let answer = judge(&response, now_s());
+                // Beside the flow: the receipt ends with the status, not with the last byte.
+                tokio::spawn(drain(response));
+                answer
+            }
+            Err(error) => {
+                Answer::Failed { status: None, reason: self.explain(&error), busy: false, retry_after: None }
+            }
+        }
+    }
+
+    /// A digest of the address.
+    pub fn target(&self) -> String {
+        let digest = Sha256::digest(self.url.as_str());
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn explain(&self, error: &reqwest::Error) -> String {
+        if error.is_timeout() {
+            format!("no answer within {:?}", self.timeout)
+        } else if error.is_connect() {
+            format!("cannot connect: {}", root_cause(error))
+        } else {
+            format!("the connection broke before an answer: {}", root_cause(error))
+        }
+    }
+}
+
+/// By the system's clock, not the process's own: receivers refuse a timestamp that is minutes off, and the
+/// system's may have been set right since start.
+pub fn now_s() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as i64
+}
+
+/// The specification's reading of a status: 2xx is success, a redirect is a failure.
+fn judge(response: &Response, now_s: i64) -> Answer {
+    let status = response.status();
+    if status.is_success() {
+        return Answer::Accepted { status: Some(status.as_u16()) };
+    }
+    if status == StatusCode::GONE {
+        return Answer::Gone { status: status.as_u16() };
+    }
+    let busy = matches!(
+        status,
+        StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT
+    );
+    let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let mut reason = format!("answered {status}");
+    if status.is_redirection() {
+        reason.push_str(", a redirect is not followed: configure the final url");
+    }
+    Answer::Failed {
+        status: Some(status.as_u16()),
+        reason,
+        busy,
+        retry_after: retry_after.and_then(|value| parse_retry_after(value, now_s)),
+    }
+}
+
+/// The status already decided: whatever goes wrong here only costs the connection.
+async fn drain(mut response: Response) {
+    if response.content_length().is_some_and(|bytes| bytes <= DRAIN_BYTES_MAX) {
+        let rest = async { while let Ok(Some(_)) = response.chunk().await {} };
+        let _ = tokio::time::timeout(DRAIN_TIME_MAX, rest).await;
+    }
+}
+
+/// The innermost error. The outer ones quote the url, which may hold a token.
+fn root_cause(error: &(dyn Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    // Without an inner error reqwest's own text remains, url and all.
+    match cause.downcast_ref::<reqwest::Error>() {
+        Some(_) => "the request could not be made".to_owned(),
+        None => cause.to_string(),
+    }
+}

@@ -1,0 +1,101 @@
+use super::*;
+
+const PUMP: Labels<'static> =
+    Labels { stream: "pumps", key: "hall-3/pump-17", rule: "window", column: "vibration", sink: "on_call" };
+
+fn fits(text: &str, labels: &Labels<'_>) -> bool {
+    Matcher::parse(text).unwrap().fits(labels)
+}
+
+#[test]
+fn each_operator_looks_at_the_whole_value_of_its_label() {
+    for (text, expected) in [
+        ("stream=pumps", true),
+        ("stream=pump", false),
+        ("stream != \"fans\"", true),
+        ("stream!=pumps", false),
+        ("key=~\"hall-3/.*\"", true),
+        ("key=~hall-3", false),
+        ("key=~hall-3|hall-4/pump-17", false),
+        ("key!~hall-4/.*", true),
+        ("key!~hall-.*", false),
+        ("rule=window", true),
+        ("column=~vib.*|temp.*", true),
+        ("sink=on_call", true),
+        ("sink!~sms|on_call", false),
+    ] {
+        assert_eq!(fits(text, &PUMP), expected, "{text}");
+    }
+    // A silent key is about no column.
+    let silent = Labels { column: "", ..PUMP };
+    assert!(fits("column=", &silent) && fits("column!=vibration", &silent));
+    assert!(!fits("column=~.+", &silent));
+}
+
+#[test]
+fn what_is_written_down_reads_back_as_the_same_matcher() {
+    for text in ["key=\"a \\\"b\\\" \\\\ c\"", "key=~pump-\\d+", "key!~\"pump-\\\\d+\"", "stream=x=y", "key="]
+    {
+        let matcher = Matcher::parse(text).unwrap();
+        let again = Matcher::parse(&matcher.to_string()).unwrap();
+        assert_eq!(matcher, again, "{text}");
+        let json = serde_json::to_string(&matcher).unwrap();
+        assert_eq!(serde_json::from_str::<Matcher>(&json).unwrap(), matcher, "{json}");
+    }
+    assert!(
+        fits("key=~\"pump-\\\\d+\"", &Labels { key: "pump-12", ..PUMP }),
+        "a backslash is written twice in quotes"
+    );
+    assert!(fits("key=\"a \\\"b\\\"\"", &Labels { key: "a \"b\"", ..PUMP }));
+}
+
+#[test]
+fn a_wrong_matcher_is_refused_with_the_remedy() {
+    let said = |text: &str| Matcher::parse(text).unwrap_err();
+    assert!(said("pumps").contains("write LABEL=VALUE"), "{}", said("pumps"));
+    assert!(said("stream!pumps").contains("write LABEL=VALUE"));
+    assert!(said("pump=1").contains("use one of stream, key, rule, column, sink"));
+    assert!(said("key=~(").contains("is no pattern that can be used"));
+    assert!(
+        said("key=~(a{1000}){1000}").contains("is no pattern that can be used"),
+        "it would take too much memory"
+    );
+    assert!(said(&format!("key={}", "x".repeat(2000))).contains("shorten it"));
+}
+
+fn draft() -> SilenceDraft {
+    SilenceDraft {
+        matchers: vec!["stream=pumps".into(), "key=~hall-3/.*".into()],
+        starts_at_ns: None,
+        ends_at_ns: 2_000,
+        author: "ann".into(),
+        comment: "bearing is being changed".into(),
+    }
+}
+
+#[test]
+fn a_silence_holds_where_all_matchers_fit_and_while_it_lasts() {
+    let silence = Silence::new(&draft(), 1_000).unwrap();
+    assert!(silence.fits(&PUMP));
+    assert!(!silence.fits(&Labels { key: "hall-4/pump-1", ..PUMP }), "one of two matchers is not enough");
+    assert_eq!([999, 1_000, 1_999, 2_000].map(|now| silence.is_active(now)), [false, true, true, false]);
+    assert_eq!([999, 1_000, 2_000].map(|now| silence.state(now)), ["pending", "active", "expired"]);
+    let ended_before_it_began = Silence { starts_at_ns: 1_500, ends_at_ns: 1_200, ..silence.clone() };
+    assert_eq!(ended_before_it_began.state(1_200), "expired");
+    assert_ne!(silence.id, Silence::new(&draft(), 1_001).unwrap().id, "said again, it is another");
+}
+
+#[test]
+fn a_silence_that_can_do_no_good_is_refused() {
+    let refused = |change: fn(&mut SilenceDraft)| {
+        let mut draft = draft();
+        change(&mut draft);
+        Silence::new(&draft, 1_000).unwrap_err()
+    };
+    assert!(refused(|draft| draft.matchers.clear()).contains("give 1 to 16 matchers"));
+    assert!(refused(|draft| draft.matchers = vec!["key=~.*".into()]).contains("fit everything"));
+    assert!(refused(|draft| draft.ends_at_ns = 1_000).contains("over already"));
+    assert!(refused(|draft| draft.starts_at_ns = Some(3_000)).contains("over already"));
+    assert!(refused(|draft| draft.author = " ".into()).contains("say who it is"));
+    assert!(refused(|draft| draft.comment = "x".repeat(1_025)).contains("shorten"));
+}

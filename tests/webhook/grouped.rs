@@ -1,0 +1,66 @@
+//! Many alerts at once, for a receiver that wants to be told of them together.
+
+use std::time::{Duration, Instant};
+
+use eddy::alert::outbox::DeliveryState;
+use eddy::config::plan::GroupPlan;
+use eddy::types::silence::Label;
+
+use crate::delivery::{Rig, SHORT, SINK, alert, file, webhook};
+use crate::receiver::{Behaviour, Receiver};
+use crate::torture::note;
+
+const WAIT: Duration = Duration::from_secs(2);
+const KEYS: usize = 5_000;
+
+/// 5,000 keys break together; the receiver fails at first, and the process is started anew in between.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_thousand_keys_that_break_together_are_one_message_within_the_wait() {
+    let folder = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start([Behaviour::Status(500)]).await;
+    let mut sink = webhook(SINK, &receiver.url);
+    sink.group =
+        Some(GroupPlan { by: vec![Label::Stream], wait: WAIT, interval: Duration::from_secs(3_600) });
+    let rig = Rig::start_sink(&file(&folder), sink.clone(), &SHORT);
+    let alerts: Vec<_> = (0..KEYS)
+        .map(|i| {
+            let mut alert = alert(&format!("a{i:04}"), 1);
+            alert.decision.key = format!("hall-3/pump-{i}");
+            alert
+        })
+        .collect();
+    let start = Instant::now();
+    let stored = alerts.chunks(1_000).map(|lot| rig.store(lot).new).sum::<usize>();
+    assert_eq!(stored, KEYS);
+    let stored = start.elapsed();
+    let first = receiver.wait_for(1).await.remove(0);
+    let waited = first.at - start;
+    assert!(waited >= WAIT, "sent after {waited:?}");
+    rig.stop().await;
+    let rig = Rig::start_sink(&file(&folder), sink, &SHORT);
+    rig.wait_for_state("a4999", 1, DeliveryState::Delivered).await;
+    let requests = receiver.received();
+    assert_eq!(requests.len(), 2, "one message, tried twice");
+    assert_eq!(requests[0].id(), requests[1].id());
+    assert_eq!(requests[0].body, requests[1].body);
+    let body: serde_json::Value = serde_json::from_slice(&requests[1].body).unwrap();
+    let data = &body["data"];
+    assert_eq!((&body["type"], &data["alerts_firing"]), (&"incident.raised".into(), &KEYS.into()));
+    assert_eq!(
+        data["shared"],
+        serde_json::json!({
+            "stream": "pumps", "rule": "window", "column": "vibration", "key_prefix": "hall-3/pump-",
+            "onset_first": 1_700_000_000_000_000_000_i64, "onset_last": 1_700_000_000_000_000_000_i64,
+        })
+    );
+    let outbox = waited.saturating_sub(WAIT);
+    assert!(outbox < Duration::from_secs(10), "stored in {stored:?}, sent {outbox:?} after the wait");
+    note(
+        "storm",
+        serde_json::json!({
+            "keys": KEYS, "messages": 1, "group_wait_s": WAIT.as_secs_f64(), "stored_s": stored.as_secs_f64(),
+            "sent_after_wait_s": outbox.as_secs_f64(), "body_bytes": requests[1].body.len(),
+        }),
+    );
+    rig.stop().await;
+}
