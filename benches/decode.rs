@@ -336,7 +336,7 @@ fn plan(stream: StreamPlan) -> Plan {
         sources: vec![SourcePlan { name: "bench".to_owned(), kind: SourceKind::Replay(replay) }],
         streams: vec![stream],
         sinks: Vec::new(),
-        dashboard: DashboardPlan { enabled: false, listen: ([127, 0, 0, 1], 0).into() },
+        dashboard: DashboardPlan { enabled: false, listen: ([127, 0, 0, 1], 0).into(), tls: None, url: None },
         durable: DurablePlan { path: PathBuf::new(), segment_bytes: 0, ..DurablePlan::default() },
         shards: 1,
         backend: eddy::config::plan::Choice::Cpu,

@@ -7,13 +7,14 @@
 //! ```
 //!
 //! [`pipeline`] wires them, sink first; [`types`] holds what flows between them, [`stage`] the hand-off
-//! from sources to the log, [`schemas`] what payloads are read by, [`state`] how state becomes bytes. Beside the flow: [`status`], [`latency`], [`metrics`], [`watch`] and the
+//! from sources to the log, [`schemas`] what payloads are read by, [`state`] how state becomes bytes. Beside the flow: [`status`], [`latency`], [`metrics`], [`watch`], [`access`] and the
 //! [`dashboard`]. [`cli`] has one file a subcommand.
 
 // The fixtures under tests/ serve unit tests too: to both, the library is `eddy`.
 #[cfg(test)]
 extern crate self as eddy;
 
+pub mod access;
 pub mod alert;
 pub mod backend;
 pub mod cli;

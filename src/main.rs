@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         Command::Silence(args) => cli::silence::silence(&args),
         Command::Alert(args) => cli::silence::alert(&args),
         Command::Delivery(args) => cli::delivery::delivery(&args),
+        Command::Token(args) => cli::token::token(&args),
         Command::Doctor(args) => cli::doctor::doctor(&args),
     };
     match done {

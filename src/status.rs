@@ -161,6 +161,8 @@ pub struct Status {
     /// Letters that their topic did not take, and the file has.
     pub dead_letters_refused_total: AtomicU64,
     pub points_dropped_total: AtomicU64,
+    /// Requests to the page or the API with a token that is none, or without one.
+    pub access_refused_total: AtomicU64,
     pub snapshots: SnapshotStatus,
     pub sources: Vec<SourceStatus>,
     pub sinks: Vec<SinkStatus>,
@@ -193,6 +195,7 @@ impl Status {
             dead_letters: Default::default(),
             dead_letters_refused_total: Default::default(),
             points_dropped_total: AtomicU64::new(0),
+            access_refused_total: AtomicU64::new(0),
             snapshots: SnapshotStatus::default(),
             sources: plan
                 .sources

@@ -26,6 +26,9 @@ struct Data<'a> {
     /// Columns of the smallest shares, left out to keep the body small.
     #[serde(skip_serializing_if = "is_zero")]
     columns_omitted: usize,
+    /// Where to say what it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    feedback_url: Option<&'a str>,
     receipt: &'a Receipt,
 }
 
@@ -37,7 +40,14 @@ fn is_zero(count: &usize) -> bool {
 /// shares are kept in the stream's order and `columns_omitted` counts the others. Only a key of
 /// several thousand bytes can still exceed the limit: a large alert is better than none.
 pub fn encode(alert: &Alert) -> Result<String, serde_json::Error> {
-    let whole = render(&alert.decision, 0, &alert.receipt)?;
+    encode_linked(alert, None)
+}
+
+/// The same with a link to where people say what the alert was.
+pub fn encode_linked(alert: &Alert, feedback_url: Option<&str>) -> Result<String, serde_json::Error> {
+    let render =
+        |decision: &Decision, omitted: usize| render(decision, omitted, feedback_url, &alert.receipt);
+    let whole = render(&alert.decision, 0)?;
     if whole.len() < BODY_BYTES_MAX {
         return Ok(whole);
     }
@@ -49,21 +59,22 @@ pub fn encode(alert: &Alert) -> Result<String, serde_json::Error> {
         decision
     };
     let columns = alert.decision.columns();
-    let bare_bytes = render(&with(Vec::new()), 0, &alert.receipt)?.len() + OMITTED_BYTES;
+    let bare_bytes = render(&with(Vec::new()), 0)?.len() + OMITTED_BYTES;
     let kept = largest_shares(columns, BODY_BYTES_MAX.saturating_sub(bare_bytes))?;
     let omitted = columns.len() - kept.len();
-    render(&with(kept), omitted, &alert.receipt)
+    render(&with(kept), omitted)
 }
 
 fn render(
     decision: &Decision,
     columns_omitted: usize,
+    feedback_url: Option<&str>,
     receipt: &Receipt,
 ) -> Result<String, serde_json::Error> {
     serde_json::to_string(&Body {
         r#type: decision.event_type(),
         timestamp: rfc3339(decision.happened().0),
-        data: Data { decision, columns_omitted, receipt },
+        data: Data { decision, columns_omitted, feedback_url, receipt },
     })
 }
 
@@ -152,6 +163,17 @@ mod tests {
         let decision: Decision = serde_json::from_value(body["data"].clone()).unwrap();
         assert_eq!(decision, alert.decision);
         assert_eq!(body["data"]["receipt"]["total_ns"], 0);
+    }
+
+    #[test]
+    fn a_link_is_in_the_body_of_whatever_size() {
+        let link = "https://eddy.example.com/feedback/a1b2?until=5&sig=x";
+        for columns in [2, 500] {
+            let text = encode_linked(&alert(columns), Some(link)).unwrap();
+            assert!(text.len() < BODY_BYTES_MAX, "{} bytes", text.len());
+            let body: Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(body["data"]["feedback_url"], link);
+        }
     }
 
     #[test]

@@ -23,6 +23,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use crate::access::Links;
+
 pub use handle::OutboxHandle;
 pub use queue::{Attempt, Counts, Due, Next};
 pub use reader::{AlertFilter, Delivery, DeliveryState, FailedDelivery, OutboxReader, StoredAlert};
@@ -85,6 +87,8 @@ pub struct Outbox {
     connection: Connection,
     path: PathBuf,
     receivers: Vec<String>,
+    /// `None`: alerts have no link to where people say what they were.
+    links: Option<Links>,
 }
 
 impl Outbox {
@@ -102,7 +106,12 @@ impl Outbox {
         connection.pragma_update(None, "journal_mode", "wal").map_err(open_error)?;
         connection.pragma_update(None, "synchronous", "full").map_err(open_error)?;
         connection.set_prepared_statement_cache_capacity(32);
-        Ok(Outbox { connection, path: path.to_owned(), receivers: receivers.to_vec() })
+        Ok(Outbox { connection, path: path.to_owned(), receivers: receivers.to_vec(), links: None })
+    }
+
+    /// The same with a link in each alert stored from now on.
+    pub fn with_links(self, links: Option<Links>) -> Outbox {
+        Outbox { links, ..self }
     }
 
     /// A connection for pages and the API. Cheap; open as many as there are readers.

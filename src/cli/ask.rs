@@ -1,17 +1,13 @@
 //! Asking the Eddy that runs, over the listener of its page.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, bail};
-use reqwest::{Client, Method};
+use reqwest::Method;
 use serde_json::Value;
 
+use super::page::{self, Page};
 use crate::config::plan::Plan;
 use crate::durable::{DirLock, LogError};
 use crate::stage::{MODEL_HEADER, ROLL_BACK};
-
-/// The log's thread may have much to write first.
-const ANSWER_MAX: Duration = Duration::from_secs(60);
 
 /// Who has the data folder of a deployment.
 pub enum Holder {
@@ -39,40 +35,22 @@ pub fn holder(plan: &Plan) -> Result<Holder> {
 /// # Errors
 /// If it has no page, does not answer, or refuses; the text names the remedy.
 pub fn ask(plan: &Plan, method: Method, path: &str, body: Option<&Value>, again: &str) -> Result<Value> {
-    let page = plan.dashboard.listen;
-    if !plan.dashboard.enabled || page.port() == 0 {
-        bail!(
-            "Eddy is running, and can only be asked over its page: give `[dashboard]` an address with a port, or \
-             stop Eddy and say it again"
-        );
+    let page = Page::of(plan)?;
+    let changes = method != Method::GET;
+    let mut request = page.request(method, path).header(MODEL_HEADER, ROLL_BACK);
+    if let Some(body) = body {
+        request = request.header("content-type", "application/json").body(serde_json::to_vec(body)?);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let changes = method != Method::GET;
-    runtime.block_on(request(method, format!("http://{page}{path}"), body)).with_context(|| {
-        let asked = format!("asked Eddy at http://{page}");
+    let said = runtime.block_on(page::body(request)).with_context(|| {
+        let asked = format!("asked Eddy at {}", page.base());
         if changes {
             format!("{asked}; it may have been done: look at `{again}` before you say it again")
         } else {
             asked
         }
-    })
-}
-
-async fn request(method: Method, url: String, body: Option<&Value>) -> Result<Value> {
-    // A proxy is for the way out of this machine.
-    let client = Client::builder().no_proxy().timeout(ANSWER_MAX).build()?;
-    let mut request = client.request(method, url).header(MODEL_HEADER, ROLL_BACK);
-    if let Some(body) = body {
-        request = request.header("content-type", "application/json").body(serde_json::to_vec(body)?);
-    }
-    let answer = request.send().await?;
-    let (good, body) = (answer.status().is_success(), answer.bytes().await?);
-    if good {
-        return Ok(serde_json::from_slice(&body)?);
-    }
-    let said: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let part = |name: &str| said[name].as_str().unwrap_or("no reason").to_owned();
-    bail!("{}; {}", part("error"), part("remedy"))
+    })?;
+    Ok(serde_json::from_slice(&said)?)
 }
 
 /// Percent-encoded, for a path.

@@ -39,6 +39,17 @@ fn judge(config: &Path, plan: &Plan) -> (String, ExitCode) {
             source.name
         );
     }
+    let page = &plan.dashboard;
+    if page.enabled && !page.listen.ip().is_loopback() {
+        text += &format!(
+            "note: {} is open to the network: before `eddy run` there must be a token (`eddy token add {} NAME --scope admin`)\n",
+            page.listen,
+            config.display()
+        );
+        if page.tls.is_none() {
+            text += "note: tokens go to the page in clear: give `[dashboard]` its `tls`, or let a proxy on this box speak it\n";
+        }
+    }
     for path in missing {
         text += &format!("note: {} is not there yet; it must be before `eddy run`\n", path.display());
     }
@@ -92,7 +103,7 @@ pub fn summary(plan: &Plan) -> String {
         row("sink", &sink.name, what);
     }
     let dashboard = match plan.dashboard.enabled {
-        true => format!("http://{}", plan.dashboard.listen),
+        true => format!("{}://{}", plan.dashboard.scheme(), plan.dashboard.listen),
         false => "off".to_string(),
     };
     row("dashboard", "", dashboard);

@@ -8,12 +8,14 @@ pub mod demo;
 pub mod doctor;
 mod history;
 pub mod model;
+mod page;
 pub mod plan;
 mod process;
 pub mod run;
 mod service;
 pub mod silence;
 pub mod state;
+pub mod token;
 pub mod train;
 
 use std::collections::BTreeMap;
@@ -65,6 +67,8 @@ pub enum Command {
     Alert(silence::AlertArgs),
     /// List deliveries that were given up, or have them tried again; running or not
     Delivery(delivery::DeliveryArgs),
+    /// Say who may use the page and the API, let somebody in or no longer; running or not
+    Token(token::TokenArgs),
     /// Say whether there is a GPU to score on, and which backend would run
     Doctor(DoctorArgs),
 }
@@ -104,6 +108,8 @@ pub enum StateCommand {
     List(RunArgs),
     /// Read all of them and check their checksums; exit code 1 if one is damaged
     Verify(RunArgs),
+    /// Print what people said was real of a stream's alerts, as `eddy backtest --labels` reads it
+    Labels(StreamArgs),
     /// Let a stream begin anew: what was learnt of it is forgotten, and its config may change
     Reset(ResetArgs),
 }

@@ -31,11 +31,12 @@ pub struct OutputClosed {
 /// receiver is left (74).
 pub fn run(args: &RunArgs) -> Result<()> {
     let plan = load(&args.config)?;
+    let scheme = plan.dashboard.scheme();
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut running = pipeline::start(plan).await?;
         if let Some(page) = running.page {
-            eprintln!("page and metrics: http://{page}/");
+            eprintln!("page and metrics: {scheme}://{page}/");
         }
         let status = running.status.clone();
         let told = tokio::spawn(service::run(running.status.clone(), running.beater.clone()));

@@ -1,4 +1,4 @@
-//! `eddy state`: what snapshots a data folder has, and whether they are whole.
+//! `eddy state`: what snapshots a data folder has, whether they are whole, and what people said of its alerts.
 
 mod reset;
 
@@ -7,7 +7,8 @@ use std::time::SystemTime;
 
 use anyhow::{Result, bail};
 
-use super::{StateArgs, StateCommand, load};
+use super::{StateArgs, StateCommand, StreamArgs, load, stream_named};
+use crate::access::{self, FeedbackLog};
 use crate::config::{show_duration, show_size};
 use crate::durable::{DirLock, RealDisk, SnapshotError, SnapshotName, Snapshots};
 
@@ -16,6 +17,7 @@ use crate::durable::{DirLock, RealDisk, SnapshotError, SnapshotName, Snapshots};
 pub fn state(args: &StateArgs) -> Result<()> {
     let config = match &args.command {
         StateCommand::List(config) | StateCommand::Verify(config) => config,
+        StateCommand::Labels(of) => return labels(of),
         StateCommand::Reset(args) => return reset::reset(args),
     };
     let plan = load(&config.config)?;
@@ -37,6 +39,15 @@ pub fn state(args: &StateArgs) -> Result<()> {
         StateCommand::List(_) => list(&snapshots, &dir),
         _ => verify(&snapshots),
     }
+}
+
+/// Read beside an Eddy that runs: the file only grows.
+fn labels(of: &StreamArgs) -> Result<()> {
+    let plan = load(&of.config)?;
+    stream_named(&of.config, &plan, &of.stream)?;
+    let words = FeedbackLog::of(&access::folder(&plan.durable.path)).last_words()?;
+    print!("{}", access::labels_csv(&words, &of.stream));
+    Ok(())
 }
 
 fn list(snapshots: &Snapshots, dir: &Path) -> Result<()> {

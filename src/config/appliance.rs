@@ -4,9 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::field::Field;
-use super::plan::{Choice, DashboardPlan, DurablePlan};
+use super::plan::{Choice, DashboardPlan, DurablePlan, ServerTlsPlan};
 use super::section::Section;
-use super::suggest;
+use super::{suggest, web};
 use crate::types::PARTITIONS;
 
 const DEPLOYMENT_DEFAULT: &str = "eddy";
@@ -49,23 +49,40 @@ pub fn device_memory(root: &mut Section<'_>) -> Option<usize> {
 }
 
 pub fn dashboard(root: &mut Section<'_>) -> Option<DashboardPlan> {
-    root.or("dashboard", DashboardPlan { enabled: true, listen: DASHBOARD_DEFAULT }, |field| {
+    let default = DashboardPlan { enabled: true, listen: DASHBOARD_DEFAULT, tls: None, url: None };
+    root.or("dashboard", default, |field| {
         let mut section = field.section()?;
         let enabled = section.or("enabled", true, |field| field.boolean());
-        let listen = section.or("listen", DASHBOARD_DEFAULT, |field| {
-            let listen = field.listen()?;
-            if listen.ip().is_loopback() {
-                return Some(listen);
-            }
-            field.problem(
-                format!("{listen} would show the page to the whole network, and it has no log-in yet"),
-                "Listen on 127.0.0.1 and reach it through an SSH tunnel or a proxy with a log-in.",
-            );
-            None
-        });
+        // Whether somebody else than this box may ask depends on the tokens of the data folder: looked at by the start.
+        let listen = section.or("listen", DASHBOARD_DEFAULT, |field| field.listen());
+        let tls = section.maybe("tls", server_tls);
+        let url = section.maybe("url", |field| web::url(&field, &PAGE));
         section.finish();
-        Some(DashboardPlan { enabled: enabled?, listen: listen? })
+        Some(DashboardPlan { enabled: enabled?, listen: listen?, tls: tls?, url: url? })
     })
+}
+
+const PAGE: web::Wording = web::Wording {
+    other_scheme: "is no address of a page",
+    example: "Write it as browsers reach the page: https://eddy.example.com.",
+    user: "Whoever opens the page logs in with a token.",
+};
+
+/// `tls = { cert = "….pem", key = "….pem" }`; the files are looked into.
+fn server_tls(field: Field<'_>) -> Option<ServerTlsPlan> {
+    let mut section = field.section()?;
+    let cert = section.required("cert", "\"page.pem\"").and_then(|field| field.file_path());
+    let key = section.required("key", "\"page.key\"").and_then(|field| field.file_path());
+    let here = section.here().clone();
+    section.finish();
+    let plan = ServerTlsPlan { cert: cert?, key: key? };
+    match plan.server_config() {
+        Ok(_) => Some(plan),
+        Err(problem) => {
+            here.locate(problem.key).problem(problem.fault, problem.remedy);
+            None
+        }
+    }
 }
 
 pub fn durable(root: &mut Section<'_>) -> Option<DurablePlan> {

@@ -2,6 +2,7 @@
 
 mod alarm;
 mod column;
+mod dashboard;
 mod format;
 mod kafka;
 mod replay;
@@ -18,12 +19,13 @@ use std::time::Duration;
 pub use crate::backend::Choice;
 pub use alarm::{AlarmPlan, OnsetPlan};
 pub use column::{Aggregate, ColumnPlan, DeviationRule, Direction};
+pub use dashboard::DashboardPlan;
 pub use format::{FormatPlan, RegistryAccess, RegistryPlan};
 pub use kafka::{KafkaField, KafkaPlan, KafkaStart, SaslMechanism, SaslPlan, SharedPlan, TokenPlan};
 pub use replay::ReplayPlan;
 pub use sink::{AlertmanagerPlan, BodyFormat, GroupPlan, SigningKey, SinkKind, SinkPlan, WebhookPlan};
 pub use time::{NoDataPlan, TimePlan, TimeUnit};
-pub use tls::{ClientCertificate, TlsPlan, TlsProblem};
+pub use tls::{ClientCertificate, ServerTlsPlan, TlsPlan, TlsProblem};
 pub use window::{Shape, WindowPlan};
 
 /// A whole deployment, checked. Vectors are in order of name, so ids do not depend on file order.
@@ -179,13 +181,6 @@ pub enum ModelPlan {
     /// Judge each event by the causes a fraud may have: the column of this name, which holds amounts, and those of
     /// aggregate [`Aggregate::Risk`]. Nothing is fitted.
     Transactions { amount: String },
-}
-
-#[derive(Clone, Debug)]
-pub struct DashboardPlan {
-    pub enabled: bool,
-    /// Loopback until there are tokens.
-    pub listen: SocketAddr,
 }
 
 #[derive(Clone, Debug)]

@@ -1,14 +1,11 @@
-//! The JSON API. Every error is `{"error", "remedy"}`.
+//! The JSON API: what is only read.
 
 use axum::Json;
-use axum::extract::{FromRequestParts, Path, Query, State};
-use axum::http::request::Parts;
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::json;
-use tokio::task::spawn_blocking;
 
 use super::AppState;
 use super::alerts::{AlertEntry, AlertQuery};
@@ -18,67 +15,7 @@ use super::{chart as charts, gather, page};
 use crate::metrics::{self, Format};
 use crate::types::StreamId;
 
-/// An answer that is not what was asked for, and what to do about it.
-#[derive(Debug)]
-pub struct ApiError {
-    status: StatusCode,
-    error: String,
-    remedy: String,
-}
-
-#[derive(Serialize)]
-struct ErrorBody<'a> {
-    error: &'a str,
-    remedy: &'a str,
-}
-
-impl ApiError {
-    pub fn new(status: StatusCode, error: impl Into<String>, remedy: impl Into<String>) -> Self {
-        ApiError { status, error: error.into(), remedy: remedy.into() }
-    }
-
-    fn bad(error: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, error, remedy)
-    }
-
-    pub fn internal(error: impl ToString, remedy: impl Into<String>) -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string(), remedy)
-    }
-}
-
-impl IntoResponse for ApiError {
-    fn into_response(self) -> Response {
-        (self.status, Json(ErrorBody { error: &self.error, remedy: &self.remedy })).into_response()
-    }
-}
-
-/// The query string. Unlike [`Query`] it refuses in JSON.
-pub struct Params<T>(pub T);
-
-impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let parsed = Query::try_from_uri(&parts.uri);
-        parsed.map(|Query(query)| Params(query)).map_err(|error| {
-            ApiError::bad(
-                format!("the query cannot be read: {error}"),
-                "give each name once, percent-encoded",
-            )
-        })
-    }
-}
-
-pub type Answer = Result<Response, ApiError>;
-
-/// Runs what blocks (histograms, SQLite, rendering) off the threads that serve connections.
-pub async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
-) -> Result<T, ApiError> {
-    spawn_blocking(work)
-        .await
-        .unwrap_or_else(|error| Err(ApiError::internal(error, "reload; if it stays, look at the log")))
-}
+pub use super::answer::{Answer, ApiError, Params, blocking};
 
 pub async fn not_found() -> ApiError {
     ApiError::new(StatusCode::NOT_FOUND, "there is nothing at this address", "start from / or /api/v1/status")

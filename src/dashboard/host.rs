@@ -1,12 +1,12 @@
-//! Who may ask, and what a browser may do with the answer.
+//! By which name, and what a browser may do with the answer.
 
 use std::net::{IpAddr, SocketAddr};
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 
 use super::AppState;
 use super::api::ApiError;
@@ -24,7 +24,8 @@ pub async fn security_headers(request: Request, next: Next) -> Response {
         |name: HeaderName, value: &'static str| headers.insert(name, HeaderValue::from_static(value));
     set(header::CONTENT_SECURITY_POLICY, CSP);
     set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
-    set(header::REFERRER_POLICY, "no-referrer");
+    // Not `no-referrer`: a browser would then not say in `Origin` that a form is this page's own.
+    set(header::REFERRER_POLICY, "same-origin");
     set(HeaderName::from_static("cross-origin-resource-policy"), "same-origin");
     if !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -33,18 +34,18 @@ pub async fn security_headers(request: Request, next: Next) -> Response {
 }
 
 /// A page of somebody else's can point its own name at 127.0.0.1 and read what answers (DNS rebinding).
-/// It cannot choose the `Host` header, so only names of this box are answered.
-pub async fn allow_only_this_box(State(state): State<AppState>, request: Request, next: Next) -> Response {
+/// It cannot choose the `Host` header, so only names of this box are answered. Once a token is asked for, such a page
+/// has nothing to show, and any name will do.
+pub fn of_this_box(state: &AppState, request: &Request) -> Result<(), ApiError> {
     let listen = state.parts.plan.dashboard.listen;
     if is_own_name(host(request.headers(), request.uri().authority().map(|a| a.as_str())), listen) {
-        return next.run(request).await;
+        return Ok(());
     }
-    ApiError::new(
+    Err(ApiError::new(
         StatusCode::MISDIRECTED_REQUEST,
         "this name is not one of this box",
-        "open http://localhost with the dashboard's port",
-    )
-    .into_response()
+        "open http://localhost with the dashboard's port, or add a token: then any name will do",
+    ))
 }
 
 fn host<'a>(headers: &'a HeaderMap, authority: Option<&'a str>) -> Option<&'a str> {

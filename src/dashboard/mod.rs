@@ -4,22 +4,29 @@
 //! serves it, live updates carry it: see [`doc`] for how every number stays the API's own.
 
 mod alerts;
+mod answer;
 mod api;
 mod aside;
 mod assets;
+mod audit;
 mod chart;
 mod doc;
+mod door;
 mod drift;
+mod feedback;
 mod first_event;
 pub(crate) mod format;
 mod gather;
+mod guard;
 mod history;
 mod host;
 mod key;
 mod key_part;
 mod listing;
 mod live;
+mod login;
 mod models;
+mod openapi;
 mod orders;
 mod page;
 mod problems;
@@ -31,13 +38,11 @@ mod snapshot;
 #[path = "../../tests/dashboard/fixture.rs"]
 pub(crate) mod testing;
 mod tiles;
+mod ways;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{delete, get, post};
 use jiff::tz::TimeZone;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
@@ -46,14 +51,17 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 pub use alerts::{AlertQuery, AlertRow, AlertsView, DeliveryRow, DeliveryState, FailedRow};
+pub use door::TlsDoor;
 pub use history::{History, POINTS_MAX};
 
+use crate::access::Access;
 use crate::config::plan::Plan;
 use crate::latency::{Clock, Latency};
 use crate::stage::{Ask, Order};
 use crate::status::Status;
 use crate::watch::Watch;
 use gather::Subject;
+use guard::Peer;
 use sampler::Frames;
 use snapshot::Snapshot;
 
@@ -68,6 +76,8 @@ pub struct Parts {
     pub history: Arc<History>,
     pub watch: Arc<Watch>,
     pub alerts: AlertsView,
+    /// Who may ask what, and what was done.
+    pub access: Arc<Access>,
     /// Where questions about models go.
     pub ask: mpsc::Sender<Ask>,
     /// Where orders about alerts go.
@@ -136,46 +146,22 @@ pub async fn sample_each_second(state: AppState) {
     }
 }
 
-/// Serves until shutdown, then lets open requests finish.
+/// Serves until shutdown, then lets open requests finish. In clear; [`serve_tls`] is the other way.
+///
+/// # Errors
+/// If the listener fails.
 pub async fn serve(listener: TcpListener, state: AppState) -> std::io::Result<()> {
     let shutdown = state.parts.shutdown.clone();
-    axum::serve(listener, router(state)).with_graceful_shutdown(shutdown.cancelled_owned()).await
+    let service = ways::router(state).into_make_service_with_connect_info::<Peer>();
+    axum::serve(listener, service).with_graceful_shutdown(shutdown.cancelled_owned()).await
 }
 
-pub fn router(state: AppState) -> Router {
-    let guarded = Router::new()
-        .route("/", get(page::index))
-        .route("/fragment/{name}", get(page::fragment))
-        .route("/assets/{file}", get(assets::asset))
-        .route("/metrics", get(api::metrics))
-        .route("/api/v1/status", get(api::status))
-        .route("/api/v1/latency", get(api::latency))
-        .route("/api/v1/streams", get(api::streams))
-        .route("/api/v1/partitions", get(api::partitions))
-        .route("/api/v1/keys", get(api::keys))
-        .route("/api/v1/series", get(api::series))
-        .route("/api/v1/chart.svg", get(api::chart))
-        .route("/api/v1/alerts", get(api::alerts))
-        .route("/api/v1/alerts/{id}", get(api::alert))
-        .route("/api/v1/alerts/{id}/acknowledge", post(orders::acknowledge))
-        .route("/api/v1/silences", get(orders::silences).post(orders::silence))
-        .route("/api/v1/silences/{id}", delete(orders::end_silence))
-        .route("/api/v1/deliveries/failed", get(orders::failed))
-        .route("/api/v1/deliveries/replay", post(orders::replay))
-        .route("/api/v1/models", get(models::list))
-        .route("/api/v1/models/sample", get(models::sample))
-        .route("/api/v1/models/sample.svg", get(models::sample_chart))
-        .route("/api/v1/models/rollback", post(models::roll_back))
-        .route("/api/v1/live", get(live::live))
-        .fallback(api::not_found)
-        .method_not_allowed_fallback(api::not_allowed)
-        .layer(from_fn_with_state(state.clone(), host::allow_only_this_box));
-    Router::new()
-        .route("/livez", get(api::livez))
-        .route("/readyz", get(api::readyz))
-        .merge(guarded)
-        .layer(from_fn(host::security_headers))
-        .with_state(state)
+/// # Errors
+/// As [`serve`].
+pub async fn serve_tls(door: TlsDoor, state: AppState) -> std::io::Result<()> {
+    let shutdown = state.parts.shutdown.clone();
+    let service = ways::router(state).into_make_service_with_connect_info::<Peer>();
+    axum::serve(door, service).with_graceful_shutdown(shutdown.cancelled_owned()).await
 }
 
 #[cfg(test)]

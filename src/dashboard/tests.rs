@@ -19,8 +19,11 @@ struct Served {
 
 impl Served {
     async fn new(scene: Scene) -> Self {
-        let now_ns = Clock::start().now_ns();
-        let state = spawn_blocking(move || AppState::new(testing::parts(scene, now_ns))).await.unwrap();
+        Self::of(testing::parts(scene, Clock::start().now_ns())).await
+    }
+
+    async fn of(parts: Parts) -> Self {
+        let state = spawn_blocking(move || AppState::new(parts)).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(serve(listener, state.clone()));
@@ -53,7 +56,7 @@ async fn a_foreign_host_name_gets_nothing_and_every_answer_is_guarded() {
         let csp = own.headers()["content-security-policy"].to_str().unwrap();
         assert!(csp.starts_with("default-src 'none'") && !csp.contains("unsafe"), "{csp}");
         assert_eq!(own.headers()["x-content-type-options"], "nosniff");
-        assert_eq!(own.headers()["referrer-policy"], "no-referrer");
+        assert_eq!(own.headers()["referrer-policy"], "same-origin");
         assert_eq!(own.headers()["cache-control"], "no-store");
     }
 }
@@ -84,7 +87,7 @@ async fn every_refusal_names_the_remedy() {
         let status = response.status().as_u16();
         let body: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
         assert!((400..500).contains(&status), "{path}: {status}");
-        let (error, remedy) = (body["error"].as_str().unwrap(), body["remedy"].as_str().unwrap());
+        let (error, remedy) = (body["detail"].as_str().unwrap(), body["remedy"].as_str().unwrap());
         table += &format!("{status} {path}\n    {error}\n    {remedy}\n");
     }
     let post = served.client.post(format!("{}/", served.base)).send().await.unwrap();
@@ -276,4 +279,8 @@ async fn a_sample_of_normal_is_served_and_shown() {
     assert!(svg.text().await.unwrap().contains("<polyline"));
 }
 
+mod access;
+mod described;
+mod door;
+mod feedback;
 mod live;

@@ -37,6 +37,7 @@ pub(super) fn process(status: &Status, now_ns: i64) -> Vec<Family> {
         ),
         one("recovered_messages", "Replayed at start", Counter, count(&status.recovered_messages_total)),
         one("rows", "Rows decoded", Counter, count(&status.rows_total)),
+        one("access_refused", "Requests without a good token", Counter, count(&status.access_refused_total)),
         one("points_dropped", "Chart points not shown", Counter, count(&status.points_dropped_total)),
         Family {
             name: "dead_letters",

@@ -12,7 +12,9 @@ use super::desk::{self, Desk};
 use super::running::follow_the_clock;
 use super::view;
 use super::{ASKS_MAX, POINT_GROUPS_MAX};
+use crate::access::{self, Key, Links};
 use crate::alert::outbox::{Outbox, OutboxHandle};
+use crate::config::plan::Plan;
 use crate::durable::ControlEntry;
 use crate::sink::alertmanager::AGAIN;
 use crate::sink::deliver::{self, Delivery};
@@ -43,7 +45,7 @@ impl Grounds {
         desk::recall(&common.status.said, entries);
         let receivers: Vec<String> = common.plan.sinks.iter().map(|s| s.name.clone()).collect();
         let outbox = Outbox::open(&common.plan.durable.path.join("outbox.sqlite"), &receivers)?;
-        let outbox = OutboxHandle::new(outbox);
+        let outbox = OutboxHandle::new(outbox.with_links(links(&common.plan)?));
         let (mut workers, stop_workers) = (JoinSet::new(), CancellationToken::new());
         workers.spawn(follow_the_clock(common.clock, stop_workers.clone()));
         start_sinks(common, &outbox, &stop_workers, &mut workers);
@@ -64,6 +66,14 @@ impl Grounds {
         let desk = Desk::new(common, &outbox, orders);
         Ok(Grounds { outbox, page, points: points_to, asks, desk, workers, stop_workers })
     }
+}
+
+/// Links need an address that leads here. Of an Eddy that shares its work none is made: bodies come over the topic
+/// from whoever judged, whose key is another.
+fn links(plan: &Plan) -> Result<Option<Links>> {
+    let Some(url) = plan.dashboard.url.as_ref().filter(|_| plan.dashboard.enabled) else { return Ok(None) };
+    let key = Key::read_or_make(&access::folder(&plan.durable.path))?;
+    Ok(Some(Links::new(url, key)))
 }
 
 fn start_sinks(common: &Common, outbox: &OutboxHandle, stop: &CancellationToken, workers: &mut JoinSet<()>) {

@@ -42,6 +42,11 @@ pub enum Mismatch {
          on data in {config}, or correct `unit`"
     )]
     Unit { stream: String, column: String, model: String, config: String },
+    #[error(
+        "dashboard.listen: {listen} is open to the network, and there is no token yet: make one with `eddy token add \
+         CONFIG NAME --scope admin`, or listen on 127.0.0.1"
+    )]
+    Strangers { listen: std::net::SocketAddr },
     #[error("{0}")]
     Group(String),
 }

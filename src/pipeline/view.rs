@@ -10,16 +10,23 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::Access;
 use crate::alert::outbox::{self, AlertFilter, FailedDelivery, OutboxHandle, OutboxReader, StoredAlert};
 use crate::config::plan::Plan;
 use crate::dashboard::{
-    self, AlertQuery, AlertRow, AlertsView, AppState, DeliveryRow, DeliveryState, FailedRow, History, Parts,
+    self, AlertQuery, AlertRow, AlertsView, AppState, DeliveryRow, DeliveryState, FailedRow, History, Parts, TlsDoor,
 };
 use crate::latency::{Clock, Latency};
+use crate::pipeline::Mismatch;
 use crate::stage::{Ask, Order};
 use crate::status::Status;
 use crate::types::Point;
 use crate::watch::Watch;
+
+enum Door {
+    Clear(TcpListener),
+    Tls(TlsDoor),
+}
 
 /// What the page looks at.
 pub struct Sights {
@@ -49,20 +56,36 @@ pub async fn start(
     if !plan.dashboard.enabled {
         return Ok(None);
     }
+    let access = Arc::new(Access::open(&plan.durable.path)?);
     let wanted = plan.dashboard.listen;
+    if !wanted.ip().is_loopback() && !access.has_tokens()? {
+        return Err(Mismatch::Strangers { listen: wanted }.into());
+    }
     let listener = TcpListener::bind(wanted).await.with_context(|| {
         format!("cannot listen on {wanted} for the dashboard; choose another `[dashboard] listen`, or stop what holds it")
     })?;
     let address = listener.local_addr()?;
+    let door = plan.dashboard.tls.clone();
     let alerts = alerts_view(outbox.reader()?);
     let zone = TimeZone::system();
     let shutdown = shutdown.clone();
-    let parts =
-        Parts { plan, status, latency, history, watch, alerts, ask, orders: order, clock, zone, shutdown };
+    let orders = order;
+    let parts = Parts { plan, status, latency, history, watch, alerts, access, ask, orders, clock, zone, shutdown };
     let state = tokio::task::spawn_blocking(move || AppState::new(parts)).await?;
     workers.spawn(dashboard::sample_each_second(state.clone()));
+    // The config has looked into the files; they may have gone since.
+    let door = match &door {
+        Some(tls) => Door::Tls(TlsDoor::new(listener, tls).map_err(|problem| {
+            anyhow::anyhow!("dashboard.tls.{}: {}. {}", problem.key, problem.fault, problem.remedy)
+        })?),
+        None => Door::Clear(listener),
+    };
     workers.spawn(async move {
-        if let Err(error) = dashboard::serve(listener, state).await {
+        let served = match door {
+            Door::Clear(listener) => dashboard::serve(listener, state).await,
+            Door::Tls(door) => dashboard::serve_tls(door, state).await,
+        };
+        if let Err(error) = served {
             tracing::error!(%error, "the dashboard stopped; scoring and delivery go on");
         }
     });

@@ -214,8 +214,7 @@ fn open_listeners() {
     assert_snapshot!(problems(&good_but("[stream.pumps]", http)), @r#"
     eddy.toml:7: source.web: no stream takes from this source. Add `from = "web"` to a stream, or remove the source.
     eddy.toml:9: source.web.listen: 0.0.0.0:8088 is open to the network, and anybody there could send events. Add `token = "env:NAME"`, or listen on 127.0.0.1.
-    eddy.toml:12: dashboard.listen: [::]:80 would show the page to the whole network, and it has no log-in yet. Listen on 127.0.0.1 and reach it through an SSH tunnel or a proxy with a log-in.
-    3 problems in eddy.toml
+    2 problems in eddy.toml
     "#);
 }
 

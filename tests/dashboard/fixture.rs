@@ -1,10 +1,12 @@
 //! A made-up plant: every number fixed, so that pages of it can be compared.
 
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use eddy::access::{Access, Key};
 use eddy::config::plan::*;
 use eddy::dashboard::{AlertQuery, AlertRow, AlertsView, DeliveryRow, DeliveryState, History, Parts};
 use eddy::latency::{Clock, Latency, ReceiptBuilder, Stage};
@@ -118,7 +120,12 @@ pub fn plan() -> Plan {
                 group: None,
             },
         ],
-        dashboard: DashboardPlan { enabled: true, listen: ([127, 0, 0, 1], 8080).into() },
+        dashboard: DashboardPlan {
+            enabled: true,
+            listen: ([127, 0, 0, 1], 8080).into(),
+            tls: None,
+            url: None,
+        },
         durable: DurablePlan {
             path: "/var/lib/eddy".into(),
             segment_bytes: 1 << 26,
@@ -172,6 +179,8 @@ pub fn parts(scene: Scene, now_ns: i64) -> Parts {
         history,
         watch,
         alerts: stored(rows),
+        // Of a folder that is not there: nobody is asked for a token.
+        access: Arc::new(Access::of(&eddy::access::folder(Path::new("/var/lib/eddy")), Key::fixed(1))),
         ask: tokio::sync::mpsc::channel(1).0,
         orders: tokio::sync::mpsc::channel(1).0,
         clock: Clock::start(),

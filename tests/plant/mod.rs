@@ -72,7 +72,7 @@ pub fn plan(shards: usize) -> Plan {
             onsets: None,
         }],
         sinks: Vec::new(),
-        dashboard: DashboardPlan { enabled: false, listen: ([127, 0, 0, 1], 0).into() },
+        dashboard: DashboardPlan { enabled: false, listen: ([127, 0, 0, 1], 0).into(), tls: None, url: None },
         durable: DurablePlan { path: "unused".into(), segment_bytes: 8 << 10, ..DurablePlan::default() },
         shards,
         backend: eddy::config::plan::Choice::Cpu,

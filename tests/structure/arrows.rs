@@ -8,9 +8,9 @@ const STATIONS: [&str; 9] =
     ["source", "durable", "decode", "window", "model", "judge", "alert", "sink", "dashboard"];
 
 /// What any station may name besides itself.
-const SHARED: [&str; 11] = [
+const SHARED: [&str; 12] = [
     "types", "ring", "schemas", "stage", "state", "status", "latency", "watch", "metrics", "config",
-    "backend",
+    "backend", "access",
 ];
 
 /// Arrows that are drawn on purpose, each with its reason.
@@ -131,4 +131,15 @@ fn the_engine_is_pure() {
         }
     }
     assert!(seen > 20, "only {seen} files looked at");
+}
+
+/// What is served without being on the list would be served without a rule on who may ask.
+#[test]
+fn every_address_of_the_page_stands_in_one_list() {
+    let served = |file: &&Source| file.module() == "dashboard" && !file.is_test();
+    for file in sources().iter().filter(served).filter(|file| file.path != "dashboard/ways.rs") {
+        for word in ["Router::new()", ".route(", ".nest(", ".merge("] {
+            assert!(!file.product().contains(word), "src/{} has {word}: give it a row in ways.rs", file.path);
+        }
+    }
 }

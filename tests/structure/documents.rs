@@ -51,7 +51,7 @@ pub fn tables(text: &str) -> Vec<Table> {
     found
 }
 
-fn first_cells(text: &str) -> BTreeSet<String> {
+pub fn first_cells(text: &str) -> BTreeSet<String> {
     tables(text).into_iter().flat_map(|table| table.rows).map(|row| row[0].replace('`', "")).collect()
 }
 

@@ -4,6 +4,7 @@
 mod arrows;
 mod documents;
 mod kill_matrix;
+mod observability;
 mod reference;
 mod size;
 mod source;

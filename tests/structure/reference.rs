@@ -2,6 +2,8 @@
 //! defaults as they are.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+use std::sync::LazyLock;
 
 use eddy::config::{parse, sink, source, stream};
 
@@ -103,8 +105,21 @@ fn places() -> Vec<Place> {
         line(&of("sink", "stdout"), format!("{HTTP}{STREAM}{STDOUT}@\n")),
         line("`group` of a sink", format!("{HTTP}{STREAM}{STDOUT}[sink.b.group]\n@\n")),
         line("`[dashboard]`", format!("{HTTP}{STREAM}[dashboard]\n@\n")),
+        line("`tls` of `[dashboard]`", format!("{HTTP}{STREAM}[dashboard.tls]\n{}@\n", certificate())),
         line("`[durable]`", format!("{HTTP}{STREAM}[durable]\n@\n")),
     ]
+}
+
+/// `cert` and `key`, of files that hold what they should.
+fn certificate() -> &'static str {
+    static MADE: LazyLock<String> = LazyLock::new(|| {
+        let folder = env!("CARGO_TARGET_TMPDIR");
+        let arguments = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout page.key -out page.pem -subj /CN=page";
+        let made = Command::new("openssl").args(arguments.split(' ')).current_dir(folder).output();
+        assert!(made.expect("openssl is installed by scripts/setup").status.success());
+        format!("cert = \"{folder}/page.pem\"\nkey = \"{folder}/page.key\"\n")
+    });
+    &MADE
 }
 
 impl Place {

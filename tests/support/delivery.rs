@@ -168,7 +168,7 @@ pub fn plan(sinks: Vec<SinkPlan>) -> Plan {
         sources: vec![],
         streams: vec![],
         sinks,
-        dashboard: DashboardPlan { enabled: false, listen: ([127, 0, 0, 1], 0).into() },
+        dashboard: DashboardPlan { enabled: false, listen: ([127, 0, 0, 1], 0).into(), tls: None, url: None },
         durable: DurablePlan { path: "unused".into(), segment_bytes: 0, ..DurablePlan::default() },
         shards: 1,
         backend: eddy::config::plan::Choice::Cpu,

@@ -155,7 +155,7 @@ fn whole_plan(source: SourcePlan) -> Plan {
         sources: vec![source],
         streams: Vec::new(),
         sinks: Vec::new(),
-        dashboard: DashboardPlan { enabled: false, listen: ([127, 0, 0, 1], 0).into() },
+        dashboard: DashboardPlan { enabled: false, listen: ([127, 0, 0, 1], 0).into(), tls: None, url: None },
         durable: DurablePlan { path: PathBuf::new(), segment_bytes: 1 << 20, ..DurablePlan::default() },
         shards: 1,
         backend: eddy::config::plan::Choice::Cpu,

@@ -55,7 +55,10 @@ impl Outbox {
             let decision = serde_json::to_string(&alert.decision).map_err(encode_error)?;
             let body = match body {
                 Some(body) => body.to_owned(),
-                None => body::encode(alert).map_err(encode_error)?,
+                None => {
+                    let link = self.links.as_ref().map(|links| links.feedback(&alert.decision.id, now_ns));
+                    body::encode_linked(alert, link.as_deref()).map_err(encode_error)?
+                }
             };
             let receipt = serde_json::to_string(&alert.receipt).map_err(encode_error)?;
             let texts = Texts { decision: &decision, receipt: &receipt, body: &body };

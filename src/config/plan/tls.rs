@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 /// Holds paths only: a renewed file is in use from the next connection on, and no key is kept here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +67,38 @@ impl TlsPlan {
             })?;
         }
         Ok(roots)
+    }
+}
+
+/// TLS of a listener. Holds paths only, like [`TlsPlan`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerTlsPlan {
+    /// The listener's certificate, and those between it and its authority.
+    pub cert: PathBuf,
+    pub key: PathBuf,
+}
+
+impl ServerTlsPlan {
+    /// Reads the files.
+    pub fn server_config(&self) -> Result<ServerConfig, TlsProblem> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|e| problem("cert", format!("TLS cannot be set up ({e})"), "Remove `tls`."))?;
+        let chain = self.chain()?;
+        let key = private_key(&self.key)?;
+        let made = builder.with_no_client_auth().with_single_cert(chain, key);
+        let mut config = made.map_err(|e| {
+            let fault = format!("{} does not go with `cert` ({e})", self.key.display());
+            problem("key", fault, "Name the key that the certificate was made for.")
+        })?;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(config)
+    }
+
+    /// The certificates as they are shown, the listener's own first.
+    pub fn chain(&self) -> Result<Vec<CertificateDer<'static>>, TlsProblem> {
+        certificates("cert", &self.cert)
     }
 }
 

@@ -129,7 +129,7 @@ fn plan(streams: Vec<StreamPlan>) -> Plan {
         ],
         streams,
         sinks: Vec::new(),
-        dashboard: DashboardPlan { enabled: false, listen },
+        dashboard: DashboardPlan { enabled: false, listen, tls: None, url: None },
         durable: DurablePlan {
             path: PathBuf::from("data"),
             segment_bytes: 1 << 20,

@@ -1,0 +1,82 @@
+//! What people say of alerts.
+
+use reqwest::Method;
+
+use super::access::Guarded;
+use super::*;
+use crate::access::{Scope, link_query};
+
+#[tokio::test]
+async fn only_the_form_behind_a_link_acts() {
+    let guarded = Guarded::new(Scene::Trouble).await;
+    let id = guarded.alert().await;
+    let key = guarded.served.state.parts.access.key();
+    let link = format!("/feedback/{id}?{}", link_query(key, &id, u64::MAX));
+    let page = guarded.request(Method::GET, &link).send().await.unwrap();
+    assert_eq!(page.status(), 200);
+    let page = page.text().await.unwrap();
+    assert!(page.contains(r#"value="expected""#) && page.contains(r#"value="real""#), "{page}");
+    let said = || async { guarded.json("/api/v1/feedback", Scope::Read).await["rows"].take() };
+    assert_eq!(said().await, serde_json::json!([]), "to follow a link says nothing");
+
+    let action = page.split("action=\"").nth(1).unwrap().split('"').next().unwrap();
+    let action = action.replace("&amp;", "&").replace("&#38;", "&");
+    let send = |path: String, body: &'static str| {
+        let kind = "application/x-www-form-urlencoded";
+        let request = guarded.request(Method::POST, &path).header("content-type", kind).body(body);
+        async move { request.send().await.unwrap() }
+    };
+    let done = send(action, "verdict=real&reason=bearing+17").await;
+    assert_eq!(done.status(), 200);
+    assert!(done.text().await.unwrap().contains("Noted as real"));
+    let rows = said().await;
+    assert_eq!(
+        (&rows[0]["alert"], &rows[0]["verdict"], &rows[0]["who"]),
+        (&id.clone().into(), &"real".into(), &"link".into())
+    );
+    assert_eq!(rows[0]["reason"], "bearing 17");
+    let audit = guarded.json("/api/v1/audit", Scope::Admin).await;
+    assert_eq!(audit["rows"][0]["detail"], "real: bearing 17");
+    let signature = link.split("sig=").nth(1).unwrap();
+    assert!(!audit.to_string().contains(signature), "who reads the audit log must not act in another's name");
+
+    for forged in [
+        format!("/feedback/{id}?until=9999999999&sig={signature}"),
+        format!("/feedback/{id}?{}", link_query(key, &id, 1)),
+        format!("/feedback/{id}"),
+        format!("/feedback/other?{}", link_query(key, &id, u64::MAX)),
+    ] {
+        assert_eq!(send(forged.clone(), "verdict=expected").await.status(), 403, "{forged}");
+    }
+    assert_eq!(said().await.as_array().unwrap().len(), 1);
+    assert_eq!(send(link, "verdict=maybe").await.status(), 422);
+}
+
+#[tokio::test]
+async fn the_last_word_holds_and_becomes_a_label_that_a_backtest_reads() {
+    let guarded = Guarded::new(Scene::Trouble).await;
+    let id = guarded.alert().await;
+    let say = |id: &str, body: String| {
+        let request = guarded.request(Method::POST, &format!("/api/v1/alerts/{id}/feedback"));
+        let request = request.bearer_auth(&guarded.tokens[1]).header("content-type", "application/json");
+        async move { request.body(body).send().await.unwrap() }
+    };
+    assert_eq!(say(&id, r#"{"verdict":"real"}"#.into()).await.status(), 201);
+    let labels = guarded.get("/api/v1/labels.csv?stream=pumps", Scope::Read).await;
+    assert!(labels.headers()["content-type"].to_str().unwrap().starts_with("text/csv"));
+    let labels = labels.text().await.unwrap();
+    assert_eq!(labels.lines().count(), 2, "{labels}");
+    assert!(labels.starts_with("key,start,end\npump-"), "{labels}");
+    assert_eq!(say(&id, r#"{"verdict":"expected","reason":"test run"}"#.into()).await.status(), 201);
+    let labels = guarded.get("/api/v1/labels.csv?stream=pumps", Scope::Read).await.text().await.unwrap();
+    assert_eq!(labels, "key,start,end\n");
+    assert_eq!(say("none", r#"{"verdict":"real"}"#.into()).await.status(), 404);
+    let long = format!(r#"{{"verdict":"real","reason":"{}"}}"#, "x".repeat(501));
+    assert_eq!(say(&id, long).await.status(), 400);
+    for bad in [r#"{"verdict":"maybe"}"#, "{}", r#"{"verdict":"real","by":"me"}"#] {
+        let refused = say(&id, bad.to_owned()).await;
+        assert_eq!(refused.status(), 422, "{bad}");
+        assert_eq!(refused.headers()["content-type"], "application/problem+json");
+    }
+    assert_eq!(guarded.get("/api/v1/labels.csv?stream=fans", Scope::Read).await.status(), 404);
+}
