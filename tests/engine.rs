@@ -135,7 +135,7 @@ fn points(rows: &[Row]) -> BTreeMap<String, Vec<(i64, u64, Vec<u32>)>> {
 
 fn step_all(rows: &[Row]) -> Vec<Point> {
     let mut engine = plant::engine(&plant::plan(1));
-    let env = Env { now: &|| 0, meets: &|_, _| {}, follows: &|_, _| true, follows_version: 1 };
+    let env = Env { now: &|| 0, meets: &|_, _, _| {}, follows: &|_, _| true, follows_version: 1 };
     let mut slot = Slot::default();
     rows.iter().enumerate().for_each(|(i, row)| slot.push(row.record(i as u64)));
     let mut out = Outputs::default();
@@ -261,7 +261,7 @@ proptest! {
         let arrived = shuffled(&rows, disorder * SECOND_NS, seed);
         let plan = plant::plan(1);
         let mut engine = plant::engine(&plan);
-        let env = Env { now: &|| 0, meets: &|_, _| {}, follows: &|_, _| true, follows_version: 1 };
+        let env = Env { now: &|| 0, meets: &|_, _, _| {}, follows: &|_, _| true, follows_version: 1 };
         let mut slot = Slot::default();
         arrived.iter().enumerate().for_each(|(i, row)| slot.push(row.record(i as u64)));
         let mut out = Outputs::default();

@@ -18,13 +18,14 @@ use fixture::{S, Scene, key, parts, point};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-const SCENES: [(&str, Scene); 6] = [
+const SCENES: [(&str, Scene); 7] = [
     ("trouble", Scene::Trouble),
     ("calm", Scene::Calm),
     ("warming", Scene::Warming),
     ("empty", Scene::Empty),
     ("recovering", Scene::Recovering),
     ("hostile", Scene::Hostile),
+    ("crowd", Scene::Crowd),
 ];
 
 /// A scene that goes on: events are counted and windows end, as if the plant were running.
@@ -32,9 +33,9 @@ async fn go_on(status: Arc<eddy::status::Status>, history: Arc<eddy::dashboard::
     for i in 0.. {
         tokio::time::sleep(Duration::from_millis(250)).await;
         for p in 0..24 {
-            status.partition(StreamId(0), p).events_total.fetch_add(83, Relaxed);
+            status.partition(StreamId(0), p).events_total.fetch_add(105, Relaxed);
         }
-        status.log_messages_total.fetch_add(1_992, Relaxed);
+        status.log_messages_total.fetch_add(2_520, Relaxed);
         if i % 4 == 3 {
             let n = i / 4;
             let windows =
@@ -53,7 +54,7 @@ async fn start(scene: Scene) -> (String, CancellationToken) {
     let mut plan = (*parts.plan).clone();
     plan.dashboard.listen = address;
     parts.plan = Arc::new(plan);
-    if scene == Scene::Trouble {
+    if matches!(scene, Scene::Trouble | Scene::Crowd) {
         tokio::spawn(go_on(parts.status.clone(), parts.history.clone(), now_ns));
     }
     let shutdown = parts.shutdown.clone();

@@ -103,13 +103,13 @@ impl SegmentKind {
     }
 }
 
-/// A row as the API and the page show it. The page's list holds the revision that raised an alert, since
-/// that one has the evidence, and how it ended beside it.
+/// A row as the API and the page show it. A list of alerts holds the revision that raised each, since that one has
+/// the evidence, and how it ended beside it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AlertEntry {
     #[serde(flatten)]
     pub row: AlertRow,
-    /// Only in the page's list; `None` while it fires.
+    /// Only beside the revision that raised it, in lists of alerts and of one alert; `None` while it fires.
     pub resolved: Option<Resolution>,
     /// Who has seen it.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -13,11 +13,11 @@ use tokio::task::spawn_blocking;
 const TEXT_BYTES_MAX: usize = 4_096;
 
 /// An answer that is not what was asked for, and what to do about it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ApiError {
-    status: StatusCode,
-    error: String,
-    remedy: String,
+    pub status: StatusCode,
+    pub error: String,
+    pub remedy: String,
     header: Option<(HeaderName, HeaderValue)>,
 }
 
@@ -56,21 +56,24 @@ impl ApiError {
     }
 }
 
+impl std::fmt::Display for ApiError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}; {}", self.error, self.remedy)
+    }
+}
+
 impl IntoResponse for ApiError {
+    /// The error itself goes along, for [`super::pages::error::for_people`].
     fn into_response(self) -> Response {
-        let ApiError { status, error, remedy, header } = self;
+        let ApiError { status, error, remedy, header } = &self;
         let title = status.canonical_reason().unwrap_or("Error");
-        let problem = Problem {
-            r#type: "about:blank",
-            title,
-            status: status.as_u16(),
-            detail: &error,
-            remedy: &remedy,
-        };
+        let problem =
+            Problem { r#type: "about:blank", title, status: status.as_u16(), detail: error, remedy };
         let body = serde_json::to_vec(&problem).unwrap_or_default();
         let mut response =
-            (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
-        response.headers_mut().extend(header);
+            (*status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
+        response.headers_mut().extend(header.clone());
+        response.extensions_mut().insert(self);
         response
     }
 }

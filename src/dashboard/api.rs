@@ -8,8 +8,9 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::AppState;
-use super::alerts::{AlertEntry, AlertQuery};
+use super::alerts::{AlertQuery, AlertRow};
 use super::key::KeyView;
+use super::listed::{self, Wanted, Which};
 use super::sampler::Frame;
 use super::{chart as charts, gather, page};
 use crate::metrics::{self, Format};
@@ -100,32 +101,15 @@ pub async fn streams(State(state): State<AppState>, Params(query): Params<SeqQue
     Ok(Json(json!({"seq": frame.snapshot.seq, "streams": frame.snapshot.streams})).into_response())
 }
 
-/// Read at the moment of asking, not from the last snapshot.
-pub async fn partitions(State(state): State<AppState>) -> Response {
+/// With `seq`: of that snapshot. Without: read at the moment of asking.
+pub async fn partitions(State(state): State<AppState>, Params(query): Params<SeqQuery>) -> Answer {
+    if query.seq.is_some() {
+        let frame = frame(&state, &query)?;
+        let snapshot = &frame.snapshot;
+        return Ok(Json(json!({"seq": snapshot.seq, "partitions": snapshot.partitions})).into_response());
+    }
     let partitions = gather::partitions(&state.parts.plan, &state.parts.status);
-    Json(json!({"partitions": partitions})).into_response()
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct KeysQuery {
-    stream: Option<String>,
-    q: String,
-}
-
-/// Keys that charts exist for: at most 100 of each stream.
-pub async fn keys(State(state): State<AppState>, Params(query): Params<KeysQuery>) -> Answer {
-    let plan = &state.parts.plan;
-    let wanted = match &query.stream {
-        Some(name) => vec![stream_id(&state, name)?],
-        None => (0..plan.streams.len()).map(|i| StreamId(i as u16)).collect(),
-    };
-    let rows = wanted.into_iter().flat_map(|id| {
-        let stream = &plan.streams[id.0 as usize].name;
-        let keys = state.parts.history.keys(id, &query.q, 100);
-        keys.into_iter().map(move |key| json!({"stream": stream, "key": key}))
-    });
-    Ok(Json(json!({"keys": rows.collect::<Vec<_>>()})).into_response())
+    Ok(Json(json!({"partitions": partitions})).into_response())
 }
 
 pub fn stream_id(state: &AppState, name: &str) -> Result<StreamId, ApiError> {
@@ -216,9 +200,13 @@ pub struct AlertsQuery {
     before: Option<String>,
     stream: Option<String>,
     key: Option<String>,
+    /// A name of [`Which`].
+    state: Option<String>,
+    offset: Option<String>,
 }
 
-/// With `seq`: what that snapshot's page lists. Without: revisions from the outbox, newest first.
+/// With `seq`: what that snapshot's page lists. With `state`: alerts, each once. Without either: revisions from the
+/// outbox, newest first.
 pub async fn alerts(State(state): State<AppState>, Params(query): Params<AlertsQuery>) -> Answer {
     if query.seq.is_some() {
         let frame = frame(&state, &SeqQuery { seq: query.seq })?;
@@ -226,33 +214,41 @@ pub async fn alerts(State(state): State<AppState>, Params(query): Params<AlertsQ
     }
     let limit = query.limit.as_deref().map_or(Ok(50), |text| whole::<usize>("limit", text))?.min(500);
     let before = query.before.as_deref().map(|text| whole("before", text)).transpose()?;
+    if let Some(name) = &query.state {
+        let which = Which::named(name)
+            .ok_or_else(|| ApiError::bad("no such state", "write state=firing, state=ended or state=all"))?;
+        let offset = query.offset.as_deref().map_or(Ok(0), |text| whole("offset", text))?;
+        let (stream, key, limit) = (query.stream, query.key, limit.max(1));
+        let wanted = Wanted { which, stream, key, offset, before, limit };
+        let listed = blocking(move || listed::list(&state.parts, &wanted).map_err(unread)).await?;
+        return Ok(Json(listed).into_response());
+    }
     let page = AlertQuery::Page { before, limit, stream: query.stream, key: query.key };
     let rows = stored(&state, page).await?;
-    let next = rows.last().filter(|_| rows.len() == limit).map(|entry| entry.row.seq);
+    let next = rows.last().filter(|_| rows.len() == limit).map(|row| row.seq);
+    let rows = listed::entries(rows, &state.parts.status.said);
     Ok(Json(json!({"rows": rows, "next_before": next})).into_response())
 }
 
-/// Every revision of one alert.
+/// Every revision of one alert; the one that raised it says how it ended.
 pub async fn alert(State(state): State<AppState>, Path(id): Path<String>) -> Answer {
     let rows = stored(&state, AlertQuery::One { id }).await?;
     if rows.is_empty() {
-        return Err(ApiError::new(
-            StatusCode::NOT_FOUND,
-            "no alert of this id",
-            "see /api/v1/alerts for ids",
-        ));
+        return Err(no_alert());
     }
+    let (_, rows) = listed::of_one(rows, &state.parts.status.said);
     Ok(Json(json!({"rows": rows})).into_response())
 }
 
-async fn stored(state: &AppState, query: AlertQuery) -> Result<Vec<AlertEntry>, ApiError> {
+pub fn no_alert() -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, "no alert of this id", "see /api/v1/alerts for ids")
+}
+
+pub fn unread(error: String) -> ApiError {
+    ApiError::internal(error, "alerts are safe on disk; try again")
+}
+
+async fn stored(state: &AppState, query: AlertQuery) -> Result<Vec<AlertRow>, ApiError> {
     let parts = state.parts.clone();
-    blocking(move || {
-        let rows = (parts.alerts.page)(query);
-        let rows = rows.map_err(|error| ApiError::internal(error, "alerts are safe on disk; try again"))?;
-        let mut entries: Vec<AlertEntry> = rows.into_iter().map(AlertEntry::from).collect();
-        entries.iter_mut().for_each(|entry| entry.see(&parts.status.said));
-        Ok(entries)
-    })
-    .await
+    blocking(move || (parts.alerts.page)(query).map_err(unread)).await
 }

@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 
-use super::alerts::{AlertEntry, DeliveryState};
+use super::alerts::{AlertEntry, DeliveryRow, DeliveryState};
 use super::format::clock;
 use super::snapshot::Snapshot;
 
@@ -16,7 +16,8 @@ pub struct Receiver {
     pub reached: bool,
     /// There is a status.
     pub answered: bool,
-    pub error: Option<String>,
+    /// It says why it has not been reached.
+    pub explained: bool,
 }
 
 /// A silence that is in force or to come; `at` is its path into the API's document.
@@ -45,26 +46,28 @@ pub fn silence_lines(snapshot: &Snapshot, zone: &TimeZone) -> Vec<SilenceLine> {
 
 pub fn receivers(at: &str, entry: &AlertEntry) -> Vec<Receiver> {
     let deliveries = entry.row.deliveries.iter().enumerate();
-    deliveries
-        .map(|(d, delivery)| {
-            let failing = delivery.state != DeliveryState::Delivered && delivery.last_error.is_some();
-            let (mark, what) = match delivery.state {
-                DeliveryState::Delivered => ("✓", "told"),
-                DeliveryState::Pending if failing => ("✗", "failed, tries again"),
-                DeliveryState::Pending => ("○", "under way"),
-                DeliveryState::Failed => ("✗", "gave up"),
-                DeliveryState::Silenced => ("–", "silenced"),
-            };
-            Receiver {
-                at: format!("{at}.deliveries[{d}]"),
-                name: delivery.receiver.clone(),
-                mark,
-                what,
-                failing,
-                reached: delivery.stored_to_2xx_ns.is_some(),
-                answered: delivery.last_status.is_some(),
-                error: delivery.last_error.clone().filter(|_| failing),
-            }
-        })
-        .collect()
+    deliveries.map(|(d, delivery)| Receiver::of(format!("{at}.deliveries[{d}]"), delivery)).collect()
+}
+
+impl Receiver {
+    pub fn of(at: String, delivery: &DeliveryRow) -> Self {
+        let failing = delivery.state != DeliveryState::Delivered && delivery.last_error.is_some();
+        let (mark, what) = match delivery.state {
+            DeliveryState::Delivered => ("✓", "told"),
+            DeliveryState::Pending if failing => ("✗", "failed, tries again"),
+            DeliveryState::Pending => ("○", "under way"),
+            DeliveryState::Failed => ("✗", "gave up"),
+            DeliveryState::Silenced => ("–", "silenced"),
+        };
+        Receiver {
+            at,
+            name: delivery.receiver.clone(),
+            mark,
+            what,
+            failing,
+            reached: delivery.stored_to_2xx_ns.is_some(),
+            answered: delivery.last_status.is_some(),
+            explained: failing,
+        }
+    }
 }

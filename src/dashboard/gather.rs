@@ -68,6 +68,7 @@ impl Snapshot {
             stages: stages(latency),
             sinks,
             alerts,
+            partitions: partitions(plan, status),
         };
         snapshot.problems = [problems::find(&snapshot, plan), problems::missed(status, plan)].concat();
         let drifted = drift::notes(&snapshot.streams, &plan.streams);

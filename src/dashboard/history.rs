@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn keeps_the_newest_points_in_order_and_each_with_its_own_numbers() {
-        let history = History::new(Arc::new(Watch::new()));
+        let history = History::new(Arc::new(Watch::new(1)));
         history.add((0..POINTS_MAX as i64 + 10).map(|t| point("a", t)).collect());
         let all = history.series(PUMPS, b"a", i64::MIN, i64::MAX).unwrap();
         assert_eq!(all.len(), POINTS_MAX);
@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn a_replayed_point_is_not_filed_twice() {
-        let history = History::new(Arc::new(Watch::new()));
+        let history = History::new(Arc::new(Watch::new(1)));
         history.add(vec![point("a", 1), point("a", 2), point("a", 1), point("a", 2), point("a", 3)]);
         let times: Vec<i64> = history.series(PUMPS, b"a", 0, 9).unwrap().iter().map(|w| w.time_ns).collect();
         assert_eq!(times, [1, 2, 3]);
@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_revised_window_takes_the_place_of_its_first_verdict() {
-        let history = History::new(Arc::new(Watch::new()));
+        let history = History::new(Arc::new(Watch::new(1)));
         history.add((1..6).map(|t| point("a", t)).collect());
         let revised = Point { anomalous: true, p_value: 1e-9, values: vec![7.0, 8.0], ..point("a", 2) };
         history.add(vec![revised]);
@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn an_event_that_comes_behind_later_ones_has_its_place_in_time() {
-        let history = History::new(Arc::new(Watch::new()));
+        let history = History::new(Arc::new(Watch::new(1)));
         history.add([1, 5, 3, 9, 0].map(|t| point("a", t)).to_vec());
         let seen = history.series(PUMPS, b"a", 0, 9).unwrap();
         assert_eq!(seen.iter().map(|w| w.time_ns).collect::<Vec<_>>(), [0, 1, 3, 5, 9]);
@@ -267,7 +267,7 @@ mod tests {
 
     #[test]
     fn a_full_series_keeps_its_newest_whatever_comes_behind() {
-        let history = History::new(Arc::new(Watch::new()));
+        let history = History::new(Arc::new(Watch::new(1)));
         history.add((0..POINTS_MAX as i64).map(|t| point("a", 10 * t)).collect());
         history.add(vec![point("a", -1), point("a", 15)]);
         let seen = history.series(PUMPS, b"a", i64::MIN, i64::MAX).unwrap();
@@ -278,7 +278,7 @@ mod tests {
 
     #[test]
     fn a_full_history_forgets_keys_that_nobody_follows() {
-        let watch = Arc::new(Watch::new());
+        let watch = Arc::new(Watch::new(1));
         let history = History::new(watch.clone());
         for i in 0..FOLLOWED_MAX {
             watch.request(PUMPS, format!("k{i}").as_bytes());

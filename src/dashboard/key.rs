@@ -6,7 +6,7 @@ use super::AppState;
 use super::chart::{self, Chart, ChartError, Panel, Scale};
 use super::history::Window;
 use super::reduce::Sample;
-use super::series::{Series, SeriesPoint};
+use super::series::{Series, SeriesPoint, Spread};
 use super::snapshot::ColumnView;
 use crate::config::plan::{Plan, Shape, StreamPlan};
 use crate::types::{NoDataEvidence, StreamId};
@@ -77,9 +77,14 @@ impl KeyView {
             anomalous_count: self.windows.iter().filter(|window| window.anomalous).count(),
             from_ns: self.windows.first().map(|window| window.time_ns),
             to_ns: self.windows.last().map(|window| window.time_ns),
+            spread: (0..self.plan().columns.len()).map(|column| self.spread(column)).collect(),
             latest: self.windows.last().map(SeriesPoint::from),
             points: self.windows[skipped..].iter().map(SeriesPoint::from).collect(),
         }
+    }
+
+    fn spread(&self, column: usize) -> Spread {
+        Spread::of(self.windows.iter().filter_map(|window| window.values.get(column).copied()))
     }
 
     /// The chart of column `column`.

@@ -45,8 +45,10 @@ pub struct KeyPart<'a> {
     anomalous: bool,
     /// Since when nothing comes, and how often something did.
     silent: Option<(String, String)>,
-    /// What makes `/fragment/key` give this again.
-    query: String,
+    /// What gives this again.
+    again: String,
+    /// On a page of its own: the page's address.
+    own: Option<String>,
 }
 
 impl HtmlSafe for KeyPart<'_> {}
@@ -105,6 +107,20 @@ impl KeyData {
         }
     }
 
+    /// What is known of the columns over all windows shown, where the API has it.
+    pub fn spread(&self) -> (String, Series) {
+        let series = self.view.series(0);
+        let span = [self.view.from, self.view.to].map(|ns| ns.to_string());
+        let query = [
+            ("stream", series.stream.as_str()),
+            ("key", &self.choice.key),
+            ("from", &span[0]),
+            ("to", &span[1]),
+            ("limit", "0"),
+        ];
+        (format!("/api/v1/series?{}", form(&query)), series)
+    }
+
     pub fn docs(&self) -> (Doc<'_>, Doc<'_>) {
         (
             Doc { root: "series", url: self.now_url.clone(), json: &self.series },
@@ -118,6 +134,7 @@ impl KeyData {
         recent: &'a Doc<'a>,
         now_ns: i64,
         zone: &TimeZone,
+        own: Option<String>,
     ) -> KeyPart<'a> {
         let view = &self.view;
         let series = view.series(RECENT);
@@ -130,7 +147,13 @@ impl KeyData {
         KeyPart {
             now,
             recent,
-            query: form(&[("key", &name), ("range", self.choice.range)]),
+            again: match &own {
+                Some(own) => format!("{own}?{}", form(&[("range", self.choice.range)])),
+                None => {
+                    format!("/fragment/key?{}", form(&[("key", &name), ("range", self.choice.range)]))
+                }
+            },
+            own,
             key: self.choice.key.clone(),
             range: self.choice.range,
             ranges: RANGES.iter().map(|(name, _)| *name).collect(),
@@ -198,7 +221,7 @@ fn outside(cell: &SeriesCell) -> bool {
 }
 
 /// Columns of the sample of what the stream's model takes for normal; none where there is none.
-fn sampled(state: &AppState, stream: StreamId) -> Vec<(String, String)> {
+pub fn sampled(state: &AppState, stream: StreamId) -> Vec<(String, String)> {
     let plan = &state.parts.plan.streams[stream.0 as usize];
     let sample = state.parts.status.models(stream).sample();
     let drawn = sample.iter().flat_map(|sample| plan.columns.iter().zip(&sample.columns));

@@ -31,68 +31,68 @@ impl HtmlSafe for AlertsPart<'_> {}
 
 /// One alert. `at` are paths into the API's document.
 pub struct Card {
-    at: String,
-    decision: String,
-    receipt: String,
-    id: String,
+    pub at: String,
+    pub decision: String,
+    pub receipt: String,
+    pub id: String,
     /// Shown unfolded: the first one that fires.
-    open: bool,
-    firing: bool,
-    silenced: bool,
+    pub open: bool,
+    pub firing: bool,
+    pub silenced: bool,
     /// Who has seen it.
-    seen_by: Option<String>,
-    key: String,
-    stream: String,
-    onset: String,
-    stored: String,
+    pub seen_by: Option<String>,
+    pub key: String,
+    pub stream: String,
+    pub onset: String,
+    pub stored: String,
     /// When it was normal again.
-    ended: Option<String>,
-    retracted: bool,
-    recovered: bool,
+    pub ended: Option<String>,
+    pub retracted: bool,
+    pub recovered: bool,
     /// Not about values: since when nothing came.
-    silent_since: Option<String>,
+    pub silent_since: Option<String>,
     /// Its confidence is known.
-    confident: bool,
+    pub confident: bool,
     /// Of transactions: how many are odd is known.
-    counted: bool,
+    pub counted: bool,
     /// Not about a window: what left its range.
-    set_in: Option<SetIn>,
-    first: Option<Evidence>,
-    evidence: Vec<Evidence>,
+    pub set_in: Option<SetIn>,
+    pub first: Option<Evidence>,
+    pub evidence: Vec<Evidence>,
     /// The receipt: what a bar shows, and its segments.
-    bars: [(&'static str, Vec<Stretch>); 2],
-    receivers: Vec<Receiver>,
-    reached: usize,
+    pub bars: [(&'static str, Vec<Stretch>); 2],
+    pub receivers: Vec<Receiver>,
+    pub reached: usize,
 }
 
 /// A column that left its range; the numbers are in the decision.
-struct SetIn {
-    column: String,
-    unit: String,
+pub struct SetIn {
+    pub column: String,
+    pub unit: String,
     /// What of it, after its name.
-    watched: &'static str,
+    pub watched: &'static str,
 }
 
 /// One column's part.
-struct Evidence {
-    at: String,
-    name: String,
-    unit: String,
+pub struct Evidence {
+    pub at: String,
+    pub name: String,
+    pub unit: String,
     /// End of the cell that the numbers are of.
-    cell: Option<String>,
+    pub cell: Option<String>,
     /// Of the bar, percent.
-    width: f64,
-    outside: bool,
+    pub width: f64,
+    pub outside: bool,
 }
 
 /// One segment of a receipt's bar; lengths in percent.
 pub struct Stretch {
-    at: String,
-    field: &'static str,
-    name: String,
-    class: &'static str,
-    x: f64,
-    width: f64,
+    pub at: String,
+    pub field: &'static str,
+    pub name: String,
+    pub class: &'static str,
+    pub x: f64,
+    pub width: f64,
 }
 
 impl<'a> AlertsPart<'a> {
@@ -112,7 +112,8 @@ impl<'a> AlertsPart<'a> {
 }
 
 impl Card {
-    fn of(i: usize, entry: &AlertEntry, now_ns: i64, zone: &TimeZone) -> Self {
+    /// `i`: its place in the document's `rows`.
+    pub fn of(i: usize, entry: &AlertEntry, now_ns: i64, zone: &TimeZone) -> Self {
         let at = format!("rows[{i}]");
         let decision = &entry.row.alert.decision;
         let firing = decision.state.is_firing() && entry.resolved.is_none();
@@ -243,7 +244,7 @@ fn stretches(parts: Vec<Part>) -> Vec<Stretch> {
         .collect()
 }
 
-fn class(kind: SegmentKind) -> &'static str {
+pub fn class(kind: SegmentKind) -> &'static str {
     match kind {
         SegmentKind::Outside => "outside",
         SegmentKind::Waiting => "waiting",
@@ -253,7 +254,7 @@ fn class(kind: SegmentKind) -> &'static str {
 }
 
 /// Stage names as a reader says them.
-fn readable(stage: &str) -> String {
+pub fn readable(stage: &str) -> String {
     match stage {
         "wait_watermark" => "wait for watermark, by design".to_owned(),
         "recovery" => "Eddy was away".to_owned(),

@@ -22,6 +22,8 @@ mod history;
 mod host;
 mod key;
 mod key_part;
+mod keys;
+mod listed;
 mod listing;
 mod live;
 mod login;
@@ -29,10 +31,13 @@ mod models;
 mod openapi;
 mod orders;
 mod page;
+mod pages;
 mod problems;
 mod reduce;
+mod roster;
 mod sampler;
 mod series;
+mod shell;
 mod snapshot;
 #[cfg(test)]
 #[path = "../../tests/dashboard/fixture.rs"]
@@ -62,6 +67,7 @@ use crate::status::Status;
 use crate::watch::Watch;
 use gather::Subject;
 use guard::Peer;
+use roster::Roster;
 use sampler::Frames;
 use snapshot::Snapshot;
 
@@ -94,6 +100,7 @@ pub struct Parts {
 pub struct AppState {
     parts: Arc<Parts>,
     frames: Arc<Frames>,
+    roster: Arc<Roster>,
     live: Arc<Semaphore>,
 }
 
@@ -107,7 +114,8 @@ impl AppState {
     fn at(parts: Parts, time_ns: i64) -> Self {
         let first = take(&parts, time_ns, 1, None);
         let live = Arc::new(Semaphore::new(LIVE_MAX));
-        AppState { parts: Arc::new(parts), frames: Arc::new(Frames::new(first)), live }
+        let roster = Arc::new(Roster::new(&parts.watch, parts.plan.streams.len()));
+        AppState { parts: Arc::new(parts), frames: Arc::new(Frames::new(first)), roster, live }
     }
 
     /// Takes the next snapshot. Blocks like [`AppState::new`]; one caller at a time.
@@ -116,6 +124,7 @@ impl AppState {
     }
 
     fn sample_at(&self, time_ns: i64) {
+        self.roster.take_in();
         let before = self.frames.before(time_ns);
         let seq = self.frames.newest().snapshot.seq + 1;
         self.frames.push(take(&self.parts, time_ns, seq, before.as_ref().map(|frame| &frame.snapshot)));

@@ -11,16 +11,17 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::AppState;
-use super::api::{Answer, ApiError, Params, stream_id};
+use super::api::{Answer, ApiError, Params, blocking, stream_id};
 use super::chart::{self, Panel, Scale};
 use super::reduce::Sample;
-use crate::config::plan::{ColumnPlan, Shape, StreamPlan};
+use crate::config::plan::{ColumnPlan, ModelPlan, Shape, StreamPlan};
 use crate::stage::{Ask, MODEL_HEADER, ROLL_BACK, Wish};
 use crate::status;
+use crate::types::Activation;
 
 /// Pixels.
 const SAMPLE_WIDTH: u32 = 360;
@@ -107,6 +108,11 @@ fn find<'a>(state: &'a AppState, stream: &str) -> Result<(&'a StreamPlan, status
 }
 
 async fn ask(state: &AppState, stream: String, wish: Wish) -> Answer {
+    Ok(Json(history(state, stream, wish).await?).into_response())
+}
+
+/// A stream's models, oldest first, the active one last.
+pub async fn history(state: &AppState, stream: String, wish: Wish) -> Result<Vec<Activation>, ApiError> {
     let stopping = |()| {
         let error = "Eddy is stopping, or is not ready yet";
         ApiError::new(
@@ -122,10 +128,39 @@ async fn ask(state: &AppState, stream: String, wish: Wish) -> Answer {
     let (answer, answered) = oneshot::channel();
     state.parts.ask.try_send(Ask { stream, wish, answer }).map_err(|_| stopping(()))?;
     let history = answered.await.map_err(|_| stopping(()))?;
-    match history {
-        Ok(history) => Ok(Json(history).into_response()),
-        Err(error) => {
-            Err(ApiError::new(StatusCode::CONFLICT, error, "look at `eddy model list` and the config"))
+    history.map_err(|error| {
+        ApiError::new(StatusCode::CONFLICT, error, "look at `eddy model list` and the config")
+    })
+}
+
+/// `GET /api/v1/models/card?stream=NAME`: what `eddy train` wrote beside the model that the config names.
+pub async fn card(State(state): State<AppState>, Params(of): Params<OfStream>) -> Answer {
+    blocking(move || {
+        let id = stream_id(&state, &of.stream)?;
+        let card = read_card(&state.parts.plan.streams[id.0 as usize].model);
+        card.map(|card| Json(card).into_response()).map_err(|why| {
+            ApiError::new(
+                StatusCode::NOT_FOUND,
+                why,
+                "streams with model = { type = \"load\" } have a card, beside the model's file, as .json",
+            )
+        })
+    })
+    .await
+}
+
+/// Blocks.
+///
+/// # Errors
+/// Why there is none, for an operator.
+pub fn read_card(plan: &ModelPlan) -> Result<Value, String> {
+    let path = match plan {
+        ModelPlan::Load { path, .. } => path.with_extension("json"),
+        ModelPlan::Fit { .. } => return Err("each partition fits its own model on what it sees".to_owned()),
+        ModelPlan::Transactions { .. } => {
+            return Err("events are judged by the causes a fraud may have; nothing is fitted".to_owned());
         }
-    }
+    };
+    let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))
 }

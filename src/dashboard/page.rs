@@ -10,44 +10,28 @@ use serde_json::{Value, json};
 
 use super::AppState;
 use super::api::{Answer, ApiError, Params, blocking};
-use super::assets;
 use super::doc::Doc;
 use super::first_event;
-use super::format::{clock, clock_with_offset};
+use super::format::clock;
 use super::key::{Choice, range, split, worst_first};
 use super::key_part::{KeyData, KeyPart};
 use super::listing::AlertsPart;
 use super::orders;
 use super::problems::Problem;
 use super::sampler::Frame;
+use super::shell::{Shell, status_doc};
 use super::snapshot::{SinkState, Snapshot, State as BoxState};
-use super::tiles::Level;
 use crate::types::{Decision, StreamId};
 
 /// The whole page.
 #[derive(Template)]
 #[template(path = "page.html")]
 struct Page<'a> {
-    status: &'a Doc<'a>,
-    deployment: &'a str,
-    version: &'a str,
-    clock: String,
-    /// Part of the assets' addresses, so that a browser's copy never outlives an update.
-    assets: String,
-    tiles: Vec<TilePart>,
+    shell: Shell<'a>,
     notices: NoticesPart<'a>,
     key: Option<KeyPart<'a>>,
     alerts: AlertsPart<'a>,
     tables: TablesPart<'a>,
-}
-
-struct TilePart {
-    question: &'static str,
-    name: &'static str,
-    at: String,
-    level: &'static str,
-    /// When the first open alert began, for the second tile; empty if none is open.
-    onset: String,
 }
 
 /// What an operator must know before reading on: problems, recovery, warm-up, how to begin.
@@ -120,14 +104,9 @@ fn render(state: &AppState, query: &PageQuery) -> Result<String, ApiError> {
     let zone = &state.parts.zone;
     let part = data.as_ref().zip(docs.as_ref());
     let page = Page {
-        status: &status,
-        deployment: &snapshot.deployment,
-        version: snapshot.version,
-        clock: clock_with_offset(snapshot.time_ns, zone),
-        assets: assets::version(),
-        tiles: tiles(state, snapshot),
+        shell: Shell::of(state, snapshot, &status, "/", ""),
         notices: notices(state, &status, snapshot),
-        key: part.map(|(data, (now, recent))| data.part(now, recent, snapshot.time_ns, zone)),
+        key: part.map(|(data, (now, recent))| data.part(now, recent, snapshot.time_ns, zone, None)),
         alerts: AlertsPart::of(&alerts, snapshot, zone),
         tables: tables(state, &status, snapshot),
     };
@@ -150,13 +129,13 @@ fn render_fragment(state: &AppState, name: &str, query: &PageQuery) -> Result<St
             let choice = choose(state, &frame, query).ok_or_else(no_part)?;
             let data = KeyData::read(state, choice);
             let (now, recent) = data.docs();
-            data.part(&now, &recent, snapshot.time_ns, zone).render().map_err(unrendered)
+            data.part(&now, &recent, snapshot.time_ns, zone, None).render().map_err(unrendered)
         }
         _ => Err(no_part()),
     }
 }
 
-fn unrendered(error: askama::Error) -> ApiError {
+pub fn unrendered(error: askama::Error) -> ApiError {
     ApiError::internal(error, "reload; the numbers are also under /api/v1/status")
 }
 
@@ -166,10 +145,6 @@ fn no_part() -> ApiError {
         "no such part of the page",
         "notices, alerts, tables; key needs key=STREAM/KEY",
     )
-}
-
-fn status_doc(frame: &Frame) -> Doc<'_> {
-    Doc { root: "status", url: format!("/api/v1/status?seq={}", frame.snapshot.seq), json: &frame.json }
 }
 
 fn alerts_doc<'a>(frame: &Frame, json: &'a Value) -> Doc<'a> {
@@ -188,6 +163,16 @@ pub fn alerts_json(snapshot: &Snapshot) -> Value {
 /// What was asked for, else the key that broke first or last, else the first key there is.
 fn choose(state: &AppState, frame: &Frame, query: &PageQuery) -> Option<Choice> {
     let (stream, key) = chosen_key(state, frame, query)?;
+    choice(state, frame, (stream, key), query.range.as_deref())
+}
+
+/// How a key is shown; `None` if there is no such stream.
+pub fn choice(
+    state: &AppState,
+    frame: &Frame,
+    (stream, key): (StreamId, String),
+    asked_range: Option<&str>,
+) -> Option<Choice> {
     let plan = state.parts.plan.streams.get(stream.0 as usize)?;
     let open = frame.snapshot.alerts.rows.iter().take(frame.snapshot.alerts.open);
     let decisions = open.map(|entry| &entry.row.alert.decision);
@@ -198,7 +183,7 @@ fn choose(state: &AppState, frame: &Frame, query: &PageQuery) -> Option<Choice> 
         shares.extend(own.clone().find_map(Decision::set_in).map(|onset| (onset.column.as_str(), 1.0)));
     }
     let silence = own.find_map(Decision::silence).cloned();
-    let (range, order) = (range(query.range.as_deref(), plan.window.shape), worst_first(plan, &shares));
+    let (range, order) = (range(asked_range, plan.window.shape), worst_first(plan, &shares));
     Some(Choice { stream, range, order, silence, key })
 }
 
@@ -220,37 +205,6 @@ fn chosen_key(state: &AppState, frame: &Frame, query: &PageQuery) -> Option<(Str
         Some((stream, decision.key.clone()))
     });
     broke.or_else(|| streams().find_map(|s| Some((s, state.parts.history.keys(s, "", 1).pop()?))))
-}
-
-fn tiles(state: &AppState, snapshot: &Snapshot) -> Vec<TilePart> {
-    let tiles = &snapshot.tiles;
-    let clock = |ns| clock(ns, snapshot.time_ns, &state.parts.zone);
-    let onset = tiles.first_onset_ns.map_or(String::new(), clock);
-    [
-        ("Healthy?", "healthy", &tiles.healthy, String::new()),
-        ("Broke first?", "first", &tiles.first, onset),
-        ("Real?", "real", &tiles.real, String::new()),
-        ("Told?", "told", &tiles.told, String::new()),
-    ]
-    .into_iter()
-    .map(|(question, name, tile, onset)| TilePart {
-        question,
-        name,
-        at: format!("tiles.{name}"),
-        level: level(tile.level),
-        onset,
-    })
-    .collect()
-}
-
-/// As in the API.
-fn level(level: Level) -> &'static str {
-    match level {
-        Level::Normal => "normal",
-        Level::Wait => "wait",
-        Level::Warn => "warn",
-        Level::Firing => "firing",
-    }
 }
 
 fn notices<'a>(state: &AppState, status: &'a Doc<'a>, snapshot: &'a Snapshot) -> NoticesPart<'a> {
@@ -276,7 +230,20 @@ fn notices<'a>(state: &AppState, status: &'a Doc<'a>, snapshot: &'a Snapshot) ->
 }
 
 fn tables<'a>(state: &AppState, status: &'a Doc<'a>, snapshot: &'a Snapshot) -> TablesPart<'a> {
-    let sink = |state: SinkState| match state {
+    let arrival =
+        |ns: Option<i64>| ns.map_or(String::new(), |ns| clock(ns, snapshot.time_ns, &state.parts.zone));
+    TablesPart {
+        status,
+        snapshot,
+        sinks: sink_states(snapshot),
+        dead: snapshot.dead_letters.keys().map(|&reason| (reason, reason.replace('_', " "))).collect(),
+        arrivals: snapshot.sources.iter().map(|s| arrival(s.last_arrival_ns)).collect(),
+    }
+}
+
+/// Of each receiver its mark, if it needs one, and its state in words.
+pub fn sink_states(snapshot: &Snapshot) -> Vec<(&'static str, &'static str)> {
+    let state = |state: SinkState| match state {
         SinkState::Idle => ("", "nothing sent yet"),
         SinkState::Ok => ("", "ok"),
         SinkState::Retrying => ("◆", "retrying"),
@@ -284,15 +251,7 @@ fn tables<'a>(state: &AppState, status: &'a Doc<'a>, snapshot: &'a Snapshot) -> 
         SinkState::Closed => ("◆", "closed"),
         SinkState::Disabled => ("◆", "disabled by 410"),
     };
-    let arrival =
-        |ns: Option<i64>| ns.map_or(String::new(), |ns| clock(ns, snapshot.time_ns, &state.parts.zone));
-    TablesPart {
-        status,
-        snapshot,
-        sinks: snapshot.sinks.iter().map(|s| sink(s.state)).collect(),
-        dead: snapshot.dead_letters.keys().map(|&reason| (reason, reason.replace('_', " "))).collect(),
-        arrivals: snapshot.sources.iter().map(|s| arrival(s.last_arrival_ns)).collect(),
-    }
+    snapshot.sinks.iter().map(|sink| state(sink.state)).collect()
 }
 
 #[cfg(test)]

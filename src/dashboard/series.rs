@@ -20,10 +20,51 @@ pub struct Series {
     pub anomalous_count: usize,
     pub from_ns: Option<i64>,
     pub to_ns: Option<i64>,
+    /// Over all windows in `from_ns..=to_ns`, by column.
+    pub spread: Vec<Spread>,
     /// The last one of `points`.
     pub latest: Option<SeriesPoint>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub points: Vec<SeriesPoint>,
+}
+
+/// Level and spread of a column, in its unit; `null` where nothing came, and of one value it has no `sd`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Spread {
+    /// Windows with a value.
+    pub count: usize,
+    pub mean: Option<f64>,
+    pub sd: Option<f64>,
+    pub min: Option<f64>,
+    pub max: Option<f64>,
+}
+
+impl Spread {
+    /// Over what is there of `values`. The sums are of distances to the first value: they lose nothing where a small
+    /// spread lies on a high level.
+    pub fn of(values: impl Iterator<Item = f32>) -> Self {
+        let mut spread = Spread::default();
+        let (mut first, mut sum, mut squares) = (0.0, 0.0, 0.0);
+        let (mut min, mut max) = (f32::INFINITY, f32::NEG_INFINITY);
+        for value in values.filter(|value| value.is_finite()) {
+            if spread.count == 0 {
+                first = f64::from(value);
+            }
+            let distance = f64::from(value) - first;
+            (sum, squares) = (sum + distance, squares + distance * distance);
+            (min, max) = (min.min(value), max.max(value));
+            spread.count += 1;
+        }
+        let n = spread.count as f64;
+        if spread.count > 0 {
+            spread.mean = Some(first + sum / n);
+            (spread.min, spread.max) = (number(min), number(max));
+        }
+        if spread.count > 1 {
+            spread.sd = Some(((squares - sum * sum / n).max(0.0) / (n - 1.0)).sqrt());
+        }
+        spread
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -64,4 +105,20 @@ impl From<&Window> for SeriesPoint {
 /// Through the shortest decimal text of the `f32`: 0.1 stays 0.1, not 0.10000000149.
 fn number(x: f32) -> Option<f64> {
     x.is_finite().then(|| x.to_string().parse().unwrap_or(f64::from(x)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn level_and_spread_are_those_of_the_values_that_came() {
+        let spread = Spread::of([1e6, f32::NAN, 1e6 + 1.0, 1e6 + 2.0].into_iter());
+        let known =
+            Spread { count: 3, mean: Some(1e6 + 1.0), sd: Some(1.0), min: Some(1e6), max: Some(1e6 + 2.0) };
+        assert_eq!(spread, known);
+        assert_eq!(Spread::of([f32::NAN].into_iter()), Spread::default());
+        let one = Spread::of([2.5].into_iter());
+        assert_eq!((one.count, one.mean, one.sd), (1, Some(2.5), None));
+    }
 }

@@ -61,6 +61,9 @@ pub struct Snapshot {
     /// Served by `/api/v1/alerts?seq=`.
     #[serde(skip)]
     pub alerts: Alerts,
+    /// Served by `/api/v1/partitions?seq=`.
+    #[serde(skip)]
+    pub partitions: Vec<PartitionView>,
 }
 
 #[derive(Clone, Debug, Default, Serialize)]

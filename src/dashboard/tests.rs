@@ -11,18 +11,18 @@ use super::*;
 use crate::status::Said;
 use crate::types::StreamId;
 
-struct Served {
-    base: String,
-    state: AppState,
+pub(super) struct Served {
+    pub base: String,
+    pub state: AppState,
     client: Client,
 }
 
 impl Served {
-    async fn new(scene: Scene) -> Self {
+    pub async fn new(scene: Scene) -> Self {
         Self::of(testing::parts(scene, Clock::start().now_ns())).await
     }
 
-    async fn of(parts: Parts) -> Self {
+    pub async fn of(parts: Parts) -> Self {
         let state = spawn_blocking(move || AppState::new(parts)).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
@@ -30,11 +30,11 @@ impl Served {
         Served { base, state, client: Client::new() }
     }
 
-    async fn get(&self, path: &str) -> Response {
+    pub async fn get(&self, path: &str) -> Response {
         self.client.get(format!("{}{path}", self.base)).send().await.unwrap()
     }
 
-    async fn json(&self, path: &str) -> Value {
+    pub async fn json(&self, path: &str) -> Value {
         let text = self.get(path).await.text().await.unwrap();
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}: {text}"))
     }
@@ -77,6 +77,12 @@ async fn every_refusal_names_the_remedy() {
         "/api/v1/chart.svg?stream=pumps&key=a&column=flow&width=9",
         "/api/v1/alerts?limit=many",
         "/api/v1/alerts/none",
+        "/api/v1/alerts?state=gone",
+        "/api/v1/keys?stream=fans",
+        "/api/v1/keys?limit=all",
+        "/api/v1/models/card?stream=pumps",
+        "/alerts/none",
+        "/keys/fans/a",
         "/api/v1/live",
         "/api/v1/live?topics=wealth",
         "/api/v1/live?topics=key:fans/a",

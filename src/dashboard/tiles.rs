@@ -87,8 +87,16 @@ fn throughput(snapshot: &Snapshot) -> String {
     }
 }
 
+/// Stream by stream: pumps and cards do not add up to anything.
 fn keys(snapshot: &Snapshot) -> String {
-    format!("{} keys watched", Format::Count.write(snapshot.totals.keys as f64))
+    let count = |stream: &StreamView| Format::Count.write(stream.keys as f64);
+    match &snapshot.streams[..] {
+        [one] => format!("{} keys watched", count(one)),
+        many => {
+            let each: Vec<String> = many.iter().map(|s| format!("{} {}", count(s), s.name)).collect();
+            format!("keys: {}", each.join(", "))
+        }
+    }
 }
 
 /// The stream that is furthest from scoring.

@@ -13,7 +13,8 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodFilter, MethodRouter, on};
 
 use super::{
-    AppState, answer, api, assets, audit, feedback, guard, host, live, login, models, openapi, orders, page,
+    AppState, answer, api, assets, audit, feedback, guard, host, keys, live, login, models, openapi, orders,
+    page, pages,
 };
 use crate::access::Scope;
 
@@ -77,6 +78,13 @@ pub fn ways() -> Vec<Way> {
         get("/feedback/{id}", Anyone, feedback::linked_form),
         post("/feedback/{id}", Anyone, feedback::linked),
         get("/", READ, page::index),
+        get("/streams", READ, pages::streams::show),
+        get("/keys", READ, pages::keys::show),
+        get("/keys/{stream}/{*key}", READ, pages::key::show),
+        get("/alerts", READ, pages::alerts::show),
+        get("/alerts/{id}", READ, pages::alert::show),
+        get("/receivers", READ, pages::receivers::show),
+        get("/model", READ, pages::model::show),
         get("/fragment/{name}", READ, page::fragment),
         get("/metrics", READ, api::metrics),
         get("/api/v1/openapi.json", READ, openapi::description),
@@ -84,7 +92,7 @@ pub fn ways() -> Vec<Way> {
         get("/api/v1/latency", READ, api::latency),
         get("/api/v1/streams", READ, api::streams),
         get("/api/v1/partitions", READ, api::partitions),
-        get("/api/v1/keys", READ, api::keys),
+        get("/api/v1/keys", READ, keys::list),
         get("/api/v1/series", READ, api::series),
         get("/api/v1/chart.svg", READ, api::chart),
         get("/api/v1/alerts", READ, api::alerts),
@@ -99,6 +107,7 @@ pub fn ways() -> Vec<Way> {
         get("/api/v1/feedback", READ, feedback::list),
         get("/api/v1/labels.csv", READ, feedback::labels),
         get("/api/v1/models", READ, models::list),
+        get("/api/v1/models/card", READ, models::card),
         get("/api/v1/models/sample", READ, models::sample),
         get("/api/v1/models/sample.svg", READ, models::sample_chart),
         post("/api/v1/models/rollback", ADMIN, models::roll_back),
@@ -124,6 +133,7 @@ pub fn router(state: AppState) -> Router {
         .method_not_allowed_fallback(api::not_allowed)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn(answer::as_problem))
+        .layer(from_fn_with_state(state.clone(), pages::error::for_people))
         .layer(from_fn_with_state(state.clone(), guard::guard))
         .layer(from_fn(host::security_headers))
         .with_state(state)

@@ -58,8 +58,8 @@ use setup::StreamSetup;
 pub struct Env<'a> {
     /// Reads a clock, ns; in simulation a constant.
     pub now: &'a dyn Fn() -> i64,
-    /// Told of each key (stream, key hash) when it is first met.
-    pub meets: &'a dyn Fn(StreamId, u64),
+    /// Told of each key (stream, key hash, key) when it is first met.
+    pub meets: &'a dyn Fn(StreamId, u64, &[u8]),
     /// Whether the page follows a key.
     pub follows: &'a dyn Fn(StreamId, u64) -> bool,
     /// Changes when `follows` does.
@@ -69,7 +69,7 @@ pub struct Env<'a> {
 impl Env<'_> {
     /// Outside any process: no clock, nobody watching.
     pub const SIMULATED: Env<'static> =
-        Env { now: &|| 0, meets: &|_, _| {}, follows: &|_, _| false, follows_version: 0 };
+        Env { now: &|| 0, meets: &|_, _, _| {}, follows: &|_, _| false, follows_version: 0 };
 }
 
 /// One shard's engine: owns whole partitions and shares nothing.

@@ -55,6 +55,7 @@ mod tests {
     use super::*;
     use crate::config::plan::Plan;
     use crate::ring::Slot;
+    use crate::state::StateReader;
     use crate::types::{Arrival, EventTime, RecordRef, key_hash};
 
     const STREAM: StreamId = StreamId(0);
@@ -67,24 +68,28 @@ mod tests {
         crate::config::parse(text, "", &Default::default()).unwrap_or_else(|problems| panic!("{problems}"))
     }
 
+    fn row(position: u64, partition: u8) -> RecordRef<'static> {
+        RecordRef {
+            stream: STREAM,
+            key: b"k",
+            key_hash: key_hash(b"k"),
+            partition: PartitionId(partition),
+            time: EventTime(position as i64 * SECOND_NS),
+            arrival: Arrival(position as i64 * SECOND_NS),
+            position: Position(position),
+            row: 0,
+            values: &[1.0],
+            outcome: None,
+            content_hash: position,
+        }
+    }
+
     /// A row a second in each of these partitions, all at the positions given.
     fn step(engine: &mut Engine, partitions: &[u8], positions: std::ops::Range<u64>) {
         let mut slot = Slot::default();
         for position in positions {
             for partition in partitions {
-                slot.push(RecordRef {
-                    stream: STREAM,
-                    key: b"k",
-                    key_hash: key_hash(b"k"),
-                    partition: PartitionId(*partition),
-                    time: EventTime(position as i64 * SECOND_NS),
-                    arrival: Arrival(position as i64 * SECOND_NS),
-                    position: Position(position),
-                    row: 0,
-                    values: &[1.0],
-                    outcome: None,
-                    content_hash: position,
-                });
+                slot.push(row(position, *partition));
             }
         }
         engine.step(&slot, &Env::SIMULATED, &mut Outputs::default());
@@ -114,6 +119,29 @@ mod tests {
         step(&mut engine, &[1, 2], 20..40);
         let both: Vec<_> = changed(&mut engine).iter().map(|(id, events, _)| (*id, *events)).collect();
         assert_eq!(both, [(1, 10), (2, 40)], "what lies before its beginning is passed over");
+    }
+
+    #[test]
+    fn a_key_is_named_when_it_is_met_and_when_its_partition_comes_back() {
+        let met = std::cell::RefCell::new(Vec::new());
+        let meets = |stream: StreamId, hash: u64, key: &[u8]| {
+            met.borrow_mut().push((stream, hash, String::from_utf8_lossy(key).into_owned()));
+        };
+        let env = Env { meets: &meets, ..Env::SIMULATED };
+        let mut engine = Engine::new(&plan());
+        for position in 0..2 {
+            let mut slot = Slot::default();
+            slot.push(row(position, 1));
+            engine.step(&slot, &env, &mut Outputs::default());
+        }
+        let known = (STREAM, key_hash(b"k"), "k".to_owned());
+        assert_eq!(*met.borrow(), std::slice::from_ref(&known));
+        let mut state = Vec::new();
+        assert!(engine.save(STREAM, PartitionId(1), &mut state));
+        let (from, position) = (StateReader::new(&state), Position(2));
+        let mut fresh = Engine::new(&plan());
+        fresh.restore(STREAM, PartitionId(1), position, from, &|_| None, &env).unwrap();
+        assert_eq!(*met.borrow(), [known.clone(), known]);
     }
 
     #[test]

@@ -216,7 +216,7 @@ impl Partition {
         self.episodes.push(Episode::default());
         self.last_surprise.push([f32::NAN; 2]);
         let hash = self.keys.hash(key as KeyIndex);
-        (env.meets)(setup.id, hash);
+        (env.meets)(setup.id, hash, self.keys.bytes(key as KeyIndex));
         self.followed.push((env.follows)(setup.id, hash));
         let columns = setup.columns.len();
         grow(&mut self.moments, columns);

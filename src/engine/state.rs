@@ -66,7 +66,7 @@ impl Partition {
         self.follows_version = env.follows_version;
         for (key, followed) in self.followed.iter_mut().enumerate() {
             let hash = self.keys.hash(key as u32);
-            (env.meets)(setup.id, hash);
+            (env.meets)(setup.id, hash, self.keys.bytes(key as u32));
             *followed = (env.follows)(setup.id, hash);
         }
     }

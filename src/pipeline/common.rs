@@ -32,10 +32,10 @@ impl Common {
             status: Arc::new(Status::new(&plan, clock.now_ns())),
             ballast: Arc::new(Ballast::new(&plan.durable.path)),
             models: Arc::new(Models::of(&plan.durable.path)),
+            watch: Arc::new(Watch::new(plan.streams.len())),
             plan: Arc::new(plan),
             latency: Latency::new(),
             clock,
-            watch: Arc::new(Watch::new()),
         }
     }
 }

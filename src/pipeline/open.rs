@@ -180,7 +180,7 @@ impl Opened {
     pub fn restore(&mut self, plan: &Plan, watch: &Watch, engines: &mut [Engine]) -> Result<Restored> {
         let env = Env {
             now: &|| 0,
-            meets: &|stream, hash| watch.offer(stream, hash),
+            meets: &|stream, hash, key| watch.offer(stream, hash, key),
             follows_version: watch.version(),
             follows: &|stream, hash| watch.wanted(stream, hash),
         };

@@ -149,7 +149,7 @@ impl Shard {
         let (clock, watch) = (self.clock, self.watch.clone());
         let env = Env {
             now: &move || clock.now_ns(),
-            meets: &|stream, hash| watch.offer(stream, hash),
+            meets: &|stream, hash, key| watch.offer(stream, hash, key),
             follows_version: watch.version(),
             follows: &|stream, hash| watch.wanted(stream, hash),
         };

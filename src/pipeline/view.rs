@@ -14,7 +14,8 @@ use crate::access::Access;
 use crate::alert::outbox::{self, AlertFilter, FailedDelivery, OutboxHandle, OutboxReader, StoredAlert};
 use crate::config::plan::Plan;
 use crate::dashboard::{
-    self, AlertQuery, AlertRow, AlertsView, AppState, DeliveryRow, DeliveryState, FailedRow, History, Parts, TlsDoor,
+    self, AlertQuery, AlertRow, AlertsView, AppState, DeliveryRow, DeliveryState, FailedRow, History, Parts,
+    TlsDoor,
 };
 use crate::latency::{Clock, Latency};
 use crate::pipeline::Mismatch;
@@ -54,6 +55,8 @@ pub async fn start(
     let history = Arc::new(History::new(watch.clone()));
     workers.spawn(history.clone().collect(points));
     if !plan.dashboard.enabled {
+        // Nobody will ask which keys there are.
+        drop(watch.names());
         return Ok(None);
     }
     let access = Arc::new(Access::open(&plan.durable.path)?);
@@ -70,7 +73,8 @@ pub async fn start(
     let zone = TimeZone::system();
     let shutdown = shutdown.clone();
     let orders = order;
-    let parts = Parts { plan, status, latency, history, watch, alerts, access, ask, orders, clock, zone, shutdown };
+    let parts =
+        Parts { plan, status, latency, history, watch, alerts, access, ask, orders, clock, zone, shutdown };
     let state = tokio::task::spawn_blocking(move || AppState::new(parts)).await?;
     workers.spawn(dashboard::sample_each_second(state.clone()));
     // The config has looked into the files; they may have gone since.

@@ -28,7 +28,12 @@ pub enum Scene {
     Recovering,
     /// As `Trouble`, with names that try to break out of the page.
     Hostile,
+    /// Five hundred machines fail at once.
+    Crowd,
 }
+
+/// Alerts that are open in [`Scene::Crowd`].
+pub const CROWD: usize = 500;
 
 pub const HOSTILE: &str = r#"<script>alert(1)</script>"'&--><img src=x onerror=alert(2)>{{7*7}}"#;
 
@@ -149,7 +154,7 @@ pub fn parts(scene: Scene, now_ns: i64) -> Parts {
     }
     let status = Status::new(&plan, now_ns - 7_200 * S);
     let latency = Latency::new();
-    let watch = Arc::new(Watch::new());
+    let watch = Arc::new(Watch::new(plan.streams.len()));
     let history = Arc::new(History::new(watch.clone()));
     if scene != Scene::Empty {
         fill_status(&status, scene, now_ns);
@@ -163,11 +168,19 @@ pub fn parts(scene: Scene, now_ns: i64) -> Parts {
     if !matches!(scene, Scene::Empty | Scene::Recovering | Scene::Warming) {
         for pump in 1..=24 {
             let faulty = matches!(scene, Scene::Trouble | Scene::Hostile) && pump == 17;
+            let name = key(scene, pump);
+            watch.offer(StreamId(0), key_hash(name.as_bytes()), name.as_bytes());
             history
                 .add((0..900).map(|i| point(&key(scene, pump), now_ns - (900 - i) * S, i, faulty)).collect());
         }
     }
+    if scene == Scene::Crowd {
+        (25..=CROWD)
+            .map(|i| key(scene, i))
+            .for_each(|key| watch.offer(StreamId(0), key_hash(key.as_bytes()), key.as_bytes()));
+    }
     let rows = match scene {
+        Scene::Crowd => crowd(&plan, now_ns),
         Scene::Trouble | Scene::Hostile => trouble(scene, &plan, now_ns),
         Scene::Calm => ended(&plan, "pump-04", now_ns - 840 * S).into(),
         _ => Vec::new(),
@@ -178,7 +191,7 @@ pub fn parts(scene: Scene, now_ns: i64) -> Parts {
         latency,
         history,
         watch,
-        alerts: stored(rows),
+        alerts: if scene == Scene::Crowd { stirred(stored(rows)) } else { stored(rows) },
         // Of a folder that is not there: nobody is asked for a token.
         access: Arc::new(Access::of(&eddy::access::folder(Path::new("/var/lib/eddy")), Key::fixed(1))),
         ask: tokio::sync::mpsc::channel(1).0,
@@ -379,6 +392,31 @@ fn row(
     AlertRow { seq, stored_at_ns, alert: Alert { decision, receipt: receipt(recovered) }, deliveries }
 }
 
+fn crowd(plan: &Plan, now_ns: i64) -> Vec<AlertRow> {
+    let row = |i: usize| {
+        let onset = now_ns - 90 * S + i as i64 * S / 10;
+        let decision = decision(plan, &key(Scene::Crowd, i), 0x1000 + i as u64, onset, i % 4);
+        row(i as i64, onset + 65 * S, decision, false, vec![delivered("on_call", 38), delivered("sms", 512)])
+    };
+    (1..=CROWD).map(row).collect()
+}
+
+/// Each time the open ones are read, another has been tried once more: the list is never the same twice.
+fn stirred(still: AlertsView) -> AlertsView {
+    let (still_failed, still) = (still.failed, still.page);
+    let reads = std::sync::atomic::AtomicUsize::new(0);
+    let page = move |query: AlertQuery| {
+        let stir = query == AlertQuery::Open;
+        let mut rows = still(query)?;
+        if stir {
+            let read = reads.fetch_add(1, Relaxed);
+            rows[read % 10].deliveries[1].attempts += 1 + read as u32;
+        }
+        Ok(rows)
+    };
+    AlertsView { page: Box::new(page), failed: still_failed }
+}
+
 fn trouble(scene: Scene, plan: &Plan, now_ns: i64) -> Vec<AlertRow> {
     let failing = DeliveryRow {
         receiver: plan.sinks[1].name.clone(),
@@ -414,7 +452,7 @@ fn ended(plan: &Plan, key: &str, onset: i64) -> [AlertRow; 2] {
 }
 
 /// An outbox in memory, with the outbox's own orders.
-fn stored(rows: Vec<AlertRow>) -> AlertsView {
+pub fn stored(rows: Vec<AlertRow>) -> AlertsView {
     let page = move |query: AlertQuery| {
         let mut found: VecDeque<AlertRow> = VecDeque::new();
         match query {

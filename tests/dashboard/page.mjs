@@ -1,7 +1,7 @@
 // Looks at the page as an operator's browser does. Usage: node page.mjs '{"scene": "URL"}' SCREENSHOTS CHROMIUM
 // Prints a line a check; any line starting with FAULT makes it exit with 1.
 
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -13,6 +13,14 @@ const executablePath = process.argv[4];
 const axeSource = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 const SIZES = { phone: { width: 390, height: 844 }, laptop: { width: 1280, height: 800 }, wall: { width: 1920, height: 1080 } };
+// A desk's screen, a panel in a hall, a phone.
+const WIDTHS = { desk: { width: 1440, height: 900 }, panel: { width: 1024, height: 768 }, phone: { width: 390, height: 844 } };
+// Every page, with the least figures of the API on it.
+const PAGES = {
+  overview: ['/', 80], alerts: ['/alerts', 20], ended: ['/alerts?state=ended', 18], alert: ['/alerts/00000000000000a1', 45],
+  resolved: ['/alerts/00000000000000c3', 45], streams: ['/streams', 200], keys: ['/keys', 16], 'keys-found': ['/keys?q=pump-1&by=begins', 16],
+  key: ['/keys/pumps/pump-17', 100], receivers: ['/receivers', 50], model: ['/model', 25],
+};
 const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
   '--disable-component-update', '--disable-sync', '--force-color-profile=srgb', '--font-render-hinting=none'];
 
@@ -84,7 +92,7 @@ function compare(number, raw, offsetS) {
   return shown !== undefined && Math.abs(shown - raw) <= tolerance * Math.abs(raw) + 1e-12;
 }
 
-async function numbersEqual(page, base, name) {
+async function numbersEqual(page, base, name, least = 80) {
   const numbers = await numbersOf(page);
   const documents = new Map();
   for (const { url } of numbers) {
@@ -100,7 +108,7 @@ async function numbersEqual(page, base, name) {
     if (compare(number, raw, offsetS)) equal += 1;
     else fault(`${name}: ${number.root}.${number.path} shows "${number.text}" (title ${number.title}), the API says ${JSON.stringify(raw)}`);
   }
-  check(equal > 80 || name.includes('empty') || name.includes('recovering') || name.includes('warming'), `${name}: only ${equal} numbers on the page`);
+  check(equal >= least || name.includes('empty') || name.includes('recovering') || name.includes('warming'), `${name}: only ${equal} numbers on the page`);
   console.log(`ok ${name}: ${equal} numbers and texts equal the API's`);
 }
 
@@ -110,7 +118,7 @@ async function strayFigures(page, name) {
     const walker = document.createTreeWalker(document.querySelector('main'), NodeFilter.SHOW_TEXT);
     const found = [];
     for (let node = walker.nextNode(); node; node = walker.nextNode()) {
-      const inside = node.parentElement.closest('[data-api], svg, select, pre, .ranges button, h2, b, th, .links, .quiet');
+      const inside = node.parentElement.closest('[data-api], svg, select, pre, code, dt, caption, .names, .ranges button, h2, b, th, .links, .quiet');
       if (/\d/.test(node.textContent) && !inside) found.push(node.textContent.trim());
     }
     return found;
@@ -130,8 +138,7 @@ async function screenshots(browser) {
         const { context, page } = await watched(browser, base, { viewport, colorScheme, reducedMotion: 'reduce' }, name);
         await page.goto(base);
         await page.waitForSelector('#live:not([hidden])');
-        const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-        check(wide <= 0, `${name}: the page is ${wide} px wider than the screen`);
+        await fits(page, name);
         await page.screenshot({ path: join(shots, `${name}.png`) });
         await page.screenshot({ path: join(shots, `${name}-full.png`), fullPage: true });
         if (size === 'phone') await targets(page, name);
@@ -149,11 +156,12 @@ async function targets(page, name) {
   for (const { what, height } of small) fault(`${name}: ${what} is only ${height} px high`);
 }
 
-async function accessible(browser, scene, options, name) {
+async function accessible(browser, scene, options, name, path = '/') {
   // axe itself touches what Trusted Types guard; only its findings count here.
   const { context, page } = await watched(browser, bases[scene], options, name, () => true);
-  await page.goto(bases[scene]);
+  await page.goto(bases[scene] + path);
   await page.waitForSelector('#live:not([hidden])');
+  await page.evaluate(() => document.querySelectorAll('details').forEach((e) => { e.open = true; }));
   await page.evaluate(axeSource);
   const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }));
   for (const v of violations.filter(({ impact }) => ['serious', 'critical'].includes(impact))) {
@@ -161,6 +169,114 @@ async function accessible(browser, scene, options, name) {
   }
   console.log(`ok ${name}: axe, ${violations.length} minor findings: ${violations.map((v) => v.id).join(' ')}`);
   await context.close();
+}
+
+/** Each page at each size in both themes: pictures, no sideways scrolling, fingers' targets, axe, and numbers that are the API's. */
+async function everyPage(browser) {
+  for (const [what, [path, least]] of Object.entries(PAGES)) {
+    for (const [size, viewport] of Object.entries(WIDTHS)) {
+      for (const colorScheme of ['light', 'dark']) {
+        const name = `page-${what}-${size}-${colorScheme}`;
+        const { context, page } = await watched(browser, bases.trouble, { viewport, colorScheme, reducedMotion: 'reduce' }, name);
+        const answer = await page.goto(bases.trouble + path);
+        check(answer.status() === 200, `${name}: answers ${answer.status()}`);
+        await page.waitForSelector('#live:not([hidden])');
+        await page.screenshot({ path: join(shots, `${name}.png`), fullPage: true });
+        await fits(page, name);
+        if (size === 'phone') {
+          await targets(page, name);
+          await page.setViewportSize({ width: 420, height: 844 });
+          await fits(page, `${name} at 420`);
+        }
+        if (size === 'desk' && colorScheme === 'light') {
+          await page.evaluate(() => document.querySelectorAll('details').forEach((e) => { e.open = true; }));
+          await page.click('#pause');
+          await page.waitForTimeout(500);
+          await numbersEqual(page, bases.trouble, name, least);
+          await strayFigures(page, name);
+          await order(page, name);
+        }
+        await context.close();
+      }
+    }
+    for (const colorScheme of ['light', 'dark']) {
+      await accessible(browser, 'trouble', { viewport: WIDTHS.desk, colorScheme }, `axe-${what}-${colorScheme}`, path);
+    }
+    await accessible(browser, 'trouble', { viewport: WIDTHS.phone, colorScheme: 'light' }, `axe-${what}-phone`, path);
+  }
+  console.log('ok every page');
+}
+
+/** The page itself never scrolls sideways, and nothing is cut off at its side but what scrolls by itself. */
+async function fits(page, name) {
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  check(wide <= 0, `${name}: the page is ${wide} px wider than the screen`);
+  const out = await page.evaluate(() => [...document.querySelectorAll('main *, header *')]
+    .filter((e) => e.checkVisibility() && !e.closest('.scroll, .unseen, .skip, svg') && e.getBoundingClientRect().right > innerWidth + 1)
+    .map((e) => e.outerHTML.slice(0, 80)));
+  for (const what of out.slice(0, 3)) fault(`${name}: reaches beyond the screen: ${what}`);
+}
+
+/** What a screen reader steps through: landmarks, headings without gaps, a caption on every table. */
+async function order(page, name) {
+  const found = await page.evaluate(() => ({
+    main: document.querySelectorAll('main').length, header: document.querySelectorAll('body > header').length,
+    footer: document.querySelectorAll('body > footer').length, navs: [...document.querySelectorAll('nav')].filter((n) => !n.getAttribute('aria-label')).length,
+    bare: [...document.querySelectorAll('table')].filter((t) => !t.caption).length,
+    levels: [...document.querySelectorAll('h1, h2, h3, h4')].map((h) => Number(h.tagName[1])),
+    lives: [...document.querySelectorAll('[aria-live]')].map((e) => `${e.id} ${e.getAttribute('aria-live')}`).join(),
+  }));
+  check(found.main === 1 && found.header === 1 && found.footer === 1 && found.navs === 0, `${name}: landmarks ${JSON.stringify(found)}`);
+  check(found.bare === 0, `${name}: ${found.bare} tables without a caption`);
+  check(found.levels[0] === 1 && found.levels.every((level, i) => i === 0 || level <= found.levels[i - 1] + 1), `${name}: headings ${found.levels}`);
+  check(found.lives === 'say polite', `${name}: live regions: ${found.lives}`);
+}
+
+/** Only new alerts are spoken, once. The server's events are played by hand. */
+async function spoken(browser) {
+  const { context, page } = await watched(browser, bases.calm, { viewport: SIZES.laptop }, 'spoken', () => true);
+  const status = await (await fetch(`${bases.calm}/api/v1/status`)).json();
+  const event = (name, data) => `event: ${name}\ndata: ${JSON.stringify(data)}\n\n`;
+  const trouble = { ...status, tiles: { ...status.tiles, healthy: { ...status.tiles.healthy, headline: 'Degraded' } } };
+  let body = event('health', status) + event('alerts', { seq: 1, open: 1, ids: ['a', 'old'] }) + event('health', trouble);
+  await page.route('**/api/v1/live*', (route) => route.fulfill({ contentType: 'text/event-stream', body: `retry: 300\n\n${body}` }));
+  await page.goto(bases.calm);
+  await page.waitForTimeout(1_200);
+  check(await page.locator('#say').textContent() === '', `spoken: "${await page.locator('#say').textContent()}" though no alert is new`);
+  body = event('alerts', { seq: 2, open: 3, ids: ['a', 'b', 'c', 'old'] });
+  await page.waitForFunction(() => document.querySelector('#say').textContent !== '', null, { timeout: 5_000 }).catch(() => null);
+  const said = await page.locator('#say').textContent();
+  check(said === '2 new alerts, 3 firing.', `spoken: "${said}"`);
+  console.log(`ok spoken: "${said}"`);
+  await context.close();
+}
+
+/** Five hundred open alerts, of which the list changes every second, and 10,000 events a second: how long frames take. */
+async function smooth(browser) {
+  const figures = {};
+  for (const path of ['/', '/alerts', '/streams', '/keys/pumps/pump-17']) {
+    const { context, page } = await watched(browser, bases.crowd, { viewport: WIDTHS.desk }, `smooth ${path}`);
+    await page.goto(bases.crowd + path);
+    await page.waitForTimeout(2_000);
+    const before = await page.evaluate(() => document.body.dataset.url);
+    const times = await page.evaluate(() => new Promise((done) => {
+      const deltas = [];
+      let last = performance.now();
+      const end = last + 15_000;
+      const step = (now) => { deltas.push(now - last); last = now; if (now < end) requestAnimationFrame(step); else done(deltas); };
+      requestAnimationFrame(step);
+    }));
+    check(await page.evaluate(() => document.body.dataset.url) !== before, `smooth ${path}: the page stood still`);
+    const nodes = await page.evaluate(() => document.querySelectorAll('*').length);
+    times.sort((a, b) => a - b);
+    const at = (share) => Number(times[Math.min(times.length - 1, Math.floor(share * times.length))].toFixed(1));
+    figures[path] = { frames: times.length, frame_ms_p50: at(0.5), frame_ms_p95: at(0.95), frame_ms_p99: at(0.99), frame_ms_max: at(1), elements: nodes };
+    check(nodes < 6_000, `smooth ${path}: ${nodes} elements`);
+    check(at(0.95) < 200, `smooth ${path}: 95 of 100 frames within ${at(0.95)} ms`);
+    await context.close();
+  }
+  writeFileSync(join(shots, 'frames.json'), `${JSON.stringify(figures, null, 2)}\n`);
+  console.log(`ok smooth: ${JSON.stringify(figures)}`);
 }
 
 async function withoutScript(browser) {
@@ -212,7 +328,23 @@ async function keyboard(browser) {
   await page.keyboard.press('Space');
   check((await page.locator('#live').innerText()).startsWith('Paused'), 'keyboard: Space does not pause');
   await page.keyboard.press('/');
-  check(await page.evaluate(() => document.activeElement.id === 'find'), 'keyboard: / does not go to the search');
+  check(await page.evaluate(() => document.activeElement.id === 'search'), 'keyboard: / does not go to the search');
+  await page.keyboard.type('pump-1');
+  await page.keyboard.press('Escape');
+  check(await page.locator('#search').inputValue() === '', 'keyboard: Esc does not empty the search');
+  await page.keyboard.press('Escape');
+  check(await page.evaluate(() => document.activeElement === document.body), 'keyboard: Esc does not leave the search');
+  await page.keyboard.press('/');
+  await page.keyboard.type('pump-17');
+  await page.keyboard.press('Enter');
+  await page.waitForURL('**/keys?q=pump-17');
+  await page.click('.names a');
+  await page.waitForURL('**/keys/pumps/pump-17');
+  await page.reload();
+  await page.keyboard.press('Tab');
+  check(await page.evaluate(() => document.activeElement.className === 'skip' && getComputedStyle(document.activeElement).left === '16px'), 'keyboard: the way past the head is not the first stop, or not seen');
+  await page.keyboard.press('Enter');
+  check(await page.evaluate(() => document.activeElement.id === 'main'), 'keyboard: the way past the head leads nowhere');
   console.log(`ok keyboard reaches all ${count} controls`);
   await context.close();
 }
@@ -340,6 +472,9 @@ try {
   await still(browser);
   await live(browser);
   await keyboard(browser);
+  await spoken(browser);
+  await everyPage(browser);
+  await smooth(browser);
   await accessible(browser, 'trouble', { viewport: SIZES.laptop, colorScheme: 'light' }, 'axe-laptop-light');
   await accessible(browser, 'trouble', { viewport: SIZES.laptop, colorScheme: 'dark' }, 'axe-laptop-dark');
   await accessible(browser, 'trouble', { viewport: SIZES.phone, colorScheme: 'light' }, 'axe-phone-light');

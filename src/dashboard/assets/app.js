@@ -8,7 +8,7 @@ const policy = window.trustedTypes?.createPolicy('eddy', { createHTML: (html) =>
   ?? { createHTML: (html) => html };
 
 const $ = (id) => document.getElementById(id);
-const state = { source: null, heard: Date.now(), paused: false, missed: 0, held: false, shape: '', said: '', saidAt: 0, status: null };
+const state = { source: null, heard: Date.now(), paused: false, missed: 0, held: false, shape: '', known: null, unsaid: 0, saidAt: 0, status: null };
 
 // ---- numbers, as format.rs writes them
 
@@ -131,16 +131,17 @@ function morph(old, fresh) {
   while (place) { const next = place.nextSibling; place.remove(); place = next; }
 }
 
+/** Takes the part `id` anew: from its fragment, or else from this very page asked for again. */
 async function refresh(id) {
-  const part = $(id)?.querySelector('[data-fragment]');
-  const url = part?.dataset.fragment ?? `/fragment/${id}`;
-  const response = await fetch(url);
+  const old = $(id);
+  const from = old.dataset.fragment ?? old.querySelector('[data-fragment]')?.dataset.fragment ?? location.pathname + location.search;
+  const response = await fetch(from);
   if (!response.ok || state.paused) return;
   const html = document.createElement('template');
   html.innerHTML = policy.createHTML(await response.text());
-  const holder = $(id).cloneNode(false);
-  holder.append(html.content);
-  morph($(id), holder);
+  let fresh = html.content.getElementById(id);
+  if (!fresh) { fresh = old.cloneNode(false); fresh.append(html.content); }
+  morph(old, fresh);
   if (state.status) apply('status', state.status);
 }
 
@@ -157,15 +158,17 @@ function gate(id) {
   };
 }
 
-const parts = Object.fromEntries(['notices', 'tables', 'alerts', 'key'].map((id) => [id, gate(id)]));
+// What of this page is rendered again, and upon which news.
+const parts = [...document.querySelectorAll('[data-on]')].map((part) => ({ part, on: part.dataset.on, again: gate(part.id), held: false }));
 
-// Rows never move under the pointer.
-function refreshAlerts() {
-  if ($('alerts').matches(':hover')) { state.held = true; return; }
-  state.held = false;
-  parts.alerts();
+/** Rows of alerts never move under the pointer. */
+function renew(news) {
+  for (const one of parts.filter(({ on }) => on === news)) {
+    one.held = news === 'alerts' && one.part.matches(':hover');
+    if (!one.held) one.again();
+  }
 }
-$('alerts').addEventListener('pointerleave', () => { if (state.held) refreshAlerts(); });
+for (const one of parts) one.part.addEventListener('pointerleave', () => { if (one.held) { one.held = false; one.again(); } });
 
 // ---- what a person changes
 
@@ -178,10 +181,11 @@ document.addEventListener('click', async (event) => {
   try {
     const response = await fetch(to, { method, body, headers: { 'content-type': 'application/json' } });
     const said = await response.json();
-    $('say').textContent = response.ok ? 'Done.' : `${said.error}: ${said.remedy}`;
-    if (!response.ok) { button.textContent = said.error; return; }
+    $('say').textContent = response.ok ? 'Done.' : `${said.detail}: ${said.remedy}`;
+    if (!response.ok) { button.textContent = said.detail; return; }
   } catch { button.textContent = 'No answer'; } finally { button.disabled = false; }
-  setTimeout(parts.alerts, 1_200); // the next snapshot shows it
+  // The next snapshot shows it, under the pointer or not: it is what was asked for.
+  setTimeout(() => parts.filter(({ on }) => on === 'alerts').forEach((one) => one.again()), 1_200);
 });
 
 // ---- live events
@@ -198,20 +202,30 @@ function onHealth(status) {
   document.body.dataset.url = `/api/v1/status?seq=${status.seq}`;
   apply('status', status);
   const now = shape(status);
-  if (now !== state.shape) { state.shape = now; parts.notices(); parts.tables(); }
-  say(status);
+  if (now !== state.shape) { state.shape = now; renew('shape'); }
+  renew('health');
+  say(status.totals.alerts_open);
 }
 
-function say(status) {
-  const words = `${status.tiles.healthy.headline}. ${status.tiles.first.headline}.`;
-  if (words === state.said || Date.now() - state.saidAt < 10_000) return;
-  if (state.said) $('say').textContent = words;
-  state.said = words;
+/** Spoken for those who do not look: alerts that are new, at most every ten seconds, and nothing else. */
+function onAlerts({ open, ids }) {
+  renew('alerts');
+  const fresh = state.known ? ids.slice(0, open).filter((id) => !state.known.has(id)) : [];
+  state.known = new Set([...(state.known ?? []), ...ids]);
+  state.unsaid += fresh.length;
+  say(open);
+}
+
+function say(open) {
+  if (state.unsaid === 0 || Date.now() - state.saidAt < 10_000) return;
+  const { level, headline } = state.status?.tiles.first ?? {};
+  $('say').textContent = `${state.unsaid} new ${state.unsaid === 1 ? 'alert' : 'alerts'}, ${open} firing${level === 'firing' ? `, first ${headline}` : ''}.`;
+  state.unsaid = 0;
   state.saidAt = Date.now();
 }
 
 function onValue({ latest, to }) {
-  const part = $('key').querySelector('[data-root=series]');
+  const part = document.querySelector('[data-root=series]');
   if (!part) return;
   apply('series', { latest }, 'latest');
   // `to` is a text: nanoseconds since 1970 are beyond what a number holds here.
@@ -221,7 +235,7 @@ function onValue({ latest, to }) {
 function listen() {
   if (state.source || document.hidden) return;
   const topics = ['health', 'alerts'];
-  const key = $('key').querySelector('[data-topic]')?.dataset.topic;
+  const key = document.querySelector('[data-topic]')?.dataset.topic;
   if (key) topics.push(key);
   const source = new EventSource(`/api/v1/live?${new URLSearchParams({ topics: topics.join(',') })}`);
   state.source = source;
@@ -231,9 +245,9 @@ function listen() {
     act(JSON.parse(event.data));
   });
   on('health', onHealth);
-  on('alerts', refreshAlerts);
+  on('alerts', onAlerts);
   on('value', onValue);
-  on('tick', () => parts.key());
+  on('tick', () => renew('tick'));
   on('beat', () => {});
   on('bye', ({ retry_ms }) => { hangUp(); setTimeout(listen, retry_ms); });
   source.addEventListener('error', () => {
@@ -250,7 +264,7 @@ async function poll() {
     const response = await fetch('/api/v1/status');
     if (response.ok) {
       heard();
-      if (!state.paused) { onHealth(await response.json()); refreshAlerts(); parts.key(); }
+      if (!state.paused) { onHealth(await response.json()); renew('alerts'); renew('tick'); }
     }
   } catch { /* tried again below; the stale banner speaks */ }
   listen();
@@ -286,7 +300,7 @@ function pause(on) {
   const button = $('pause');
   button.setAttribute('aria-pressed', String(on));
   button.textContent = on ? 'Resume' : 'Pause';
-  if (!on) { state.shape = ''; hangUp(); listen(); refreshAlerts(); parts.key(); }
+  if (!on) { state.shape = ''; hangUp(); listen(); renew('alerts'); renew('tick'); }
   word();
 }
 
@@ -294,15 +308,21 @@ $('pause').hidden = false;
 $('pause').addEventListener('click', () => pause(!state.paused));
 document.addEventListener('keydown', (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === 'Escape' && document.activeElement?.matches('input[type=search]')) {
+    // Empties first, as browsers do; then leaves.
+    if (event.target.value) event.target.value = ''; else event.target.blur();
+    event.preventDefault();
+    return;
+  }
   if (event.target.closest('input, select, textarea, button, summary, a, [contenteditable]')) return;
   if (event.key === ' ') { event.preventDefault(); pause(!state.paused); }
-  if (event.key === '/' && $('find')) { event.preventDefault(); $('find').focus(); }
+  if (event.key === '/') { event.preventDefault(); $('search').focus(); }
 });
 document.addEventListener('visibilitychange', () => {
   if (document.hidden) { hangUp(); return; }
   state.heard = Date.now();
   listen();
-  if (!state.paused) { refreshAlerts(); parts.key(); }
+  if (!state.paused) { renew('alerts'); renew('tick'); }
 });
 
 word();

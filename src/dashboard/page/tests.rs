@@ -133,7 +133,7 @@ fn the_longest_range_shows_the_start_and_the_shortest_only_the_end() {
         let choice = choose(&state, &state.frames.newest(), &query).unwrap();
         let (data, _) = (KeyData::read(&state, choice), ());
         let (now, recent) = data.docs();
-        data.part(&now, &recent, NOW, &state.parts.zone).render().unwrap()
+        data.part(&now, &recent, NOW, &state.parts.zone, None).render().unwrap()
     };
     assert!(shown("all").contains("from 22:58:20 to 23:13:19"));
     assert!(shown("5m").contains("from 23:08:19 to 23:13:19"));

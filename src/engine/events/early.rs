@@ -55,7 +55,7 @@ impl Partition {
             let began = (closing.env.now)();
             let gathered = self.score_batch(&scoring, closing);
             let scored = (closing.env.now)();
-self.follow(closing);
+            self.follow(closing);
             let device = closing.scratch.backend.take_phases();
             let times = Times { closing: began, gathered, scored, device };
             for row in 0..closing.scratch.batch.len() {

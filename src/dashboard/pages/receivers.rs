@@ -1,0 +1,96 @@
+//! `/receivers`: how each receiver does, and what went to it lately.
+
+use askama::Template;
+use axum::extract::State;
+use jiff::tz::TimeZone;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{ROWS, html};
+use crate::dashboard::AppState;
+use crate::dashboard::alerts::{AlertEntry, AlertQuery};
+use crate::dashboard::api::{Answer, Params, blocking, unread, whole};
+use crate::dashboard::aside::Receiver;
+use crate::dashboard::doc::Doc;
+use crate::dashboard::format::clock;
+use crate::dashboard::listed::entries;
+use crate::dashboard::page::sink_states;
+use crate::dashboard::shell::{Shell, status_doc};
+use crate::dashboard::snapshot::Snapshot;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Query {
+    before: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "receivers.html")]
+struct Page<'a> {
+    shell: Shell<'a>,
+    status: &'a Doc<'a>,
+    alerts: &'a Doc<'a>,
+    snapshot: &'a Snapshot,
+    sinks: Vec<(&'static str, &'static str)>,
+    sent: Vec<Sent>,
+    further: bool,
+    next: Option<i64>,
+}
+
+/// A revision and where it went.
+struct Sent {
+    at: String,
+    decision: String,
+    id: String,
+    key: String,
+    stream: String,
+    state: &'static str,
+    stored: String,
+    receivers: Vec<Receiver>,
+}
+
+pub async fn show(State(state): State<AppState>, Params(query): Params<Query>) -> Answer {
+    blocking(move || {
+        let before = query.before.as_deref().map(|text| whole::<i64>("before", text)).transpose()?;
+        let page = AlertQuery::Page { before, limit: ROWS, stream: None, key: None };
+        let rows = (state.parts.alerts.page)(page).map_err(unread)?;
+        let rows = entries(rows, &state.parts.status.said);
+        let next = rows.last().filter(|_| rows.len() == ROWS).map(|entry| entry.row.seq);
+        let frame = state.frames.newest();
+        let (status, snapshot) = (status_doc(&frame), &frame.snapshot);
+        let json = json!({"rows": rows, "next_before": next});
+        let from = before.map_or_else(String::new, |before| format!("&before={before}"));
+        let alerts = Doc { root: "alerts", url: format!("/api/v1/alerts?limit={ROWS}{from}"), json: &json };
+        html(&Page {
+            shell: Shell::of(&state, snapshot, &status, "/receivers", "Receivers"),
+            status: &status,
+            alerts: &alerts,
+            snapshot,
+            sinks: sink_states(snapshot),
+            sent: sent(&rows, snapshot.time_ns, &state.parts.zone),
+            further: before.is_some(),
+            next,
+        })
+    })
+    .await
+}
+
+fn sent(rows: &[AlertEntry], now_ns: i64, zone: &TimeZone) -> Vec<Sent> {
+    let sent = |(i, entry): (usize, &AlertEntry)| {
+        let (at, decision) = (format!("rows[{i}]"), &entry.row.alert.decision);
+        let deliveries = entry.row.deliveries.iter().enumerate();
+        Sent {
+            decision: format!("{at}.alert.decision"),
+            id: decision.id.clone(),
+            key: decision.key.clone(),
+            stream: decision.stream.clone(),
+            state: if decision.state.is_firing() { "firing" } else { "ended" },
+            stored: clock(entry.row.stored_at_ns, now_ns, zone),
+            receivers: deliveries
+                .map(|(d, row)| Receiver::of(format!("{at}.deliveries[{d}]"), row))
+                .collect(),
+            at,
+        }
+    };
+    rows.iter().enumerate().map(sent).collect()
+}
