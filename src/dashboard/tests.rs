@@ -290,3 +290,4 @@ mod described;
 mod door;
 mod feedback;
 mod live;
+mod schema;

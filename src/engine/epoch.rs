@@ -10,9 +10,16 @@ use crate::judge::moments::Moments;
 use crate::model::{Model, ScalerPrior};
 use crate::window::keys::KeyIndex;
 
-/// A column of a key that is odd goes on learning from epochs whose cells all stay so near its own level, sd: three in a
-/// thousand of normal values lie further off, too few for what is left out to narrow the spread.
-const NEAR_SD: f32 = 3.0;
+/// A column of a key that is odd goes on learning from epochs whose cells all stay so near its own level, sd, if there is
+/// one; see [`near`].
+const NEAR_SD: f64 = 3.0;
+
+/// How far from its level the farthest of `cells` normal cells may lie, sd: with their number so that about as many
+/// epochs are left out whatever it is, since the tail of a normal law falls as `exp(-x^2 / 2)`. Of one cell it is three in a
+/// thousand, too few for what is left out to narrow the spread.
+fn near(cells: u32) -> f32 {
+    (NEAR_SD * NEAR_SD + 2.0 * f64::from(cells.max(1)).ln()).sqrt() as f32
+}
 
 impl Partition {
     /// Starts a key that has no final cell yet from what the model knows of it.
@@ -54,8 +61,8 @@ impl Partition {
         let columns = setup.columns.len();
         let own = key as usize * columns..(key as usize + 1) * columns;
         for (moments, scale) in self.moments[own.clone()].iter_mut().zip(&self.scales[own]) {
-            let near = || moments.epoch_distance(scale.mean) <= NEAR_SD * scale.sd;
-            if learn || near() { moments.commit(setup.memory_cells()) } else { moments.discard() }
+            let stays = || moments.epoch_distance(scale.mean) <= near(moments.epoch_count()) * scale.sd;
+            if learn || stays() { moments.commit(setup.memory_cells()) } else { moments.discard() }
         }
     }
 

@@ -48,6 +48,11 @@ impl Moments {
         (self.epoch_count > 0).then_some(self.epoch_mean)
     }
 
+    /// Cells of the running epoch.
+    pub fn epoch_count(&self) -> u32 {
+        self.epoch_count
+    }
+
     /// How far the running epoch's farthest cell is from `level`, raw units; 0 without any.
     pub fn epoch_distance(&self, level: f32) -> f32 {
         match self.epoch_count {
