@@ -231,8 +231,8 @@ fn run(args: &BacktestArgs, config: &Path, labels: Option<&[Event]>, files: File
 fn warn(config: &Path, rows: u64, late: u64, strange: &BTreeSet<&[u8]>) {
     if late * LATE_SHARE_MAX > rows {
         eprintln!(
-            "{}: {late} of {rows} rows came too late and were left out. Give the files in order of time, the oldest \
-             rows first; files of the same time must be merged into one",
+            "{}: {late} of {rows} rows came too late and were left out. Give the files in order of time, oldest rows \
+             first; merge files of the same time",
             config.display()
         );
     }

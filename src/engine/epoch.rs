@@ -10,16 +10,10 @@ use crate::judge::moments::Moments;
 use crate::model::{Model, ScalerPrior};
 use crate::window::keys::KeyIndex;
 
-/// A column of a key that is odd goes on learning from epochs whose cells all stay so near its own level, sd, if there is
-/// one; see [`near`].
+/// A column of a key that is odd goes on learning from epochs whose cells are so near its own level, sd, in the root mean
+/// square; how far they are apart then counts as no more than the spread that is known, so that one spike of an epoch does
+/// not teach its width.
 const NEAR_SD: f64 = 3.0;
-
-/// How far from its level the farthest of `cells` normal cells may lie, sd: with their number so that about as many
-/// epochs are left out whatever it is, since the tail of a normal law falls as `exp(-x^2 / 2)`. Of one cell it is three in a
-/// thousand, too few for what is left out to narrow the spread.
-fn near(cells: u32) -> f32 {
-    (NEAR_SD * NEAR_SD + 2.0 * f64::from(cells.max(1)).ln()).sqrt() as f32
-}
 
 impl Partition {
     /// Starts a key that has no final cell yet from what the model knows of it.
@@ -61,8 +55,12 @@ impl Partition {
         let columns = setup.columns.len();
         let own = key as usize * columns..(key as usize + 1) * columns;
         for (moments, scale) in self.moments[own.clone()].iter_mut().zip(&self.scales[own]) {
-            let stays = || moments.epoch_distance(scale.mean) <= near(moments.epoch_count()) * scale.sd;
-            if learn || stays() { moments.commit(setup.memory_cells()) } else { moments.discard() }
+            let near = moments.epoch_distance(scale.mean) <= NEAR_SD * f64::from(scale.sd);
+            match () {
+                () if learn => moments.commit(setup.memory_cells()),
+                () if near => moments.commit_narrow(scale.sd, setup.memory_cells()),
+                () => moments.discard(),
+            }
         }
     }
 

@@ -66,7 +66,6 @@ fn what_is_wrong_is_told_with_a_remedy() {
     let cells = "header = [\"ts\", \"pump\", \"vib\"]";
     let http = "[source.plant]\ntype = \"http\"\n\n[stream";
     let kafka = &GOOD[..GOOD.find("[stream").expect("a stream")];
-    let shared = "registry = { url = \"https://r\" }\nshared = { alerts = \"a\", state = \"s\" }";
     let replay = "[source.plant]\ntype = \"replay\"\npath = \"a.csv\"\n\n";
     let cases = [
         (registry(""), "source.plant.registry.url", "Add `url"),
@@ -97,11 +96,6 @@ fn what_is_wrong_is_told_with_a_remedy() {
             "stream.pumps.format",
             "bring the messages to Kafka",
         ),
-        (
-            good_but("registry = { url = \"https://registry:8081/api/\" }", shared),
-            "stream.pumps.format",
-            "Remove `shared`",
-        ),
         (csv(""), "stream.pumps.header", "Add `header"),
         (csv("header = []"), "stream.pumps.header", "Name 1 to"),
         (csv("header = [\"ts\", \"ts\"]"), "stream.pumps.header", "a name of its own"),
@@ -115,6 +109,8 @@ fn what_is_wrong_is_told_with_a_remedy() {
         (csv(&format!("{cells}\npoints = \"a\"")), "stream.pumps.points", "each line is a row"),
         (csv(cells).replace(kafka, replay), "stream.pumps.format", "Leave `format` and `header` out"),
     ];
+    let shared = "registry = { url = \"https://r\" }\nshared = { alerts = \"a\", state = \"s\" }";
+    plan_with(&good_but("registry = { url = \"https://registry:8081/api/\" }", shared), &[]);
     for (text, key, remedy) in cases {
         let told = problems(&text);
         let line = told.lines().find(|line| line.contains(&format!(": {key}: ")));

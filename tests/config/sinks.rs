@@ -59,7 +59,17 @@ fn what_a_sink_cannot_do_is_told() {
         "format = \"xml\"\ngroup = { by = [\"stream\", \"sink\"], wait = \"0s\", interval = \"1s\", floor = 3 }\n\
          [sink.prometheus]\ntype = \"alertmanager\"\nurl = \"ftp://h\"\ngroup = {}\n[sink.archive]\ntype = \"file\"\n",
     );
-    assert_snapshot!(problems(&text.replace(KEY, "whsk_c2hvcnQ=")), @"");
+    assert_snapshot!(problems(&text.replace(KEY, "whsk_c2hvcnQ=")), @r#"
+    eddy.toml:18: sink.on_call.secret: secret 1 is 5 bytes long where an ed25519 key has 32 or 64. Make one: echo "whsk_$(head -c 32 /dev/urandom | base64)".
+    eddy.toml:20: sink.on_call.format: there is no format "xml". Use one of standard, cloudevents, cloudevents-binary, alertmanager.
+    eddy.toml:21: sink.on_call.group.by: there is no label "sink" to group by. Use stream, key, rule, column.
+    eddy.toml:21: sink.on_call.group.wait: 0s is out of bounds. Choose from 1s to 1d.
+    eddy.toml:21: sink.on_call.group.interval: 1s is out of bounds. Choose from 10s to 1d.
+    eddy.toml:21: sink.on_call.group.floor: unknown key. Remove it; known here: by, wait, interval.
+    eddy.toml:24: sink.prometheus.url: ftp:// is not Alertmanager's. Write it like "http://alertmanager.example.com:9093".
+    eddy.toml:26: sink.archive.path: is missing. Add `path = "alerts.ndjson"`.
+    8 problems in eddy.toml
+    "#);
 }
 
 #[test]
@@ -67,5 +77,8 @@ fn a_group_of_eddys_puts_nothing_together() {
     let kafka = "type = \"kafka\"\nbrokers = [\"k:9092\"]\ntopics = [\"t\"]\nshared = { alerts = \"a\", state = \"s\" }\n";
     let source = &GOOD[GOOD.find("type = \"mqtt\"").unwrap()..GOOD.find("\n[stream.pumps]").unwrap()];
     let text = with_sink("group = {}\n").replace(source, kafka).replace("\"topic.4\"", "\"pump\"");
-    assert_snapshot!(problems(&text), @"");
+    assert_snapshot!(problems(&text), @r"
+    eddy.toml:5: source.plant.shared: [sink.on_call] has a `group`, and each Eddy would tell an incident of its own. Remove `group` and let the receiver put alerts together, as Alertmanager does, or remove `shared`.
+    1 problem in eddy.toml
+    ");
 }

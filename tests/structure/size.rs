@@ -7,7 +7,6 @@ const FUNCTION_LINES_MAX: usize = 60;
 
 /// Longer files, with the length they may not pass and why they are as they are.
 const LONGER_FILES: &[(&str, usize, &str)] = &[
-    ("dashboard/api.rs", 330, "one handler a route"),
     ("dashboard/snapshot.rs", 320, "everything the page says, in one structure"),
     ("decode/json.rs", 330, "one tokeniser"),
     ("decode/payload.rs", 320, "one payload, in each of its forms"),
@@ -18,7 +17,7 @@ const LONGER_FILES: &[(&str, usize, &str)] = &[
 
 /// Longer functions, by file and name.
 const LONGER_FUNCTIONS: &[(&str, &str, usize, &str)] =
-    &[("pipeline/mod.rs", "start_alone", 88, "the wiring itself, read from top to bottom")];
+    &[("pipeline/mod.rs", "start_alone", 89, "the wiring itself, read from top to bottom")];
 
 #[test]
 fn files_are_short() {
