@@ -37,20 +37,27 @@ impl Choice {
         }
     }
 
-    /// The device that will be scored on by so many shards, each with so many bytes for rings; if one is.
+    /// The device that will be scored on by so many shards, each with so many bytes for rings, if one is; and the choice
+    /// that shards are to be opened with, so that none takes what is too little for all of them.
     ///
     /// # Errors
     /// If one is asked for and there is none that can be used.
-    pub fn find(self, shards: usize, ring_bytes: usize) -> Result<Option<Found>, DeviceError> {
+    pub fn find(self, shards: usize, ring_bytes: usize) -> Result<(Choice, Option<Found>), DeviceError> {
         let device = || {
             let device = Device::shared()?;
             device.has_room(shards, ring_bytes)?;
             Ok(device.found())
         };
         match self {
-            Choice::Cpu => Ok(None),
-            Choice::Auto => Ok(device().ok()),
-            Choice::Cuda => device().map(Some),
+            Choice::Cpu => Ok((Choice::Cpu, None)),
+            Choice::Auto => match device() {
+                Err(error @ DeviceError::NoRoom { .. }) => {
+                    tracing::warn!(%error, "the GPU is not used: the CPU scores");
+                    Ok((Choice::Cpu, None))
+                }
+                found => Ok((Choice::Auto, found.ok())),
+            },
+            Choice::Cuda => device().map(|found| (Choice::Cuda, Some(found))),
         }
     }
 }

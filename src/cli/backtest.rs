@@ -231,8 +231,7 @@ fn run(args: &BacktestArgs, config: &Path, labels: Option<&[Event]>, files: File
 fn warn(config: &Path, rows: u64, late: u64, strange: &BTreeSet<&[u8]>) {
     if late * LATE_SHARE_MAX > rows {
         eprintln!(
-            "{}: {late} of {rows} rows came too late and were left out. Give the files in order of time, oldest rows \
-             first; merge files of the same time",
+            "{}: {late} of {rows} rows came too late and were left out: give files oldest first, merge those of a time",
             config.display()
         );
     }

@@ -11,9 +11,19 @@ use crate::model::{Model, ScalerPrior};
 use crate::window::keys::KeyIndex;
 
 /// A column of a key that is odd goes on learning from epochs whose cells are so near its own level, sd, in the root mean
-/// square; how far they are apart then counts as no more than the spread that is known, so that one spike of an epoch does
-/// not teach its width.
+/// square.
 const NEAR_SD: f64 = 3.0;
+
+/// Whether an odd key's column may learn from its epoch: it is near its level, and none of its cells stands out from the
+/// others, since one spike of an epoch must not teach its width. How far the farthest of `n` normal cells lies goes by
+/// their number: `sqrt(9 + 2 ln n)` sd is passed by about as many epochs whatever it is, as the tail of a normal law falls
+/// as `exp(-x^2 / 2)`; the sd is the known one, or that of the epoch itself if it is wider throughout.
+fn teaches(epoch: &Moments, scale: Scale) -> bool {
+    let rms = epoch.epoch_rms(scale.mean) / f64::from(scale.sd);
+    let farthest = f64::from(epoch.epoch_distance(scale.mean) / scale.sd);
+    let normal = (NEAR_SD * NEAR_SD + 2.0 * f64::from(epoch.epoch_count().max(1)).ln()).sqrt();
+    rms <= NEAR_SD && farthest <= normal * rms.max(1.0)
+}
 
 impl Partition {
     /// Starts a key that has no final cell yet from what the model knows of it.
@@ -55,12 +65,8 @@ impl Partition {
         let columns = setup.columns.len();
         let own = key as usize * columns..(key as usize + 1) * columns;
         for (moments, scale) in self.moments[own.clone()].iter_mut().zip(&self.scales[own]) {
-            let near = moments.epoch_distance(scale.mean) <= NEAR_SD * f64::from(scale.sd);
-            match () {
-                () if learn => moments.commit(setup.memory_cells()),
-                () if near => moments.commit_narrow(scale.sd, setup.memory_cells()),
-                () => moments.discard(),
-            }
+            let near = || teaches(moments, *scale);
+            if learn || near() { moments.commit(setup.memory_cells()) } else { moments.discard() }
         }
     }
 

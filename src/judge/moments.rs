@@ -14,6 +14,8 @@ pub struct Moments {
     epoch_mean: f64,
     /// Sum of squared deviations from `epoch_mean` (Welford 1962).
     epoch_m2: f64,
+    epoch_least: f32,
+    epoch_most: f32,
 }
 
 impl Moments {
@@ -23,6 +25,10 @@ impl Moments {
 
     /// Adds one observed cell to the running epoch; changes nothing that scoring sees.
     pub fn observe(&mut self, value: f64) {
+        let narrow = value as f32;
+        let first = self.epoch_count == 0;
+        self.epoch_least = if first { narrow } else { self.epoch_least.min(narrow) };
+        self.epoch_most = if first { narrow } else { self.epoch_most.max(narrow) };
         self.epoch_count += 1;
         let delta = value - self.epoch_mean;
         self.epoch_mean += delta / f64::from(self.epoch_count);
@@ -34,6 +40,7 @@ impl Moments {
         self.epoch_count = 0;
         self.epoch_mean = 0.0;
         self.epoch_m2 = 0.0;
+        (self.epoch_least, self.epoch_most) = (0.0, 0.0);
     }
 
     /// Mean of the running epoch's cells, if there were any.
@@ -41,19 +48,25 @@ impl Moments {
         (self.epoch_count > 0).then_some(self.epoch_mean)
     }
 
+    /// Cells of the running epoch.
+    pub fn epoch_count(&self) -> u32 {
+        self.epoch_count
+    }
+
     /// Root mean square of how far the running epoch's cells are from `level`, raw units; 0 without any.
-    pub fn epoch_distance(&self, level: f32) -> f64 {
+    pub fn epoch_rms(&self, level: f32) -> f64 {
         match self.epoch_count {
             0 => 0.0,
             n => (self.epoch_m2 / f64::from(n) + (self.epoch_mean - f64::from(level)).powi(2)).sqrt(),
         }
     }
 
-    /// As [`Moments::commit`], but the epoch's cells count as no further apart than `sd`: it may move the level, and one
-    /// spike in it does not teach its width.
-    pub fn commit_narrow(&mut self, sd: f32, count_max: f64) {
-        self.epoch_m2 = self.epoch_m2.min(f64::from(self.epoch_count) * f64::from(sd).powi(2));
-        self.commit(count_max);
+    /// How far the running epoch's farthest cell is from `level`, raw units; 0 without any.
+    pub fn epoch_distance(&self, level: f32) -> f32 {
+        match self.epoch_count {
+            0 => 0.0,
+            _ => (self.epoch_most - level).max(level - self.epoch_least),
+        }
     }
 
     /// Forgets all but the running epoch.
@@ -111,34 +124,15 @@ mod tests {
     }
 
     #[test]
-    fn an_epoch_is_as_far_off_as_its_cells_are_in_the_mean_square() {
+    fn an_epoch_is_as_far_off_as_its_farthest_cell() {
         let mut moments = Moments::known(100.0, 5.0, 1.0);
         assert_eq!(moments.epoch_distance(5.0), 0.0);
-        [9.0, 5.0, 2.0].into_iter().for_each(|value| moments.observe(value));
-        assert!((moments.epoch_distance(5.0) - (25.0f64 / 3.0).sqrt()).abs() < 1e-12);
+        [9.0, 5.0, 3.0].into_iter().for_each(|value| moments.observe(value));
+        assert_eq!((moments.epoch_distance(5.0), moments.epoch_distance(8.0)), (4.0, 5.0));
+        assert!((moments.epoch_rms(5.0) - (20.0f64 / 3.0).sqrt()).abs() < 1e-12);
         moments.discard();
         moments.observe(-2.0);
         assert_eq!(moments.epoch_distance(-1.0), 1.0, "of the epoch that runs");
-    }
-
-    #[test]
-    fn a_narrow_epoch_moves_the_level_and_widens_nothing() {
-        let [mut wide, mut narrow] = [Moments::known(100.0, 5.0, 1.0); 2];
-        for value in [5.0, 5.0, 5.0, 45.0] {
-            wide.observe(value);
-            narrow.observe(value);
-        }
-        wide.commit(1000.0);
-        narrow.commit_narrow(1.0, 1000.0);
-        assert_eq!(narrow.mean, wide.mean);
-        // But for the level's own move: 10 off it for 4 cells of 104.
-        assert!((narrow.variance - (1.0 + 100.0 * 100.0 * 4.0 / 104.0 / 104.0)).abs() < 1e-9);
-        assert!(wide.variance > 14.0);
-        let mut calm = [Moments::known(100.0, 5.0, 1.0); 2];
-        [4.5, 5.5].into_iter().for_each(|value| calm.iter_mut().for_each(|of| of.observe(value)));
-        calm[0].commit(1000.0);
-        calm[1].commit_narrow(1.0, 1000.0);
-        assert_eq!(calm[0], calm[1], "what is no wider");
     }
 
     #[test]

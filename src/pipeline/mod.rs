@@ -93,8 +93,10 @@ pub const THREAD_PREFIX: &str = "eddy-";
 ///
 /// # Errors
 /// If the data folder, a model, a port or a sink cannot be used; the text names the remedy.
-pub async fn start(plan: Plan) -> Result<Running> {
-    if let Some(gpu) = plan.backend.find(plan.shards, plan.ring_bytes()).context("backend = \"cuda\"")? {
+pub async fn start(mut plan: Plan) -> Result<Running> {
+    let (backend, gpu) = plan.backend.find(plan.shards, plan.ring_bytes()).context("backend = \"cuda\"")?;
+    plan.backend = backend;
+    if let Some(gpu) = gpu {
         tracing::info!(gpu = gpu.name, "windows are scored on the GPU");
     }
     match plan.shared() {

@@ -4,16 +4,19 @@ use super::Moments;
 use crate::state::{NotUnderstood, StateReader, StateWriter};
 
 impl Moments {
-    pub const BYTES: usize = 44;
+    pub const BYTES: usize = 52;
 
     pub fn encode(&self, to: &mut StateWriter<'_>) {
-        let Moments { count, mean, variance, epoch_count, epoch_mean, epoch_m2 } = *self;
+        let Moments { count, mean, variance, epoch_count, epoch_mean, epoch_m2, epoch_least, epoch_most } =
+            *self;
         to.number(count);
         to.number(mean);
         to.number(variance);
         to.number(epoch_count);
         to.number(epoch_mean);
         to.number(epoch_m2);
+        to.number(epoch_least);
+        to.number(epoch_most);
     }
 
     /// # Errors
@@ -26,6 +29,8 @@ impl Moments {
             epoch_count: from.number()?,
             epoch_mean: from.number()?,
             epoch_m2: from.number()?,
+            epoch_least: from.number()?,
+            epoch_most: from.number()?,
         })
     }
 }
