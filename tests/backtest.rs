@@ -128,7 +128,7 @@ fn what_makes_a_backtest_worthless_is_said() {
     let said = of(&["one.csv", "two.csv"]);
     assert!(said.contains("1 labelled events lie outside the data's time"), "{said}");
     let said = of(&["one.csv", "one.csv"]);
-    assert!(said.contains("of 14400 rows came too late") && said.contains("must be merged"), "{said}");
+    assert!(said.contains("of 14400 rows came too late") && said.contains("merge those of a time"), "{said}");
 }
 
 /// Two pumps, a reading a second each; the first one's flow leaves its wave for five minutes.
