@@ -90,14 +90,16 @@ pub struct SinkStatus {
     pub name: String,
     pub delivered_total: AtomicU64,
     pub attempts_failed_total: AtomicU64,
-    /// Waiting in the outbox.
+    /// Waiting in the outbox for the receiver.
     pub queued: AtomicU64,
     /// Held back by silences.
     pub silenced: AtomicU64,
     /// It failed many messages in a row, and is only probed.
     pub circuit_open: AtomicBool,
-    /// Gave up or disabled by 410.
+    /// Deliveries given up since the start, by attempts that failed or a 410.
     pub failed_total: AtomicU64,
+    /// Those given up, ever, that could be replayed.
+    pub failed: AtomicU64,
     pub disabled: AtomicBool,
     pub blocked: AtomicBool,
     /// Who read standard output has closed it: nothing will be taken any more.

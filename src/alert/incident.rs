@@ -19,8 +19,8 @@ pub struct Incident<'a> {
     pub id: &'a str,
     pub revision: u32,
     /// Labels by which it was put together, with their values.
-    pub group: BTreeMap<&'static str, String>,
-    /// The newest revision of each of its alerts, and whether this message is the first that tells of it.
+    pub group: BTreeMap<String, String>,
+    /// The newest revision of each of its alerts, and whether the receiver has yet to hear of it.
     pub alerts: &'a [(Decision, bool)],
 }
 
@@ -36,7 +36,7 @@ struct Data<'a> {
     id: &'a str,
     revision: u32,
     state: &'static str,
-    group: &'a BTreeMap<&'static str, String>,
+    group: &'a BTreeMap<String, String>,
     shared: Shared<'a>,
     alerts_firing: usize,
     alerts_resolved: usize,

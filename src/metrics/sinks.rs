@@ -24,7 +24,13 @@ pub(super) fn families(status: &Status) -> Vec<Family> {
         }),
         family("sink_queued", "Waiting in the outbox", Gauge, |s| s.queued.load(Relaxed) as f64),
         family("sink_silenced", "Held back by silences", Gauge, |s| s.silenced.load(Relaxed) as f64),
-        family("sink_failed", "Deliveries given up", Counter, |s| s.failed_total.load(Relaxed) as f64),
+        family("sink_failed", "Deliveries given up since the start", Counter, |s| {
+            s.failed_total.load(Relaxed) as f64
+        }),
+        // Not sink_failed: in OpenMetrics the counter has that name.
+        family("sink_given_up", "Deliveries given up that can be replayed", Gauge, |s| {
+            s.failed.load(Relaxed) as f64
+        }),
         family("sink_circuit_open", "1 while a receiver that fails is only probed", Gauge, |s| {
             f64::from(u8::from(s.circuit_open.load(Relaxed)))
         }),

@@ -107,6 +107,7 @@ impl Desk {
         write(intake, Notice::SilenceEnded { id: id.clone(), at_ns }).await?;
         tracing::info!(id, "a silence was ended");
         let ended = said.end_silence(&id, at_ns).unwrap_or_else(|| known.clone());
+        // The outbox second: a worker that has it now may hold back by the silence as it was.
         self.outbox(move |outbox| outbox.end_silence(&id, at_ns)).await?;
         Ok(Done::Silenced(Silence::clone(&ended)))
     }

@@ -67,10 +67,10 @@ pub async fn run(delivery: Delivery) -> Result<(), SinkError> {
 /// As [`run`], to a receiver that is set up already.
 pub async fn run_to(receiver: Receiver, delivery: Delivery) {
     let receiver = Arc::new(receiver);
-    let again = tokio::spawn(delivery.clone().say_again(receiver.clone()));
     Worker {
         target: receiver.target(),
         width: receiver.width(),
+        again_at: receiver.forgets().then(|| Instant::now() + delivery.again),
         receiver,
         delivery,
         attached: false,
@@ -85,7 +85,6 @@ pub async fn run_to(receiver: Receiver, delivery: Delivery) {
     }
     .work()
     .await;
-    again.abort();
 }
 
 struct Worker {
@@ -104,6 +103,8 @@ struct Worker {
     paused_until_ns: i64,
     /// When alerts are next put together; only where they are.
     gather_at_ns: i64,
+    /// When a receiver that forgets is next told again.
+    again_at: Option<Instant>,
     breaker: Breaker,
     watch: Watch,
 }
@@ -149,13 +150,20 @@ impl Worker {
         self.paused_until_ns = self.paused_until_ns.saturating_sub(back_ns);
         self.gather_at_ns = self.gather_at_ns.saturating_sub(back_ns);
         let paused_ns = self.paused_until_ns.saturating_sub(now_ns);
-        let room = if paused_ns > 0 { 0 } else { self.width.saturating_sub(self.under_way.len()) };
+        // Nothing new is begun until what is under way is over: told again in between, the beginning of an alert could
+        // overtake its end.
+        let again = self.is_to_say_again();
+        let room = if paused_ns > 0 || again { 0 } else { self.width.saturating_sub(self.under_way.len()) };
         let look = self.look(now_ns, room).await?;
         self.delivered_ns.clear();
         for attempt in self.unrecorded.drain(..) {
             self.held.remove(&attempt.id);
         }
         self.show(look.counts);
+        if again && paused_ns <= 0 && self.under_way.is_empty() {
+            self.say_again(now_ns).await;
+            return Ok(Duration::ZERO);
+        }
         let fresh: Vec<Due> =
             look.due.into_iter().filter(|due| !self.held.contains(&due.id)).take(room).collect();
         for due in fresh {
@@ -163,7 +171,8 @@ impl Worker {
         }
         let next_ns = look.next_due_at_ns.map(|at_ns| at_ns - now_ns);
         let wait_ns = if paused_ns > 0 { Some(paused_ns) } else { next_ns };
-        Ok(wait_ns.map_or(IDLE, |ns| Duration::from_nanos(ns.max(0) as u64)).min(IDLE))
+        let wait = wait_ns.map_or(IDLE, |ns| Duration::from_nanos(ns.max(0) as u64)).min(IDLE);
+        Ok(self.until_again().map_or(wait, |until| wait.min(until)))
     }
 
     fn start(&mut self, due: Due) {

@@ -94,6 +94,9 @@ impl Silence {
         if matchers.is_empty() || matchers.len() > MATCHERS_MAX {
             return Err(format!("give 1 to {MATCHERS_MAX} matchers, such as stream=pumps"));
         }
+        if matchers.iter().any(|text| text.len() > TEXT_BYTES_MAX) {
+            return Err(format!("a matcher may have {TEXT_BYTES_MAX} bytes: shorten it"));
+        }
         let parsed = matchers.iter().map(|text| Matcher::parse(text)).collect::<Result<Vec<_>, _>>()?;
         // Alertmanager's rule too: a silence that fits what has no labels at all is a slip of the pen.
         let nothing = Labels { stream: "", key: "", rule: "", column: "", sink: "" };

@@ -9,6 +9,7 @@ use eddy::config::plan::{AlertmanagerPlan, SinkKind};
 use serde_json::Value;
 
 use crate::delivery::{Rig, SHORT, SINK, TIMEOUT, alert, file, sink};
+use crate::receiver::{Behaviour, Receiver};
 
 struct Alertmanager {
     process: Child,
@@ -101,5 +102,27 @@ async fn alertmanager_shows_what_fires_and_is_told_when_it_is_over() {
         Some(1),
         "what is said again keeps it so"
     );
+    rig.stop().await;
+}
+
+/// It takes its time: what is said again must neither overtake nor be overtaken by what is new.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_said_again_while_something_is_being_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let slow = Receiver::choosing(|_| Behaviour::AcceptAfter(Duration::from_millis(300))).await;
+    let plan = AlertmanagerPlan { url: slow.url.clone(), timeout: TIMEOUT * 10 };
+    let rig = Rig::start_sink(&file(&folder), sink(SINK, SinkKind::Alertmanager(plan)), &SHORT);
+    rig.store(&[alert("a1", 1)]);
+    rig.wait_for_state("a1", 1, DeliveryState::Delivered).await;
+    // The next request is a round; while it is answered, the alert ends.
+    let requests = slow.received().len();
+    slow.wait_for(requests + 1).await;
+    rig.store(&[alert("a1", 2)]);
+    rig.wait_for_state("a1", 2, DeliveryState::Delivered).await;
+    // A round falls due while this one is under way.
+    rig.store(&[alert("a2", 1)]);
+    rig.wait_for_state("a2", 1, DeliveryState::Delivered).await;
+    slow.wait_for(slow.received().len() + 2).await;
+    assert_eq!(slow.answering_max(), 1);
     rig.stop().await;
 }

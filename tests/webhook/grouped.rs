@@ -64,3 +64,22 @@ async fn five_thousand_keys_that_break_together_are_one_message_within_the_wait(
     );
     rig.stop().await;
 }
+
+#[tokio::test]
+async fn what_waits_for_its_group_is_not_queued_for_the_receiver() {
+    let folder = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start([]).await;
+    let mut sink = webhook(SINK, &receiver.url);
+    let long = Duration::from_secs(3_600);
+    sink.group = Some(GroupPlan { by: vec![], wait: long, interval: long });
+    let rig = Rig::start_sink(&file(&folder), sink, &SHORT);
+    rig.store(&[alert("a1", 1)]);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(rig.outbox.run(|outbox| outbox.counts(SINK)).await.unwrap().pending, 1);
+    assert_eq!(
+        rig.status.sinks[0].queued.load(std::sync::atomic::Ordering::Relaxed),
+        0,
+        "no receiver is slow"
+    );
+    rig.stop().await;
+}

@@ -59,9 +59,8 @@ async fn a_schedule_used_up_is_a_listed_failure_that_can_be_replayed() {
     let folder = tempfile::tempdir().unwrap();
     let receiver = Receiver::start(vec![Behaviour::Status(500); 3]).await;
     let rig = Rig::start(&file(&folder), &receiver.url, &THREE);
-    rig.store(&[alert("a1", 1), alert("a1", 2)]);
-    // The second revision no longer waits once the first is given up.
-    rig.wait_for_state("a1", 2, DeliveryState::Delivered).await;
+    rig.store(&[alert("a1", 1)]);
+    rig.wait_for_state("a1", 1, DeliveryState::Failed).await;
     let failed = rig.outbox.reader().unwrap().failed(9).unwrap();
     assert_eq!(failed.len(), 1);
     let given_up = &failed[0];
@@ -76,6 +75,22 @@ async fn a_schedule_used_up_is_a_listed_failure_that_can_be_replayed() {
         receiver.received().into_iter().filter(|r| r.id() == "a1_1").map(|r| r.body).collect();
     assert_eq!(bodies.len(), 4);
     assert!(bodies.iter().all(|body| *body == bodies[0]));
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_given_up_holds_up_no_later_revision_and_is_not_replayed_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start(vec![Behaviour::Status(500); 3]).await;
+    let rig = Rig::start(&file(&folder), &receiver.url, &THREE);
+    rig.store(&[alert("a1", 1), alert("a1", 2)]);
+    rig.wait_for_state("a1", 2, DeliveryState::Delivered).await;
+    assert_eq!(rig.outbox.reader().unwrap().failed(9).unwrap().len(), 1);
+    assert_eq!(rig.outbox.replay_all_failed(Some(SINK), rig.clock.now_ns()).unwrap(), 0);
+    while rig.status.sinks[0].failed.load(Ordering::Relaxed) > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(receiver.received().len(), 4, "its beginning is not told after its end");
     rig.stop().await;
 }
 

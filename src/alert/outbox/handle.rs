@@ -99,7 +99,9 @@ impl OutboxHandle {
 
     /// [`Outbox::reader`].
     pub fn reader(&self) -> Result<OutboxReader, OutboxError> {
-        self.lock().reader()
+        // Opened without the lock: that reads the disk.
+        let path = self.lock().path.clone();
+        OutboxReader::open(&path)
     }
 
     fn lock(&self) -> MutexGuard<'_, Outbox> {

@@ -97,7 +97,7 @@ impl Outbox {
 }
 
 impl Gathering<'_> {
-    /// What is due and not told of, by the values of the labels. An alert stays with the incident that told of it first,
+    /// What is due and not told of, by the labels. An alert stays with the incident that told of it first,
     /// whatever column a later revision is about.
     fn members(&self) -> Result<BTreeMap<String, Vec<Member>>, OutboxError> {
         let mut statement = self.transaction.prepare_cached(
@@ -107,7 +107,8 @@ impl Gathering<'_> {
              FROM deliveries d JOIN alerts a ON a.seq = d.alert
              WHERE d.receiver = ?1 AND d.state = 'pending' AND d.incident IS NULL AND d.next_attempt_at <= ?2
                  AND NOT EXISTS (SELECT 1 FROM deliveries e WHERE e.id = d.id AND e.revision < d.revision
-                                 AND e.receiver = d.receiver AND e.state = 'pending' AND e.next_attempt_at > ?2)
+                                 AND e.receiver = d.receiver AND e.state = 'pending' AND e.incident IS NULL
+                                 AND e.next_attempt_at > ?2)
              ORDER BY d.next_attempt_at, d.alert",
         )?;
         let mut rows = statement.query(params![self.receiver, self.now_ns])?;
@@ -123,11 +124,11 @@ impl Gathering<'_> {
         Ok(members)
     }
 
-    /// Values of the labels, as a JSON array.
+    /// The labels with their values, as JSON: what is asked for today may not be what an incident was put together by.
     fn labels(&self, decision: &Decision) -> String {
         let labels = Labels::of(decision, self.receiver);
-        let values: Vec<&str> = self.group.by.iter().map(|&label| labels.get(label)).collect();
-        serde_json::Value::from(values).to_string()
+        let named = self.group.by.iter().map(|&label| (label.as_str().to_owned(), labels.get(label).into()));
+        serde_json::Value::Object(named.collect()).to_string()
     }
 
     fn standing(&self, labels: &str) -> rusqlite::Result<Option<Standing>> {
@@ -180,15 +181,16 @@ impl Gathering<'_> {
             newest.insert(member.decision.id.clone(), (member.decision.clone(), true));
         }
         let alerts: Vec<(Decision, bool)> = newest.into_values().collect();
-        let values: Vec<String> = serde_json::from_str(labels).unwrap_or_default();
-        let group = self.group.by.iter().map(|label| label.as_str()).zip(values).collect();
+        // Those that version 3 stored have no names.
+        let group = serde_json::from_str(labels).unwrap_or_default();
         let told = Incident { id: &id, revision, group, alerts: &alerts };
         let body = incident::encode(&told).map_err(|source| OutboxError::Encode {
             id: id.clone(),
             revision,
             source,
         })?;
-        self.store((&id, revision, labels), &body, told.firing(), &members)?;
+        let seq = self.store((&id, revision, labels), &body, told.firing(), &members)?;
+        self.supersede(&id, seq)?;
         Ok(())
     }
 
@@ -198,7 +200,7 @@ impl Gathering<'_> {
         body: &str,
         firing: usize,
         members: &[Member],
-    ) -> rusqlite::Result<()> {
+    ) -> rusqlite::Result<i64> {
         self.transaction
             .prepare_cached(
                 "INSERT INTO incidents (receiver, id, revision, labels, firing, body, stored_at, state, next_attempt_at)
@@ -212,6 +214,20 @@ impl Gathering<'_> {
         for member in members {
             mark.execute(params![member.decision.id, member.revision, self.receiver, seq])?;
         }
+        Ok(seq)
+    }
+
+    /// A message tells all that earlier ones of its incident tell: those that still wait are not sent any more.
+    fn supersede(&self, id: &str, by: i64) -> rusqlite::Result<()> {
+        const EARLIER: &str = "receiver = ?1 AND id = ?2 AND seq < ?3 AND state = 'pending'";
+        let of = params![self.receiver, id, by];
+        let deliveries = format!(
+            "UPDATE deliveries SET incident = ?3, next_attempt_at = ?4
+             WHERE receiver = ?1 AND state = 'pending' AND incident IN (SELECT seq FROM incidents WHERE {EARLIER})"
+        );
+        self.transaction.prepare_cached(&deliveries)?.execute(params![self.receiver, id, by, self.now_ns])?;
+        let messages = format!("UPDATE incidents SET state = 'superseded' WHERE {EARLIER}");
+        self.transaction.prepare_cached(&messages)?.execute(of)?;
         Ok(())
     }
 
@@ -224,17 +240,17 @@ impl Gathering<'_> {
         Ok(statement.query_row(params![alert, self.receiver], |row| row.get(0)).optional()?)
     }
 
-    /// The newest revision that an incident told of each of its alerts.
+    /// The newest revision that an incident told of each of its alerts, and whether the receiver has yet to hear of it.
     fn told_of(&self, id: &str) -> Result<BTreeMap<String, (Decision, bool)>, OutboxError> {
         let mut statement = self.transaction.prepare_cached(
-            "SELECT a.decision FROM incidents i JOIN deliveries d ON d.incident = i.seq JOIN alerts a ON a.seq = d.alert
+            "SELECT a.decision, d.state = 'pending' FROM incidents i JOIN deliveries d ON d.incident = i.seq JOIN alerts a ON a.seq = d.alert
              WHERE i.receiver = ?1 AND i.id = ?2 ORDER BY d.revision",
         )?;
         let mut rows = statement.query(params![self.receiver, id])?;
         let mut told = BTreeMap::new();
         while let Some(row) = rows.next()? {
             let decision = read(row, 0)?;
-            told.insert(decision.id.clone(), (decision, false));
+            told.insert(decision.id.clone(), (decision, row.get(1)?));
         }
         Ok(told)
     }

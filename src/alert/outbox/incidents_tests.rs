@@ -160,3 +160,78 @@ fn a_clock_that_was_set_back_keeps_no_incident_waiting() {
     let (told, _) = gather(&mut outbox, &plan(&[]), 1_000 * S);
     assert_eq!(told.len(), 1);
 }
+
+#[test]
+fn a_later_message_of_an_incident_takes_the_place_of_one_that_is_put_off_for_hours() {
+    let fixture = Fixture::new();
+    let mut outbox = fixture.open();
+    let all = plan(&[]);
+    outbox.store(&[firing("a1", "k1"), firing("a2", "k2")], 0).unwrap();
+    let (first, _) = gather(&mut outbox, &all, 30 * S);
+    let put_off = attempt(&first[0], Next::Retry { at_ns: 10_000 * S });
+    outbox.record_attempts("on_call", "t", std::slice::from_ref(&put_off)).unwrap();
+    outbox.store(&[alert("a1", 2, "k1"), firing("a3", "k3")], 40 * S).unwrap();
+    assert_eq!(gather(&mut outbox, &all, 40 * S), (vec![], Some(330 * S)));
+    assert_eq!(
+        outbox.counts("on_call").unwrap(),
+        Counts { pending: 4, in_messages: 2, ..Counts::default() },
+        "two wait for the receiver, two for the interval"
+    );
+    let (second, _) = gather(&mut outbox, &all, 330 * S);
+    assert_eq!((second.len(), second[0].id == first[0].id, second[0].revision), (1, true, 2));
+    let data = body(&second[0])["data"].clone();
+    assert_eq!((&data["alerts_firing"], &data["alerts_resolved"]), (&2.into(), &1.into()));
+    // The first was under way just then.
+    outbox.record_attempts("on_call", "t", &[put_off]).unwrap();
+    assert_eq!(
+        outbox.due_incidents("on_call", 20_000 * S, 9).unwrap(),
+        second,
+        "the first is not sent any more"
+    );
+    outbox.record_attempts("on_call", "t", &[attempt(&second[0], Next::Delivered)]).unwrap();
+    assert_eq!(outbox.counts("on_call").unwrap(), Counts::default());
+    let stored = outbox.reader().unwrap().alert("a2").unwrap();
+    let delivery = stored[0].deliveries.iter().find(|d| d.receiver == "on_call").unwrap();
+    assert_eq!(delivery.incident.as_ref(), Some(&second[0].message_id), "the one that told of it");
+}
+
+#[test]
+fn what_is_silenced_while_a_message_of_its_incident_waits_is_held_back_and_not_forgotten() {
+    let fixture = Fixture::new();
+    let mut outbox = fixture.open();
+    let draft = crate::types::SilenceDraft {
+        matchers: vec!["key=k1".into()],
+        starts_at_ns: None,
+        ends_at_ns: 500 * S,
+        author: "ann".into(),
+        comment: String::new(),
+    };
+    let silences = [std::sync::Arc::new(crate::types::Silence::new(&draft, 0).unwrap())];
+    outbox.store(&[firing("a1", "k1"), firing("a2", "k2")], 0).unwrap();
+    let (first, _) = gather(&mut outbox, &plan(&[]), 30 * S);
+    assert_eq!(first.len(), 1, "its first attempt is to come");
+    outbox.store(&[alert("a1", 2, "k1")], 40 * S).unwrap();
+    outbox.gather("on_call", &plan(&[]), 330 * S, &silences).unwrap();
+    assert_eq!(outbox.due_incidents("on_call", 330 * S, 9).unwrap(), first, "the end of a1 is silenced");
+    assert_eq!(outbox.counts("on_call").unwrap().silenced, 1);
+    let (second, _) = gather(&mut outbox, &plan(&[]), 500 * S);
+    assert_eq!(second[0].revision, 2, "the receiver may have heard of a1 by then, so it hears of its end");
+    assert_eq!(body(&second[0])["data"]["alerts_resolved"], 1);
+}
+
+#[test]
+fn an_incident_keeps_the_labels_it_was_put_together_by() {
+    let fixture = Fixture::new();
+    let mut outbox = fixture.open();
+    outbox.store(&[firing("a1", "k1")], 0).unwrap();
+    let (first, _) = gather(&mut outbox, &plan(&[Label::Stream]), 30 * S);
+    outbox.record_attempts("on_call", "t", &[attempt(&first[0], Next::Delivered)]).unwrap();
+    // The config asks for another label from here on; an alert of today has the value that was another label's.
+    outbox.store(&[alert("a1", 2, "k1"), firing("b1", "pumps")], 40 * S).unwrap();
+    let (told, _) = gather(&mut outbox, &plan(&[Label::Key]), 330 * S);
+    let mut groups: Vec<_> =
+        told.iter().map(|due| (due.revision, body(due)["data"]["group"].clone())).collect();
+    groups.sort_by_key(|(revision, _)| *revision);
+    let expected = [(1, serde_json::json!({"key": "pumps"})), (2, serde_json::json!({"stream": "pumps"}))];
+    assert_eq!(groups, expected);
+}

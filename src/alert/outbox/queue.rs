@@ -54,6 +54,8 @@ pub enum Next {
 pub struct Counts {
     /// Those that a silence holds back are not among them.
     pub pending: u64,
+    /// Of the pending, those that a stored message of an incident tells of.
+    pub in_messages: u64,
     pub silenced: u64,
     pub failed: u64,
     pub disabled: bool,
@@ -61,8 +63,7 @@ pub struct Counts {
 
 /// A revision waits until the earlier ones of its alert are delivered or have failed, so that a
 /// receiver never hears of the end of an alert before its beginning.
-pub(super) const IN_ORDER: &str =
-    "NOT EXISTS (SELECT 1 FROM deliveries e WHERE e.id = d.id AND e.revision < d.revision
+const IN_ORDER: &str = "NOT EXISTS (SELECT 1 FROM deliveries e WHERE e.id = d.id AND e.revision < d.revision
     AND e.receiver = d.receiver AND e.state = 'pending')";
 
 const DAY_NS: i64 = 24 * 3600 * 1_000_000_000;
@@ -139,25 +140,28 @@ impl Outbox {
         Ok(statement.query_row(params![receiver, after_ns], |row| row.get(0))?)
     }
 
-    /// Writes down what attempts came to, all in one transaction. `target` as in [`Outbox::attach`].
+    /// Writes down what attempts came to, all in one transaction. `target` as in [`Outbox::attach`]. Gives how many
+    /// deliveries were given up by it.
     pub fn record_attempts(
         &mut self,
         receiver: &str,
         target: &str,
         attempts: &[Attempt],
-    ) -> Result<(), OutboxError> {
+    ) -> Result<u64, OutboxError> {
         if attempts.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
         let transaction = self.connection.transaction()?;
+        let before = failed(&transaction, receiver)?;
         for attempt in attempts {
             record(&transaction, receiver, attempt)?;
         }
         if let Some(gone) = attempts.iter().find(|attempt| attempt.next == Next::Disable) {
             disable(&transaction, receiver, target, gone)?;
         }
+        let given_up = failed(&transaction, receiver)?.saturating_sub(before);
         transaction.commit()?;
-        Ok(())
+        Ok(given_up)
     }
 
     pub fn counts(&mut self, receiver: &str) -> Result<Counts, OutboxError> {
@@ -166,15 +170,29 @@ impl Outbox {
                     (SELECT count(*) FROM deliveries
                      WHERE receiver = ?1 AND silenced_by IS NOT NULL AND state = 'pending'),
                     (SELECT count(*) FROM deliveries WHERE receiver = ?1 AND state = 'failed'),
-                    EXISTS (SELECT 1 FROM disabled WHERE receiver = ?1)",
+                    EXISTS (SELECT 1 FROM disabled WHERE receiver = ?1),
+                    (SELECT count(*) FROM deliveries
+                     WHERE receiver = ?1 AND state = 'pending' AND incident IS NOT NULL)",
         )?;
         Ok(statement.query_row([receiver], |row| {
             // A count is never negative; SQLite only has signed integers.
             let count = |column| row.get::<_, i64>(column).map(|count| count as u64);
             let silenced = count(1)?;
-            Ok(Counts { pending: count(0)? - silenced, silenced, failed: count(2)?, disabled: row.get(3)? })
+            Ok(Counts {
+                pending: count(0)? - silenced,
+                in_messages: count(4)?,
+                silenced,
+                failed: count(2)?,
+                disabled: row.get(3)?,
+            })
         })?)
     }
+}
+
+fn failed(transaction: &Transaction<'_>, receiver: &str) -> rusqlite::Result<u64> {
+    let mut statement = transaction
+        .prepare_cached("SELECT count(*) FROM deliveries WHERE receiver = ?1 AND state = 'failed'")?;
+    statement.query_row([receiver], |row| row.get::<_, i64>(0)).map(|count| count as u64)
 }
 
 /// Read off the index in order, up to the limit: in a storm thousands fall due in the same instant.
@@ -214,7 +232,11 @@ fn record(transaction: &Transaction<'_>, receiver: &str, attempt: &Attempt) -> r
             let told =
                 params![state, receiver, next_attempt_at, status, error, started, delivered_at, incident];
             statement.execute(told)?;
-            let sql = format!("UPDATE incidents SET {STATE} WHERE seq = ?4 AND state <> 'delivered'");
+            // One under way while a later one took its place is not sent again.
+            let sql = format!(
+                "UPDATE incidents SET {STATE} WHERE seq = ?4 AND state <> 'delivered'
+                     AND (state <> 'superseded' OR ?1 = 'delivered')"
+            );
             let mut message = transaction.prepare_cached(&sql)?;
             message.execute(params![state, receiver, next_attempt_at, incident])?;
         }

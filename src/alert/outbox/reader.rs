@@ -45,6 +45,7 @@ pub struct Delivery {
 pub enum DeliveryState {
     Pending,
     Delivered,
+    /// Given up, whether it could be replayed or a later one has been delivered since.
     Failed,
     /// Held back by a silence, or passed over since the alert was over before its silence was.
     Silenced,
@@ -74,7 +75,7 @@ const DELIVERY: &str = "d.receiver, d.state, d.attempts, d.next_attempt_at, d.la
 /// A read-only connection. Sees what was committed when a call starts, never waits for the writer
 /// and never holds it up. Calls block: use a thread that may.
 pub struct OutboxReader {
-    connection: Connection,
+    pub(super) connection: Connection,
 }
 
 impl OutboxReader {
@@ -178,7 +179,7 @@ fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
         "pending" if silenced_by.is_some() => DeliveryState::Silenced,
         "pending" => DeliveryState::Pending,
         "delivered" => DeliveryState::Delivered,
-        "failed" => DeliveryState::Failed,
+        "failed" | "superseded" => DeliveryState::Failed,
         other => {
             let unknown = format!("unknown delivery state {other}");
             return Err(rusqlite::Error::FromSqlConversionFailure(1, Type::Text, unknown.into()));

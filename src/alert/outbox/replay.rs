@@ -6,7 +6,8 @@ use super::{Outbox, OutboxError};
 
 impl Outbox {
     /// Puts a failed delivery back in the queue with a fresh schedule; false if it has not failed. Where it was part of an
-    /// incident's message, the message is sent again as it was, with all that it tells.
+    /// incident's message, the message is sent again as it was, with all that it tells. What a later message that was
+    /// delivered has overtaken is not taken up: it would say that what is over has begun.
     /// Asking for it also takes a receiver disabled by a 410 up again.
     pub fn replay_failed(
         &mut self,
@@ -16,6 +17,7 @@ impl Outbox {
         now_ns: i64,
     ) -> Result<bool, OutboxError> {
         let transaction = self.connection.transaction()?;
+        supersede(&transaction, Some(receiver))?;
         let found = {
             let mut statement = transaction.prepare_cached(
                 "SELECT incident FROM deliveries
@@ -25,7 +27,10 @@ impl Outbox {
             rows.next()?.map(|row| row.get::<_, Option<i64>>(0)).transpose()?
         };
         match found {
-            None => return Ok(false),
+            None => {
+                transaction.commit()?;
+                return Ok(false);
+            }
             Some(Some(incident)) => again(&transaction, "incident = ?2", params![now_ns, incident])?,
             Some(None) => {
                 let one = "id = ?2 AND revision = ?3 AND receiver = ?4";
@@ -44,6 +49,7 @@ impl Outbox {
     /// were.
     pub fn replay_all_failed(&mut self, receiver: Option<&str>, now_ns: i64) -> Result<u64, OutboxError> {
         let transaction = self.connection.transaction()?;
+        supersede(&transaction, receiver)?;
         let of = "(?2 IS NULL OR receiver = ?2)";
         let deliveries = again(&transaction, of, params![now_ns, receiver])?;
         message_again(&transaction, of, params![now_ns, receiver])?;
@@ -51,6 +57,31 @@ impl Outbox {
         transaction.commit()?;
         Ok(deliveries as u64)
     }
+}
+
+/// Marks what was given up and need not be told any more: the receiver has a later revision, or a later message of the
+/// same incident.
+fn supersede(transaction: &Transaction<'_>, receiver: Option<&str>) -> rusqlite::Result<()> {
+    let deliveries = transaction.execute(
+        "UPDATE deliveries AS d SET state = 'superseded'
+         WHERE d.state = 'failed' AND (?1 IS NULL OR d.receiver = ?1) AND iif(d.incident IS NULL,
+             EXISTS (SELECT 1 FROM deliveries l WHERE l.id = d.id AND l.receiver = d.receiver
+                     AND l.revision > d.revision AND l.state = 'delivered'),
+             EXISTS (SELECT 1 FROM incidents i JOIN incidents l ON l.receiver = i.receiver AND l.id = i.id
+                     WHERE i.seq = d.incident AND l.revision > i.revision AND l.state = 'delivered'))",
+        params![receiver],
+    )?;
+    transaction.execute(
+        "UPDATE incidents AS i SET state = 'superseded'
+         WHERE i.state = 'failed' AND (?1 IS NULL OR i.receiver = ?1)
+             AND EXISTS (SELECT 1 FROM incidents l WHERE l.receiver = i.receiver AND l.id = i.id
+                         AND l.revision > i.revision AND l.state = 'delivered')",
+        params![receiver],
+    )?;
+    if deliveries > 0 {
+        tracing::info!(deliveries, "not replayed: superseded by later messages that were delivered");
+    }
+    Ok(())
 }
 
 /// `?1`: now. What was given up without an attempt keeps its reason until there is one.
@@ -76,4 +107,59 @@ fn message_again(
          WHERE {which} AND state = 'failed'"
     );
     transaction.execute(&sql, params)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::tests::{Fixture, alert, attempt};
+    use super::super::{Counts, Next};
+    use crate::config::plan::GroupPlan;
+    use crate::types::AlertState;
+
+    #[test]
+    fn what_a_later_revision_has_overtaken_is_not_replayed() {
+        let fixture = Fixture::new();
+        let mut outbox = fixture.open();
+        outbox.store(&[alert("a1", 1, "k"), alert("a1", 2, "k"), alert("b1", 1, "k")], 10).unwrap();
+        for due in outbox.due("on_call", 10, 9).unwrap() {
+            outbox.record_attempts("on_call", "t", &[attempt(&due, Next::GiveUp)]).unwrap();
+        }
+        let end = outbox.due("on_call", 10, 9).unwrap();
+        assert_eq!(end[0].message_id, "a1_2");
+        outbox.record_attempts("on_call", "t", &[attempt(&end[0], Next::Delivered)]).unwrap();
+        assert_eq!(outbox.counts("on_call").unwrap().failed, 2);
+        assert!(
+            !outbox.replay_failed("a1", 1, "on_call", 40).unwrap(),
+            "it would fire at the receiver again"
+        );
+        assert_eq!(outbox.replay_all_failed(None, 40).unwrap(), 1);
+        let due = outbox.due("on_call", 40, 9).unwrap();
+        assert_eq!(due.iter().map(|due| due.message_id.as_str()).collect::<Vec<_>>(), ["b1_1"]);
+        assert_eq!(outbox.counts("on_call").unwrap(), Counts { pending: 1, ..Counts::default() });
+        assert_eq!(outbox.reader().unwrap().failed(9).unwrap(), [], "there is nothing to be done about it");
+    }
+
+    #[test]
+    fn an_incident_s_message_that_a_later_one_has_overtaken_is_not_replayed() {
+        let fixture = Fixture::new();
+        let mut outbox = fixture.open();
+        let short = Duration::from_nanos(1);
+        let group = GroupPlan { by: vec![], wait: short, interval: short };
+        let tell = |outbox: &mut super::Outbox, at_ns, next| {
+            outbox.gather("on_call", &group, at_ns, &[]).unwrap();
+            let due = outbox.due_incidents("on_call", at_ns, 9).unwrap();
+            outbox.record_attempts("on_call", "t", &[attempt(&due[0], next)]).unwrap();
+        };
+        let mut first = alert("a1", 1, "k");
+        first.decision.state = AlertState::Raised;
+        outbox.store(&[first], 10).unwrap();
+        tell(&mut outbox, 20, Next::GiveUp);
+        outbox.store(&[alert("a1", 2, "k")], 30).unwrap();
+        tell(&mut outbox, 40, Next::Delivered);
+        assert_eq!(outbox.replay_all_failed(Some("on_call"), 50).unwrap(), 0);
+        assert_eq!(outbox.due_incidents("on_call", 50, 9).unwrap(), []);
+        assert_eq!(outbox.counts("on_call").unwrap(), Counts::default());
+    }
 }

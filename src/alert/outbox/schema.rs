@@ -7,7 +7,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::OutboxError;
 
 /// Kept in `user_version`. Raise it with every change of [`ALERTS`] or [`DELIVERIES`].
-pub(super) const VERSION: i64 = 3;
+pub(super) const VERSION: i64 = 4;
 
 /// `decision` and `body` are the exact bytes: the first to see whether a recovery decides the same
 /// again, the second so that every attempt sends the same.
@@ -38,7 +38,8 @@ CREATE TABLE disabled (
 ";
 
 /// A delivery whose alert is told in an incident's message shares that message's fate. `silenced_by`: the silence
-/// that holds a pending one back. Of state `silenced` is what was over before its silence was.
+/// that holds a pending one back. Of state `silenced` is what was over before its silence was, of state `superseded`
+/// what is told by a later one. `labels`: JSON, names with their values.
 const DELIVERIES: &str = "
 CREATE TABLE incidents (
     seq              INTEGER PRIMARY KEY,
@@ -49,7 +50,7 @@ CREATE TABLE incidents (
     firing           INTEGER NOT NULL,
     body             TEXT NOT NULL,
     stored_at        INTEGER NOT NULL,
-    state            TEXT NOT NULL CHECK (state IN ('pending', 'delivered', 'failed')),
+    state            TEXT NOT NULL CHECK (state IN ('pending', 'delivered', 'failed', 'superseded')),
     attempts         INTEGER NOT NULL DEFAULT 0,
     next_attempt_at  INTEGER NOT NULL,
     UNIQUE (receiver, id, revision)
@@ -62,7 +63,7 @@ CREATE TABLE deliveries (
     id               TEXT NOT NULL,
     revision         INTEGER NOT NULL,
     receiver         TEXT NOT NULL,
-    state            TEXT NOT NULL CHECK (state IN ('pending', 'delivered', 'failed', 'silenced')),
+    state            TEXT NOT NULL CHECK (state IN ('pending', 'delivered', 'failed', 'silenced', 'superseded')),
     attempts         INTEGER NOT NULL DEFAULT 0,
     next_attempt_at  INTEGER NOT NULL,
     last_status      INTEGER,
@@ -96,6 +97,24 @@ INSERT INTO deliveries (alert, id, revision, receiver, state, attempts, next_att
 DROP TABLE deliveries_2;
 ";
 
+/// Version 3 had no state `superseded`. Its incidents keep their labels, which had no names.
+const SET_ASIDE_3: &str = "
+ALTER TABLE incidents RENAME TO incidents_3;
+ALTER TABLE deliveries RENAME TO deliveries_3;
+DROP INDEX incidents_by_labels;
+DROP INDEX incidents_pending;
+DROP INDEX deliveries_by_receiver;
+DROP INDEX deliveries_failed;
+DROP INDEX deliveries_held;
+DROP INDEX deliveries_of_incidents;
+";
+const TAKE_OVER_3: &str = "
+INSERT INTO incidents SELECT * FROM incidents_3;
+INSERT INTO deliveries SELECT * FROM deliveries_3;
+DROP TABLE deliveries_3;
+DROP TABLE incidents_3;
+";
+
 /// Creates the tables in an empty file, brings those of earlier versions up to date, accepts its own,
 /// refuses anything else unchanged.
 pub(super) fn ensure(connection: &mut Connection, path: &Path) -> Result<(), OutboxError> {
@@ -109,6 +128,7 @@ pub(super) fn ensure(connection: &mut Connection, path: &Path) -> Result<(), Out
         (0, 0) => &[ALERTS, DELIVERIES],
         (1, _) => &[FROM_1, SET_ASIDE, DELIVERIES, TAKE_OVER],
         (2, _) => &[SET_ASIDE, DELIVERIES, TAKE_OVER],
+        (3, _) => &[SET_ASIDE_3, DELIVERIES, TAKE_OVER_3],
         (0, _) => return Err(OutboxError::Foreign { path: path.to_owned() }),
         _ => return Err(OutboxError::Version { path: path.to_owned(), found }),
     };

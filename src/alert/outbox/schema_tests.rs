@@ -60,3 +60,29 @@ fn a_silence_is_stored_and_read_back_beside_what_version_1_left() {
         outbox.reader().unwrap().open_alerts().unwrap().into_iter().map(|s| s.alert).collect();
     assert_eq!(open, [alert("a1", 1, "pump-1"), silent]);
 }
+
+#[test]
+fn what_version_3_left_can_be_superseded() {
+    let fixture = Fixture::new();
+    let mut outbox = fixture.open();
+    outbox.store(&[alert("a1", 1, "pump-1")], 10).unwrap();
+    let short = std::time::Duration::from_nanos(1);
+    let group = crate::config::plan::GroupPlan { by: vec![], wait: short, interval: short };
+    outbox.gather("on_call", &group, 20, &[]).unwrap();
+    let before = outbox.due_incidents("on_call", 20, 9).unwrap();
+    drop(outbox);
+    let connection = Connection::open(&fixture.path).unwrap();
+    let old = "PRAGMA writable_schema = ON;
+        UPDATE sqlite_schema SET sql = replace(sql, ', ''superseded''', '');
+        PRAGMA writable_schema = OFF;
+        UPDATE incidents SET labels = '[]';
+        PRAGMA user_version = 3;";
+    connection.execute_batch(old).unwrap();
+    drop(connection);
+    let mut outbox = fixture.open();
+    assert_eq!(outbox.due_incidents("on_call", 20, 9).unwrap(), before);
+    outbox.store(&[alert("a1", 2, "pump-1")], 30).unwrap();
+    outbox.gather("on_call", &group, 40, &[]).unwrap();
+    let due = outbox.due_incidents("on_call", 40, 9).unwrap();
+    assert_eq!((due.len(), due[0].id == before[0].id, due[0].revision), (1, true, 2), "the incident goes on");
+}

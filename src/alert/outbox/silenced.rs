@@ -8,7 +8,6 @@ use std::sync::Arc;
 use rusqlite::{Transaction, params};
 
 use super::incidents::read;
-use super::queue::IN_ORDER;
 use super::{Outbox, OutboxError};
 use crate::types::{Decision, Labels, Silence};
 
@@ -88,16 +87,18 @@ fn look(
     lot: usize,
     parse: bool,
 ) -> Result<Vec<Looked>, OutboxError> {
-    let mut statement = transaction.prepare_cached(&format!(
+    let mut statement = transaction.prepare_cached(
         "SELECT d.id, d.revision, d.silenced_by, a.decision,
                 EXISTS (SELECT 1 FROM deliveries p WHERE p.id = d.id AND p.receiver = d.receiver AND p.state = 'silenced'),
                 (SELECT l.state FROM alerts l WHERE l.id = d.id ORDER BY l.revision DESC LIMIT 1) IN ('raised', 'revised'),
                 EXISTS (SELECT 1 FROM deliveries t WHERE t.id = d.id AND t.receiver = d.receiver
-                        AND (t.state = 'delivered' OR t.attempts > 0))
+                        AND (t.state = 'delivered' OR t.attempts > 0 OR t.incident IS NOT NULL))
          FROM deliveries d JOIN alerts a ON a.seq = d.alert
-         WHERE d.receiver = ?1 AND d.state = 'pending' AND d.incident IS NULL AND d.next_attempt_at <= ?2 AND {IN_ORDER}
-         ORDER BY d.next_attempt_at, d.alert LIMIT ?3"
-    ))?;
+         WHERE d.receiver = ?1 AND d.state = 'pending' AND d.incident IS NULL AND d.next_attempt_at <= ?2
+             AND NOT EXISTS (SELECT 1 FROM deliveries e WHERE e.id = d.id AND e.revision < d.revision
+                             AND e.receiver = d.receiver AND e.state = 'pending' AND e.incident IS NULL)
+         ORDER BY d.next_attempt_at, d.alert LIMIT ?3",
+    )?;
     let lot = i64::try_from(lot).unwrap_or(i64::MAX);
     let mut rows = statement.query(params![receiver, now_ns, lot])?;
     let mut looked = Vec::new();

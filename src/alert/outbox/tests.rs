@@ -96,7 +96,7 @@ fn files_of_another_format_or_program_are_refused_unchanged() {
     let error = Outbox::open(&fixture.path, &[]).err().expect("format 99");
     assert!(matches!(error, OutboxError::Version { found: 99, .. }));
     assert!(
-        error.to_string().contains("format 99, this Eddy reads format 3; run the Eddy that wrote it"),
+        error.to_string().contains("format 99, this Eddy reads format 4; run the Eddy that wrote it"),
         "{error}"
     );
     assert!(!error.is_retryable());
@@ -195,9 +195,10 @@ fn an_attempt_that_ends_after_a_410_does_not_queue_its_delivery_again() {
     let mut outbox = fixture.open();
     outbox.store(&[alert("a1", 1, "k"), alert("a2", 1, "k"), alert("a3", 1, "k")], 10).unwrap();
     let due = outbox.due("on_call", 10, 9).unwrap();
-    outbox.record_attempts("on_call", "t", &[attempt(&due[0], Next::Disable)]).unwrap();
+    let given_up = outbox.record_attempts("on_call", "t", &[attempt(&due[0], Next::Disable)]).unwrap();
+    assert_eq!(given_up, 3, "those that wait are given up with it");
     let late = [attempt(&due[1], Next::Retry { at_ns: 40 }), attempt(&due[2], Next::Delivered)];
-    outbox.record_attempts("on_call", "t", &late).unwrap();
+    assert_eq!(outbox.record_attempts("on_call", "t", &late).unwrap(), 0, "they were given up already");
     assert_eq!(outbox.counts("on_call").unwrap(), Counts { failed: 2, disabled: true, ..Counts::default() });
     assert_eq!(outbox.due("on_call", 1_000, 9).unwrap(), []);
     assert_eq!(outbox.counts("console").unwrap(), Counts { pending: 3, ..Counts::default() });

@@ -1,33 +1,59 @@
 //! Telling a receiver that forgets what it was told before.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::Delivery;
-use crate::sink::alertmanager::ENDED_AGAIN;
+use tokio::time::Instant;
+
+use super::Worker;
+use crate::sink::alertmanager::{Alertmanager, ENDED_AGAIN};
 use crate::sink::{Answer, Receiver};
 
 /// Alerts a request.
 const LOT: usize = 256;
 
-impl Delivery {
-    /// Runs until `shutdown`; at once over for receivers that forget nothing. A round that fails is made up by the next.
-    pub(super) async fn say_again(self, receiver: Arc<Receiver>) {
-        let Receiver::Alertmanager(alertmanager) = &*receiver else { return };
-        let (name, ended_ns) = (self.sink.name.clone(), ENDED_AGAIN.as_nanos() as i64);
-        loop {
+impl Receiver {
+    /// Whether it has to be told again what it was told.
+    pub(super) fn forgets(&self) -> bool {
+        matches!(self, Receiver::Alertmanager(_))
+    }
+}
+
+impl Worker {
+    pub(super) fn is_to_say_again(&self) -> bool {
+        let due = self.again_at.is_some_and(|at| at <= Instant::now());
+        due && !self.delivery.shutdown.is_cancelled()
+    }
+
+    /// Until it next is; `None` if never, or if it is by now.
+    pub(super) fn until_again(&self) -> Option<Duration> {
+        let until = self.again_at?.saturating_duration_since(Instant::now());
+        (!until.is_zero()).then_some(until)
+    }
+
+    /// One round, while nothing is under way and everything is written down. One that fails is made up by the next.
+    pub(super) async fn say_again(&mut self, now_ns: i64) {
+        let (receiver, shutdown) = (Arc::clone(&self.receiver), self.delivery.shutdown.clone());
+        if let Receiver::Alertmanager(alertmanager) = &*receiver {
             tokio::select! {
-                () = tokio::time::sleep(self.again) => {}
-                () = self.shutdown.cancelled() => return,
+                () = self.say_all(alertmanager, now_ns) => {}
+                () = shutdown.cancelled() => {}
             }
-            let (of, since_ns) = (name.clone(), self.clock.now_ns().saturating_sub(ended_ns));
-            let Ok(told) = self.outbox.run(move |outbox| outbox.told(&of, since_ns)).await else { continue };
-            for lot in told.chunks(LOT) {
-                if let Answer::Failed { reason, .. } =
-                    alertmanager.push(lot.iter().map(|body| &body[..])).await
-                {
-                    tracing::debug!(sink = name, reason, "what fires was not said again");
-                    break;
-                }
+        }
+        self.again_at = Some(Instant::now() + self.delivery.again);
+    }
+
+    async fn say_all(&self, alertmanager: &Alertmanager, now_ns: i64) {
+        let (outbox, status) = (self.delivery.outbox.clone(), Arc::clone(&self.delivery.status));
+        let (name, since_ns) =
+            (self.delivery.sink.name.clone(), now_ns.saturating_sub(ENDED_AGAIN.as_nanos() as i64));
+        let read = move || outbox.reader()?.told(&name, since_ns, &status.said.active(now_ns));
+        let Ok(Ok(told)) = tokio::task::spawn_blocking(read).await else { return };
+        for lot in told.chunks(LOT) {
+            let answer = alertmanager.push(lot.iter().map(|body| &body[..])).await;
+            if let Answer::Failed { reason, .. } = answer {
+                tracing::debug!(sink = self.delivery.sink.name, reason, "what fires was not said again");
+                return;
             }
         }
     }

@@ -1,11 +1,13 @@
 //! One visit to the outbox.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{Attempt, Counts, Due, Outbox, OutboxError, Worker, record_latency};
 use crate::config::plan::GroupPlan;
 use crate::latency::Latency;
+use crate::status::Status;
 use crate::types::Silence;
 
 /// What is due is held against the silences in lots of this many at least.
@@ -22,7 +24,9 @@ struct Visit {
     latency: Latency,
     delivered_ns: Vec<i64>,
     limit: usize,
-    silences: Vec<Arc<Silence>>,
+    status: Arc<Status>,
+    /// Of the sink in `status`.
+    index: usize,
     group: Option<GroupPlan>,
     gather_at_ns: i64,
 }
@@ -51,7 +55,8 @@ impl Worker {
             delivered_ns: self.delivered_ns.clone(),
             // What is under way is still due in the outbox and comes first, so ask for that much more.
             limit: if room == 0 { 0 } else { room + self.under_way.len() },
-            silences: self.delivery.status.said.active(now_ns),
+            status: self.delivery.status.clone(),
+            index: self.delivery.index,
             group: self.delivery.sink.group.clone(),
             gather_at_ns: self.gather_at_ns,
         };
@@ -69,15 +74,18 @@ impl Visit {
         if self.attach {
             outbox.attach(receiver, target, *now_ns)?;
         }
-        outbox.record_attempts(receiver, target, &self.finished)?;
+        let given_up = outbox.record_attempts(receiver, target, &self.finished)?;
+        self.status.sinks[self.index].failed_total.fetch_add(given_up, Ordering::Relaxed);
         if self.set_back_ns > 0 {
             outbox.set_back(receiver, self.set_back_ns)?;
         }
+        // Asked for while the outbox is locked: a silence that is ended from here on lets go of what this visit holds back.
+        let silences = self.status.said.active(*now_ns);
         let mut look = Look { gather_at_ns: self.gather_at_ns, ..Look::default() };
         match &self.group {
-            Some(group) => self.gather(outbox, group, &mut look)?,
+            Some(group) => self.gather(outbox, group, &silences, &mut look)?,
             None => {
-                outbox.hold_back(receiver, *now_ns, &self.silences, LOT.max(self.limit))?;
+                outbox.hold_back(receiver, *now_ns, &silences, LOT.max(self.limit))?;
                 look.due = outbox.due(receiver, *now_ns, self.limit)?;
             }
         }
@@ -91,10 +99,16 @@ impl Visit {
         Ok(look)
     }
 
-    fn gather(&self, outbox: &mut Outbox, group: &GroupPlan, look: &mut Look) -> Result<(), OutboxError> {
+    fn gather(
+        &self,
+        outbox: &mut Outbox,
+        group: &GroupPlan,
+        silences: &[Arc<Silence>],
+        look: &mut Look,
+    ) -> Result<(), OutboxError> {
         let Visit { receiver, now_ns, .. } = self;
         if look.gather_at_ns <= *now_ns {
-            let next_ns = outbox.gather(receiver, group, *now_ns, &self.silences)?;
+            let next_ns = outbox.gather(receiver, group, *now_ns, silences)?;
             // What comes in between waits for as long at least.
             let wait = Duration::min(group.wait, group.interval);
             let later_ns = now_ns.saturating_add(wait.as_nanos() as i64);
@@ -102,5 +116,64 @@ impl Visit {
         }
         look.due = outbox.due_incidents(receiver, *now_ns, self.limit)?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{
+        About, Alert, AlertState, Decision, EventTime, NoDataEvidence, Receipt, SilenceDraft,
+    };
+
+    const CONFIG: &str = "[source.a]\ntype = \"kafka\"\nbrokers = \"b:9092\"\ntopics = \"t\"\n[stream.s]\nfrom = \"a\"\n\
+                          key = \"id\"\ntime = \"arrival\"\ncolumns.x = \"x\"\n\
+                          window = { type = \"tumbling\", size = \"1m\" }\n[sink.out]\ntype = \"stdout\"\n";
+
+    fn alert() -> Alert {
+        let (last_seen, due) = (EventTime(1), EventTime(2));
+        let about = About::NoData(NoDataEvidence { last_seen, expected_every_ns: 1, due, resumed: None });
+        let (id, stream, key) = ("a1".into(), "s".into(), "k".into());
+        let (state, rule, onset) = (AlertState::Raised, "no_data".into(), EventTime(1));
+        let decision = Decision { id, revision: 1, state, stream, key, rule, onset, about };
+        Alert { decision, receipt: Receipt::default() }
+    }
+
+    #[test]
+    fn a_silence_that_is_ended_on_the_way_to_the_outbox_holds_nothing_back() {
+        let plan = crate::config::parse(CONFIG, "", &Default::default());
+        let status = Arc::new(Status::new(&plan.unwrap_or_else(|problems| panic!("{problems}")), 0));
+        let folder = tempfile::tempdir().unwrap();
+        let mut outbox = Outbox::open(&folder.path().join("outbox.db"), &["out".to_owned()]).unwrap();
+        outbox.store(&[alert()], 10).unwrap();
+        let draft = SilenceDraft {
+            matchers: vec!["stream=s".into()],
+            starts_at_ns: None,
+            ends_at_ns: 1_000_000,
+            author: "ann".into(),
+            comment: String::new(),
+        };
+        let silence = Silence::new(&draft, 10).unwrap();
+        status.said.silence(silence.clone());
+        let visit = Visit {
+            receiver: "out".into(),
+            target: "t".into(),
+            now_ns: 20,
+            attach: true,
+            finished: vec![],
+            set_back_ns: 0,
+            latency: Latency::new(),
+            delivered_ns: vec![],
+            limit: 9,
+            status: status.clone(),
+            index: 0,
+            group: None,
+            gather_at_ns: i64::MIN,
+        };
+        // The visit has its time, and waits for the outbox: whoever ends the silence had it first.
+        status.said.end_silence(&silence.id, 20);
+        outbox.end_silence(&silence.id, 20).unwrap();
+        let look = visit.pay(&mut outbox).unwrap();
+        assert_eq!((look.due.len(), look.counts.silenced), (1, 0));
     }
 }

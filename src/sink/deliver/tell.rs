@@ -45,9 +45,11 @@ impl Worker {
 
     pub(super) fn show(&self, counts: Counts) {
         let shown = self.shown();
-        shown.queued.store(counts.pending, Ordering::Relaxed);
+        // What waits to be put together waits for no receiver.
+        let queued = if self.delivery.sink.group.is_some() { counts.in_messages } else { counts.pending };
+        shown.queued.store(queued, Ordering::Relaxed);
         shown.silenced.store(counts.silenced, Ordering::Relaxed);
-        shown.failed_total.store(counts.failed, Ordering::Relaxed);
+        shown.failed.store(counts.failed, Ordering::Relaxed);
         shown.disabled.store(counts.disabled, Ordering::Relaxed);
     }
 
