@@ -53,10 +53,6 @@ pub struct Ask {
     pub answer: oneshot::Sender<Result<Vec<Activation>, String>>,
 }
 
-/// What a request over HTTP must have beside it to change a stream's model, and with which value.
-pub const MODEL_HEADER: &str = "eddy-model";
-pub const ROLL_BACK: &str = "rollback";
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wish {
     /// Say which there have been.

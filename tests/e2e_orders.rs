@@ -141,6 +141,9 @@ async fn a_silence_keeps_what_fires_from_being_sent_until_it_ends_even_over_a_ki
         (states(eddy) == of([("pump-0", "silenced"), ("pump-1", "delivered")])).then_some(())
     });
     assert_eq!(receiver.received().len(), 1, "the kill told nobody");
+    let noted = eddy.get("/api/v1/audit")["rows"][0].take();
+    let what = format!("eddy silence add: {id}: key=\"pump-0\"");
+    assert_eq!((&noted["who"], &noted["what"]), (&"command line".into(), &what.into()));
     let listed = plant.eddy(&["silence", "list", "eddy.toml"], false);
     assert!(listed.contains(&id) && listed.contains("active") && listed.contains("ann: bearing"), "{listed}");
 
@@ -170,7 +173,7 @@ async fn what_is_acknowledged_stays_so_and_its_end_is_told() {
     let id = firing(&eddy)[0].1.clone();
     let path = format!("/api/v1/alerts/{id}/acknowledge");
     let (status, said) = send(&eddy, "POST", &path, &json!({"author": "", "comment": "seen"}));
-    assert_eq!((status, said["error"].as_str()), (400, Some("author is empty")));
+    assert_eq!((status, said["detail"].as_str()), (400, Some("author is empty")));
     let (status, _) = send(&eddy, "POST", "/api/v1/alerts/none/acknowledge", &json!({"author": "ann"}));
     assert_eq!(status, 404);
     plant.eddy(

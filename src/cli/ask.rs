@@ -7,7 +7,6 @@ use serde_json::Value;
 use super::page::{self, Page};
 use crate::config::plan::Plan;
 use crate::durable::{DirLock, LogError};
-use crate::stage::{MODEL_HEADER, ROLL_BACK};
 
 /// Who has the data folder of a deployment.
 pub enum Holder {
@@ -37,7 +36,7 @@ pub fn holder(plan: &Plan) -> Result<Holder> {
 pub fn ask(plan: &Plan, method: Method, path: &str, body: Option<&Value>, again: &str) -> Result<Value> {
     let page = Page::of(plan)?;
     let changes = method != Method::GET;
-    let mut request = page.request(method, path).header(MODEL_HEADER, ROLL_BACK);
+    let mut request = page.request(method, path);
     if let Some(body) = body {
         request = request.header("content-type", "application/json").body(serde_json::to_vec(body)?);
     }

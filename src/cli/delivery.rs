@@ -8,6 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::ask::{Holder, ask, holder};
+use super::deed::noted;
 use super::load;
 use crate::alert::outbox::Outbox;
 use crate::config::plan::Plan;
@@ -100,9 +101,15 @@ fn replay(args: &ReplayArgs) -> Result<()> {
             let (mut outbox, now_ns) = (outbox(&plan)?, Clock::start().now_ns());
             match (&args.alert, args.revision, &args.sink) {
                 (Some(id), Some(revision), Some(sink)) => {
-                    u64::from(outbox.replay_failed(id, revision, sink, now_ns)?)
+                    let what = format!("eddy delivery replay {id} {revision} to {sink}");
+                    let one = || Ok(outbox.replay_failed(id, revision, sink, now_ns)?);
+                    u64::from(noted(&plan, what, one)?)
                 }
-                (_, _, sink) => outbox.replay_all_failed(sink.as_deref(), now_ns)?,
+                (_, _, sink) => {
+                    let to = sink.as_deref().map_or_else(String::new, |sink| format!(" to {sink}"));
+                    let what = format!("eddy delivery replay, all{to}");
+                    noted(&plan, what, || Ok(outbox.replay_all_failed(sink.as_deref(), now_ns)?))?
+                }
             }
         }
         Holder::Eddy => {

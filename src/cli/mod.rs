@@ -3,6 +3,7 @@
 mod ask;
 pub mod backtest;
 pub mod check;
+mod deed;
 pub mod delivery;
 pub mod demo;
 pub mod doctor;

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use reqwest::Method;
 
 use super::ask::{Holder, ask, holder, utc};
+use super::deed::noted;
 use super::{ModelArgs, ModelCommand, load, stream_named};
 use crate::config::plan::{ModelPlan, Plan};
 use crate::durable::{ControlEntry, ControlEvent, ControlLog, Log, RealDisk, activations};
@@ -55,7 +56,8 @@ fn here(plan: &Plan, stream: &str, wish: Wish) -> Result<Vec<Activation>> {
         let event =
             ControlEvent::ModelActivated { stream: stream.to_owned(), activation: activation.clone() };
         let precedes = Log::open(disk(), dir, plan.durable.segment_bytes)?.next_position();
-        control.append(&ControlEntry { precedes, event })?;
+        let what = format!("eddy model rollback --stream {stream} to {}", activation.checksum);
+        noted(plan, what, || Ok(control.append(&ControlEntry { precedes, event })?))?;
         history.push(activation);
     }
     Ok(history)

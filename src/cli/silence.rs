@@ -12,6 +12,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::ask::{Holder, ask, holder, segment, utc};
+use super::deed::noted;
 use super::{duration, load};
 use crate::config::plan::Plan;
 use crate::durable::{ControlEntry, ControlEvent, ControlLog, Log, RealDisk};
@@ -142,7 +143,8 @@ fn add(args: &AddArgs) -> Result<()> {
             };
             let silence = Silence::new(&draft, now_ns).map_err(|wrong| anyhow!(wrong))?;
             let id = silence.id.clone();
-            append(&plan, ControlEvent::Silenced { silence })?;
+            let what = format!("eddy silence add: {id}: {}", matchers(&silence));
+            noted(&plan, what, || append(&plan, ControlEvent::Silenced { silence }))?;
             id
         }
         Holder::Eddy => {
@@ -173,15 +175,19 @@ fn list(plan: &Plan) -> Result<()> {
         }
     };
     for silence in &silences {
-        let Silence { id, matchers, starts_at_ns, ends_at_ns, author, comment } = silence;
-        let matchers: Vec<String> = matchers.iter().map(ToString::to_string).collect();
+        let Silence { id, matchers: _, starts_at_ns, ends_at_ns, author, comment } = silence;
         let (state, from, to) = (silence.state(now_ns), utc(*starts_at_ns), utc(*ends_at_ns));
-        println!("{id}  {state:<7}  {from}  {to}  {}  {author}: {comment}", matchers.join(" "));
+        println!("{id}  {state:<7}  {from}  {to}  {}  {author}: {comment}", matchers(silence));
     }
     if silences.is_empty() {
         println!("nothing was ever silenced");
     }
     Ok(())
+}
+
+fn matchers(silence: &Silence) -> String {
+    let matchers: Vec<String> = silence.matchers.iter().map(ToString::to_string).collect();
+    matchers.join(" ")
 }
 
 fn expire(args: &ExpireArgs) -> Result<()> {
@@ -192,7 +198,8 @@ fn expire(args: &ExpireArgs) -> Result<()> {
             if recalled(&plan)?.end_silence(id, at_ns).is_none() {
                 bail!("there is no silence {id}: look at `{LIST}`");
             }
-            append(&plan, ControlEvent::SilenceEnded { id: id.to_owned(), at_ns })?;
+            let event = ControlEvent::SilenceEnded { id: id.to_owned(), at_ns };
+            noted(&plan, format!("eddy silence expire {id}"), || append(&plan, event))?;
         }
         Holder::Eddy => {
             let _: Value =

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::{Args, Subcommand};
 
+use super::deed::noted;
 use super::{RunArgs, load};
-use crate::access::{self, Audit, Deed, Scope, Tokens};
+use crate::access::{self, Scope, Tokens};
 use crate::config::plan::Plan;
 use crate::latency::Clock;
 
@@ -53,14 +54,16 @@ pub fn token(args: &TokenArgs) -> Result<()> {
             let plan = load(&add.config)?;
             let now_ns = Clock::start().now_ns();
             let what = format!("eddy token add {} --scope {}", add.name, add.scope.as_str());
-            let text = noted(&plan, what, |tokens| tokens.add(&add.name, add.scope, now_ns))?;
+            let tokens = tokens(&plan);
+            let text = noted(&plan, what, || Ok(tokens.add(&add.name, add.scope, now_ns)?))?;
             println!("{text}");
             eprintln!("this is shown once: keep it where secrets are kept");
             Ok(())
         }
         TokenCommand::Revoke(revoke) => {
             let plan = load(&revoke.config)?;
-            noted(&plan, format!("eddy token revoke {}", revoke.name), |tokens| tokens.revoke(&revoke.name))?;
+            let (tokens, what) = (tokens(&plan), format!("eddy token revoke {}", revoke.name));
+            noted(&plan, what, || Ok(tokens.revoke(&revoke.name)?))?;
             println!("revoked {}; its sessions end with it", revoke.name);
             Ok(())
         }
@@ -68,27 +71,12 @@ pub fn token(args: &TokenArgs) -> Result<()> {
     }
 }
 
-fn noted<T>(
-    plan: &Plan,
-    what: String,
-    change: impl FnOnce(&Tokens) -> Result<T, access::AccessError>,
-) -> Result<T> {
-    let data = &plan.durable.path;
-    // A folder that Eddy has not run on yet is made by it, not by a slip in a path.
-    if let Some(parent) = data.parent().filter(|parent| !parent.as_os_str().is_empty() && !parent.is_dir()) {
-        bail!("{} is not there: make it, or look at `[durable] path`", parent.display());
-    }
-    let folder = access::folder(data);
-    let audit = Audit::of(&folder);
-    let deed = Deed { at_ns: Clock::start().now_ns(), who: "command line".to_owned(), from: None, what };
-    let seq = audit.begin(&deed)?;
-    let done = change(&Tokens::of(&folder));
-    audit.end(seq, if done.is_ok() { 200 } else { 409 }, None)?;
-    Ok(done?)
+fn tokens(plan: &Plan) -> Tokens {
+    Tokens::of(&access::folder(&plan.durable.path))
 }
 
 fn print(plan: &Plan) -> Result<()> {
-    let tokens = Tokens::of(&access::folder(&plan.durable.path)).read()?;
+    let tokens = tokens(plan).read()?;
     let width = tokens.iter().map(|token| token.name.len()).max().unwrap_or_default();
     for token in tokens.iter() {
         let made = jiff::Timestamp::from_nanosecond(i128::from(token.created_ns)).unwrap_or_default();

@@ -18,7 +18,8 @@ pub struct ApiError {
     pub status: StatusCode,
     pub error: String,
     pub remedy: String,
-    header: Option<(HeaderName, HeaderValue)>,
+    // Boxed: most answers have none, and every one has the room.
+    header: Option<Box<(HeaderName, HeaderValue)>>,
 }
 
 /// RFC 9457, section 3. Without a `type` of its own a problem is what its status says.
@@ -51,7 +52,7 @@ impl ApiError {
     }
 
     pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.header = Some((name, value));
+        self.header = Some(Box::new((name, value)));
         self
     }
 }
@@ -72,7 +73,7 @@ impl IntoResponse for ApiError {
         let body = serde_json::to_vec(&problem).unwrap_or_default();
         let mut response =
             (*status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
-        response.headers_mut().extend(header.clone());
+        response.headers_mut().extend(header.as_deref().cloned());
         response.extensions_mut().insert(self);
         response
     }

@@ -23,11 +23,8 @@ pub async fn not_found() -> ApiError {
 }
 
 pub async fn not_allowed(method: Method) -> ApiError {
-    let (error, remedy) = match method {
-        Method::GET => ("this address changes something", "use POST"),
-        _ => ("this address is only read", "use GET"),
-    };
-    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, error, remedy)
+    let error = format!("this address does not take {method}");
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, error, "use a method that the header Allow names")
 }
 
 pub async fn livez() -> &'static str {

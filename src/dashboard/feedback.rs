@@ -53,11 +53,9 @@ struct FeedbackPage<'a> {
 /// `GET /feedback/{id}?until=&sig=`
 pub async fn linked_form(
     State(state): State<AppState>,
-    Extension(from): Extension<From>,
     Path(id): Path<String>,
     Params(link): Params<LinkQuery>,
 ) -> Answer {
-    check_link(&state, from, &id, &link)?;
     let found = alert(&state, &id).await?;
     answer_page(&state, &found, &link, None)
 }
@@ -65,12 +63,10 @@ pub async fn linked_form(
 /// `POST /feedback/{id}?until=&sig=`
 pub async fn linked(
     State(state): State<AppState>,
-    Extension(from): Extension<From>,
     Path(id): Path<String>,
     Params(link): Params<LinkQuery>,
     Form(word): Form<Word>,
 ) -> Answer {
-    check_link(&state, from, &id, &link)?;
     let said = word.verdict.as_str();
     let (found, detail) = keep(&state, &id, word, "link".to_owned()).await?;
     let mut response = answer_page(&state, &found, &link, Some(said))?;
@@ -117,7 +113,9 @@ async fn last_words(state: &AppState) -> Result<Vec<Feedback>, ApiError> {
     .await
 }
 
-fn check_link(state: &AppState, From(from): From, id: &str, link: &LinkQuery) -> Result<(), ApiError> {
+/// # Errors
+/// If the signature is not good; counted against the address it came from.
+pub fn check_link(state: &AppState, From(from): From, id: &str, link: &LinkQuery) -> Result<(), ApiError> {
     let now_s = now_s(state);
     if state.parts.access.key().knows_link(id, &link.until, &link.sig, now_s) {
         return Ok(());

@@ -3,38 +3,23 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering::Relaxed;
 
-use axum::extract::connect_info::Connected;
-use axum::extract::{ConnectInfo, MatchedPath, Request, State};
+use axum::RequestExt as _;
+use axum::extract::{MatchedPath, Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::serve::IncomingStream;
-use tokio::net::TcpListener;
 
-use super::api::{ApiError, blocking};
-use super::door::TlsDoor;
+use super::api::{ApiError, Params, blocking};
 use super::ways::{self, Rule};
-use super::{AppState, host, login};
+use super::{AppState, feedback, host, login};
 use crate::access::{Deed, Denied, Scope, Who};
 
 /// Of an address in the audit log, bytes.
 const WHAT_BYTES_MAX: usize = 512;
 
-/// Where a connection comes from.
+/// Where a connection comes from; beside every request.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
-
-impl Connected<IncomingStream<'_, TcpListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
-        Peer(*stream.remote_addr())
-    }
-}
-
-impl Connected<IncomingStream<'_, TlsDoor>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, TlsDoor>) -> Self {
-        Peer(*stream.remote_addr())
-    }
-}
 
 /// Where a request comes from, for handlers.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +46,11 @@ pub async fn guard(State(state): State<AppState>, mut request: Request, next: Ne
     if let Some(who) = &who {
         request.extensions_mut().insert(who.clone());
     }
+    if rule == Rule::Link
+        && let Err(error) = linked(&state, &mut request, from).await
+    {
+        return error.into_response();
+    }
     let acts = !is_safe(request.method()) && known.is_some();
     // Who logs in is not known before the handler has looked, which notes it; to log out changes nothing of Eddy.
     if acts && ![Some(login::PATH), Some(login::OUT)].contains(&matched.as_deref()) {
@@ -72,8 +62,7 @@ pub async fn guard(State(state): State<AppState>, mut request: Request, next: Ne
 
 /// Of a connection that is none, as in tests of a router by itself, nobody's.
 fn peer(request: &Request) -> IpAddr {
-    let info = request.extensions().get::<ConnectInfo<Peer>>();
-    info.map_or(IpAddr::from([0, 0, 0, 0]), |ConnectInfo(Peer(address))| address.ip())
+    request.extensions().get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |Peer(address)| address.ip())
 }
 
 /// Whether a token is asked for: always on an address of the network, and once there is one.
@@ -84,6 +73,12 @@ pub fn is_closed(state: &AppState) -> Result<bool, ApiError> {
     let open = state.parts.plan.dashboard.listen.ip().is_loopback();
     let has_tokens = state.parts.access.has_tokens();
     Ok(!open || has_tokens.map_err(|error| unreadable(error.to_string()))?)
+}
+
+/// Whether one who was let in to read would be now: a token may be revoked, and a session ends.
+pub fn may_read(state: &AppState, headers: &HeaderMap, from: IpAddr) -> bool {
+    let known = || state.parts.access.identify(bearer(headers), login::cookie(headers), from, now_s(state));
+    is_closed(state).is_ok_and(|closed| !closed || known().is_ok())
 }
 
 // Boxed: a response is large, and most requests are let in.
@@ -98,7 +93,7 @@ fn admit(
     let who = if closed {
         match rule {
             Rule::Needs(scope) => Some(holder(state, request, scope, from)?),
-            Rule::Anyone | Rule::Open => None,
+            Rule::Link | Rule::Anyone | Rule::Open => None,
         }
     } else {
         host::of_this_box(state, request).map_err(boxed)?;
@@ -114,6 +109,14 @@ fn admit(
         )));
     }
     Ok(who)
+}
+
+/// The signature is looked at before anything is noted: a stranger must not be able to fill the audit log.
+async fn linked(state: &AppState, request: &mut Request, from: IpAddr) -> Result<(), ApiError> {
+    let id = request.extract_parts::<Path<String>>().await;
+    let Path(id) = id.map_err(|error| ApiError::bad(error.to_string(), "follow the link as it was sent"))?;
+    let Params(link) = request.extract_parts::<Params<feedback::LinkQuery>>().await?;
+    feedback::check_link(state, From(from), &id, &link)
 }
 
 fn holder(state: &AppState, request: &Request, scope: Scope, from: IpAddr) -> Result<Who, Box<Response>> {
@@ -227,7 +230,9 @@ fn what(method: &Method, uri: &Uri) -> String {
         query.split('&').filter(|part| !part.is_empty() && !part.starts_with("sig=")).collect();
     let mark = if kept.is_empty() { "" } else { "?" };
     let mut what = format!("{method} {}{mark}{}", uri.path(), kept.join("&"));
-    what.truncate(WHAT_BYTES_MAX); // An address is ASCII.
+    // A path may hold UTF-8 as it is.
+    let end = (0..=WHAT_BYTES_MAX.min(what.len())).rev().find(|&end| what.is_char_boundary(end));
+    what.truncate(end.unwrap_or_default());
     what
 }
 
@@ -268,5 +273,7 @@ mod tests {
         assert_eq!(what(&Method::POST, &uri), "POST /feedback/a1?until=5");
         let uri = format!("/a?q={}", "x".repeat(2_000)).parse().unwrap();
         assert_eq!(what(&Method::POST, &uri).len(), WHAT_BYTES_MAX);
+        let uri = Uri::try_from(format!("/{}éé", "x".repeat(WHAT_BYTES_MAX - 7)).into_bytes()).unwrap();
+        assert_eq!(what(&Method::POST, &uri).len(), WHAT_BYTES_MAX - 1, "cut before a character");
     }
 }

@@ -4,10 +4,12 @@
 //! browser has taken the one before; what changed in between is skipped. The stations never wait.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -18,6 +20,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::AppState;
 use super::api::{ApiError, Params};
+use super::guard::{From, may_read};
 use super::key::split;
 use super::sampler::Frame;
 use super::series::SeriesPoint;
@@ -78,7 +81,9 @@ fn topics(state: &AppState, text: &str) -> Result<Topics, ApiError> {
 /// `GET /api/v1/live?topics=`
 pub async fn live(
     State(state): State<AppState>,
+    Extension(From(from)): Extension<From>,
     Params(query): Params<LiveQuery>,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let topics = topics(&state, &query.topics)?;
     let Ok(permit) = state.live.clone().try_acquire_owned() else {
@@ -90,8 +95,8 @@ pub async fn live(
     }
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
-        // Ends when the viewer leaves, stalls, or Eddy stops: all are ordinary.
-        let _ = Viewer::new(state, topics, sender).run().await;
+        // Ends when the viewer leaves, stalls, may not look any more, or Eddy stops: all are ordinary.
+        let _ = Viewer::new(state, topics, sender, headers, from).run().await;
         drop(permit);
     });
     let stream = tokio_stream::StreamExt::map(ReceiverStream::new(receiver), Ok::<_, Infallible>);
@@ -101,13 +106,16 @@ pub async fn live(
     Ok(response)
 }
 
-/// The viewer is gone or does not read.
+/// The viewer is gone, does not read, or may not any more.
 struct Gone;
 
 struct Viewer {
     state: AppState,
     topics: Topics,
     sender: Sender<Event>,
+    /// What it was let in by.
+    headers: HeaderMap,
+    from: IpAddr,
     content: Option<u64>,
     alerts: Option<u64>,
     sent: Instant,
@@ -118,10 +126,22 @@ struct Viewer {
 }
 
 impl Viewer {
-    fn new(state: AppState, topics: Topics, sender: Sender<Event>) -> Self {
+    fn new(state: AppState, topics: Topics, sender: Sender<Event>, headers: HeaderMap, from: IpAddr) -> Self {
         let (sent, ticked) = (Instant::now(), Instant::now());
         let window_ns = i64::MIN;
-        Viewer { state, topics, sender, content: None, alerts: None, sent, window_ns, behind: false, ticked }
+        Viewer {
+            state,
+            topics,
+            sender,
+            headers,
+            from,
+            content: None,
+            alerts: None,
+            sent,
+            window_ns,
+            behind: false,
+            ticked,
+        }
     }
 
     async fn run(mut self) -> Result<(), Gone> {
@@ -149,8 +169,11 @@ impl Viewer {
         self.sender.send_timeout(Event::default().event(name).data(data), STALLED).await.map_err(|_| Gone)
     }
 
-    /// Health when something changed, or as a heartbeat; alerts when theirs did.
+    /// Once a second: whether it may still look, then health when something changed, or as a heartbeat; alerts when theirs did.
     async fn frame(&mut self, frame: &Frame) -> Result<(), Gone> {
+        if !may_read(&self.state, &self.headers, self.from) {
+            return Err(Gone);
+        }
         let beat = self.sent.elapsed() + Duration::from_millis(500) >= HEARTBEAT;
         if self.topics.health && (beat || self.content != Some(frame.content)) {
             self.content = Some(frame.content);

@@ -95,7 +95,10 @@ pub async fn log_out(State(state): State<AppState>) -> Response {
 }
 
 fn with_cookie(state: &AppState, value: &str, age_s: u64, next: &str) -> Response {
-    let secure = if state.parts.plan.dashboard.tls.is_some() { "; Secure" } else { "" };
+    let plan = &state.parts.plan.dashboard;
+    // A proxy in front may speak TLS for Eddy; then browsers reach it by `url`.
+    let is_https = plan.tls.is_some() || plan.url.as_ref().is_some_and(|url| url.scheme() == "https");
+    let secure = if is_https { "; Secure" } else { "" };
     let cookie = format!("{COOKIE}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={age_s}{secure}");
     let mut response = Redirect::to(next).into_response();
     if let Ok(cookie) = HeaderValue::from_str(&cookie) {

@@ -10,6 +10,7 @@ mod aside;
 mod assets;
 mod audit;
 mod chart;
+mod connections;
 mod doc;
 mod door;
 mod drift;
@@ -45,11 +46,12 @@ pub(crate) mod testing;
 mod tiles;
 mod ways;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::serve::Listener;
 use jiff::tz::TimeZone;
-use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
@@ -66,7 +68,6 @@ use crate::stage::{Ask, Order};
 use crate::status::Status;
 use crate::watch::Watch;
 use gather::Subject;
-use guard::Peer;
 use roster::Roster;
 use sampler::Frames;
 use snapshot::Snapshot;
@@ -155,22 +156,10 @@ pub async fn sample_each_second(state: AppState) {
     }
 }
 
-/// Serves until shutdown, then lets open requests finish. In clear; [`serve_tls`] is the other way.
-///
-/// # Errors
-/// If the listener fails.
-pub async fn serve(listener: TcpListener, state: AppState) -> std::io::Result<()> {
+/// Serves until shutdown, then lets open requests finish. `listener`: in clear, or a [`TlsDoor`].
+pub async fn serve(listener: impl Listener<Addr = SocketAddr>, state: AppState) {
     let shutdown = state.parts.shutdown.clone();
-    let service = ways::router(state).into_make_service_with_connect_info::<Peer>();
-    axum::serve(listener, service).with_graceful_shutdown(shutdown.cancelled_owned()).await
-}
-
-/// # Errors
-/// As [`serve`].
-pub async fn serve_tls(door: TlsDoor, state: AppState) -> std::io::Result<()> {
-    let shutdown = state.parts.shutdown.clone();
-    let service = ways::router(state).into_make_service_with_connect_info::<Peer>();
-    axum::serve(door, service).with_graceful_shutdown(shutdown.cancelled_owned()).await
+    connections::serve(listener, ways::router(state), shutdown, connections::LIMITS).await;
 }
 
 #[cfg(test)]

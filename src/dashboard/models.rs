@@ -1,14 +1,10 @@
 //! The models a stream has been scored by, and the way back to the one before.
-//!
-//! Going back changes decisions, so no web page may bring a browser to ask for it: it must be a POST with a
-//! header that forms cannot set, and that scripts of other sites may not set without being allowed to, which
-//! nobody here ever is.
 
 use std::sync::atomic::Ordering::Relaxed;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -19,7 +15,7 @@ use super::api::{Answer, ApiError, Params, blocking, stream_id};
 use super::chart::{self, Panel, Scale};
 use super::reduce::Sample;
 use crate::config::plan::{ColumnPlan, ModelPlan, Shape, StreamPlan};
-use crate::stage::{Ask, MODEL_HEADER, ROLL_BACK, Wish};
+use crate::stage::{Ask, Wish};
 use crate::status;
 use crate::types::Activation;
 
@@ -37,18 +33,7 @@ pub async fn list(State(state): State<AppState>, Params(of): Params<OfStream>) -
 }
 
 /// `POST /api/v1/models/rollback?stream=NAME`: the same, once the model before is active.
-pub async fn roll_back(
-    State(state): State<AppState>,
-    headers: HeaderMap,
-    Params(of): Params<OfStream>,
-) -> Answer {
-    if headers.get(MODEL_HEADER).is_none_or(|value| value != ROLL_BACK) {
-        return Err(ApiError::new(
-            StatusCode::FORBIDDEN,
-            "a change of models must say that it is meant",
-            format!("use `eddy model rollback`, or send the header {MODEL_HEADER}: {ROLL_BACK}"),
-        ));
-    }
+pub async fn roll_back(State(state): State<AppState>, Params(of): Params<OfStream>) -> Answer {
     ask(&state, of.stream, Wish::RollBack).await
 }
 

@@ -1,20 +1,17 @@
 //! What a person changes about alerts: silences, acknowledgements, failed deliveries that are tried again.
-//!
-//! None of it may be brought about by a page of somebody else's: what changes something is a DELETE, or a POST of JSON,
-//! neither of which a browser sends to another site without asking it first, and nobody here ever allows that.
 
-use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::IntoResponse;
+use axum::{Extension, Json};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::AppState;
 use super::api::{Answer, ApiError, Params, blocking, time};
+use super::guard::Detail;
+use crate::access::Who;
 use crate::stage::{Done, Given, Order, Refused, What};
 use crate::types::{Silence, SilenceDraft};
 
@@ -23,7 +20,7 @@ const FAILED_MAX: usize = 500;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct NewSilence {
+pub struct NewSilence {
     matchers: Vec<String>,
     #[serde(default)]
     starts_at: Option<String>,
@@ -35,15 +32,16 @@ struct NewSilence {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Seen {
-    author: String,
+pub struct Seen {
+    #[serde(default)]
+    author: Option<String>,
     #[serde(default)]
     comment: String,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Again {
+pub struct Again {
     #[serde(default)]
     id: Option<String>,
     #[serde(default)]
@@ -61,8 +59,7 @@ pub async fn silences(State(state): State<AppState>) -> Answer {
 }
 
 /// `POST /api/v1/silences`.
-pub async fn silence(State(state): State<AppState>, headers: HeaderMap, body: Bytes) -> Answer {
-    let new: NewSilence = read(&headers, &body)?;
+pub async fn silence(State(state): State<AppState>, Json(new): Json<NewSilence>) -> Answer {
     let draft = SilenceDraft {
         matchers: new.matchers,
         starts_at_ns: new.starts_at.map(|at| time("starts_at", &at)).transpose()?,
@@ -78,14 +75,14 @@ pub async fn end_silence(State(state): State<AppState>, Path(id): Path<String>) 
     order(&state, What::EndSilence { id }).await
 }
 
-/// `POST /api/v1/alerts/{id}/acknowledge`.
+/// `POST /api/v1/alerts/{id}/acknowledge`; without an author in the name of the token, as the page's button does.
 pub async fn acknowledge(
     State(state): State<AppState>,
+    Extension(who): Extension<Who>,
     Path(id): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
+    Json(Seen { author, comment }): Json<Seen>,
 ) -> Answer {
-    let Seen { author, comment } = read(&headers, &body)?;
+    let author = author.unwrap_or(who.name);
     order(&state, What::Acknowledge { id, author, comment }).await
 }
 
@@ -108,8 +105,8 @@ pub async fn failed(State(state): State<AppState>, Params(query): Params<FailedQ
 }
 
 /// `POST /api/v1/deliveries/replay`: one delivery, or all of a receiver, or all.
-pub async fn replay(State(state): State<AppState>, headers: HeaderMap, body: Bytes) -> Answer {
-    let given = match read(&headers, &body)? {
+pub async fn replay(State(state): State<AppState>, Json(again): Json<Again>) -> Answer {
+    let given = match again {
         Again { id: Some(id), revision: Some(revision), receiver: Some(receiver) } => {
             Given::One { id, revision, receiver }
         }
@@ -125,26 +122,6 @@ pub async fn replay(State(state): State<AppState>, headers: HeaderMap, body: Byt
     order(&state, What::Replay(given)).await
 }
 
-fn read<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, ApiError> {
-    let is_json = headers.get(header::CONTENT_TYPE).is_some_and(|value| {
-        value.to_str().is_ok_and(|value| value.split(';').next() == Some("application/json"))
-    });
-    if !is_json {
-        return Err(ApiError::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "the body is not said to be JSON",
-            "send the header content-type: application/json",
-        ));
-    }
-    serde_json::from_slice(body).map_err(|error| {
-        ApiError::new(
-            StatusCode::BAD_REQUEST,
-            format!("the body cannot be read: {error}"),
-            "see Silences in the README for the fields",
-        )
-    })
-}
-
 async fn order(state: &AppState, what: What) -> Answer {
     let stopping = |()| {
         let error = "Eddy is stopping, or is not ready yet";
@@ -155,17 +132,40 @@ async fn order(state: &AppState, what: What) -> Answer {
         return Err(stopping(()));
     }
     let (answer, answered) = oneshot::channel();
+    let asked = said(&what);
     state.parts.orders.try_send(Order { what, answer }).map_err(|_| stopping(()))?;
     let done = answered.await.map_err(|_| stopping(()))?;
     let now_ns = state.parts.clock.now_ns();
-    match done {
-        Ok(Done::Silenced(silence)) => Ok(Json(shown(&silence, now_ns)).into_response()),
-        Ok(Done::Acknowledged(acknowledgement)) => Ok(Json(json!(acknowledgement)).into_response()),
-        Ok(Done::Replayed(deliveries)) => Ok(Json(json!({"replayed": deliveries})).into_response()),
-        Err(Refused::Unknown(why)) => Err(refused(StatusCode::NOT_FOUND, &why)),
-        Err(Refused::Wrong(why)) => Err(refused(StatusCode::BAD_REQUEST, &why)),
-        Err(Refused::Impossible(why)) => Err(refused(StatusCode::CONFLICT, &why)),
+    let (detail, answer) = match done {
+        Ok(Done::Silenced(silence)) => {
+            (format!("{}: {}", silence.id, matchers(&silence)), Json(shown(&silence, now_ns)).into_response())
+        }
+        Ok(Done::Acknowledged(acknowledgement)) => (asked, Json(json!(acknowledgement)).into_response()),
+        Ok(Done::Replayed(deliveries)) => {
+            (format!("{asked}: {deliveries}"), Json(json!({"replayed": deliveries})).into_response())
+        }
+        Err(Refused::Unknown(why)) => (asked, refused(StatusCode::NOT_FOUND, &why).into_response()),
+        Err(Refused::Wrong(why)) => (asked, refused(StatusCode::BAD_REQUEST, &why).into_response()),
+        Err(Refused::Impossible(why)) => (asked, refused(StatusCode::CONFLICT, &why).into_response()),
+    };
+    Ok((Extension(Detail(detail)), answer).into_response())
+}
+
+/// What the body asks for, for the audit log; the address holds the rest.
+fn said(what: &What) -> String {
+    match what {
+        What::Silence(draft) => draft.matchers.join(" "),
+        What::EndSilence { .. } => "ended".to_owned(),
+        What::Acknowledge { author, comment, .. } => format!("{author}: {comment}"),
+        What::Replay(Given::One { id, revision, receiver }) => format!("{id} {revision} to {receiver}"),
+        What::Replay(Given::All { receiver: Some(receiver) }) => format!("all to {receiver}"),
+        What::Replay(Given::All { receiver: None }) => "all".to_owned(),
     }
+}
+
+fn matchers(silence: &Silence) -> String {
+    let matchers: Vec<String> = silence.matchers.iter().map(ToString::to_string).collect();
+    matchers.join(" ")
 }
 
 /// The remedy stands behind the last colon.

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use reqwest::{Client, Response};
 use serde_json::Value;
+use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use super::testing::{self, HOSTILE, S, Scene};
@@ -39,7 +40,7 @@ impl Served {
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}: {text}"))
     }
 
-    async fn sample(&self) {
+    pub async fn sample(&self) {
         let state = self.state.clone();
         spawn_blocking(move || state.sample()).await.unwrap();
     }
@@ -97,7 +98,9 @@ async fn every_refusal_names_the_remedy() {
         table += &format!("{status} {path}\n    {error}\n    {remedy}\n");
     }
     let post = served.client.post(format!("{}/", served.base)).send().await.unwrap();
-    assert_eq!(post.status(), 405);
+    assert_eq!((post.status().as_u16(), &post.headers()["allow"]), (405, &"GET,HEAD".parse().unwrap()));
+    let get = served.get("/api/v1/silences/a1").await;
+    assert_eq!((get.status().as_u16(), &get.headers()["allow"]), (405, &"DELETE".parse().unwrap()));
     insta::assert_snapshot!(table);
 }
 
@@ -286,8 +289,10 @@ async fn a_sample_of_normal_is_served_and_shown() {
 }
 
 mod access;
+mod connections;
 mod described;
 mod door;
 mod feedback;
 mod live;
+mod orders;
 mod schema;

@@ -28,6 +28,8 @@ pub enum Rule {
     Open,
     /// Anybody; while no token is asked for, by a name of this box only.
     Anyone,
+    /// Whoever shows the good signature of a link to this alert.
+    Link,
     /// Whoever holds a token of this scope or more.
     Needs(Scope),
 }
@@ -63,7 +65,7 @@ fn post<T: 'static>(path: &'static str, rule: Rule, handler: impl Handler<T, App
 }
 
 pub fn ways() -> Vec<Way> {
-    use Rule::{Anyone, Open};
+    use Rule::{Anyone, Link, Open};
     const READ: Rule = Rule::Needs(Scope::Read);
     const FEEDBACK: Rule = Rule::Needs(Scope::Feedback);
     const ADMIN: Rule = Rule::Needs(Scope::Admin);
@@ -74,9 +76,8 @@ pub fn ways() -> Vec<Way> {
         get("/login", Anyone, login::form),
         post("/login", Anyone, login::log_in),
         post("/logout", Anyone, login::log_out),
-        // The signature in the link is looked at by the handlers.
-        get("/feedback/{id}", Anyone, feedback::linked_form),
-        post("/feedback/{id}", Anyone, feedback::linked),
+        get("/feedback/{id}", Link, feedback::linked_form),
+        post("/feedback/{id}", Link, feedback::linked),
         get("/", READ, page::index),
         get("/streams", READ, pages::streams::show),
         get("/keys", READ, pages::keys::show),

@@ -24,11 +24,6 @@ use crate::status::Status;
 use crate::types::Point;
 use crate::watch::Watch;
 
-enum Door {
-    Clear(TcpListener),
-    Tls(TlsDoor),
-}
-
 /// What the page looks at.
 pub struct Sights {
     pub plan: Arc<Plan>,
@@ -78,21 +73,15 @@ pub async fn start(
     let state = tokio::task::spawn_blocking(move || AppState::new(parts)).await?;
     workers.spawn(dashboard::sample_each_second(state.clone()));
     // The config has looked into the files; they may have gone since.
-    let door = match &door {
-        Some(tls) => Door::Tls(TlsDoor::new(listener, tls).map_err(|problem| {
-            anyhow::anyhow!("dashboard.tls.{}: {}. {}", problem.key, problem.fault, problem.remedy)
-        })?),
-        None => Door::Clear(listener),
-    };
-    workers.spawn(async move {
-        let served = match door {
-            Door::Clear(listener) => dashboard::serve(listener, state).await,
-            Door::Tls(door) => dashboard::serve_tls(door, state).await,
-        };
-        if let Err(error) = served {
-            tracing::error!(%error, "the dashboard stopped; scoring and delivery go on");
+    match &door {
+        Some(tls) => {
+            let door = TlsDoor::new(listener, tls).map_err(|problem| {
+                anyhow::anyhow!("dashboard.tls.{}: {}. {}", problem.key, problem.fault, problem.remedy)
+            })?;
+            workers.spawn(dashboard::serve(door, state));
         }
-    });
+        None => drop(workers.spawn(dashboard::serve(listener, state))),
+    }
     Ok(Some(address))
 }
 

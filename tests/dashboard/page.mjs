@@ -279,6 +279,22 @@ async function smooth(browser) {
   console.log(`ok smooth: ${JSON.stringify(figures)}`);
 }
 
+/** A button asks as the API wants to be asked, and says how it went. */
+async function acts(browser) {
+  const { context, page } = await watched(browser, bases.trouble, { viewport: SIZES.laptop }, 'acts', (text) => text.includes('503'));
+  await page.goto(`${bases.trouble}/alerts/00000000000000a1`);
+  const asking = page.waitForRequest((request) => request.method() === 'POST', { timeout: 5_000 });
+  await page.click('button[data-to$="/acknowledge"]');
+  const asked = await asking;
+  check(asked.url() === `${bases.trouble}/api/v1/alerts/00000000000000a1/acknowledge`, `acts: asked ${asked.url()}`);
+  check(asked.postData() === '{}', `acts: sent ${asked.postData()}`);
+  // Nobody follows orders here: that it was let in is all there is to see.
+  await page.waitForFunction(() => document.querySelector('#say').textContent.includes('not ready'), null, { timeout: 5_000 })
+    .catch(async () => fault(`acts: said "${await page.locator('#say').textContent()}"`));
+  console.log(`ok acts: "${await page.locator('#say').textContent()}"`);
+  await context.close();
+}
+
 async function withoutScript(browser) {
   for (const [size, viewport] of Object.entries(SIZES)) {
     const name = `no-script-${size}`;
@@ -292,6 +308,7 @@ async function withoutScript(browser) {
     for (const word of ['Degraded', 'pump-17', '1 in 40,000', 'on_call']) check(words.includes(word), `${name}: the tiles do not say ${word}`);
     check(await page.locator('.geometry polyline').count() > 3, `${name}: no charts`);
     check(!(await page.locator('#pause').isVisible()), `${name}: a button that cannot work is shown`);
+    check(await page.locator('button[data-to]:visible').count() === 0, `${name}: a button that acts by script is shown`);
     await page.selectOption('#choice', 'pumps/pump-03');
     await page.click('.choose button');
     check((await page.locator('#key-title').innerText()).includes('pump-03'), `${name}: choosing a key does nothing`);
@@ -472,6 +489,7 @@ try {
   await still(browser);
   await live(browser);
   await keyboard(browser);
+  await acts(browser);
   await spoken(browser);
   await everyPage(browser);
   await smooth(browser);

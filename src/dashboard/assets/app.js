@@ -177,7 +177,8 @@ document.addEventListener('click', async (event) => {
   if (!button) return;
   const { method, to, id, revision, receiver } = button.dataset;
   button.disabled = true;
-  const body = id && JSON.stringify({ id, revision: Number(revision), receiver });
+  const one = id ? { id, revision: Number(revision), receiver } : {};
+  const body = method === 'POST' ? JSON.stringify(one) : undefined;
   try {
     const response = await fetch(to, { method, body, headers: { 'content-type': 'application/json' } });
     const said = await response.json();
@@ -305,6 +306,7 @@ function pause(on) {
 }
 
 $('pause').hidden = false;
+document.body.dataset.script = 'yes'; // buttons that need it are shown
 $('pause').addEventListener('click', () => pause(!state.paused));
 document.addEventListener('keydown', (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{ROWS, html};
 use crate::dashboard::AppState;
-use crate::dashboard::alerts::{AlertEntry, AlertQuery};
+use crate::dashboard::alerts::{AlertEntry, AlertQuery, FailedRow};
 use crate::dashboard::api::{Answer, Params, blocking, unread, whole};
 use crate::dashboard::aside::Receiver;
 use crate::dashboard::doc::Doc;
@@ -32,6 +32,8 @@ struct Page<'a> {
     alerts: &'a Doc<'a>,
     snapshot: &'a Snapshot,
     sinks: Vec<(&'static str, &'static str)>,
+    failed: &'a Doc<'a>,
+    given_up: &'a [FailedRow],
     sent: Vec<Sent>,
     further: bool,
     next: Option<i64>,
@@ -59,6 +61,10 @@ pub async fn show(State(state): State<AppState>, Params(query): Params<Query>) -
         let frame = state.frames.newest();
         let (status, snapshot) = (status_doc(&frame), &frame.snapshot);
         let json = json!({"rows": rows, "next_before": next});
+        let given_up = (state.parts.alerts.failed)(ROWS).map_err(unread)?;
+        let failed = json!({"rows": given_up});
+        let failed =
+            Doc { root: "failed", url: format!("/api/v1/deliveries/failed?limit={ROWS}"), json: &failed };
         let from = before.map_or_else(String::new, |before| format!("&before={before}"));
         let alerts = Doc { root: "alerts", url: format!("/api/v1/alerts?limit={ROWS}{from}"), json: &json };
         html(&Page {
@@ -67,6 +73,8 @@ pub async fn show(State(state): State<AppState>, Params(query): Params<Query>) -
             alerts: &alerts,
             snapshot,
             sinks: sink_states(snapshot),
+            failed: &failed,
+            given_up: &given_up,
             sent: sent(&rows, snapshot.time_ns, &state.parts.zone),
             further: before.is_some(),
             next,

@@ -6,7 +6,6 @@ use tempfile::TempDir;
 use super::super::ways::{Rule, ways};
 use super::*;
 use crate::access::{Scope, Tokens, folder, link_query};
-use crate::stage::{MODEL_HEADER, ROLL_BACK};
 
 /// A page that asks for tokens, and one of each scope.
 pub struct Guarded {
@@ -17,9 +16,14 @@ pub struct Guarded {
 
 impl Guarded {
     pub async fn new(scene: Scene) -> Self {
+        Self::with(scene, |_| ()).await
+    }
+
+    pub async fn with(scene: Scene, change: impl FnOnce(&mut Parts)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut parts = testing::parts(scene, Clock::start().now_ns());
         parts.access = Arc::new(Access::open(folder.path()).unwrap());
+        change(&mut parts);
         let tokens = Tokens::of(&self::folder(folder.path()));
         let tokens = Scope::ALL.map(|scope| tokens.add(scope.as_str(), scope, 1).unwrap());
         let mut served = Served::of(parts).await;
@@ -104,7 +108,7 @@ fn every_way_is_in_the_matrix_and_no_other() {
         .map(|way| {
             let least = match way.rule {
                 Rule::Needs(scope) => Some(scope),
-                Rule::Open | Rule::Anyone => None,
+                Rule::Open | Rule::Anyone | Rule::Link => None,
             };
             (way.method.to_string(), way.path, least)
         })
@@ -139,7 +143,7 @@ async fn every_way_lets_in_whom_the_matrix_says() {
                 } else {
                     "application/x-www-form-urlencoded"
                 };
-                request = request.header(MODEL_HEADER, ROLL_BACK).header("content-type", kind).body(body);
+                request = request.header("content-type", kind).body(body);
             }
             if let Some(scope) = holder {
                 request = request.bearer_auth(&guarded.tokens[scope as usize]);
@@ -202,6 +206,7 @@ async fn a_browser_logs_in_by_a_cookie_that_no_other_site_can_use() {
     assert_eq!((right.status().as_u16(), &right.headers()["location"]), (303, &"/?key=a".parse().unwrap()));
     let set = right.headers()["set-cookie"].to_str().unwrap().to_owned();
     assert!(set.contains("; HttpOnly; SameSite=Strict;") && !set.contains(&guarded.tokens[2]), "{set}");
+    assert!(!set.contains("Secure"), "in clear a browser would not send it back");
     let elsewhere = form(&guarded.tokens[2], "%2F%2Fevil.example").await.unwrap();
     assert_eq!(elsewhere.headers()["location"], "/");
 
@@ -210,8 +215,7 @@ async fn a_browser_logs_in_by_a_cookie_that_no_other_site_can_use() {
     assert_eq!(with(Method::GET, "/").send().await.unwrap().status(), 200);
     let session = with(Method::GET, "/login").send().await.unwrap().text().await.unwrap();
     assert!(session.contains("As admin, with the scope admin"), "{session}");
-    let roll_back =
-        || with(Method::POST, "/api/v1/models/rollback?stream=pumps").header(MODEL_HEADER, ROLL_BACK);
+    let roll_back = || with(Method::POST, "/api/v1/models/rollback?stream=pumps");
     assert_eq!(roll_back().send().await.unwrap().status(), 403, "a browser always says where it comes from");
     let foreign = roll_back().header("origin", "https://evil.example").send().await.unwrap();
     assert_eq!(foreign.status(), 403);
@@ -232,7 +236,7 @@ async fn whatever_acts_is_noted_before_it_acts() {
     let guarded = Guarded::new(Scene::Calm).await;
     let roll_back = || {
         let request = guarded.request(Method::POST, "/api/v1/models/rollback?stream=pumps");
-        request.bearer_auth(&guarded.tokens[2]).header(MODEL_HEADER, ROLL_BACK).send()
+        request.bearer_auth(&guarded.tokens[2]).send()
     };
     assert_eq!(roll_back().await.unwrap().status(), 503);
     let audit = guarded.json("/api/v1/audit", Scope::Admin).await;
@@ -275,4 +279,19 @@ async fn without_a_token_this_box_and_only_it_may_do_everything() {
     let served = Served::of(parts).await;
     assert_eq!(served.get("/api/v1/status").await.status(), 401);
     assert_eq!(served.get("/readyz").await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_cookie_stays_on_https_if_that_is_how_browsers_come() {
+    for (url, secure) in [("https://eddy.example.com", true), ("http://eddy.example.com", false)] {
+        let guarded = Guarded::with(Scene::Calm, |parts| {
+            let mut plan = (*parts.plan).clone();
+            plan.dashboard.url = Some(url.parse().unwrap());
+            parts.plan = Arc::new(plan);
+        })
+        .await;
+        let form = guarded.request(Method::POST, "/login").body(format!("token={}", guarded.tokens[0]));
+        let answer = form.header("content-type", "application/x-www-form-urlencoded").send().await.unwrap();
+        assert_eq!(answer.headers()["set-cookie"].to_str().unwrap().ends_with("; Secure"), secure, "{url}");
+    }
 }

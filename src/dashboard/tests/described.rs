@@ -55,7 +55,7 @@ fn every_way_is_described_with_its_scope_and_no_other() {
         .map(|way| {
             let scope = match way.rule {
                 Rule::Needs(scope) => scope.as_str(),
-                Rule::Open | Rule::Anyone => "none",
+                Rule::Open | Rule::Anyone | Rule::Link => "none",
             };
             format!("{} {} {scope}", way.method, way.path)
         })

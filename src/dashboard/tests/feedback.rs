@@ -37,6 +37,7 @@ async fn only_the_form_behind_a_link_acts() {
     assert_eq!(rows[0]["reason"], "bearing 17");
     let audit = guarded.json("/api/v1/audit", Scope::Admin).await;
     assert_eq!(audit["rows"][0]["detail"], "real: bearing 17");
+    let noted = audit["rows"].as_array().unwrap().len();
     let signature = link.split("sig=").nth(1).unwrap();
     assert!(!audit.to_string().contains(signature), "who reads the audit log must not act in another's name");
 
@@ -49,6 +50,8 @@ async fn only_the_form_behind_a_link_acts() {
         assert_eq!(send(forged.clone(), "verdict=expected").await.status(), 403, "{forged}");
     }
     assert_eq!(said().await.as_array().unwrap().len(), 1);
+    let audit = guarded.json("/api/v1/audit", Scope::Admin).await;
+    assert_eq!(audit["rows"].as_array().unwrap().len(), noted, "who shows no good link writes nothing");
     assert_eq!(send(link, "verdict=maybe").await.status(), 422);
 }
 

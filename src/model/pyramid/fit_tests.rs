@@ -93,7 +93,8 @@ fn sensors_that_never_speak_in_a_windows_last_cells_are_judged_by_the_others() {
             (0..silent * columns).for_each(|back| row[cells * columns - 1 - back] = f32::NAN);
         });
         let of = |what: &str| format!("{what}: {cells} cells of {columns}, {silent} silent");
-        let pyramid = Pyramid::fit(windows.view(), cells, columns, &vec![false; columns]).expect(&of("fit"));
+        let pyramid = Pyramid::fit(windows.view(), cells, columns, &vec![false; columns])
+            .unwrap_or_else(|error| panic!("{}: {error}", of("fit")));
         let mut odd = windows.clone();
         odd.rows_mut().into_iter().for_each(|mut row| {
             (0..cells)
