@@ -8,8 +8,8 @@ mod e2e;
 mod plant;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::{Duration, Instant};
 
 use e2e::eddy::{Deployment, Eddy, config};
@@ -17,7 +17,7 @@ use e2e::expect;
 use e2e::group::{self, NOBODY, assert_told_once, committed, until_committed};
 use e2e::kafka::{Kafka, Received, Sent};
 use e2e::receiver::Receiver;
-use e2e::topic::{AHEAD, PARTITIONS, TOPIC, expected, partition_of, rows, setting};
+use e2e::topic::{self, AHEAD, PARTITIONS, TOPIC, expected, partition_of, rows, setting};
 use plant::{Row, START_NS};
 
 const DEAD: &str = "plant-dead";
@@ -197,6 +197,59 @@ fn of_several_a_letter_that_no_broker_takes_is_in_a_file() {
     assert_eq!(keyless, 0, "it was taken");
     assert_eq!(metric(&[&one, &other], "eddy_dead_letters_refused_total"), in_files.len() as u64);
     assert_eq!(refused(&one) + refused(&other), sent.len() as u64, "each is counted once");
+}
+
+/// Letters that no broker takes come all the time, for longer than a transaction may fail: the group goes on.
+#[test]
+fn of_several_letters_that_no_broker_takes_hold_nothing_up_though_there_is_no_end_of_them() {
+    const FLOW: Duration = Duration::from_secs(35);
+    const STANDS_MAX: Duration = Duration::from_secs(10);
+    let rows = rows(12_000);
+    let expected = expected(&rows);
+    let kafka = Kafka::start();
+    kafka.make_topic(TOPIC, PARTITIONS);
+    kafka.make_topic_with(DEAD, 1, &[("cleanup.policy", "compact")]);
+    let text = group::text(&kafka, "", NOBODY)
+        .replace("shared = ", &format!("dead_letters = \"{DEAD}\"\nshared = "));
+    let deployment = Deployment::new(&text);
+    let eddy = deployment.start();
+    let (before, after) = rows.split_at(rows.len() / 2);
+    topic::send(&kafka.producer(), before, &AtomicUsize::new(usize::MAX));
+    until_committed(&kafka, before.len(), |_| {});
+    let goes_on = AtomicBool::new(true);
+    let bad = std::thread::scope(|scope| {
+        let flow = scope.spawn(|| {
+            let (producer, mut sent) = (kafka.producer(), 0);
+            while goes_on.load(SeqCst) {
+                producer.send(&Sent::new(TOPIC, sent as i32 % PARTITIONS, b"flow=20.5"));
+                sent += 1;
+                // Closer together than transactions.
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            producer.flush();
+            sent
+        });
+        topic::send(&kafka.producer(), after, &AtomicUsize::new(usize::MAX));
+        let (began, mut last, mut stood) = (Instant::now(), (0, Instant::now()), Duration::ZERO);
+        // Whoever asks waits meanwhile, if a transaction is under way.
+        while began.elapsed() < FLOW && stood < STANDS_MAX {
+            let now = committed(&kafka);
+            stood = stood.max(last.1.elapsed());
+            last = if now > last.0 { (now, Instant::now()) } else { last };
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        let told = group::told(&kafka).len();
+        goes_on.store(false, SeqCst);
+        let sent = flow.join().expect("the producer ends");
+        println!("{} of {} messages; nothing was committed for {stood:.1?}", last.0, rows.len() + sent);
+        assert!(stood < STANDS_MAX, "it stood for {stood:.1?}");
+        assert_eq!(told, expected.decisions.len(), "told while they came");
+        sent
+    });
+    until_committed(&kafka, rows.len() + bad, |_| {});
+    assert_told_once(&kafka, &expected);
+    assert_eq!(deployment.dead_letters().len(), bad);
+    assert_eq!(eddy.metric("eddy_dead_letters_refused_total"), bad as u64);
 }
 
 /// A topic that takes nothing but the marks of transactions, for a reason that somebody may mend: letters are tried for a while,

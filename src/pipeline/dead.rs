@@ -27,8 +27,10 @@ pub enum Dead {
     },
     /// Goes to a topic.
     Letter(Letter),
-    /// Was counted, and is refused by its topic; its sender waits until it is on the disk.
-    Refused(Letter, std::sync::mpsc::Sender<()>),
+    /// Was counted, and is refused by its topic.
+    Refused(Letter),
+    /// Whoever sends it waits until what it sent before is on the disk.
+    Sync(std::sync::mpsc::Sender<()>),
     Late(LateRow),
     /// Follows everything that came before it out of the messages it covers.
     Keep(Kept),
@@ -120,8 +122,8 @@ impl DeadStation {
                     topics.send(Box::new(letter));
                 }
             }
-            Dead::Refused(letter, kept) => {
-                self.write_rows(letter);
+            Dead::Refused(letter) => self.write_rows(letter),
+            Dead::Sync(kept) => {
                 until_done(&self.ballast, || self.file.sync());
                 // Whoever waits has gone only if all ends.
                 let _ = kept.send(());
@@ -156,7 +158,7 @@ fn write(file: &mut DeadLetters, entry: &Dead, plan: &Plan) -> Result<(), DeadEr
             let stream = row.stream.map(|id| plan.streams[id.0 as usize].name.as_str());
             file.append(&DeadEntry::of_row(*position, message, row, stream))?;
         }
-        Dead::Keep(_) | Dead::Letter(_) | Dead::Refused(..) => {}
+        Dead::Keep(_) | Dead::Letter(_) | Dead::Refused(_) | Dead::Sync(_) => {}
         Dead::Late(late) => {
             let stream = &plan.streams[late.stream.0 as usize];
             let detail = format!(
@@ -183,4 +185,51 @@ fn write(file: &mut DeadLetters, entry: &Dead, plan: &Plan) -> Result<(), DeadEr
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONFIG: &str = "[source.a]\ntype = \"kafka\"\nbrokers = \"b:9092\"\ntopics = \"t\"\n[stream.s]\nfrom = \"a\"\n\
+                         key = \"id\"\ntime = \"arrival\"\ncolumns.x = \"x\"\n\
+                         window = { type = \"tumbling\", size = \"1m\" }\n";
+
+    fn letter(position: u64) -> Letter {
+        let message = Message {
+            source: "a".into(),
+            topic: "t".into(),
+            payload: vec![0].into(),
+            arrival: Arrival(1),
+            idempotency_key: None,
+            origin: None,
+        };
+        let row =
+            DeadRow { stream: None, row: 0, reason: Reason::Malformed, detail: String::new(), range: 0..1 };
+        Letter::new(Position(position), &message, vec![row])
+    }
+
+    #[test]
+    fn refused_letters_are_in_the_file_once_that_is_answered() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("dead.jsonl");
+        let plan = crate::config::parse(CONFIG, "", &Default::default());
+        let plan = Arc::new(plan.unwrap_or_else(|problems| panic!("{problems}")));
+        let mut station = DeadStation {
+            file: DeadLetters::open(&path, u64::MAX).unwrap(),
+            topics: None,
+            dead: mpsc::channel(1).1,
+            keep: mpsc::channel(1).0,
+            status: Arc::new(Status::new(&plan, 0)),
+            plan,
+            ballast: Arc::new(Ballast::new(folder.path())),
+        };
+        (0..3).for_each(|position| station.take(Dead::Refused(letter(position))));
+        let lines = || std::fs::read_to_string(&path).unwrap().lines().count();
+        assert_eq!(lines(), 0, "the disk is waited for once, not for each");
+        let (kept_to, kept) = std::sync::mpsc::channel();
+        station.take(Dead::Sync(kept_to));
+        assert_eq!((kept.recv(), lines()), (Ok(()), 3));
+        assert!(kept.recv().is_err(), "it is answered once");
+    }
 }

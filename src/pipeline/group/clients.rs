@@ -8,7 +8,7 @@ use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaResult;
 use rdkafka::producer::ThreadedProducer;
 
-use super::aside::Refused;
+use super::refusals::Refusals;
 use super::watching::Watching;
 use crate::config::plan::KafkaPlan;
 use crate::source::kafka::client::{connection, receiving};
@@ -23,7 +23,7 @@ const SESSION_MS: &str = "10000";
 const TRANSACTION_MS: &str = "10000";
 
 /// With a thread that polls it: to take a transaction back waits for what was under way.
-pub type Producer = ThreadedProducer<Quiet<Refused>>;
+pub type Producer = ThreadedProducer<Refusals>;
 pub type Reader = BaseConsumer<Quiet>;
 
 fn consumer(plan: &KafkaPlan, group: &str, member: &str) -> ClientConfig {
@@ -73,7 +73,7 @@ pub fn producer(plan: &KafkaPlan, member: &str) -> KafkaResult<Producer> {
     config.set("compression.type", "lz4");
     config.set("partitioner", "murmur2_random");
     config.set("linger.ms", "1");
-    ThreadedProducer::from_config_and_context(&config, Quiet::of(plan))
+    ThreadedProducer::from_config_and_context(&config, Refusals::of(plan))
 }
 
 /// Closes clients. Those that reach no broker take long, and are not waited for.

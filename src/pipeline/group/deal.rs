@@ -11,9 +11,10 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use tokio_util::sync::CancellationToken;
 
-use super::aside::tag;
+use super::aside::Lately;
 use super::clients::Producer;
 use super::owned::Record;
+use super::refusals::tag;
 use super::watching::Watching;
 use crate::alert::body;
 use crate::config::plan::{KafkaPlan, Plan, SharedPlan};
@@ -66,8 +67,7 @@ pub struct Pending {
     pub state: VecDeque<Record>,
     /// Since when it fails.
     pub fails: Option<Instant>,
-    /// Since when letters are refused.
-    pub refused: Option<Instant>,
+    pub refused: Lately,
 }
 
 /// What became of a transaction.
@@ -77,6 +77,13 @@ pub enum Failure {
     Aborted(String, Option<Code>),
     /// It is not known what is there, or another process has taken this one's place: all must begin anew.
     Over(String),
+}
+
+impl Failure {
+    pub fn error(&self) -> &str {
+        let (Failure::Aborted(error, _) | Failure::Over(error)) = self;
+        error
+    }
 }
 
 pub struct Deal<'a> {
@@ -117,9 +124,6 @@ impl Deal<'_> {
         match made {
             Ok(()) => {
                 pending.alerts.clear();
-                if !pending.letters.is_empty() {
-                    pending.refused = None;
-                }
                 pending.letters.clear();
                 pending.controls.clear();
                 pending.state.drain(..state);
@@ -167,6 +171,7 @@ impl Deal<'_> {
     }
 
     fn send(&self, mut record: BaseRecord<'_, [u8], [u8], usize>) -> Result<(), KafkaError> {
+        let (topic, tag) = (record.topic, record.delivery_opaque);
         loop {
             match self.producer.send(record) {
                 Ok(()) => return Ok(()),
@@ -174,7 +179,10 @@ impl Deal<'_> {
                     std::thread::sleep(FULL);
                     record = back;
                 }
-                Err((error, _)) => return Err(error),
+                Err((error, _)) => {
+                    self.producer.context().note(topic, tag, &error);
+                    return Err(error);
+                }
             }
         }
     }

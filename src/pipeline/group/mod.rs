@@ -29,6 +29,7 @@ mod manifest;
 mod member;
 mod members;
 mod owned;
+mod refusals;
 mod session;
 mod shelf;
 mod taking;

@@ -31,8 +31,6 @@ const MESSAGES_MAX: usize = 32_768;
 /// Handed on at once: shards work on some while the next ones are decoded.
 const BATCH_MAX: usize = 2048;
 const POLL: Duration = Duration::from_millis(20);
-/// After that a transaction that fails again and again is given up, and all begins anew.
-const FAILS_MAX: Duration = Duration::from_secs(30);
 
 pub(super) struct Session<'a> {
     pub driver: &'a mut Driver,
@@ -121,7 +119,7 @@ impl<'a> Session<'a> {
 
     /// Waits for a message and takes what else is there.
     fn receive(&mut self) -> Result<(), End> {
-        let from_ns = self.driver.clock.now_ns();
+        let (began, from_ns) = (Instant::now(), self.driver.clock.now_ns());
         let mut wait = POLL.min(TICK.saturating_sub(self.ticked.elapsed()));
         let mut eof = Vec::new();
         {
@@ -141,7 +139,8 @@ impl<'a> Session<'a> {
                     None => break,
                 }
                 wait = Duration::ZERO;
-                if !consumer.context().is_balanced() || self.ticked.elapsed() >= TICK {
+                // Also behind a transaction that took longer than that: there is more to go with the next one.
+                if !consumer.context().is_balanced() || began.elapsed() >= TICK {
                     break;
                 }
             }
@@ -238,29 +237,32 @@ impl<'a> Session<'a> {
         if offsets.is_empty() && self.pending.is_empty() {
             return Ok(());
         }
-        let deal = Deal {
-            producer: &self.producer,
-            consumer: &self.consumer,
-            plan: &self.driver.plan,
-            kafka: &self.driver.kafka,
-            shared: &self.driver.shared,
-            member: &self.driver.member,
-            stop: &self.driver.stop,
-        };
-        match deal.make(&mut self.pending, &offsets) {
-            Ok(()) => {
-                self.committed(&offsets);
-                Ok(())
-            }
-            Err(Failure::Aborted(reason, code))
-                if self.pending.fails.is_none_or(|since| since.elapsed() < FAILS_MAX) =>
+        loop {
+            let deal = Deal {
+                producer: &self.producer,
+                consumer: &self.consumer,
+                plan: &self.driver.plan,
+                kafka: &self.driver.kafka,
+                shared: &self.driver.shared,
+                member: &self.driver.member,
+                stop: &self.driver.stop,
+            };
+            let failure = match deal.make(&mut self.pending, &offsets) {
+                Ok(()) => {
+                    self.committed(&offsets);
+                    return Ok(());
+                }
+                Err(failure) => failure,
+            };
+            let refusals = self.producer.context().take();
+            if let Failure::Aborted(_, code) = failure
+                && self.set_aside(&refusals, code)?
             {
-                tracing::debug!(reason, "a transaction was taken back and is made again");
-                self.set_aside(code)
+                // At once: among letters that come meanwhile there may be others like them.
+                self.pending.fails = None;
+                continue;
             }
-            Err(Failure::Aborted(reason, _) | Failure::Over(reason)) => {
-                Err(End::Again(format!("a transaction failed: {reason}")))
-            }
+            return self.failed(failure, &refusals);
         }
     }
 

@@ -67,7 +67,7 @@ impl Taking<'_> {
         driver.passage.take_in(0);
         let mut waiting = 0;
         for (partition, owned) in owned.iter_mut().filter(|(_, owned)| !owned.waiting.is_empty()) {
-            while let Some((offset, message)) = owned.waiting.first() {
+            while let Some((&offset, message)) = owned.waiting.first() {
                 let way = way(driver, owned, (*partition, offset), message);
                 if way == Way::Shut {
                     break;

@@ -35,6 +35,8 @@ struct Inner {
     /// Behind what was received, whether it is logged yet or not.
     received: Offsets,
     logged: Offsets,
+    /// Partitions that are others' now, until the session has seen to it.
+    taken: Vec<(Box<str>, i32)>,
     /// Where the partitions ended when the library last told.
     ends: Offsets,
     /// Why the last broker was not reached.
@@ -58,6 +60,16 @@ impl Group {
     /// Takes note of a message; `false` if it was received before.
     pub fn takes(&self, topic: &str, partition: i32, offset: i64) -> bool {
         takes(&mut self.inner().received, topic, partition, offset)
+    }
+
+    /// Goes back to a message that was received and dropped.
+    pub fn read_again(&self, topic: &str, partition: i32, offset: i64) {
+        advance(&mut self.inner().received, topic, partition, offset);
+    }
+
+    /// Partitions that were taken away since it was last asked, and have not come back.
+    pub fn taken(&self) -> Vec<(Box<str>, i32)> {
+        std::mem::take(&mut self.inner().taken)
     }
 
     pub fn note_logged(&self, next: &Offsets) {
@@ -131,6 +143,8 @@ impl Group {
     fn assigned(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) -> KafkaResult<()> {
         let received = self.inner().received.clone();
         let elements = list.elements();
+        let is_back = |topic: &str, p: i32| elements.iter().any(|e| e.topic() == topic && e.partition() == p);
+        self.inner().taken.retain(|(topic, partition)| !is_back(topic, *partition));
         let unknown = place::not_in(&received, elements.iter().map(|e| (e.topic(), e.partition())));
         let mut places = place::unknown(consumer, self.plan.start, &received, &unknown)?;
         let begun = places.clone();
@@ -250,7 +264,13 @@ impl ConsumerContext for Group {
         let status = self.context.source_status();
         let gives = what == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         tracing::info!(source = status.name, partitions = list.count(), gives, "the group was balanced");
-        let done = if gives { self.assigned(consumer, list) } else { consumer.incremental_unassign(list) };
+        let done = if gives {
+            self.assigned(consumer, list)
+        } else {
+            let taken = list.elements();
+            self.inner().taken.extend(taken.iter().map(|e| (e.topic().into(), e.partition())));
+            consumer.incremental_unassign(list)
+        };
         if let Err(error) = done {
             self.inner().over = Some(away(&self.plan, &error.to_string()));
         }

@@ -113,13 +113,14 @@ impl Receiver {
     fn run(&mut self) -> Result<(), String> {
         while !self.group().context.shutdown.is_cancelled() {
             self.settle(false)?;
-            self.release()?;
+            self.release();
             self.submit()?;
             if self.gathered.has_room() {
                 self.receive();
             } else {
                 self.wait_for_room();
             }
+            self.let_go();
             if let Some(reason) = self.group().over() {
                 self.settle(true)?;
                 return Err(reason);
@@ -128,16 +129,14 @@ impl Receiver {
         self.settle(true)
     }
 
-    /// Lets go what waited for a schema. That is known from the next message of the log on: no message that was refused for
-    /// want of it may lie behind, so that none is on its way meanwhile.
-    fn release(&mut self) -> Result<(), String> {
+    /// Sends on what waited for a schema. That is known from the next message of the log on: no message that was refused for
+    /// want of it may lie behind, so that none is on its way then.
+    fn release(&mut self) {
         if self.waiting.is_empty() {
-            return Ok(());
+            return;
         }
-        if self.passage.has_arrived() {
-            self.settle(true)?;
-            let next = self.group().context.status.log_next.load(Relaxed);
-            self.passage.take_in(next);
+        if self.flight.is_none() && self.passage.has_arrived() {
+            self.passage.take_in(self.group().context.status.log_next.load(Relaxed));
         }
         let done = self.waiting.release(&mut self.passage, &mut self.gathered);
         if !done.is_empty() {
@@ -146,7 +145,19 @@ impl Receiver {
         }
         let waiting = self.waiting.partitions() as u64;
         self.group().context.source_status().kafka.partitions_waiting.store(waiting, Relaxed);
-        Ok(())
+    }
+
+    /// What waits of partitions that were taken away goes. Should they come back, it is read again.
+    fn let_go(&mut self) {
+        let taken = self.group().taken();
+        for (topic, partition) in &taken {
+            if let Some(first) = self.waiting.forget(topic, *partition) {
+                self.group().read_again(topic, *partition, first);
+            }
+        }
+        if !taken.is_empty() {
+            self.passage.keep_only(self.waiting.messages());
+        }
     }
 
     /// Waits for a message and takes what else is there.

@@ -62,13 +62,10 @@ impl Taking<'_> {
         }
         // Asked for at once, wherever it stands.
         let way = self.passage.way_of(message.as_ref());
-        let queue = match self.waiting.queue(topic, partition) {
-            None if way != Way::Shut => return self.gathered.add((topic, partition, offset), message),
-            None => self.waiting.begin(topic, partition),
-            Some(queue) => queue,
-        };
-        queue.push(offset, message);
-        if queue.is_full() {
+        if way != Way::Shut && !self.waiting.holds(partition) {
+            return self.gathered.add((topic, partition, offset), message);
+        }
+        if self.waiting.push((topic, partition, offset), message) {
             let paused = list([(topic, partition)].into_iter());
             change(self.consumer, &paused, |consumer, list| consumer.pause(list));
         }
