@@ -56,6 +56,12 @@ impl Synced {
                     let (length, path) = rest.split_once(' ').expect("a length and a path");
                     synced.lengths.insert(path.into(), length.parse().expect("a length"));
                 }
+                "R" => {
+                    let (from, to) = rest.split_once('\t').expect("two paths");
+                    // Nothing of it was durable before, if nothing is now.
+                    let length = synced.lengths.remove(Path::new(from)).unwrap_or(0);
+                    synced.lengths.insert(to.into(), length);
+                }
                 "D" => _ = synced.names.insert(rest.into(), BTreeSet::new()),
                 _ => {
                     let path = PathBuf::from(rest);

@@ -272,7 +272,8 @@ async fn a_challenger_that_is_better_takes_over_and_a_person_can_go_back() {
 /// Back to the first model, one refit after the other.
 fn go_back(deployment: &Deployment, eddy: &Eddy, activated: usize, champion: &Model) {
     let path = "/api/v1/models/rollback?stream=pumps";
-    let refused = http::request(eddy.page, "POST", path, &[], b"").expect("an answer");
+    let elsewhere = [("Origin", "http://elsewhere.example")];
+    let refused = http::request(eddy.page, "POST", path, &elsewhere, b"").expect("an answer");
     assert_eq!(refused.status, 403, "as a page of somebody else's would ask: {}", refused.text());
     for left in (0..activated).rev() {
         let (done, said) = model(deployment, "rollback");

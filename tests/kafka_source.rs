@@ -16,6 +16,8 @@ use support::{FakeLog, Rig, STEP_MAX, read, texts};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+/// As long as a member that has gone without a word is waited for.
+const SESSION: Duration = Duration::from_secs(46);
 /// Longer than the client takes to commit what is stored.
 const COMMITTED: Duration = Duration::from_millis(2500);
 
@@ -357,6 +359,10 @@ async fn a_member_that_comes_back_with_another_topic_reads_that_one() {
     (0..2).for_each(|partition| kafka.produce(&before, partition, &numbered(0..10)));
     (0..2).for_each(|partition| kafka.produce(&after, partition, &numbered(0..10)));
     for topic in [&before, &after] {
+        if topic == &after {
+            // Until then the group waits for who it was.
+            tokio::time::sleep(SESSION).await;
+        }
         let (rig, mut log) = rig(KafkaPlan { group: format!("of-{before}"), ..plan(&kafka, topic) }, &[]);
         let task = rig.spawn();
         let found = log.accept(20).await;

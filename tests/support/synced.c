@@ -4,6 +4,7 @@
  *   F LENGTH PATH   the file's first LENGTH bytes are durable
  *   D PATH          the folder was synced; the names it held follow, and no others are durable
  *   E PATH          one of them
+ *   R FROM\tTO      what is durable of a file goes by another name
  * Every call waits a while first, so that whoever does not wait for it is sure to be seen. */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -57,6 +58,17 @@ static int sync_and_tell(long call, int fd) {
         int size = snprintf(line, sizeof line, "F %lld %s\n", (long long)before.st_size, path);
         append(line, (size_t)size);
     }
+    return 0;
+}
+
+int rename(const char *from, const char *to) {
+    char was[PATH_ROOM], is[PATH_ROOM], line[2 * PATH_ROOM + 64];
+    if (!realpath(from, was)) return -1;
+    int result = (int)syscall(SYS_renameat, AT_FDCWD, from, AT_FDCWD, to);
+    if (result != 0) return result;
+    if (!realpath(to, is)) abort();
+    int size = snprintf(line, sizeof line, "R %s\t%s\n", was, is);
+    append(line, (size_t)size);
     return 0;
 }
 

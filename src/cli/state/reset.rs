@@ -1,10 +1,9 @@
 //! `eddy state reset`: a stream of a deployment that is not running begins anew.
 
-use std::path::Path;
 
 use anyhow::{Result, bail};
 
-use crate::alert::outbox::{Outbox, OutboxReader, StoredAlert};
+use crate::alert::outbox::{Outbox, OutboxError, OutboxReader, StoredAlert};
 use crate::cli::{ResetArgs, load, stream_named};
 use crate::config::plan::Plan;
 use crate::durable::{
@@ -31,13 +30,18 @@ pub(super) fn reset(args: &ResetArgs) -> Result<()> {
     let mut snapshots = Snapshots::open(disk(), dir)?;
     let states: Vec<SnapshotName> =
         snapshots.list()?.into_iter().filter(|name| is_of(name, stream)).collect();
-    let open = open_alerts(dir, stream)?;
+    let open = open_alerts(&plan, stream, args.yes)?;
     println!("stream {stream} begins anew at message {}:", log.next_position().0);
     println!(
         "  {} snapshots of it are removed; its levels, calibration and warm-up are forgotten",
         states.len()
     );
-    println!("  {} open alerts of it are resolved at the next start", open.len());
+    match &open {
+        Some(open) => println!("  {} open alerts of it are resolved at the next start", open.len()),
+        None => {
+            println!("  its open alerts are resolved at the next start, and the outbox is brought up to date")
+        }
+    }
     println!(
         "  its config may have changed; messages before are not judged again, and other streams go on as they were"
     );
@@ -49,7 +53,7 @@ pub(super) fn reset(args: &ResetArgs) -> Result<()> {
     // First, and durable: from here on what follows is only tidying up.
     control.append(&ControlEntry { precedes: log.next_position(), event })?;
     states.iter().try_for_each(|name| snapshots.remove(name))?;
-    resolve(&plan, open)?;
+    resolve(&plan, open.unwrap_or_default())?;
     println!("done");
     Ok(())
 }
@@ -59,14 +63,25 @@ fn is_of(name: &SnapshotName, stream: &str) -> bool {
     name.of.rsplit_once('-').is_some_and(|(of, partition)| of == stream && partition.len() == 2)
 }
 
-fn open_alerts(dir: &Path, stream: &str) -> Result<Vec<StoredAlert>> {
-    let path = dir.join("outbox.sqlite");
+/// Of an outbox that a version before wrote, which is brought up to date only if the user has said so, `None`.
+fn open_alerts(plan: &Plan, stream: &str, yes: bool) -> Result<Option<Vec<StoredAlert>>> {
+    let path = plan.durable.path.join("outbox.sqlite");
     if !path.exists() {
-        return Ok(Vec::new());
+        return Ok(Some(Vec::new()));
+    }
+    match OutboxReader::open(&path) {
+        Err(OutboxError::Version { .. }) if !yes => return Ok(None),
+        Err(OutboxError::Version { .. }) => _ = outbox(plan)?,
+        _ => {}
     }
     let mut open = OutboxReader::open(&path)?.open_alerts()?;
     open.retain(|stored| stored.alert.decision.stream == stream);
-    Ok(open)
+    Ok(Some(open))
+}
+
+fn outbox(plan: &Plan) -> Result<Outbox> {
+    let receivers: Vec<String> = plan.sinks.iter().map(|sink| sink.name.clone()).collect();
+    Ok(Outbox::open(&plan.durable.path.join("outbox.sqlite"), &receivers)?)
 }
 
 /// Nobody else would: the stream does not know of them any more.
@@ -74,8 +89,7 @@ fn resolve(plan: &Plan, open: Vec<StoredAlert>) -> Result<()> {
     if open.is_empty() {
         return Ok(());
     }
-    let receivers: Vec<String> = plan.sinks.iter().map(|sink| sink.name.clone()).collect();
-    let mut outbox = Outbox::open(&plan.durable.path.join("outbox.sqlite"), &receivers)?;
+    let mut outbox = outbox(plan)?;
     let now_ns = Clock::start().now_ns();
     let resolved = |stored: StoredAlert| {
         let last = stored.alert.decision;
