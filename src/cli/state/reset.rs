@@ -1,6 +1,5 @@
 //! `eddy state reset`: a stream of a deployment that is not running begins anew.
 
-
 use anyhow::{Result, bail};
 
 use crate::alert::outbox::{Outbox, OutboxError, OutboxReader, StoredAlert};
