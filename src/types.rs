@@ -78,6 +78,11 @@ impl PartitionId {
     }
 }
 
+/// How checksums and other hashes are written.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// The stable hash of a key: xxh3, 64 bits, seed 0.
 pub fn key_hash(key: &[u8]) -> u64 {
     xxhash_rust::xxh3::xxh3_64(key)

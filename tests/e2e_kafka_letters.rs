@@ -140,9 +140,7 @@ fn of_several_each_bad_message_is_in_the_topic_once() {
     let expected = expected(&rows);
     let kafka = Kafka::start();
     kafka.make_topic(TOPIC, PARTITIONS);
-    let text = group::text(&kafka, "", NOBODY)
-        .replace("max_future = \"none\"", STREAM)
-        .replace("shared = ", &format!("dead_letters = \"{DEAD}\"\nshared = "));
+    let text = shared(&kafka);
     let deployments = [(); 2].map(|()| Deployment::new(&(text.clone() + "snapshot_every = \"1h\"\n")));
     let [stays, dies] = [0, 1].map(|at| deployments[at].start());
     let limit = AtomicUsize::new(AHEAD);
@@ -163,6 +161,13 @@ fn of_several_each_bad_message_is_in_the_topic_once() {
     assert_eq!(committed(&kafka), rows.len() + sent.len());
 }
 
+/// A config of several Eddys whose dead letters go to [`DEAD`].
+fn shared(kafka: &Kafka) -> String {
+    group::text(kafka, "", NOBODY)
+        .replace("max_future = \"none\"", STREAM)
+        .replace("shared = ", &format!("dead_letters = \"{DEAD}\"\nshared = "))
+}
+
 fn metric(members: &[&Eddy], name: &str) -> u64 {
     members.iter().map(|eddy| eddy.metric(name)).sum()
 }
@@ -176,9 +181,7 @@ fn of_several_a_letter_that_no_broker_takes_is_in_a_file() {
     let kafka = Kafka::start();
     kafka.make_topic(TOPIC, PARTITIONS);
     kafka.make_topic_with(DEAD, 1, &[("cleanup.policy", "compact")]);
-    let text = group::text(&kafka, "", NOBODY)
-        .replace("max_future = \"none\"", STREAM)
-        .replace("shared = ", &format!("dead_letters = \"{DEAD}\"\nshared = "));
+    let text = shared(&kafka);
     let deployments = [(); 2].map(|()| Deployment::new(&text));
     let [one, other] = [0, 1].map(|at| deployments[at].start());
     let began = Instant::now();
@@ -261,9 +264,7 @@ fn of_several_letters_that_are_refused_for_long_are_in_files() {
     let kafka = Kafka::start();
     kafka.make_topic(TOPIC, PARTITIONS);
     kafka.make_topic_with(DEAD, 1, &[("max.message.bytes", "200")]);
-    let text = group::text(&kafka, "", NOBODY)
-        .replace("max_future = \"none\"", STREAM)
-        .replace("shared = ", &format!("dead_letters = \"{DEAD}\"\nshared = "));
+    let text = shared(&kafka);
     let deployment = Deployment::new(&text);
     let mut eddy = deployment.start();
     let sent = send_with_bad(&kafka, &rows, &AtomicUsize::new(usize::MAX));

@@ -11,6 +11,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use super::{AccessError, Token, file};
+use crate::types::hex;
 
 /// A session of a browser, s.
 pub const SESSION_S: u64 = 12 * 3_600;
@@ -147,10 +148,6 @@ impl Links {
 
 fn is_ahead(until: &str, now_s: u64) -> bool {
     until.parse::<u64>().is_ok_and(|until_s| now_s < until_s)
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

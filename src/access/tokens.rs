@@ -10,8 +10,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::key::hex;
 use super::{AccessError, file, lock};
+use crate::types::hex;
 
 const TOKENS_FILE: &str = "tokens.json";
 const LOCK_FILE: &str = "lock";

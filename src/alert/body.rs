@@ -12,11 +12,12 @@ pub const BODY_BYTES_MAX: usize = 20_000;
 /// Room for `"columns_omitted":` and its number.
 const OMITTED_BYTES: usize = 40;
 
+/// The envelope; `data` is of an alert or of an incident.
 #[derive(Serialize)]
-struct Body<'a> {
-    r#type: &'static str,
-    timestamp: String,
-    data: Data<'a>,
+pub(super) struct Body<D> {
+    pub r#type: &'static str,
+    pub timestamp: String,
+    pub data: D,
 }
 
 #[derive(Serialize)]
@@ -32,7 +33,7 @@ struct Data<'a> {
     receipt: &'a Receipt,
 }
 
-fn is_zero(count: &usize) -> bool {
+pub(super) fn is_zero(count: &usize) -> bool {
     *count == 0
 }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::body::{BODY_BYTES_MAX, rfc3339};
+use super::body::{BODY_BYTES_MAX, Body, is_zero, rfc3339};
 use crate::types::{AlertState, Decision, EventTime};
 
 /// Room for what stands around the alerts.
@@ -25,13 +25,6 @@ pub struct Incident<'a> {
 }
 
 #[derive(Serialize)]
-struct Body<'a> {
-    r#type: &'static str,
-    timestamp: String,
-    data: Data<'a>,
-}
-
-#[derive(Serialize)]
 struct Data<'a> {
     id: &'a str,
     revision: u32,
@@ -46,10 +39,6 @@ struct Data<'a> {
     alerts: Vec<Line<'a>>,
     #[serde(skip_serializing_if = "is_zero")]
     alerts_omitted: usize,
-}
-
-fn is_zero(count: &usize) -> bool {
-    *count == 0
 }
 
 /// What is the same of all alerts.

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use super::pyramid::{Head, Pyramid};
 use super::tensors::{Reader, read, tensors_of};
 use super::{Cohort, CohortCard, Model, ScalerPrior};
+use crate::types::hex;
 
 const FORMAT: u64 = 3;
 pub(super) const CARD: &str = "card";
@@ -215,10 +216,6 @@ fn check_hash(bytes: &[u8], hash: &str) -> Result<(), ModelError> {
 
 fn find(bytes: &[u8], text: &str) -> Option<usize> {
     bytes.windows(text.len()).position(|window| window == text.as_bytes())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn unreadable(error: impl std::fmt::Display) -> ModelError {

@@ -17,7 +17,7 @@ use crate::engine::{Engine, Env};
 use crate::model::{Model, ModelError};
 use crate::pipeline::models::Models;
 use crate::pipeline::restore::{Found, Restored};
-use crate::types::{Activation, Arrival, By, Position};
+use crate::types::{Activation, Arrival, By, Position, hex};
 use crate::watch::Watch;
 
 /// The config is sound, but does not belong to the data folder or the model it names.
@@ -263,8 +263,4 @@ impl Opened {
         }
         Ok(())
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -31,14 +31,16 @@ impl Outbox {
                 transaction.commit()?;
                 return Ok(false);
             }
-            Some(Some(incident)) => again(&transaction, "incident = ?2", params![now_ns, incident])?,
+            Some(Some(incident)) => {
+                again(&transaction, "deliveries", "incident = ?2", params![now_ns, incident])?
+            }
             Some(None) => {
                 let one = "id = ?2 AND revision = ?3 AND receiver = ?4";
-                again(&transaction, one, params![now_ns, id, revision, receiver])?
+                again(&transaction, "deliveries", one, params![now_ns, id, revision, receiver])?
             }
         };
         if let Some(Some(incident)) = found {
-            message_again(&transaction, "seq = ?2", params![now_ns, incident])?;
+            again(&transaction, "incidents", "seq = ?2", params![now_ns, incident])?;
         }
         transaction.execute("DELETE FROM disabled WHERE receiver = ?1", [receiver])?;
         transaction.commit()?;
@@ -51,8 +53,8 @@ impl Outbox {
         let transaction = self.connection.transaction()?;
         supersede(&transaction, receiver)?;
         let of = "(?2 IS NULL OR receiver = ?2)";
-        let deliveries = again(&transaction, of, params![now_ns, receiver])?;
-        message_again(&transaction, of, params![now_ns, receiver])?;
+        let deliveries = again(&transaction, "deliveries", of, params![now_ns, receiver])?;
+        again(&transaction, "incidents", of, params![now_ns, receiver])?;
         transaction.execute("DELETE FROM disabled WHERE (?1 IS NULL OR receiver = ?1)", params![receiver])?;
         transaction.commit()?;
         Ok(deliveries as u64)
@@ -84,26 +86,16 @@ fn supersede(transaction: &Transaction<'_>, receiver: Option<&str>) -> rusqlite:
     Ok(())
 }
 
-/// `?1`: now. What was given up without an attempt keeps its reason until there is one.
+/// Of `table`, which is `deliveries` or `incidents`; `?1`: now. What was given up without an attempt keeps its reason until
+/// there is one.
 fn again(
     transaction: &Transaction<'_>,
+    table: &str,
     which: &str,
     params: impl rusqlite::Params,
 ) -> rusqlite::Result<usize> {
     let sql = format!(
-        "UPDATE deliveries SET state = 'pending', attempts = 0, next_attempt_at = ?1
-         WHERE {which} AND state = 'failed'"
-    );
-    transaction.execute(&sql, params)
-}
-
-fn message_again(
-    transaction: &Transaction<'_>,
-    which: &str,
-    params: impl rusqlite::Params,
-) -> rusqlite::Result<usize> {
-    let sql = format!(
-        "UPDATE incidents SET state = 'pending', attempts = 0, next_attempt_at = ?1
+        "UPDATE {table} SET state = 'pending', attempts = 0, next_attempt_at = ?1
          WHERE {which} AND state = 'failed'"
     );
     transaction.execute(&sql, params)
