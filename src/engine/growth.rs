@@ -25,7 +25,7 @@ use crate::types::EPOCH_NS;
 use crate::window::keys::KeyIndex;
 
 /// Windows' lengths that a first fit waits for. What overlaps shows the same again, and a level that was seen for two
-/// lengths only gave twice as many false alerts as promised (`tests/cold_start.rs`).
+/// lengths only gave twice as many false alerts as promised (`tests/engine/cold_start.rs`).
 const FIRST_LENGTHS: i64 = 4;
 /// Windows of a first fit, at most: all partitions have theirs in the same epoch.
 const FIRST_MAX: usize = 512;

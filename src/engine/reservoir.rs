@@ -3,7 +3,7 @@
 //! A window comes in once it is final and confident, while its key has no episode open and none of its last
 //! windows was anomalous: what is going wrong is not learnt. There is no gate below that. One that let only
 //! windows of p > 0.05 in would cut off the tail that the challenger is to know, and would hide from it what the
-//! champion finds a little odd, which is all that a drift shows at first: on aged sensors (`tests/refit.rs`), where
+//! champion finds a little odd, which is all that a drift shows at first: on aged sensors (`tests/engine/refit.rs`), where
 //! the challenger is likelier by 0.008 nats a number, it then lost by 0.011.
 //!
 //! It is no part of a partition's state, and begins empty after a start: no decision depends on it. What is

@@ -1,0 +1,188 @@
+//! The MQTT source over MQTT 5 against a real Mosquitto: the promises of 3.1.1, and what only 5 has.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::support::mosquitto::Mosquitto;
+use crate::support::{FakeLog, Rig, STEP_MAX, read, texts};
+use eddy::config::plan::{MqttPlan, Protocol, SourceKind};
+use eddy::source::{Ended, SourceError};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+fn plan(port: u16) -> MqttPlan {
+    MqttPlan {
+        host: "127.0.0.1".into(),
+        port,
+        protocol: Protocol::V5 { session_expiry: Duration::from_secs(3600), receive_maximum: u16::MAX },
+        tls: None,
+        client_id: "eddy-test".into(),
+        topics: vec!["plant/#".into()],
+        qos: 1,
+        username: None,
+        password: None,
+        retained: false,
+        keep_alive: Duration::from_secs(5),
+    }
+}
+
+fn rig(plan: MqttPlan) -> (Rig, FakeLog) {
+    Rig::new(SourceKind::Mqtt(plan))
+}
+
+fn numbered(range: std::ops::Range<usize>) -> Vec<String> {
+    range.map(|n| format!("{{\"n\":{n}}}")).collect()
+}
+
+async fn publish(broker: &Mosquitto, lines: &[String]) {
+    tokio::task::block_in_place(|| broker.publish_lines("plant/1/telemetry", 1, lines));
+}
+
+async fn stop(rig: &Rig, task: JoinHandle<Result<Ended, SourceError>>) {
+    rig.context.shutdown.cancel();
+    let ended = timeout(STEP_MAX, task).await.expect("it stops in time").expect("no panic");
+    assert_eq!(ended.expect("no error"), Ended::Shutdown);
+}
+
+/// Packet ids of the log's lines with these words, in order.
+fn packet_ids(broker: &Mosquitto, words: &str) -> Vec<u16> {
+    let id = |line: &str| {
+        let text = line.split(", m").nth(1).or_else(|| line.split("Mid: ").nth(1)).expect("a packet id");
+        text.chars().take_while(char::is_ascii_digit).collect::<String>().parse().expect("a number")
+    };
+    broker.log().lines().filter(|line| line.contains(words)).map(id).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn acks_follow_the_log_in_receive_order_and_the_session_stays() {
+    let broker = Mosquitto::start();
+    let (first, mut log) = rig(plan(broker.port));
+    let task = first.spawn();
+    first.until_connected().await;
+    assert!(broker.log().contains("as eddy-test (p5, c0"), "MQTT 5, clean start off");
+    publish(&broker, &numbered(0..3)).await;
+    let held = log.next().await;
+    // Were an ack sent on receipt, it would be out by now.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(packet_ids(&broker, "Received PUBACK from eddy-test").is_empty(), "before the log had it");
+    let _ = held.logged.send(Ok(()));
+    log.accept(3 - held.messages.len()).await;
+    first.until_acked(3).await;
+    stop(&first, task).await;
+    let sent = packet_ids(&broker, "Sending PUBLISH to eddy-test");
+    assert_eq!(packet_ids(&broker, "Received PUBACK from eddy-test"), sent);
+    // The broker keeps what comes while nobody is there.
+    publish(&broker, &numbered(3..6)).await;
+    let (second, mut log) = rig(plan(broker.port));
+    let task = second.spawn();
+    assert_eq!(texts(&log.accept(3).await), numbered(3..6));
+    second.until_acked(3).await;
+    stop(&second, task).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_restarted_mid_stream_loses_nothing() {
+    let mut broker = Mosquitto::start();
+    let (rig, mut log) = rig(plan(broker.port));
+    let task = rig.spawn();
+    rig.until_connected().await;
+    publish(&broker, &numbered(0..500)).await;
+    let mut seen: BTreeSet<String> = texts(&log.accept(1).await).into_iter().collect();
+    let held = log.next().await;
+    seen.extend(texts(&held.messages));
+    tokio::task::block_in_place(|| broker.stop());
+    let logged = log.accept_from_now_on();
+    let _ = held.logged.send(Ok(()));
+    rig.until_told("start it, or correct").await;
+    tokio::task::block_in_place(|| broker.launch());
+    publish(&broker, &numbered(500..1000)).await;
+    rig.until("all logged", |_| {
+        seen.iter().cloned().chain(texts(&logged.lock().unwrap())).collect::<BTreeSet<_>>().len() == 1000
+    })
+    .await;
+    rig.until_connected().await;
+    assert_eq!(*rig.status().last_error.lock().unwrap(), None);
+    assert_eq!(read(&rig.status().reconnects_total), 1);
+    stop(&rig, task).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn subscribes_again_when_the_broker_forgot_the_session() {
+    let mut broker = Mosquitto::start();
+    let (rig, mut log) = rig(plan(broker.port));
+    let task = rig.spawn();
+    rig.until_connected().await;
+    tokio::task::block_in_place(|| {
+        broker.stop();
+        broker.forget();
+        broker.launch();
+    });
+    rig.until("reconnected", |s| {
+        read(&s.reconnects_total) == 1 && s.connected.load(std::sync::atomic::Ordering::Relaxed)
+    })
+    .await;
+    publish(&broker, &numbered(0..10)).await;
+    assert_eq!(texts(&log.accept(10).await), numbered(0..10));
+    stop(&rig, task).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_in_one_group_take_every_message_once_between_them() {
+    let broker = Mosquitto::start();
+    let shared = |id: &str| MqttPlan {
+        client_id: id.into(),
+        topics: vec!["$share/eddies/plant/#".into()],
+        ..plan(broker.port)
+    };
+    let (a, log_a) = rig(shared("a"));
+    let (b, log_b) = rig(shared("b"));
+    let tasks = [a.spawn(), b.spawn()];
+    a.until_connected().await;
+    b.until_connected().await;
+    let (taken_a, taken_b) = (log_a.accept_from_now_on(), log_b.accept_from_now_on());
+    publish(&broker, &numbered(0..1000)).await;
+    a.until("all acked", |s| read(&s.acked_total) + read(&b.status().acked_total) >= 1000).await;
+    // A message that went to both would come about now.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let (taken_a, taken_b) = (texts(&taken_a.lock().unwrap()), texts(&taken_b.lock().unwrap()));
+    assert!(!taken_a.is_empty() && !taken_b.is_empty(), "{} and {}", taken_a.len(), taken_b.len());
+    let mut all: Vec<String> = taken_a.into_iter().chain(taken_b).collect();
+    let mut sent = numbered(0..1000);
+    all.sort();
+    sent.sort();
+    assert_eq!(all, sent);
+    let [task_a, task_b] = tasks;
+    stop(&a, task_a).await;
+    stop(&b, task_b).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retained_messages_are_dropped_counted_and_acked() {
+    let broker = Mosquitto::start();
+    broker.publish_retained("plant/1/state", "old");
+    let (rig, mut log) = rig(plan(broker.port));
+    let task = rig.spawn();
+    rig.until("dropped", |s| read(&s.retained_dropped_total) == 1).await;
+    publish(&broker, &numbered(0..1)).await;
+    assert_eq!(texts(&log.accept(1).await), numbered(0..1));
+    rig.until_acked(2).await;
+    assert_eq!(read(&rig.status().messages_total), 1);
+    stop(&rig, task).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_than_the_receive_maximum_is_on_its_way() {
+    let broker = Mosquitto::start();
+    let protocol = Protocol::V5 { session_expiry: Duration::from_secs(60), receive_maximum: 3 };
+    let (rig, mut log) = rig(MqttPlan { protocol, ..plan(broker.port) });
+    let task = rig.spawn();
+    rig.until_connected().await;
+    publish(&broker, &numbered(0..50)).await;
+    let held = log.next().await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(read(&rig.status().messages_total), 3);
+    let _ = held.logged.send(Ok(()));
+    log.accept(50 - held.messages.len()).await;
+    rig.until_acked(50).await;
+    stop(&rig, task).await;
+}
