@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::latency::Clock;
-use crate::types::{Acknowledgement, Activation, Idle, Message, Reason, Silence, SilenceDraft};
+use crate::types::{Acknowledgement, Activation, Feedback, Idle, Message, Reason, Silence, SilenceDraft};
 
 /// The log could not make a submission safe. It holds nothing of it: do not acknowledge, send it again later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +36,8 @@ pub enum Notice {
     Risks { stream: Arc<str>, risks: Vec<(u32, u16)> },
     /// A stream is to be scored by another model; its bytes are kept already.
     Model { stream: Arc<str>, activation: Activation },
+    /// Somebody said what an alert was.
+    Feedback { stream: Arc<str>, feedback: Feedback },
     /// Alerts are not to be sent for a while.
     Silenced { silence: Silence },
     /// They are again, earlier than was said; wall time.
@@ -79,6 +81,11 @@ pub enum What {
         author: String,
         comment: String,
     },
+    /// What an alert of a stream was; its number is not known yet.
+    Feedback {
+        stream: String,
+        feedback: Feedback,
+    },
     /// Deliveries that were given up are tried again.
     Replay(Given),
 }
@@ -102,8 +109,13 @@ pub enum Given {
 pub enum Done {
     Silenced(Silence),
     Acknowledged(Acknowledgement),
-    /// So many deliveries wait again.
-    Replayed(u64),
+    /// From the key's next epoch on it changes what is told of it; or why it changes nothing, with the remedy.
+    Heard(Result<(), String>),
+    /// So many deliveries wait again, and so many need not be told any more: later ones have been delivered.
+    Replayed {
+        deliveries: u64,
+        superseded: u64,
+    },
 }
 
 /// Why an order is not followed, with the remedy.

@@ -3,7 +3,7 @@
 //! writes them; the file around them carries version and checksum.
 
 /// What states are written in. A change of any `encode` makes another format.
-pub const FORMAT: u32 = 8;
+pub const FORMAT: u32 = 9;
 
 /// The bytes end early, or cannot be what they are read as. Their checksum was right, so another build
 /// wrote them.

@@ -6,6 +6,7 @@
 pub mod activation;
 mod decision;
 pub mod drift;
+mod feedback;
 pub mod kafka;
 mod schema;
 pub mod silence;
@@ -20,6 +21,7 @@ pub use decision::{
     About, AlertState, ColumnEvidence, Decision, NoDataEvidence, OnsetEvidence, Resolution, Watched,
     WindowEvidence,
 };
+pub use feedback::{Feedback, Word};
 pub use kafka::{Header, KafkaOrigin, Offsets};
 pub use schema::SchemaChange;
 pub use silence::{Acknowledgement, Labels, Silence, SilenceDraft};

@@ -147,7 +147,7 @@ async fn a_410_disables_the_receiver_and_lists_what_it_misses_until_a_replay() {
     assert_eq!(sink.failed.load(Ordering::Relaxed), 3);
     assert_eq!(sink.failed_total.load(Ordering::Relaxed), 2, "the third was not tried at all");
 
-    assert!(rig.outbox.replay_failed("a3", 1, SINK, rig.clock.now_ns()).unwrap());
+    assert_eq!(rig.outbox.replay_failed("a3", 1, SINK, rig.clock.now_ns()).unwrap().deliveries, 1);
     rig.wait_for_state("a3", 1, DeliveryState::Delivered).await;
     while sink.failed.load(Ordering::Relaxed) != 2 {
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -11,6 +11,9 @@ use super::{AccessError, file};
 const AUDIT_FILE: &str = "audit.jsonl";
 /// Read at a time.
 const BYTES_MAX: u64 = 1 << 20;
+/// A file that is larger at a start is put aside, and so many such are kept.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+const FILES_ASIDE: u32 = 4;
 
 /// What somebody is about to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,7 +58,7 @@ pub struct AuditEntry {
     pub detail: Option<String>,
 }
 
-/// The file. It only grows: a person does not do much.
+/// The file. While Eddy runs it only grows, since deeds are known by their place in it: a person does not do much.
 pub struct Audit {
     path: PathBuf,
 }
@@ -63,6 +66,30 @@ pub struct Audit {
 impl Audit {
     pub fn of(folder: &Path) -> Audit {
         Audit { path: folder.join(AUDIT_FILE) }
+    }
+
+    /// Puts a file that has become large aside, `audit.1.jsonl` being the newest such; what is older than four is gone. Only
+    /// at a start: nobody is in the midst of a deed.
+    ///
+    /// # Errors
+    /// If a file cannot be renamed.
+    pub fn rotate(&self) -> Result<(), AccessError> {
+        self.rotate_above(FILE_BYTES_MAX)
+    }
+
+    fn rotate_above(&self, bytes_max: u64) -> Result<(), AccessError> {
+        if std::fs::metadata(&self.path).map_or(0, |file| file.len()) <= bytes_max {
+            return Ok(());
+        }
+        let aside = |back: u32| self.path.with_extension(format!("{back}.jsonl"));
+        let rename = |from: &Path, to: &Path| {
+            let renamed = std::fs::rename(from, to);
+            renamed.or_else(|error| if from.exists() { Err(error) } else { Ok(()) })
+        };
+        for back in (1..FILES_ASIDE).rev() {
+            rename(&aside(back), &aside(back + 1)).map_err(AccessError::io("rename", &aside(back)))?;
+        }
+        rename(&self.path, &aside(1)).map_err(AccessError::io("rename", &self.path))
     }
 
     /// Notes a deed, durably; gives its number. What cannot be noted must not be done.
@@ -115,6 +142,26 @@ mod tests {
 
     fn deed(what: &str) -> Deed {
         Deed { at_ns: 5, who: "ana".into(), from: Some([192, 0, 2, 1].into()), what: what.into() }
+    }
+
+    #[test]
+    fn a_large_file_is_put_aside_at_a_start_and_four_of_them_are_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let audit = Audit::of(dir.path());
+        audit.rotate_above(0).unwrap();
+        for n in 0..6 {
+            audit.begin(&deed(&format!("POST /{n}"))).unwrap();
+            audit.rotate().unwrap();
+            assert_eq!(audit.page(None, 5).unwrap().len(), 1, "it is small");
+            audit.rotate_above(10).unwrap();
+        }
+        assert!(audit.page(None, 5).unwrap().is_empty());
+        let aside = |back: u32| std::fs::read_to_string(dir.path().join(format!("audit.{back}.jsonl")));
+        let kept: Vec<bool> = (1..=5)
+            .map(|back| aside(back).is_ok_and(|text| text.contains(&format!("/{}\"", 6 - back))))
+            .collect();
+        assert_eq!(kept, [true, true, true, true, false]);
+        assert_eq!(audit.begin(&deed("POST /new")).unwrap(), 0);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 
 pub use audit::{Audit, AuditEntry, Deed};
-pub use feedback::{Feedback, FeedbackLog, Verdict, labels_csv};
+pub use feedback::{Feedback, FeedbackLog, labels_csv};
 pub use key::{Key, LINK_S, Links, Local, SESSION_S, link_query};
 pub use tokens::{Scope, Token, Tokens};
 
@@ -85,14 +85,19 @@ pub struct Access {
 }
 
 impl Access {
-    /// Makes the folder and the key if they are not there.
+    /// Makes the folder and the key if they are not there, and keeps its files from growing for ever. By whoever has the data
+    /// folder alone.
     ///
     /// # Errors
     /// If the folder or the key can be neither made nor read.
     pub fn open(data: &Path) -> Result<Access, AccessError> {
         let folder = folder(data);
         let key = Key::read_or_make(&folder)?;
-        Ok(Access::of(&folder, key))
+        let access = Access::of(&folder, key);
+        if let Err(error) = access.audit.rotate().and_then(|()| access.feedback.compact()) {
+            tracing::warn!(%error, "files of `access` that have become large stay as they are");
+        }
+        Ok(access)
     }
 
     /// Reads and writes nothing yet.

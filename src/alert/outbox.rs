@@ -11,6 +11,8 @@
 mod again;
 mod handle;
 mod incidents;
+mod probe;
+mod prune;
 mod queue;
 mod reader;
 mod replay;
@@ -26,8 +28,10 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use crate::access::Links;
 
 pub use handle::OutboxHandle;
+pub use prune::Pruned;
 pub use queue::{Attempt, Counts, Due, Next};
 pub use reader::{AlertFilter, Delivery, DeliveryState, FailedDelivery, OutboxReader, StoredAlert};
+pub use replay::Replayed;
 pub use store::{Sent, Stored};
 
 /// What can go wrong with the outbox. Texts name the remedy.
@@ -89,6 +93,8 @@ pub struct Outbox {
     receivers: Vec<String>,
     /// `None`: alerts have no link to where people say what they were.
     links: Option<Links>,
+    /// Where the last step of [`Outbox::prune`] ended.
+    pruned_to: i64,
 }
 
 impl Outbox {
@@ -106,7 +112,13 @@ impl Outbox {
         connection.pragma_update(None, "journal_mode", "wal").map_err(open_error)?;
         connection.pragma_update(None, "synchronous", "full").map_err(open_error)?;
         connection.set_prepared_statement_cache_capacity(32);
-        Ok(Outbox { connection, path: path.to_owned(), receivers: receivers.to_vec(), links: None })
+        Ok(Outbox {
+            connection,
+            path: path.to_owned(),
+            receivers: receivers.to_vec(),
+            links: None,
+            pruned_to: 0,
+        })
     }
 
     /// The same with a link in each alert stored from now on.

@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use super::ask::{Holder, ask, holder};
 use super::deed::noted;
 use super::load;
-use crate::alert::outbox::Outbox;
+use crate::alert::outbox::{Outbox, Replayed};
 use crate::config::plan::Plan;
+use crate::config::show_duration;
 use crate::latency::Clock;
 
 const LIST: &str = "eddy delivery failed";
@@ -90,6 +91,9 @@ fn failed(plan: &Plan) -> Result<()> {
     }
     if rows.is_empty() {
         println!("no delivery was given up");
+    } else {
+        let kept = show_duration(plan.durable.retain_alerts);
+        println!("kept until the alert has been over for {kept} (`durable.retain_alerts`)");
     }
     Ok(())
 }
@@ -103,7 +107,7 @@ fn replay(args: &ReplayArgs) -> Result<()> {
                 (Some(id), Some(revision), Some(sink)) => {
                     let what = format!("eddy delivery replay {id} {revision} to {sink}");
                     let one = || Ok(outbox.replay_failed(id, revision, sink, now_ns)?);
-                    u64::from(noted(&plan, what, one)?)
+                    noted(&plan, what, one)?
                 }
                 (_, _, sink) => {
                     let to = sink.as_deref().map_or_else(String::new, |sink| format!(" to {sink}"));
@@ -115,13 +119,18 @@ fn replay(args: &ReplayArgs) -> Result<()> {
         Holder::Eddy => {
             let body = json!({"id": args.alert, "revision": args.revision, "receiver": args.sink});
             let said = ask(&plan, Method::POST, "/api/v1/deliveries/replay", Some(&body), LIST)?;
-            said["replayed"].as_u64().unwrap_or_default()
+            let count = |name: &str| said[name].as_u64().unwrap_or_default();
+            Replayed { deliveries: count("replayed"), superseded: count("superseded") }
         }
     };
-    if replayed == 0 {
+    let Replayed { deliveries, superseded } = replayed;
+    if deliveries + superseded == 0 {
         bail!("no such delivery has failed: look at `{LIST}`");
     }
-    println!("{replayed} deliveries are tried again");
+    println!("{deliveries} deliveries are tried again");
+    if superseded > 0 {
+        println!("{superseded} are not: later ones have been delivered, which tell more");
+    }
     Ok(())
 }
 

@@ -87,7 +87,8 @@ fn server_tls(field: Field<'_>) -> Option<ServerTlsPlan> {
 
 pub fn durable(root: &mut Section<'_>) -> Option<DurablePlan> {
     root.or("durable", DurablePlan::default(), |field| {
-        let DurablePlan { path, segment_bytes, snapshot_every, retain, bytes_max } = DurablePlan::default();
+        let DurablePlan { path, segment_bytes, snapshot_every, retain, bytes_max, retain_alerts } =
+            DurablePlan::default();
         let mut section = field.section()?;
         let path = section.or("path", path, |field| field.file_path());
         let segment_bytes =
@@ -96,6 +97,8 @@ pub fn durable(root: &mut Section<'_>) -> Option<DurablePlan> {
         let snapshot_every = section.or("snapshot_every", snapshot_every, |field| field.duration(every));
         let retain = section.or("retain", retain, |field| field.duration(Duration::ZERO..=DAY * 3650));
         let bytes_max = section.or("max_bytes", bytes_max, |field| field.size(1_000_000..=BYTES_MAX_MAX));
+        let retain_alerts =
+            section.or("retain_alerts", retain_alerts, |field| field.duration(DAY..=DAY * 3650));
         section.finish();
         Some(DurablePlan {
             path: path?,
@@ -103,6 +106,7 @@ pub fn durable(root: &mut Section<'_>) -> Option<DurablePlan> {
             snapshot_every: snapshot_every?,
             retain: retain?,
             bytes_max: bytes_max?,
+            retain_alerts: retain_alerts?,
         })
     })
 }

@@ -194,6 +194,8 @@ pub struct DurablePlan {
     pub retain: Duration,
     /// Above this size of the log, messages that no start needs go earlier.
     pub bytes_max: u64,
+    /// How long alerts are kept that are over, and done with by every sink.
+    pub retain_alerts: Duration,
 }
 
 /// What a deployment without `[durable]` gets.
@@ -205,6 +207,7 @@ impl Default for DurablePlan {
             snapshot_every: Duration::from_secs(60),
             retain: Duration::from_secs(7 * 86_400),
             bytes_max: 100_000_000_000,
+            retain_alerts: Duration::from_secs(30 * 86_400),
         }
     }
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::status::Said;
-use crate::types::{Acknowledgement, Alert, AlertState};
+use crate::types::{Acknowledgement, Alert, AlertState, Feedback, Word};
 
 /// What a page asks of the stored alerts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,10 +114,32 @@ pub struct AlertEntry {
     /// Who has seen it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub acknowledged: Option<Acknowledgement>,
+    /// What somebody said that it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub feedback: Option<Spoken>,
     /// The receipt's stretches that are Eddy's own: its total without the `Outside` ones.
     pub eddy_ns: u64,
     /// From the arrival of the window's last event to the first receiver's 2xx.
     pub total_to_2xx_ns: Option<u64>,
+}
+
+/// The last word on an alert, where it acts.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Spoken {
+    pub verdict: Word,
+    pub reason: String,
+    pub who: String,
+    /// Wall time, ns.
+    pub at_ns: i64,
+    /// The key is told less because of it.
+    pub in_force: bool,
+}
+
+impl Spoken {
+    pub fn of(said: &Said, feedback: Feedback) -> Spoken {
+        let Feedback { alert, word, reason, who, at_ns, .. } = feedback;
+        Spoken { verdict: word, reason, who, at_ns, in_force: said.is_expected(&alert) }
+    }
 }
 
 /// The revision that ended an alert.
@@ -146,9 +168,11 @@ impl From<&AlertRow> for Resolution {
 }
 
 impl AlertEntry {
-    /// Notes who has seen the alert.
+    /// Notes who has seen the alert, and what was said of it.
     pub fn see(&mut self, said: &Said) {
-        self.acknowledged = said.acknowledgement(&self.row.alert.decision.id);
+        let id = &self.row.alert.decision.id;
+        self.acknowledged = said.acknowledgement(id);
+        self.feedback = said.feedback(id).map(|feedback| Spoken::of(said, feedback));
     }
 
     pub fn is_silenced(&self) -> bool {
@@ -163,6 +187,6 @@ impl From<AlertRow> for AlertEntry {
         let eddy_ns = own.map(|segment| segment.ns).sum();
         let first_2xx = row.deliveries.iter().filter_map(|delivery| delivery.stored_to_2xx_ns).min();
         let total_to_2xx_ns = first_2xx.map(|ns| receipt.total_ns + ns.max(0) as u64);
-        AlertEntry { row, resolved: None, acknowledged: None, eddy_ns, total_to_2xx_ns }
+        AlertEntry { row, resolved: None, acknowledged: None, feedback: None, eddy_ns, total_to_2xx_ns }
     }
 }

@@ -1,6 +1,7 @@
 //! How a handler answers, and how every refusal looks: `application/problem+json` of RFC 9457 with a `remedy`.
 
-use axum::extract::{FromRequestParts, Query, Request};
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest as _, FromRequestParts, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
@@ -8,6 +9,9 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use super::connections::{LIMITS, Limits};
 
 /// Of a refusal of axum's own, bytes.
 const TEXT_BYTES_MAX: usize = 4_096;
@@ -54,6 +58,22 @@ impl ApiError {
     pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.header = Some(Box::new((name, value)));
         self
+    }
+}
+
+/// Reads the body before anything else does: who sends it ever so slowly would hold a connection, and there are few.
+pub async fn whole_body(request: Request, next: Next) -> Response {
+    let within = request.extensions().get().map_or(LIMITS.body, |limits: &Limits| limits.body);
+    let (head, body) = request.into_parts();
+    let reading = Request::from_parts(head.clone(), body);
+    match timeout(within, Bytes::from_request(reading, &())).await {
+        Ok(Ok(bytes)) => next.run(Request::from_parts(head, Body::from(bytes))).await,
+        Ok(Err(rejection)) => rejection.into_response(),
+        Err(_) => {
+            let error = format!("the body did not arrive within {} s", within.as_secs());
+            ApiError::new(StatusCode::REQUEST_TIMEOUT, error, "check the network, and send it again")
+                .into_response()
+        }
     }
 }
 

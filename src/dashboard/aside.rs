@@ -1,10 +1,12 @@
 //! Beside the evidence of alerts: who was told, and what is not to be told for a while.
 
+use std::sync::Arc;
+
 use jiff::tz::TimeZone;
 
 use super::alerts::{AlertEntry, DeliveryRow, DeliveryState};
 use super::format::clock;
-use super::snapshot::Snapshot;
+use crate::types::Silence;
 
 pub struct Receiver {
     pub at: String,
@@ -31,17 +33,19 @@ pub struct SilenceLine {
     pub active: bool,
 }
 
-pub fn silence_lines(snapshot: &Snapshot, zone: &TimeZone) -> Vec<SilenceLine> {
-    let line = |(i, silence): (usize, &std::sync::Arc<crate::types::Silence>)| SilenceLine {
+/// Of these silences those that have not ended.
+pub fn silence_lines(silences: &[Arc<Silence>], now_ns: i64, zone: &TimeZone) -> Vec<SilenceLine> {
+    let line = |(i, silence): (usize, &Arc<Silence>)| SilenceLine {
         at: format!("silences[{i}]"),
         id: silence.id.clone(),
         matchers: silence.matchers.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
-        ends: clock(silence.ends_at_ns, snapshot.time_ns, zone),
+        ends: clock(silence.ends_at_ns, now_ns, zone),
         author: silence.author.clone(),
         comment: silence.comment.clone(),
-        active: silence.is_active(snapshot.time_ns),
+        active: silence.is_active(now_ns),
     };
-    snapshot.alerts.silences.iter().enumerate().map(line).collect()
+    let coming = |(_, silence): &(usize, &Arc<Silence>)| silence.ends_at_ns > now_ns;
+    silences.iter().enumerate().filter(coming).map(line).collect()
 }
 
 pub fn receivers(at: &str, entry: &AlertEntry) -> Vec<Receiver> {

@@ -24,9 +24,12 @@ pub struct Limits {
     pub connections: usize,
     /// From the beginning of a connection, or the end of an answer, to the end of the next request's head.
     pub head: Duration,
+    /// From the end of the head to the end of the body.
+    pub body: Duration,
 }
 
-pub const LIMITS: Limits = Limits { connections: 512, head: Duration::from_secs(30) };
+pub const LIMITS: Limits =
+    Limits { connections: 512, head: Duration::from_secs(30), body: Duration::from_secs(30) };
 
 /// Serves until shutdown, then lets open requests finish.
 pub async fn serve<L>(mut listener: L, router: Router, shutdown: CancellationToken, limits: Limits)
@@ -39,7 +42,7 @@ where
     loop {
         tokio::select! {
             (io, from) = listener.accept(), if open.len() < limits.connections => {
-                open.spawn(talk(http.clone(), io, Peer(from), router.clone(), shutdown.clone()));
+                open.spawn(talk((http.clone(), limits), io, Peer(from), router.clone(), shutdown.clone()));
             }
             _ = open.join_next(), if !open.is_empty() => {}
             () = shutdown.cancelled() => break,
@@ -50,13 +53,19 @@ where
 }
 
 /// One connection, until either side ends it.
-async fn talk<I>(http: Builder, io: I, peer: Peer, router: Router, shutdown: CancellationToken)
-where
+async fn talk<I>(
+    (http, limits): (Builder, Limits),
+    io: I,
+    peer: Peer,
+    router: Router,
+    shutdown: CancellationToken,
+) where
     I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(limits);
         router.call(request)
     });
     let mut connection = pin!(http.serve_connection(TokioIo::new(io), service));

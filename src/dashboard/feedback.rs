@@ -1,20 +1,25 @@
 //! What people say of an alert: by a signed link in it, or over the API.
 //!
 //! A link's `GET` changes nothing, because mail scanners and chat previews follow links; only the form behind it does.
+//! What is said goes to the control log, by which it changes what is told of the key, and then to the file that labels are
+//! made of. A word that is in the first alone was not answered, and is said again.
 
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse};
 use axum::{Extension, Form, Json};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::alerts::AlertQuery;
 use super::api::{Answer, ApiError, Params, blocking, stream_id};
 use super::guard::{Detail, From, now_s};
+use super::orders::{ask, refused};
 use super::{AppState, assets};
-use crate::access::{self, Feedback, Verdict, Who};
+use crate::access::{self, Feedback, Who};
+use crate::stage::{Done, What};
+use crate::types::{self, Word};
 
 /// Of a reason, bytes.
 const REASON_BYTES_MAX: usize = 500;
@@ -22,8 +27,8 @@ const REASON_BYTES_MAX: usize = 500;
 /// A person's word, from a form or as JSON.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Word {
-    verdict: Verdict,
+pub struct Saying {
+    verdict: Word,
     #[serde(default)]
     reason: String,
 }
@@ -47,7 +52,19 @@ struct FeedbackPage<'a> {
     onset: String,
     until: &'a str,
     sig: &'a str,
-    said: Option<&'static str>,
+    said: Option<&'a Kept>,
+}
+
+/// A word that was kept, and what it does.
+#[derive(Serialize)]
+pub struct Kept {
+    #[serde(flatten)]
+    feedback: Feedback,
+    /// From the key's next epoch on.
+    acts: bool,
+    /// Why it does not, with the remedy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
 }
 
 /// `GET /feedback/{id}?until=&sig=`
@@ -56,7 +73,7 @@ pub async fn linked_form(
     Path(id): Path<String>,
     Params(link): Params<LinkQuery>,
 ) -> Answer {
-    let found = alert(&state, &id).await?;
+    let (found, _) = alert(&state, &id).await?;
     answer_page(&state, &found, &link, None)
 }
 
@@ -65,11 +82,10 @@ pub async fn linked(
     State(state): State<AppState>,
     Path(id): Path<String>,
     Params(link): Params<LinkQuery>,
-    Form(word): Form<Word>,
+    Form(saying): Form<Saying>,
 ) -> Answer {
-    let said = word.verdict.as_str();
-    let (found, detail) = keep(&state, &id, word, "link".to_owned()).await?;
-    let mut response = answer_page(&state, &found, &link, Some(said))?;
+    let (kept, detail) = keep(&state, &id, saying, "link".to_owned()).await?;
+    let mut response = answer_page(&state, &kept.feedback, &link, Some(&kept))?;
     response.extensions_mut().insert(detail);
     Ok(response)
 }
@@ -79,9 +95,9 @@ pub async fn say(
     State(state): State<AppState>,
     Extension(who): Extension<Who>,
     Path(id): Path<String>,
-    Json(word): Json<Word>,
+    Json(saying): Json<Saying>,
 ) -> Answer {
-    let (kept, detail) = keep(&state, &id, word, who.name).await?;
+    let (kept, detail) = keep(&state, &id, saying, who.name).await?;
     Ok((StatusCode::CREATED, Extension(detail), Json(kept)).into_response())
 }
 
@@ -130,8 +146,8 @@ pub fn check_link(state: &AppState, From(from): From, id: &str, link: &LinkQuery
     }
 }
 
-/// Of the alert's last revision, with nothing said yet.
-async fn alert(state: &AppState, id: &str) -> Result<Feedback, ApiError> {
+/// Of the alert's last revision, with nothing said yet; and the rule that told it.
+async fn alert(state: &AppState, id: &str) -> Result<(Feedback, String), ApiError> {
     let (parts, id) = (state.parts.clone(), id.to_owned());
     blocking(move || {
         let rows = (parts.alerts.page)(AlertQuery::One { id });
@@ -139,9 +155,9 @@ async fn alert(state: &AppState, id: &str) -> Result<Feedback, ApiError> {
         let decision = rows.last().map(|row| &row.alert.decision).ok_or_else(|| {
             ApiError::new(StatusCode::NOT_FOUND, "no alert of this id", "see /api/v1/alerts for ids")
         })?;
-        Ok(Feedback {
+        let feedback = Feedback {
             alert: decision.id.clone(),
-            verdict: Verdict::Real,
+            verdict: Word::Undone,
             reason: String::new(),
             who: String::new(),
             at_ns: parts.clock.now_ns(),
@@ -149,33 +165,52 @@ async fn alert(state: &AppState, id: &str) -> Result<Feedback, ApiError> {
             key: decision.key.clone(),
             start_ns: decision.onset.0,
             end_ns: decision.happened().0.max(decision.onset.0),
-        })
+        };
+        Ok((feedback, decision.rule.clone()))
     })
     .await
 }
 
-async fn keep(state: &AppState, id: &str, word: Word, who: String) -> Result<(Feedback, Detail), ApiError> {
-    if word.reason.len() > REASON_BYTES_MAX {
+async fn keep(state: &AppState, id: &str, saying: Saying, who: String) -> Result<(Kept, Detail), ApiError> {
+    if saying.reason.len() > REASON_BYTES_MAX {
         let error = format!("the reason is longer than {REASON_BYTES_MAX} bytes");
         return Err(ApiError::new(StatusCode::BAD_REQUEST, error, "say it in fewer words"));
     }
-    let kept = Feedback { verdict: word.verdict, reason: word.reason, who, ..alert(state, id).await? };
-    let detail = Detail(format!("{}: {}", kept.verdict.as_str(), kept.reason));
-    let (access, adding) = (state.parts.access.clone(), kept.clone());
+    let (of, rule) = alert(state, id).await?;
+    let feedback = Feedback { verdict: saying.verdict, reason: saying.reason, who, ..of };
+    let acts = match ask(state, order(&feedback, rule)).await? {
+        Ok(Done::Heard(acts)) => acts,
+        Ok(_) => Err("nobody follows it here: say it again".to_owned()),
+        Err(why) => return Err(refused(why)),
+    };
+    let detail = Detail(format!("{}: {}", feedback.verdict.as_str(), feedback.reason));
+    let (access, adding) = (state.parts.access.clone(), feedback.clone());
     blocking(move || {
         access.feedback().add(&adding).map_err(|error| {
-            ApiError::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                error.to_string(),
-                "nothing was kept; say it again",
-            )
+            let remedy = "it was not kept as a label; say it again";
+            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string(), remedy)
         })
     })
     .await?;
-    Ok((kept, detail))
+    Ok((Kept { feedback, acts: acts.is_ok(), why: acts.err() }, detail))
 }
 
-fn answer_page(state: &AppState, of: &Feedback, link: &LinkQuery, said: Option<&'static str>) -> Answer {
+fn order(of: &Feedback, rule: String) -> What {
+    let feedback = types::Feedback {
+        number: 0,
+        word: of.verdict,
+        alert: of.alert.clone(),
+        key: of.key.clone(),
+        rule,
+        onset_ns: of.start_ns,
+        reason: of.reason.clone(),
+        who: of.who.clone(),
+        at_ns: of.at_ns,
+    };
+    What::Feedback { stream: of.stream.clone(), feedback }
+}
+
+fn answer_page(state: &AppState, of: &Feedback, link: &LinkQuery, said: Option<&Kept>) -> Answer {
     let onset = jiff::Timestamp::from_nanosecond(i128::from(of.start_ns)).unwrap_or_default();
     let page = FeedbackPage {
         deployment: &state.parts.plan.deployment,

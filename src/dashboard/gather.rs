@@ -240,6 +240,7 @@ fn sink(plan: &crate::config::plan::SinkPlan, sink: &SinkStatus, time_ns: i64) -
         queued,
         silenced: sink.silenced.load(Relaxed),
         failed_total: sink.failed_total.load(Relaxed),
+        failed: sink.failed.load(Relaxed),
         last_success_ns,
         last_success_age_ns: last_success_ns.map(|ns| time_ns - ns),
         last_error,

@@ -4,12 +4,12 @@ use askama::Template;
 use askama::filters::HtmlSafe;
 use jiff::tz::TimeZone;
 
-use super::alerts::{AlertEntry, DeliveryState, FailedRow, SegmentKind};
+use super::alerts::{AlertEntry, DeliveryState, FailedRow, SegmentKind, Spoken};
 use super::aside::{Receiver, SilenceLine, receivers, silence_lines};
 use super::doc::Doc;
 use super::format::clock;
 use super::snapshot::Snapshot;
-use crate::types::{AlertState, OnsetEvidence, Watched};
+use crate::types::{AlertState, OnsetEvidence, Watched, Word};
 
 /// Alerts shown with all their evidence; the API has the others.
 const SHOWN: usize = 10;
@@ -41,6 +41,7 @@ pub struct Card {
     pub silenced: bool,
     /// Who has seen it.
     pub seen_by: Option<String>,
+    pub said: Option<SpokenLine>,
     pub key: String,
     pub stream: String,
     pub onset: String,
@@ -63,6 +64,18 @@ pub struct Card {
     pub bars: [(&'static str, Vec<Stretch>); 2],
     pub receivers: Vec<Receiver>,
     pub reached: usize,
+}
+
+/// What somebody said of an alert; `at` is the path of its time.
+pub struct SpokenLine {
+    pub at: String,
+    pub word: &'static str,
+    pub reason: String,
+    pub who: String,
+    pub since: String,
+    /// The key is told less because of it.
+    pub in_force: bool,
+    pub expected: bool,
 }
 
 /// A column that left its range; the numbers are in the decision.
@@ -104,7 +117,7 @@ impl<'a> AlertsPart<'a> {
             cards: rows.iter().take(SHOWN).enumerate().map(card).collect(),
             more: rows.len().saturating_sub(SHOWN),
             open_more: snapshot.alerts.open.saturating_sub(SHOWN),
-            silences: silence_lines(snapshot, zone),
+            silences: silence_lines(&snapshot.alerts.silences, snapshot.time_ns, zone),
             failed: &snapshot.alerts.failed,
             error: snapshot.alerts.error.clone(),
         }
@@ -128,6 +141,7 @@ impl Card {
             firing,
             silenced: entry.is_silenced(),
             seen_by: entry.acknowledged.as_ref().map(|seen| seen.author.clone()),
+            said: entry.feedback.as_ref().map(|said| SpokenLine::of(&at, said, now_ns, zone)),
             key: decision.key.clone(),
             stream: decision.stream.clone(),
             onset: clock(decision.onset.0, now_ns, zone),
@@ -147,6 +161,20 @@ impl Card {
             receivers: receivers(&at, entry),
             reached: entry.row.deliveries.iter().filter(|d| d.state == DeliveryState::Delivered).count(),
             at,
+        }
+    }
+}
+
+impl SpokenLine {
+    fn of(at: &str, said: &Spoken, now_ns: i64, zone: &TimeZone) -> Self {
+        SpokenLine {
+            at: format!("{at}.feedback"),
+            word: said.verdict.as_str(),
+            reason: said.reason.clone(),
+            who: said.who.clone(),
+            since: clock(said.at_ns, now_ns, zone),
+            in_force: said.in_force,
+            expected: said.verdict == Word::Expected,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What a person changes about alerts: silences, acknowledgements, failed deliveries that are tried again.
 
+use std::sync::Arc;
+
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
@@ -53,9 +55,12 @@ pub struct Again {
 /// `GET /api/v1/silences`: all that were ever said, oldest first.
 pub async fn silences(State(state): State<AppState>) -> Answer {
     let now_ns = state.parts.clock.now_ns();
-    let rows: Vec<Value> =
-        state.parts.status.said.silences().iter().map(|silence| shown(silence, now_ns)).collect();
-    Ok(Json(json!({"silences": rows})).into_response())
+    Ok(Json(all_silences(&state.parts.status.said.silences(), now_ns)).into_response())
+}
+
+pub fn all_silences(silences: &[Arc<Silence>], now_ns: i64) -> Value {
+    let rows: Vec<Value> = silences.iter().map(|silence| shown(silence, now_ns)).collect();
+    json!({"silences": rows})
 }
 
 /// `POST /api/v1/silences`.
@@ -122,7 +127,8 @@ pub async fn replay(State(state): State<AppState>, Json(again): Json<Again>) -> 
     order(&state, What::Replay(given)).await
 }
 
-async fn order(state: &AppState, what: What) -> Answer {
+/// What an order came to, or why it is not followed.
+pub async fn ask(state: &AppState, what: What) -> Result<Result<Done, Refused>, ApiError> {
     let stopping = |()| {
         let error = "Eddy is stopping, or is not ready yet";
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error, "ask again once /readyz says so")
@@ -132,21 +138,26 @@ async fn order(state: &AppState, what: What) -> Answer {
         return Err(stopping(()));
     }
     let (answer, answered) = oneshot::channel();
-    let asked = said(&what);
     state.parts.orders.try_send(Order { what, answer }).map_err(|_| stopping(()))?;
-    let done = answered.await.map_err(|_| stopping(()))?;
+    answered.await.map_err(|_| stopping(()))
+}
+
+async fn order(state: &AppState, what: What) -> Answer {
+    let asked = said(&what);
+    let done = ask(state, what).await?;
     let now_ns = state.parts.clock.now_ns();
     let (detail, answer) = match done {
         Ok(Done::Silenced(silence)) => {
             (format!("{}: {}", silence.id, matchers(&silence)), Json(shown(&silence, now_ns)).into_response())
         }
         Ok(Done::Acknowledged(acknowledgement)) => (asked, Json(json!(acknowledgement)).into_response()),
-        Ok(Done::Replayed(deliveries)) => {
-            (format!("{asked}: {deliveries}"), Json(json!({"replayed": deliveries})).into_response())
-        }
-        Err(Refused::Unknown(why)) => (asked, refused(StatusCode::NOT_FOUND, &why).into_response()),
-        Err(Refused::Wrong(why)) => (asked, refused(StatusCode::BAD_REQUEST, &why).into_response()),
-        Err(Refused::Impossible(why)) => (asked, refused(StatusCode::CONFLICT, &why).into_response()),
+        Ok(Done::Replayed { deliveries, superseded }) => (
+            format!("{asked}: {deliveries}, {superseded} superseded"),
+            Json(json!({"replayed": deliveries, "superseded": superseded})).into_response(),
+        ),
+        // Feedback is not asked for in this way.
+        Ok(Done::Heard(_)) => (asked, StatusCode::NO_CONTENT.into_response()),
+        Err(why) => (asked, refused(why).into_response()),
     };
     Ok((Extension(Detail(detail)), answer).into_response())
 }
@@ -156,6 +167,7 @@ fn said(what: &What) -> String {
     match what {
         What::Silence(draft) => draft.matchers.join(" "),
         What::EndSilence { .. } => "ended".to_owned(),
+        What::Feedback { feedback, .. } => format!("{}: {}", feedback.word.as_str(), feedback.reason),
         What::Acknowledge { author, comment, .. } => format!("{author}: {comment}"),
         What::Replay(Given::One { id, revision, receiver }) => format!("{id} {revision} to {receiver}"),
         What::Replay(Given::All { receiver: Some(receiver) }) => format!("all to {receiver}"),
@@ -169,8 +181,14 @@ fn matchers(silence: &Silence) -> String {
 }
 
 /// The remedy stands behind the last colon.
-fn refused(status: StatusCode, why: &str) -> ApiError {
-    let (error, remedy) = why.rsplit_once(": ").unwrap_or((why, "see /api/v1/silences and /api/v1/alerts"));
+pub fn refused(why: Refused) -> ApiError {
+    let (status, why) = match &why {
+        Refused::Unknown(why) => (StatusCode::NOT_FOUND, why),
+        Refused::Wrong(why) => (StatusCode::BAD_REQUEST, why),
+        Refused::Impossible(why) => (StatusCode::CONFLICT, why),
+    };
+    let (error, remedy) =
+        why.rsplit_once(": ").unwrap_or((why.as_str(), "see /api/v1/silences and /api/v1/alerts"));
     ApiError::new(status, error, remedy)
 }
 

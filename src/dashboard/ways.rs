@@ -132,6 +132,7 @@ pub fn router(state: AppState) -> Router {
     routes
         .fallback(api::not_found)
         .method_not_allowed_fallback(api::not_allowed)
+        .layer(from_fn(answer::whole_body))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn(answer::as_problem))
         .layer(from_fn_with_state(state.clone(), pages::error::for_people))

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::record_log::RecordLog;
 use super::{Disk, LogError};
-use crate::types::{Acknowledgement, Activation, Idle, Position, Silence};
+use crate::types::{Acknowledgement, Activation, Feedback, Idle, Position, Silence};
 
 const MAGIC: [u8; 8] = *b"EDDYCTL\0";
 
@@ -42,6 +42,8 @@ pub enum ControlEvent {
     Risks { stream: String, risks: Vec<(u32, u16)> },
     /// What was learnt of a stream is forgotten: it begins here.
     Reset { stream: String },
+    /// Somebody said what an alert of a stream was.
+    Feedback { stream: String, feedback: Feedback },
     /// Alerts that it fits are not sent for a while. Like the two below it changes no decision.
     Silenced { silence: Silence },
     /// A silence ends before its time, ns of wall time.
@@ -59,6 +61,7 @@ impl ControlEvent {
             | ControlEvent::Idle { stream, .. }
             | ControlEvent::Keys { stream, .. }
             | ControlEvent::Risks { stream, .. }
+            | ControlEvent::Feedback { stream, .. }
             | ControlEvent::Reset { stream } => Some(stream),
             ControlEvent::EndOfInput { .. }
             | ControlEvent::Silenced { .. }

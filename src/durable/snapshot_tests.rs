@@ -53,13 +53,13 @@ fn another_config_or_version_is_refused_with_the_remedy() {
     let refused = snapshots.read(&name(5), Some([8; 32])).unwrap_err();
     assert!(refused.to_string().contains("restore that config"), "{refused}");
     let mut newer = header(FORMAT, Position(6), CONFIG, b"?").to_vec();
-    newer[8] = 9;
+    newer[8] = FORMAT as u8 + 1;
     let crc = crc32fast::hash(&newer[..64]);
     newer[64..].copy_from_slice(&crc.to_le_bytes());
     newer.push(b'?');
     store_blob(&mut disk.clone(), Path::new("/data/snapshots"), &name(6).file(), &newer).unwrap();
     let refused = snapshots.read(&name(6), Some(CONFIG)).unwrap_err();
-    assert!(refused.to_string().contains("format 9"), "{refused}");
+    assert!(refused.to_string().contains(&format!("format {}", FORMAT + 1)), "{refused}");
 }
 
 /// The power goes at every write of a store: the older ones are there, the new one whole or not at all,

@@ -147,6 +147,7 @@ impl Partition {
         }
         self.note_opening(key, before.opened());
         self.note_standing(key, before);
+        self.saw_more(row, verdict, scoring, closing);
         self.keep_for_refit(row, teaches, &closing.scratch.batch, setup);
         if changes.is_empty() && !shown {
             return;
@@ -186,6 +187,7 @@ impl Partition {
         closing: &mut Closing<'_, '_>,
     ) {
         let decision = self.decision(row, verdict, change, scoring, closing);
+        self.saw(closing.scratch.batch.keys[row], &decision);
         closing.out.raised.push(Raised {
             decision,
             last_row: Arrival(closing.scratch.batch.arrivals[row]),

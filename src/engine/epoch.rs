@@ -117,6 +117,7 @@ impl Partition {
         self.events.commit(|key| early || episodes[key as usize].teaches(setup.p_odd));
         self.learn_budget(epoch, setup);
         self.adopt(setup);
+        self.heard.roll(epoch);
         self.epoch = epoch;
         self.set_alarm(setup);
         self.counts.keys_warm = warm;

@@ -67,7 +67,7 @@ impl Partition {
 
     /// Of each column the cell in which it departs the most, if the surprise is of it and the model looks at cells one by
     /// one; else the window's last.
-    fn columns_evidence(
+    pub(super) fn columns_evidence(
         &self,
         row: usize,
         scoring: &Scoring,

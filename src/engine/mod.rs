@@ -13,6 +13,7 @@ mod drift;
 mod epoch;
 mod events;
 mod evidence;
+mod feedback;
 pub mod footprint;
 mod growth;
 mod idle;

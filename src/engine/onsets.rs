@@ -13,8 +13,9 @@ mod tell;
 use std::collections::BTreeMap;
 
 use crate::config::plan::OnsetPlan;
+use crate::engine::feedback::{Tolerances, is_expected};
 use crate::engine::scoring::Scoring;
-use crate::judge::onset::{self, Onset, Phase, Quiet, Records, Rule};
+use crate::judge::onset::{self, Found, Onset, Phase, Quiet, Records, Rule};
 use crate::types::EventTime;
 use crate::window::grow::grow;
 use crate::window::keys::KeyIndex;
@@ -44,8 +45,16 @@ struct Open {
 struct Turn {
     key: KeyIndex,
     open: Open,
-    /// The cell that was the last of its quiet time.
-    ended: Option<i64>,
+    does: Does,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Does {
+    SetsIn,
+    /// Nobody is told of that.
+    GoesOn,
+    /// With the cell that was the last of its quiet time.
+    Ends(i64),
 }
 
 pub(crate) struct Onsets {
@@ -98,9 +107,16 @@ impl Onsets {
     }
 
     /// Takes a final cell of a key; cells of a key come in order of time. A flag, as far as `flags` tell, has no
-    /// range.
+    /// range. What goes no further than `tolerances` say widens the ranges, and is nothing that sets in.
     #[inline]
-    pub fn take(&mut self, key: KeyIndex, cell: i64, values: &[f32], flags: &[bool]) {
+    pub fn take(
+        &mut self,
+        key: KeyIndex,
+        cell: i64,
+        values: &[f32],
+        flags: &[bool],
+        tolerances: &Tolerances,
+    ) {
         let Some(plan) = self.plan else { return };
         let (at, columns) = (key as usize, self.row.len());
         self.row.copy_from_slice(values);
@@ -110,21 +126,29 @@ impl Onsets {
         let own = &mut self.own[at];
         let rule = own.rule(cell, self.grid_ns, plan, records).rarer_by(self.nats);
         let phase = Phase::of(EventTime(cell * self.grid_ns));
+        let quiet = own.quiet;
         match onset::step(&rule, records, &mut own.quiet, &self.row, phase) {
-            Some(onset) => {
+            Some(Found::SetsIn(onset)) if is_expected(tolerances, key, &onset) => own.quiet = quiet.passed(),
+            Some(Found::SetsIn(onset)) => {
                 let before = self.open.get(&key);
                 let (since, revision) = before.map_or((cell, 1), |open| (open.since, open.revision + 1));
                 let open = Open { since, cell, revision, onset };
                 self.open.insert(key, open);
-                self.turns.push(Turn { key, open, ended: None });
+                self.turns.push(Turn { key, open, does: Does::SetsIn });
+                return;
             }
-            None if own.quiet.ends(&rule) => {
-                if let Some(mut open) = self.open.remove(&key) {
-                    open.revision += 1;
-                    self.turns.push(Turn { key, open, ended: Some(cell) });
+            Some(Found::GoesOn(onset)) => {
+                if let Some(open) = self.open.get(&key) {
+                    self.turns.push(Turn { key, open: Open { onset, ..*open }, does: Does::GoesOn });
                 }
             }
             None => {}
+        }
+        if own.quiet.ends(&rule)
+            && let Some(mut open) = self.open.remove(&key)
+        {
+            open.revision += 1;
+            self.turns.push(Turn { key, open, does: Does::Ends(cell) });
         }
     }
 

@@ -9,6 +9,7 @@ use crate::alert::told::Told;
 use crate::backend::Rings;
 use crate::config::plan::Shape;
 use crate::engine::events::Events;
+use crate::engine::feedback::Heard;
 use crate::engine::idle::Hearing;
 use crate::engine::onsets::Onsets;
 use crate::engine::output::{Counts, LateRow, Outputs};
@@ -82,6 +83,7 @@ pub(crate) struct Partition {
     pub silence: Silence,
     pub onsets: Onsets,
     pub hearing: Hearing,
+    pub heard: Heard,
     pub started: bool,
     pub newest_time: i64,
     /// Cells below are behind the watermark.
@@ -131,6 +133,7 @@ impl Partition {
             silence: Silence::new(setup.patience),
             onsets: Onsets::new(setup.onsets, setup.grid_ns, columns),
             hearing: Hearing::default(),
+            heard: Heard::default(),
             started: false,
             newest_time: i64::MIN,
             released: i64::MIN,

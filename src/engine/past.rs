@@ -8,6 +8,7 @@ use crate::alert::lifecycle::{Episode, Rule, Spell, Turn};
 use crate::config::plan::Shape;
 use crate::engine::batch::Span;
 use crate::engine::epoch::{is_warm, known_moments};
+use crate::engine::feedback::Tolerances;
 use crate::engine::partition::{Partition, Scale};
 use crate::engine::scoring::Scoring;
 use crate::engine::setup::StreamSetup;
@@ -144,6 +145,7 @@ struct PastEpoch {
     scales: Vec<Scale>,
     /// The same: whether they are known.
     warm: Vec<bool>,
+    tolerances: Tolerances,
 }
 
 /// Epochs of windows that late rows may still change, oldest first.
@@ -163,6 +165,7 @@ pub(crate) struct KeyValues {
     /// By column, and whether they are known.
     pub scales: Vec<Scale>,
     pub warm: Vec<bool>,
+    pub tolerances: Tolerances,
 }
 
 impl Partition {
@@ -182,6 +185,7 @@ impl Partition {
             scoring: self.scoring.clone(),
             scales: self.scales.clone(),
             warm,
+            tolerances: self.heard.in_force.clone(),
         });
     }
 
@@ -194,19 +198,22 @@ impl Partition {
             let mut scoring = self.scoring.clone()?;
             let cohort = scoring.meet(self.keys.bytes(key));
             let warm = self.moments[own.clone()].iter().map(|own| is_warm(own, setup)).collect();
-            return Some(KeyValues { scoring, cohort, scales: self.scales[own].to_vec(), warm });
+            let (scales, tolerances) = (self.scales[own].to_vec(), self.heard.in_force.clone());
+            return Some(KeyValues { scoring, cohort, scales, warm, tolerances });
         };
         let mut scoring = past.scoring.clone()?;
+        let tolerances = past.tolerances.clone();
         let cohort = scoring.meet(self.keys.bytes(key));
         if let (Some(scales), Some(warm)) = (past.scales.get(own.clone()), past.warm.get(own)) {
-            return Some(KeyValues { scoring, cohort, scales: scales.to_vec(), warm: warm.to_vec() });
+            let (scales, warm) = (scales.to_vec(), warm.to_vec());
+            return Some(KeyValues { scoring, cohort, scales, warm, tolerances });
         }
         // Not met by then: it is scored as a key is whose first row has just come.
         let model = scoring.model()?;
         let moments = known_moments(model, self.keys.bytes(key), setup);
         let scales = scales(model.prior_of(cohort), &moments);
         let warm = moments.iter().map(|own| is_warm(own, setup)).collect();
-        Some(KeyValues { scoring, cohort, scales, warm })
+        Some(KeyValues { scoring, cohort, scales, warm, tolerances })
     }
 }
 

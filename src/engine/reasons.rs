@@ -12,8 +12,9 @@ use crate::model::pyramid::Expected;
 use crate::types::Verdict;
 
 impl Partition {
-    /// Holds the verdict on the scored window in `row` back unless a column gives a reason. What it costs is paid only
-    /// for windows that would be told, of streams that have rules.
+    /// Holds the verdict on the scored window in `row` back unless a column gives a reason that nobody called expected.
+    /// What it costs is paid only for windows that would be told, of streams that have rules and keys of which something
+    /// is expected.
     pub(super) fn hold_back(
         &self,
         row: usize,
@@ -21,16 +22,19 @@ impl Partition {
         scoring: &Scoring,
         closing: &mut Closing<'_, '_>,
     ) -> Verdict {
-        if closing.setup.deviations.is_empty() || !verdict.anomalous || !verdict.confident {
+        let key = closing.scratch.batch.keys[row];
+        let has_rules = !closing.setup.deviations.is_empty();
+        let is_free = !has_rules && !self.heard.in_force.contains_key(&key);
+        if is_free || !verdict.anomalous || !verdict.confident {
             return verdict;
         }
         // While an alert is open, either kind of window neither opens nor ends anything. (Where late rows may take the
         // alert back, each must be known for what it is.)
-        let key = closing.scratch.batch.keys[row];
         if self.episodes[key as usize].opened().is_some() && !closing.setup.keeps_past() {
             return verdict;
         }
-        let reason = self.has_reason(row, scoring, closing);
+        let reason = (!has_rules || self.has_reason(row, scoring, closing))
+            && !self.is_expected(row, scoring, closing);
         Verdict { anomalous: reason, held_back: !reason, ..verdict }
     }
 

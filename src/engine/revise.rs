@@ -161,8 +161,10 @@ impl Partition {
         let own = key as usize * columns..(key as usize + 1) * columns;
         let present = self.scales[own.clone()].to_vec();
         self.scales[own.clone()].copy_from_slice(&values.scales);
+        let tolerances = std::mem::replace(&mut self.heard.in_force, values.tolerances);
         let verdict = self.hold_back(0, verdict, &values.scoring, closing);
         let done = what(self, verdict, &values.scoring, closing);
+        self.heard.in_force = tolerances;
         self.scales[own].copy_from_slice(&present);
         Some(done)
     }

@@ -221,6 +221,11 @@ impl Quiet {
     pub fn ends(&self, rule: &Rule) -> bool {
         self.since == rule.quiet()
     }
+
+    /// As a row leaves it that is no onset.
+    pub fn passed(self) -> Self {
+        Quiet { since: self.since.saturating_add(1), ..self }
+    }
 }
 
 /// A record, of the column where it is the strongest.
@@ -237,6 +242,14 @@ pub struct Onset {
     pub high: f32,
 }
 
+/// What a row is that has a record.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Found {
+    SetsIn(Onset),
+    /// More of the last onset, within its quiet time.
+    GoesOn(Onset),
+}
+
 /// Takes one row of a key in, a cell a column, final and raw, and says whether something sets in with it.
 pub fn step(
     rule: &Rule,
@@ -244,12 +257,12 @@ pub fn step(
     quiet: &mut Quiet,
     cells: &[f32],
     phase: Phase,
-) -> Option<Onset> {
+) -> Option<Found> {
     debug_assert_eq!(columns.len(), cells.len());
     if !cells.iter().any(|cell| cell.is_finite()) {
         return None;
     }
-    quiet.since = quiet.since.saturating_add(1);
+    *quiet = quiet.passed();
     let (mut column, mut left) = (0, Left::NOTHING);
     for (at, (records, cell)) in columns.iter_mut().zip(cells).enumerate() {
         let own = records.observe(*cell, phase, rule);
@@ -264,11 +277,14 @@ pub fn step(
     // What is beyond all doubt is told whatever the budget: no more is asked than a margin can be.
     let margin_min = rule.margin_min.min(MARGIN_MAX / (2.0 * chances));
     let (score, threshold) = (left.score() / chances, THRESHOLD.max(margin_min * left.weight * left.age));
-    let heard = quiet.since > rule.quiet() || score > STRONGER * quiet.strongest;
-    if score < threshold || !heard {
+    if score < threshold {
         return None;
     }
-    *quiet = Quiet { since: 0, strongest: score };
     let Left { watched, value, range: Range { low, high }, .. } = left;
-    Some(Onset { score, threshold, column, watched, value, low, high })
+    let onset = Onset { score, threshold, column, watched, value, low, high };
+    if quiet.since <= rule.quiet() && score <= STRONGER * quiet.strongest {
+        return Some(Found::GoesOn(onset));
+    }
+    *quiet = Quiet { since: 0, strongest: score };
+    Some(Found::SetsIn(onset))
 }

@@ -44,6 +44,7 @@ pub(super) fn families(plan: &Plan, status: &Status) -> Vec<Family> {
             &rows.before_2000_total
         }),
         absent(plan, status),
+        feedback(plan, status),
         schema_events(plan, status),
         budgets(plan),
         watermarks(plan, status),
@@ -68,6 +69,18 @@ fn columns(plan: &StreamPlan, drift: &Drift, read: fn(&Drift, usize) -> Option<f
         Some((labels, read(drift, column)?))
     };
     (0..drift.columns().min(plan.columns.len())).filter_map(of).collect()
+}
+
+fn feedback(plan: &Plan, status: &Status) -> Family {
+    let of = |(i, stream): (u16, &StreamPlan)| {
+        (vec![("stream", stream.name.clone())], status.said.expected(StreamId(i)) as f64)
+    };
+    Family {
+        name: "stream_feedback_in_force",
+        help: "Alerts called expected by which their key is told less now",
+        kind: MetricType::Gauge,
+        samples: (0..).zip(&plan.streams).map(of).collect(),
+    }
 }
 
 /// Only where a row holds all columns.

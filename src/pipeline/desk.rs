@@ -1,23 +1,27 @@
-//! What people order about alerts: silences, acknowledgements, and that failed deliveries are tried again.
+//! What people order about alerts: silences, acknowledgements, that failed deliveries are tried again, and what an alert
+//! was.
 //!
-//! The first two are said once they stand in the control log, and are read from there at every start. Nothing the
-//! engines do depends on them.
+//! All but the replays are said once they stand in the control log, and are read from
+//! there at every start. Of all of it the engines depend on what an alert was alone.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::alert::outbox::{OutboxError, OutboxHandle};
+use crate::alert::outbox::{OutboxError, OutboxHandle, Replayed};
 use crate::durable::{ControlEntry, ControlEvent};
 use crate::latency::Clock;
 use crate::pipeline::Common;
 use crate::stage::{Done, Given, Intake, Notice, Order, Refused, What};
 use crate::status::{Said, Status};
-use crate::types::{Acknowledgement, Silence, SilenceDraft, silence};
+use crate::types::{Acknowledgement, Feedback, Silence, SilenceDraft, silence};
 
 /// Most silences that are in force or to come.
 const SILENCES_MAX: usize = 1000;
+
+/// The rule of alerts that tell of silence.
+const NO_DATA: &str = "no_data";
 
 /// Takes orders, one after the other.
 pub struct Desk {
@@ -37,6 +41,7 @@ pub fn recall(said: &Said, entries: &[ControlEntry]) {
             ControlEvent::Acknowledged { acknowledgement } => {
                 acknowledged.insert(&acknowledgement.id, acknowledgement);
             }
+            ControlEvent::Feedback { stream, feedback } => said.hear(stream, feedback.clone()),
             _ => {}
         }
     }
@@ -68,6 +73,7 @@ impl Desk {
     async fn follow(&self, Order { what, answer }: Order, intake: Option<&Intake>) {
         let done = match what {
             What::Replay(given) => self.replay(given).await,
+            What::Feedback { stream, feedback } => self.feedback(stream, feedback, intake).await,
             _ if intake.is_none() => Err(Refused::Impossible(
                 "an Eddy of a group keeps no silences or acknowledgements that the others would know of: silence at the \
                  receiver, as Alertmanager can"
@@ -132,21 +138,49 @@ impl Desk {
         Ok(Done::Acknowledged(acknowledgement))
     }
 
+    /// Also where it can change nothing, it is a label: it is not refused.
+    async fn feedback(
+        &self,
+        stream: String,
+        feedback: Feedback,
+        intake: Option<&Intake>,
+    ) -> Result<Done, Refused> {
+        if intake.is_none() {
+            return Ok(Done::Heard(Err(
+                "an Eddy of a group keeps no control log that the others read, so this is a label and nothing more: \
+                 silence at the receiver, or give the stream an `alert_budget`"
+                    .to_owned(),
+            )));
+        }
+        if feedback.rule == NO_DATA {
+            let why = "how long a key may say nothing is not learnt from feedback, so this is a label and nothing more: \
+                       set `no_data` of the stream";
+            return Ok(Done::Heard(Err(why.to_owned())));
+        }
+        let feedback = Feedback { number: self.status.said.words() + 1, ..feedback };
+        write(intake, Notice::Feedback { stream: stream.as_str().into(), feedback: feedback.clone() })
+            .await?;
+        tracing::info!(alert = feedback.alert, word = feedback.word.as_str(), who = feedback.who, "feedback");
+        self.status.said.hear(&stream, feedback);
+        Ok(Done::Heard(Ok(())))
+    }
+
     async fn replay(&self, given: Given) -> Result<Done, Refused> {
         let now_ns = self.clock.now_ns();
         let replayed = self
             .outbox(move |outbox| match &given {
                 Given::One { id, revision, receiver } => {
-                    outbox.replay_failed(id, *revision, receiver, now_ns).map(u64::from)
+                    outbox.replay_failed(id, *revision, receiver, now_ns)
                 }
                 Given::All { receiver } => outbox.replay_all_failed(receiver.as_deref(), now_ns),
             })
             .await?;
-        if replayed == 0 {
+        let Replayed { deliveries, superseded } = replayed;
+        if deliveries + superseded == 0 {
             let none = "no such delivery has failed: see /api/v1/deliveries/failed";
             return Err(Refused::Unknown(none.to_owned()));
         }
-        Ok(Done::Replayed(replayed))
+        Ok(Done::Replayed { deliveries, superseded })
     }
 
     /// On a thread that may block.

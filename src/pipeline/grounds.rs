@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::common::Common;
 use super::desk::{self, Desk};
+use super::pruning;
 use super::running::follow_the_clock;
 use super::view;
 use super::{ASKS_MAX, POINT_GROUPS_MAX};
@@ -48,6 +49,12 @@ impl Grounds {
         let outbox = OutboxHandle::new(outbox.with_links(links(&common.plan)?));
         let (mut workers, stop_workers) = (JoinSet::new(), CancellationToken::new());
         workers.spawn(follow_the_clock(common.clock, stop_workers.clone()));
+        workers.spawn(pruning::run(
+            outbox.clone(),
+            common.plan.durable.retain_alerts,
+            common.clock,
+            stop_workers.clone(),
+        ));
         start_sinks(common, &outbox, &stop_workers, &mut workers);
         let (points_to, points) = mpsc::channel(POINT_GROUPS_MAX);
         let (ask, asks) = mpsc::channel(ASKS_MAX);

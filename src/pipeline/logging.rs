@@ -267,6 +267,9 @@ impl LogStation {
             Notice::Model { stream, activation } => {
                 ControlEvent::ModelActivated { stream: stream.to_string(), activation }
             }
+            Notice::Feedback { stream, feedback } => {
+                ControlEvent::Feedback { stream: stream.to_string(), feedback }
+            }
             Notice::Silenced { silence } => ControlEvent::Silenced { silence },
             Notice::SilenceEnded { id, at_ns } => ControlEvent::SilenceEnded { id, at_ns },
             Notice::Acknowledged { acknowledgement } => ControlEvent::Acknowledged { acknowledgement },

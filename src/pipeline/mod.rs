@@ -27,6 +27,7 @@ pub mod logging;
 mod models;
 mod noting;
 mod open;
+mod pruning;
 mod publish;
 mod receipts;
 mod recovery;

@@ -7,7 +7,7 @@ use crate::config::plan::Plan;
 use crate::durable::{ControlEntry, ControlEvent, Log, LogError, LogReader};
 use crate::model::Model;
 use crate::pipeline::shard::Work;
-use crate::types::{Idle, Message, Position, StreamId};
+use crate::types::{Feedback, Idle, Message, Position, StreamId};
 
 /// A batch ends once its payloads reach this, so that a log of large messages is read back in no more
 /// memory than it was taken in.
@@ -39,6 +39,7 @@ pub enum Action {
     Idle { stream: StreamId, before: Position, idle: Idle },
     Keys { stream: StreamId, keys: u64 },
     Risks { stream: StreamId, risks: Arc<[(u32, u16)]> },
+    Feedback { stream: StreamId, before: Position, said: Arc<Feedback> },
 }
 
 impl Action {
@@ -51,6 +52,9 @@ impl Action {
             }
             Action::Keys { stream, keys } => Work::Keys { stream: *stream, keys: *keys },
             Action::Risks { stream, risks } => Work::Risks(*stream, risks.clone()),
+            Action::Feedback { stream, before, said } => {
+                Work::Feedback { stream: *stream, before: *before, said: said.clone() }
+            }
         }
     }
 
@@ -58,7 +62,9 @@ impl Action {
     pub fn touches(&self) -> Option<StreamId> {
         match self {
             Action::Activate { .. } | Action::Keys { .. } | Action::Risks { .. } => None,
-            Action::EndOfInput { stream, .. } | Action::Idle { stream, .. } => Some(*stream),
+            Action::EndOfInput { stream, .. }
+            | Action::Idle { stream, .. }
+            | Action::Feedback { stream, .. } => Some(*stream),
         }
     }
 }
@@ -134,6 +140,14 @@ impl Replay {
                     let before = entry.precedes;
                     let action = |stream| Action::Idle { stream, before, idle };
                     batch.then.extend(self.stream(&stream).map(action));
+                }
+                ControlEvent::Feedback { stream, feedback } => {
+                    let (before, said) = (entry.precedes, Arc::new(feedback));
+                    batch.then.extend(self.stream(&stream).map(|stream| Action::Feedback {
+                        stream,
+                        before,
+                        said,
+                    }));
                 }
                 ControlEvent::Risks { stream, risks } => {
                     let action = |stream| Action::Risks { stream, risks: risks.into() };

@@ -24,7 +24,7 @@ use crate::pipeline::storing::Outgoing;
 use crate::pipeline::unfitted;
 use crate::ring::Slot;
 use crate::status::Status;
-use crate::types::{Alert, Idle, PARTITIONS, PartitionId, Point, Position, StreamId};
+use crate::types::{Alert, Feedback, Idle, PARTITIONS, PartitionId, Point, Position, StreamId};
 use crate::watch::Watch;
 
 /// When the messages of a slot passed the stations before the shard, ns of [`Clock`].
@@ -72,6 +72,11 @@ pub enum Work {
     Keys {
         stream: StreamId,
         keys: u64,
+    },
+    Feedback {
+        stream: StreamId,
+        before: Position,
+        said: Arc<Feedback>,
     },
     /// Of second keys.
     Risks(StreamId, Arc<[(u32, u16)]>),
@@ -154,12 +159,10 @@ impl Shard {
             follows: &|stream, hash| watch.wanted(stream, hash),
         };
         match work {
-            Work::Rows { mut slot, stamps } => {
+            Work::Rows { slot, stamps } => {
                 self.engine.step(&slot, &env, out);
                 let rows = slot.len() as u64;
-                slot.clear();
-                // The pool is full when decode has slots enough; this one is then simply dropped.
-                let _ = self.spare.try_send(slot);
+                self.give_back(slot);
                 (rows, stamps)
             }
             Work::Activate { stream, model } => {
@@ -173,9 +176,7 @@ impl Shard {
                 (0, Stamps { recovered: true, ..Stamps::default() })
             }
             Work::Gather { stream, answer } => {
-                let mut windows = Windows::default();
-                self.engine.reservoir(stream, &mut windows);
-                let _ = answer.try_send(windows);
+                self.gather(stream, &answer);
                 (0, Stamps { recovered: true, ..Stamps::default() })
             }
             Work::EndOfInput { stream, before } => {
@@ -188,6 +189,10 @@ impl Shard {
             }
             Work::Keys { stream, keys } => {
                 self.engine.set_keys(stream, keys);
+                (0, Stamps { recovered: true, ..Stamps::default() })
+            }
+            Work::Feedback { stream, before, said } => {
+                self.engine.feedback(stream, before, &said);
                 (0, Stamps { recovered: true, ..Stamps::default() })
             }
             Work::Risks(stream, risks) => {
@@ -204,6 +209,18 @@ impl Shard {
                 (0, Stamps { recovered: true, ..Stamps::default() })
             }
         }
+    }
+
+    fn give_back(&self, mut slot: Slot) {
+        slot.clear();
+        // The pool is full when decode has slots enough; this one is then simply dropped.
+        let _ = self.spare.try_send(slot);
+    }
+
+    fn gather(&self, stream: StreamId, answer: &gather::Answer) {
+        let mut windows = Windows::default();
+        self.engine.reservoir(stream, &mut windows);
+        let _ = answer.try_send(windows);
     }
 
     /// Scoring waits for the copy only; if there is no room to hand it on, its turn comes again.
@@ -229,6 +246,7 @@ impl Shard {
         self.engine.drifted(|stream, partition, drift| {
             status.partition(stream, partition.0 as usize).set_drift(drift);
         });
+        self.engine.expected(|stream, partition, alerts| status.said.expect(stream, partition, alerts));
         self.engine.changed(|stream, partition, counts, fit_error| {
             if let Some(error) = fit_error
                 && unfitted::is_news(&status.models(stream).told_unfitted, &error)

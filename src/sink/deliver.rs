@@ -229,6 +229,7 @@ impl Worker {
                 let wait =
                     wait_before_next(self.delivery.schedule, &due.message_id, due.attempts + 1, retry_after);
                 let next = match wait {
+                    _ if due.early => Next::Waits,
                     Some(wait) => {
                         Next::Retry { at_ns: finished_at_ns.saturating_add(wait.as_nanos() as i64) }
                     }

@@ -8,6 +8,7 @@ mod cards;
 mod certificates;
 #[path = "../support/e2e/mod.rs"]
 mod e2e;
+mod feedback;
 mod full_disk;
 mod kill;
 mod large_state;

@@ -9,6 +9,7 @@ mod creeping;
 mod decisions;
 mod demo_cards;
 mod evidence;
+mod feedback;
 mod kafka_partitions;
 mod lasting;
 mod late;

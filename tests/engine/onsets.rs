@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::plant::{Row, SECOND_NS, START_NS};
 use eddy::config::plan::{AlarmPlan, ModelPlan, OnsetPlan, Plan};
 use eddy::engine::{Engine, Env, Outputs};
-use eddy::judge::onset::{Onset, Phase, Quiet, Records, Rule, step};
+use eddy::judge::onset::{Found, Onset, Phase, Quiet, Records, Rule, step};
 use eddy::ring::Slot;
 use eddy::types::{AlertState, Decision, EventTime, PartitionId, Position, StreamId, Watched};
 use rand::{RngExt, SeedableRng};
@@ -114,8 +114,11 @@ fn by_hand(rows: &[Row], plan: OnsetPlan) -> Vec<Told> {
             }
             seen += 1;
             let rule = warmup.map_or(Rule::WARMING, Rule::new);
-            let onset =
-                step(&rule, &mut records, &mut quiet, &values, Phase::of(EventTime(cell * SECOND_NS)));
+            let phase = Phase::of(EventTime(cell * SECOND_NS));
+            let onset = match step(&rule, &mut records, &mut quiet, &values, phase) {
+                Some(Found::SetsIn(onset)) => Some(onset),
+                Some(Found::GoesOn(_)) | None => None,
+            };
             let mut tell = |(since, revision, at, onset): (i64, u32, i64, Onset), state| {
                 told.push((key.clone(), since, revision, state, at, onset.column, onset.score.to_bits()));
             };

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use eddy::alert::outbox::{AlertFilter, DeliveryState, Stored};
+use eddy::alert::outbox::{AlertFilter, DeliveryState, Replayed, Stored};
 
 use crate::delivery::{PATIENT, Rig, SHORT, SINK, THREE, alert, file};
 use crate::receiver::{Behaviour, Received, Receiver};
@@ -68,9 +68,10 @@ async fn a_schedule_used_up_is_a_listed_failure_that_can_be_replayed() {
     assert_eq!((given_up.delivery.attempts, given_up.delivery.last_status), (3, Some(500)));
     assert_eq!(rig.status.sinks[0].failed_total.load(Ordering::Relaxed), 1);
 
-    assert!(rig.outbox.replay_failed("a1", 1, SINK, rig.clock.now_ns()).unwrap());
+    assert!(rig.outbox.replay_failed("a1", 1, SINK, rig.clock.now_ns()).unwrap().deliveries == 1);
     rig.wait_for_state("a1", 1, DeliveryState::Delivered).await;
-    assert!(!rig.outbox.replay_failed("a1", 1, SINK, rig.clock.now_ns()).unwrap(), "it is not failed now");
+    let again = rig.outbox.replay_failed("a1", 1, SINK, rig.clock.now_ns()).unwrap();
+    assert_eq!(again, Replayed::default(), "it is not failed now");
     let bodies: Vec<_> =
         receiver.received().into_iter().filter(|r| r.id() == "a1_1").map(|r| r.body).collect();
     assert_eq!(bodies.len(), 4);
@@ -86,7 +87,7 @@ async fn what_was_given_up_holds_up_no_later_revision_and_is_not_replayed_after_
     rig.store(&[alert("a1", 1), alert("a1", 2)]);
     rig.wait_for_state("a1", 2, DeliveryState::Delivered).await;
     assert_eq!(rig.outbox.reader().unwrap().failed(9).unwrap().len(), 1);
-    assert_eq!(rig.outbox.replay_all_failed(Some(SINK), rig.clock.now_ns()).unwrap(), 0);
+    assert_eq!(rig.outbox.replay_all_failed(Some(SINK), rig.clock.now_ns()).unwrap().deliveries, 0);
     while rig.status.sinks[0].failed.load(Ordering::Relaxed) > 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

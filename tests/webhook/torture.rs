@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::certificates::Certificates;
-use crate::delivery::{Rig, THREE, alert, file, plan, webhook};
+use crate::delivery::{PATIENT, Rig, THREE, alert, file, plan, webhook};
 use crate::receiver::{Behaviour, Receiver};
 
 /// Twenty attempts over two seconds and more, so that no alert is given up while its receiver is sick.
@@ -140,7 +140,8 @@ async fn sick_receivers_lose_nothing_and_hold_up_nobody() {
             );
             assert!(failed.iter().all(|failed| failed.delivery.last_error.as_ref().unwrap().contains("410")));
             while delivered(receiver).len() < alerts.len() {
-                let waiting = ward.outbox.replay_all_failed(Some(name), ward.clock.now_ns()).unwrap();
+                let waiting =
+                    ward.outbox.replay_all_failed(Some(name), ward.clock.now_ns()).unwrap().deliveries;
                 assert!(waiting > 0, "neither told nor failed");
                 took = ward.settled(name, start).await;
             }
@@ -221,6 +222,53 @@ async fn a_sick_receiver_is_probed_and_not_beaten() {
     assert!(!ward.status.sinks[0].circuit_open.load(Relaxed));
     ward.stop.cancel();
     while ward.workers.join_next().await.is_some() {}
+}
+
+/// Whoever refuses every message at first, and takes it then, has taken something once it is asked by one that it has
+/// refused before; by new ones it would refuse for ever longer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_probe_is_what_has_waited_longest() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut seen = BTreeSet::new();
+    let receiver = Receiver::choosing(move |request| {
+        let first = seen.insert(request.id().to_owned());
+        if first { Behaviour::Status(500) } else { Behaviour::Accept }
+    })
+    .await;
+    let sinks = [webhook("sick", &receiver.url)];
+    let mut ward = Ward::open(&folder, &sinks);
+    let alerts: Vec<Alert> = (0..60).map(|i| alert(&format!("a{i:03}"), 1)).collect();
+    ward.outbox.store(&alerts, ward.clock.now_ns()).unwrap();
+    let told = async {
+        while delivered(&receiver).is_empty() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), told).await.expect("by the first probe or the second");
+    ward.stop.cancel();
+    while ward.workers.join_next().await.is_some() {}
+}
+
+/// The second attempt of each would be its last, and is an hour away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_probe_takes_nothing_of_the_schedule() {
+    let folder = tempfile::tempdir().unwrap();
+    let receiver = Receiver::choosing(|_| Behaviour::Status(500)).await;
+    let rig = Rig::start(&file(&folder), &receiver.url, &PATIENT);
+    let alerts: Vec<Alert> = (0..12).map(|i| alert(&format!("a{i:03}"), 1)).collect();
+    rig.outbox.store(&alerts, rig.clock.now_ns()).unwrap();
+    let asked_again = async {
+        let mut seen = BTreeSet::new();
+        while receiver.received().iter().all(|request| seen.insert(request.id().to_owned())) {
+            seen.clear();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), asked_again).await.expect("a probe");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(rig.status.sinks[0].failed_total.load(Relaxed), 0, "given up before its time");
+    assert_eq!(rig.outbox.reader().unwrap().failed(9).unwrap(), []);
+    rig.stop().await;
 }
 
 struct Server(Child);

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::watch;
 
-use super::{Outbox, OutboxError, OutboxReader, Sent, Stored};
+use super::{Outbox, OutboxError, OutboxReader, Replayed, Sent, Stored};
 use crate::types::Alert;
 
 /// Cheap to clone. Whoever puts work in through it wakes every delivery worker.
@@ -55,16 +55,16 @@ impl OutboxHandle {
         revision: u32,
         receiver: &str,
         now_ns: i64,
-    ) -> Result<bool, OutboxError> {
+    ) -> Result<Replayed, OutboxError> {
         let replayed = self.lock().replay_failed(id, revision, receiver, now_ns)?;
-        if replayed {
+        if replayed.deliveries > 0 {
             self.shared.work.send_modify(|calls| *calls += 1);
         }
         Ok(replayed)
     }
 
     /// [`Outbox::replay_all_failed`], then wakes the workers. Blocks for one sync of the disk.
-    pub fn replay_all_failed(&self, receiver: Option<&str>, now_ns: i64) -> Result<u64, OutboxError> {
+    pub fn replay_all_failed(&self, receiver: Option<&str>, now_ns: i64) -> Result<Replayed, OutboxError> {
         let replayed = self.lock().replay_all_failed(receiver, now_ns)?;
         self.shared.work.send_modify(|calls| *calls += 1);
         Ok(replayed)

@@ -90,6 +90,7 @@ impl Outbox {
                 attempts: row.get(3)?,
                 stored_at_ns: row.get(4)?,
                 body: row.get::<_, String>(5)?.into(),
+                early: false,
             })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)

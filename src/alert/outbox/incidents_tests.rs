@@ -82,7 +82,7 @@ fn a_message_is_the_same_over_retries_and_restarts() {
     outbox.record_attempts("on_call", "t", &[attempt(&again[0], Next::GiveUp)]).unwrap();
     let failed = outbox.reader().unwrap().failed(9).unwrap();
     assert_eq!(failed.iter().map(|f| f.id.as_str()).collect::<Vec<_>>(), ["a1", "a2"]);
-    assert!(outbox.replay_failed("a2", 1, "on_call", 40 * S).unwrap());
+    assert_eq!(outbox.replay_failed("a2", 1, "on_call", 40 * S).unwrap().deliveries, 1);
     let replayed = outbox.due_incidents("on_call", 40 * S, 9).unwrap();
     assert_eq!(replayed, told, "the message is sent again as it was");
     outbox.record_attempts("on_call", "t", &[attempt(&replayed[0], Next::Delivered)]).unwrap();

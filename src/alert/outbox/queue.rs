@@ -16,6 +16,9 @@ pub struct Due {
     pub message_id: String,
     /// Attempts made so far.
     pub attempts: u32,
+    /// Its next attempt is not due yet: this one only asks whether the receiver takes anything again. If it fails, nothing
+    /// is taken of the schedule ([`Next::Waits`]).
+    pub early: bool,
     /// Wall time at which the alert became durable, ns; of an incident, its message.
     pub stored_at_ns: i64,
     /// The same bytes on every attempt.
@@ -44,6 +47,8 @@ pub enum Next {
     Retry {
         at_ns: i64,
     },
+    /// As it did before.
+    Waits,
     GiveUp,
     /// The receiver wants nothing more (410): every delivery waiting for it fails too.
     Disable,
@@ -63,7 +68,8 @@ pub struct Counts {
 
 /// A revision waits until the earlier ones of its alert are delivered or have failed, so that a
 /// receiver never hears of the end of an alert before its beginning.
-const IN_ORDER: &str = "NOT EXISTS (SELECT 1 FROM deliveries e WHERE e.id = d.id AND e.revision < d.revision
+pub(super) const IN_ORDER: &str =
+    "NOT EXISTS (SELECT 1 FROM deliveries e WHERE e.id = d.id AND e.revision < d.revision
     AND e.receiver = d.receiver AND e.state = 'pending')";
 
 const DAY_NS: i64 = 24 * 3600 * 1_000_000_000;
@@ -121,6 +127,7 @@ impl Outbox {
                 attempts: row.get(3)?,
                 stored_at_ns: row.get(4)?,
                 body: row.get::<_, String>(5)?.into(),
+                early: false,
             })
         })?;
         rows.into_iter().try_for_each(|due| due.map(|due| found.push(due)))?;
@@ -210,10 +217,13 @@ const STATE: &str = "state = CASE WHEN ?1 = 'pending' AND EXISTS (SELECT 1 FROM 
                      THEN 'failed' ELSE ?1 END, attempts = attempts + 1, next_attempt_at = ?3";
 
 fn record(transaction: &Transaction<'_>, receiver: &str, attempt: &Attempt) -> rusqlite::Result<()> {
+    if attempt.next == Next::Waits {
+        return note_refusal(transaction, receiver, attempt);
+    }
     let (state, next_attempt_at) = match attempt.next {
         Next::Delivered => ("delivered", attempt.finished_at_ns),
         Next::Retry { at_ns } => ("pending", at_ns),
-        Next::GiveUp | Next::Disable => ("failed", attempt.finished_at_ns),
+        Next::Waits | Next::GiveUp | Next::Disable => ("failed", attempt.finished_at_ns),
     };
     let delivered_at = (attempt.next == Next::Delivered).then_some(attempt.finished_at_ns);
     let which = match attempt.incident {
@@ -247,6 +257,17 @@ fn record(transaction: &Transaction<'_>, receiver: &str, attempt: &Attempt) -> r
             statement.execute(told)?;
         }
     }
+    Ok(())
+}
+
+/// Of an attempt before its time only the reason stays.
+fn note_refusal(transaction: &Transaction<'_>, receiver: &str, attempt: &Attempt) -> rusqlite::Result<()> {
+    let mut statement = transaction.prepare_cached(
+        "UPDATE deliveries SET last_status = ?2, last_error = ?3
+         WHERE receiver = ?1 AND state = 'pending' AND iif(?4 IS NULL, id = ?5 AND revision = ?6, incident = ?4)",
+    )?;
+    let Attempt { id, revision, incident, status, error, .. } = attempt;
+    statement.execute(params![receiver, status, error, incident, id, revision])?;
     Ok(())
 }
 

@@ -4,6 +4,15 @@ use rusqlite::{Transaction, params};
 
 use super::{Outbox, OutboxError};
 
+/// What a replay came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Replayed {
+    /// Deliveries that wait again.
+    pub deliveries: u64,
+    /// Those that need not be told any more: a later one has been delivered.
+    pub superseded: u64,
+}
+
 impl Outbox {
     /// Puts a failed delivery back in the queue with a fresh schedule; false if it has not failed. Where it was part of an
     /// incident's message, the message is sent again as it was, with all that it tells. What a later message that was
@@ -15,7 +24,7 @@ impl Outbox {
         revision: u32,
         receiver: &str,
         now_ns: i64,
-    ) -> Result<bool, OutboxError> {
+    ) -> Result<Replayed, OutboxError> {
         let transaction = self.connection.transaction()?;
         supersede(&transaction, Some(receiver))?;
         let found = {
@@ -28,8 +37,9 @@ impl Outbox {
         };
         match found {
             None => {
+                let superseded = u64::from(is_superseded(&transaction, id, revision, receiver)?);
                 transaction.commit()?;
-                return Ok(false);
+                return Ok(Replayed { deliveries: 0, superseded });
             }
             Some(Some(incident)) => {
                 again(&transaction, "deliveries", "incident = ?2", params![now_ns, incident])?
@@ -44,26 +54,29 @@ impl Outbox {
         }
         transaction.execute("DELETE FROM disabled WHERE receiver = ?1", [receiver])?;
         transaction.commit()?;
-        Ok(true)
+        Ok(Replayed { deliveries: 1, superseded: 0 })
     }
 
-    /// The same of everything that `receiver` was not told, or, without one, nobody was; gives how many deliveries there
-    /// were.
-    pub fn replay_all_failed(&mut self, receiver: Option<&str>, now_ns: i64) -> Result<u64, OutboxError> {
+    /// The same of everything that `receiver` was not told, or, without one, nobody was.
+    pub fn replay_all_failed(
+        &mut self,
+        receiver: Option<&str>,
+        now_ns: i64,
+    ) -> Result<Replayed, OutboxError> {
         let transaction = self.connection.transaction()?;
-        supersede(&transaction, receiver)?;
+        let superseded = supersede(&transaction, receiver)?;
         let of = "(?2 IS NULL OR receiver = ?2)";
         let deliveries = again(&transaction, "deliveries", of, params![now_ns, receiver])?;
         again(&transaction, "incidents", of, params![now_ns, receiver])?;
         transaction.execute("DELETE FROM disabled WHERE (?1 IS NULL OR receiver = ?1)", params![receiver])?;
         transaction.commit()?;
-        Ok(deliveries as u64)
+        Ok(Replayed { deliveries: deliveries as u64, superseded })
     }
 }
 
 /// Marks what was given up and need not be told any more: the receiver has a later revision, or a later message of the
-/// same incident.
-fn supersede(transaction: &Transaction<'_>, receiver: Option<&str>) -> rusqlite::Result<()> {
+/// same incident. Gives how many deliveries that were.
+fn supersede(transaction: &Transaction<'_>, receiver: Option<&str>) -> rusqlite::Result<u64> {
     let deliveries = transaction.execute(
         "UPDATE deliveries AS d SET state = 'superseded'
          WHERE d.state = 'failed' AND (?1 IS NULL OR d.receiver = ?1) AND iif(d.incident IS NULL,
@@ -80,10 +93,20 @@ fn supersede(transaction: &Transaction<'_>, receiver: Option<&str>) -> rusqlite:
                          AND l.revision > i.revision AND l.state = 'delivered')",
         params![receiver],
     )?;
-    if deliveries > 0 {
-        tracing::info!(deliveries, "not replayed: superseded by later messages that were delivered");
-    }
-    Ok(())
+    Ok(deliveries as u64)
+}
+
+fn is_superseded(
+    transaction: &Transaction<'_>,
+    id: &str,
+    revision: u32,
+    receiver: &str,
+) -> rusqlite::Result<bool> {
+    let mut statement = transaction.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM deliveries
+                        WHERE id = ?1 AND revision = ?2 AND receiver = ?3 AND state = 'superseded')",
+    )?;
+    statement.query_row(params![id, revision, receiver], |row| row.get(0))
 }
 
 /// Of `table`, which is `deliveries` or `incidents`; `?1`: now. What was given up without an attempt keeps its reason until
@@ -107,6 +130,7 @@ mod tests {
 
     use super::super::tests::{Fixture, alert, attempt};
     use super::super::{Counts, Next};
+    use super::Replayed;
     use crate::config::plan::GroupPlan;
     use crate::types::AlertState;
 
@@ -122,11 +146,11 @@ mod tests {
         assert_eq!(end[0].message_id, "a1_2");
         outbox.record_attempts("on_call", "t", &[attempt(&end[0], Next::Delivered)]).unwrap();
         assert_eq!(outbox.counts("on_call").unwrap().failed, 2);
-        assert!(
-            !outbox.replay_failed("a1", 1, "on_call", 40).unwrap(),
-            "it would fire at the receiver again"
-        );
-        assert_eq!(outbox.replay_all_failed(None, 40).unwrap(), 1);
+        let superseded = Replayed { deliveries: 0, superseded: 1 };
+        let one = outbox.replay_failed("a1", 1, "on_call", 40).unwrap();
+        assert_eq!(one, superseded, "it would fire at the receiver again");
+        assert_eq!(outbox.replay_failed("x", 1, "on_call", 40).unwrap(), Replayed::default());
+        assert_eq!(outbox.replay_all_failed(None, 40).unwrap(), Replayed { deliveries: 1, superseded: 0 });
         let due = outbox.due("on_call", 40, 9).unwrap();
         assert_eq!(due.iter().map(|due| due.message_id.as_str()).collect::<Vec<_>>(), ["b1_1"]);
         assert_eq!(outbox.counts("on_call").unwrap(), Counts { pending: 1, ..Counts::default() });
@@ -150,7 +174,8 @@ mod tests {
         tell(&mut outbox, 20, Next::GiveUp);
         outbox.store(&[alert("a1", 2, "k")], 30).unwrap();
         tell(&mut outbox, 40, Next::Delivered);
-        assert_eq!(outbox.replay_all_failed(Some("on_call"), 50).unwrap(), 0);
+        let all = outbox.replay_all_failed(Some("on_call"), 50).unwrap();
+        assert_eq!(all, Replayed { deliveries: 0, superseded: 1 });
         assert_eq!(outbox.due_incidents("on_call", 50, 9).unwrap(), []);
         assert_eq!(outbox.counts("on_call").unwrap(), Counts::default());
     }

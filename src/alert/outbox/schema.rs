@@ -6,8 +6,8 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::OutboxError;
 
-/// Kept in `user_version`. Raise it with every change of [`ALERTS`] or [`DELIVERIES`].
-pub(super) const VERSION: i64 = 4;
+/// Kept in `user_version`. Raise it with every change of a table.
+pub(super) const VERSION: i64 = 5;
 
 /// `decision` and `body` are the exact bytes: the first to see whether a recovery decides the same
 /// again, the second so that every attempt sends the same.
@@ -80,6 +80,14 @@ CREATE INDEX deliveries_held ON deliveries (receiver) WHERE silenced_by IS NOT N
 CREATE INDEX deliveries_of_incidents ON deliveries (incident) WHERE incident IS NOT NULL;
 ";
 
+/// Alerts that are gone, by their last revision.
+const REMOVED: &str = "
+CREATE TABLE removed (
+    id       TEXT PRIMARY KEY,
+    revision INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+";
+
 /// Version 1 kept a p-value beside the decision that holds it, which not every decision has.
 const FROM_1: &str = "ALTER TABLE alerts DROP COLUMN p_value;";
 
@@ -125,10 +133,12 @@ pub(super) fn ensure(connection: &mut Connection, path: &Path) -> Result<(), Out
         transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
     let steps: &[&str] = match (found, tables) {
         (VERSION, _) => return Ok(()),
-        (0, 0) => &[ALERTS, DELIVERIES],
-        (1, _) => &[FROM_1, SET_ASIDE, DELIVERIES, TAKE_OVER],
-        (2, _) => &[SET_ASIDE, DELIVERIES, TAKE_OVER],
-        (3, _) => &[SET_ASIDE_3, DELIVERIES, TAKE_OVER_3],
+        (0, 0) => &[ALERTS, DELIVERIES, REMOVED],
+        (1, _) => &[FROM_1, SET_ASIDE, DELIVERIES, TAKE_OVER, REMOVED],
+        (2, _) => &[SET_ASIDE, DELIVERIES, TAKE_OVER, REMOVED],
+        (3, _) => &[SET_ASIDE_3, DELIVERIES, TAKE_OVER_3, REMOVED],
+        // Nothing was ever removed.
+        (4, _) => &[REMOVED],
         (0, _) => return Err(OutboxError::Foreign { path: path.to_owned() }),
         _ => return Err(OutboxError::Version { path: path.to_owned(), found }),
     };

@@ -23,6 +23,7 @@ fn as_of_version_2(fixture: &Fixture, change: &str) {
             first_attempt_at, delivered_at FROM now;
         DROP TABLE now;
         DROP TABLE incidents;
+        DROP TABLE removed;
         CREATE INDEX deliveries_by_receiver ON deliveries (receiver, state, next_attempt_at, alert);
         CREATE INDEX deliveries_failed ON deliveries (alert) WHERE state = 'failed';
         PRAGMA user_version = 2;";
@@ -76,6 +77,7 @@ fn what_version_3_left_can_be_superseded() {
         UPDATE sqlite_schema SET sql = replace(sql, ', ''superseded''', '');
         PRAGMA writable_schema = OFF;
         UPDATE incidents SET labels = '[]';
+        DROP TABLE removed;
         PRAGMA user_version = 3;";
     connection.execute_batch(old).unwrap();
     drop(connection);
@@ -85,4 +87,16 @@ fn what_version_3_left_can_be_superseded() {
     outbox.gather("on_call", &group, 40, &[]).unwrap();
     let due = outbox.due_incidents("on_call", 40, 9).unwrap();
     assert_eq!((due.len(), due[0].id == before[0].id, due[0].revision), (1, true, 2), "the incident goes on");
+}
+
+#[test]
+fn from_what_version_4_left_alerts_can_be_removed() {
+    let fixture = Fixture::new();
+    fixture.open().store(&[alert("a1", 1, "pump-1"), alert("a1", 2, "pump-1")], 10).unwrap();
+    let connection = Connection::open(&fixture.path).unwrap();
+    connection.execute_batch("DROP TABLE removed; PRAGMA user_version = 4;").unwrap();
+    drop(connection);
+    drop(fixture.open());
+    let mut outbox = crate::alert::outbox::Outbox::open(&fixture.path, &[]).unwrap();
+    assert_eq!(outbox.prune(11, 9).unwrap().alerts, 1);
 }

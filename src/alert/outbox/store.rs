@@ -2,6 +2,7 @@
 
 use rusqlite::{Transaction, params};
 
+use super::prune::is_removed;
 use super::{Outbox, OutboxError};
 use crate::alert::body;
 use crate::types::{Alert, AlertState};
@@ -47,6 +48,10 @@ impl Outbox {
         let mut stored = Stored::default();
         let transaction = self.connection.transaction()?;
         for (alert, body) in alerts {
+            if is_removed(&transaction, &alert.decision.id, alert.decision.revision)? {
+                stored.known += 1;
+                continue;
+            }
             let encode_error = |source| OutboxError::Encode {
                 id: alert.decision.id.clone(),
                 revision: alert.decision.revision,

@@ -96,7 +96,7 @@ fn files_of_another_format_or_program_are_refused_unchanged() {
     let error = Outbox::open(&fixture.path, &[]).err().expect("format 99");
     assert!(matches!(error, OutboxError::Version { found: 99, .. }));
     assert!(
-        error.to_string().contains("format 99, this Eddy reads format 4; run the Eddy that wrote it"),
+        error.to_string().contains("format 99, this Eddy reads format 5; run the Eddy that wrote it"),
         "{error}"
     );
     assert!(!error.is_retryable());

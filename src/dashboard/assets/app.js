@@ -175,19 +175,24 @@ for (const one of parts) one.part.addEventListener('pointerleave', () => { if (o
 document.addEventListener('click', async (event) => {
   const button = event.target.closest('button[data-to]');
   if (!button) return;
-  const { method, to, id, revision, receiver } = button.dataset;
+  const { method, to, id, revision, receiver, verdict } = button.dataset;
   button.disabled = true;
-  const one = id ? { id, revision: Number(revision), receiver } : {};
+  const one = id ? { id, revision: Number(revision), receiver } : verdict ? { verdict } : {};
   const body = method === 'POST' ? JSON.stringify(one) : undefined;
   try {
     const response = await fetch(to, { method, body, headers: { 'content-type': 'application/json' } });
     const said = await response.json();
-    $('say').textContent = response.ok ? 'Done.' : `${said.detail}: ${said.remedy}`;
+    $('say').textContent = response.ok ? done(said) : `${said.detail}: ${said.remedy}`;
     if (!response.ok) { button.textContent = said.detail; return; }
   } catch { button.textContent = 'No answer'; } finally { button.disabled = false; }
   // The next snapshot shows it, under the pointer or not: it is what was asked for.
   setTimeout(() => parts.filter(({ on }) => on === 'alerts').forEach((one) => one.again()), 1_200);
 });
+
+function done({ replayed, superseded, why }) {
+  if (replayed !== undefined) return `Tried again: ${replayed}. Superseded by later ones that were delivered: ${superseded}.`;
+  return why ? `Kept, and changes nothing: ${why}` : 'Done.';
+}
 
 // ---- live events
 

@@ -7,10 +7,12 @@ use serde::Deserialize;
 use super::{ROWS, html};
 use crate::dashboard::AppState;
 use crate::dashboard::api::{Answer, Params, blocking, unread, whole};
+use crate::dashboard::aside::{SilenceLine, silence_lines};
 use crate::dashboard::doc::Doc;
 use crate::dashboard::key::form;
 use crate::dashboard::listed::{Listed, Wanted, Which, list};
 use crate::dashboard::listing::Card;
+use crate::dashboard::orders::all_silences;
 use crate::dashboard::shell::{Shell, status_doc};
 
 #[derive(Debug, Default, Deserialize)]
@@ -29,6 +31,8 @@ struct Page<'a> {
     shell: Shell<'a>,
     alerts: &'a Doc<'a>,
     cards: Vec<Card>,
+    silences: &'a Doc<'a>,
+    silence_lines: Vec<SilenceLine>,
     ended: bool,
     streams: Vec<(String, bool)>,
     /// Not the first page.
@@ -46,10 +50,15 @@ pub async fn show(State(state): State<AppState>, Params(query): Params<Query>) -
         // As the API serves it: it cannot fail where that does not.
         let json = serde_json::to_value(&listed).unwrap_or_default();
         let alerts = Doc { root: "alerts", url: api_url(&wanted), json: &json };
+        let said = state.parts.status.said.silences();
+        let silences = all_silences(&said, snapshot.time_ns);
+        let silences = Doc { root: "silences", url: "/api/v1/silences".to_owned(), json: &silences };
         let card = |(i, entry)| Card::of(i, entry, snapshot.time_ns, &state.parts.zone);
         html(&Page {
             shell: Shell::of(&state, snapshot, &status, "/alerts", "Alerts"),
             alerts: &alerts,
+            silences: &silences,
+            silence_lines: silence_lines(&said, snapshot.time_ns, &state.parts.zone),
             cards: listed.rows.iter().enumerate().map(card).collect(),
             ended: wanted.which == Which::Ended,
             streams: snapshot.streams.iter().map(|s| (s.name.clone(), s.name == query.stream)).collect(),

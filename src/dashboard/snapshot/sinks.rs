@@ -13,6 +13,8 @@ pub struct SinkView {
     /// Held back by silences.
     pub silenced: u64,
     pub failed_total: u64,
+    /// Given up, ever, and in the outbox now.
+    pub failed: u64,
     pub last_success_ns: Option<i64>,
     pub last_success_age_ns: Option<i64>,
     pub last_error: Option<String>,

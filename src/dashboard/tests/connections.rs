@@ -16,8 +16,10 @@ async fn one_who_says_nothing_is_hung_up_on_and_so_makes_room() {
         spawn_blocking(|| AppState::new(testing::parts(Scene::Calm, Clock::start().now_ns()))).await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let (shutdown, limits) =
-        (state.parts.shutdown.clone(), Limits { connections: 2, head: Duration::from_secs(2) });
+    let (shutdown, limits) = (
+        state.parts.shutdown.clone(),
+        Limits { connections: 2, head: Duration::from_secs(2), ..connections::LIMITS },
+    );
     let serving = tokio::spawn(connections::serve(listener, ways::router(state), shutdown.clone(), limits));
     let mut silent = TcpStream::connect(address).await.unwrap();
     let mut slow = TcpStream::connect(address).await.unwrap();
@@ -57,4 +59,33 @@ async fn live_updates_end_with_the_token() {
     let end =
         timeout(Duration::from_secs(10), live.chunk()).await.expect("it goes on without a token").unwrap();
     assert!(end.is_none(), "{end:?}");
+}
+
+/// As [`connections::serve`] is told, within so long.
+async fn served(limits: Limits) -> (std::net::SocketAddr, tokio_util::sync::CancellationToken) {
+    let state =
+        spawn_blocking(|| AppState::new(testing::parts(Scene::Calm, Clock::start().now_ns()))).await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let shutdown = state.parts.shutdown.clone();
+    tokio::spawn(connections::serve(listener, ways::router(state), shutdown.clone(), limits));
+    (address, shutdown)
+}
+
+#[tokio::test]
+async fn one_who_sends_a_body_ever_so_slowly_is_told_so() {
+    let limits = Limits { connections: 2, head: Duration::from_secs(30), body: Duration::from_secs(1) };
+    let (address, shutdown) = served(limits).await;
+    let mut slow = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "POST /api/v1/silences HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n\
+         content-length: 100\r\n\r\n{{"
+    );
+    slow.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 4096];
+    let read = timeout(Duration::from_secs(20), slow.read(&mut answer)).await.expect("it waits on").unwrap();
+    let answer = String::from_utf8_lossy(&answer[..read]);
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("did not arrive within 1 s"), "{answer}");
+    assert!(answer.contains("application/problem+json"), "{answer}");
+    shutdown.cancel();
 }

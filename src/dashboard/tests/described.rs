@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use super::super::ways::{Rule, ways};
-use super::access::Guarded;
 use super::schema::wrong;
 use super::*;
 use crate::access::Scope;
@@ -138,7 +137,7 @@ async fn answers_are_as_described() {
 #[tokio::test]
 async fn what_people_said_and_did_is_as_described() {
     let description = description();
-    let guarded = Guarded::new(Scene::Trouble).await;
+    let guarded = super::feedback::heard().await;
     let id = guarded.alert().await;
     let request = guarded.request(reqwest::Method::POST, &format!("/api/v1/alerts/{id}/feedback"));
     let request = request.bearer_auth(&guarded.tokens[1]).header("content-type", "application/json");

@@ -1,14 +1,24 @@
 //! What people say of alerts.
 
 use reqwest::Method;
+use tokio::sync::mpsc;
 
 use super::access::Guarded;
+use super::orders::desk;
 use super::*;
 use crate::access::{Scope, link_query};
+use crate::stage::{Done, Order};
+
+/// Where somebody follows what is said.
+pub async fn heard() -> Guarded {
+    let (orders, given) = mpsc::channel(1);
+    tokio::spawn(desk(given));
+    Guarded::with(Scene::Trouble, |parts| parts.orders = orders).await
+}
 
 #[tokio::test]
 async fn only_the_form_behind_a_link_acts() {
-    let guarded = Guarded::new(Scene::Trouble).await;
+    let guarded = heard().await;
     let id = guarded.alert().await;
     let key = guarded.served.state.parts.access.key();
     let link = format!("/feedback/{id}?{}", link_query(key, &id, u64::MAX));
@@ -28,7 +38,8 @@ async fn only_the_form_behind_a_link_acts() {
     };
     let done = send(action, "verdict=real&reason=bearing+17").await;
     assert_eq!(done.status(), 200);
-    assert!(done.text().await.unwrap().contains("Noted as real"));
+    let answered = done.text().await.unwrap();
+    assert!(answered.contains("Noted as real") && answered.contains(r#"value="undone""#), "{answered}");
     let rows = said().await;
     assert_eq!(
         (&rows[0]["alert"], &rows[0]["verdict"], &rows[0]["who"]),
@@ -50,6 +61,10 @@ async fn only_the_form_behind_a_link_acts() {
         assert_eq!(send(forged.clone(), "verdict=expected").await.status(), 403, "{forged}");
     }
     assert_eq!(said().await.as_array().unwrap().len(), 1);
+    let undone = send(link.clone(), "verdict=undone").await.text().await.unwrap();
+    assert!(undone.contains("Taken back"), "{undone}");
+    assert_eq!(said().await, serde_json::json!([]));
+    let noted = noted + 1;
     let audit = guarded.json("/api/v1/audit", Scope::Admin).await;
     assert_eq!(audit["rows"].as_array().unwrap().len(), noted, "who shows no good link writes nothing");
     assert_eq!(send(link, "verdict=maybe").await.status(), 422);
@@ -57,7 +72,7 @@ async fn only_the_form_behind_a_link_acts() {
 
 #[tokio::test]
 async fn the_last_word_holds_and_becomes_a_label_that_a_backtest_reads() {
-    let guarded = Guarded::new(Scene::Trouble).await;
+    let guarded = heard().await;
     let id = guarded.alert().await;
     let say = |id: &str, body: String| {
         let request = guarded.request(Method::POST, &format!("/api/v1/alerts/{id}/feedback"));
@@ -82,4 +97,33 @@ async fn the_last_word_holds_and_becomes_a_label_that_a_backtest_reads() {
         assert_eq!(refused.headers()["content-type"], "application/problem+json");
     }
     assert_eq!(guarded.get("/api/v1/labels.csv?stream=fans", Scope::Read).await.status(), 404);
+}
+
+#[tokio::test]
+async fn what_cannot_act_is_kept_as_a_label_and_what_nobody_heard_is_not() {
+    let guarded = Guarded::new(Scene::Trouble).await;
+    let id = guarded.alert().await;
+    let path = format!("/api/v1/alerts/{id}/feedback");
+    let say = |guarded: &Guarded| {
+        let request = guarded.request(Method::POST, &path).bearer_auth(&guarded.tokens[1]);
+        let request = request.header("content-type", "application/json").body(r#"{"verdict":"expected"}"#);
+        async move { request.send().await.unwrap() }
+    };
+    assert_eq!(say(&guarded).await.status(), 503, "nobody follows orders: Eddy is stopping");
+    let rows = guarded.json("/api/v1/feedback", Scope::Read).await["rows"].take();
+    assert_eq!(rows, serde_json::json!([]));
+
+    let (orders, mut given) = mpsc::channel::<Order>(1);
+    let guarded = Guarded::with(Scene::Trouble, |parts| parts.orders = orders).await;
+    tokio::spawn(async move {
+        while let Some(Order { answer, .. }) = given.recv().await {
+            let _ = answer.send(Ok(Done::Heard(Err("a group: silence at the receiver".to_owned()))));
+        }
+    });
+    let answer = say(&guarded).await;
+    assert_eq!(answer.status(), 201);
+    let kept: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    assert_eq!((&kept["acts"], &kept["why"]), (&false.into(), &"a group: silence at the receiver".into()));
+    let rows = guarded.json("/api/v1/feedback", Scope::Read).await["rows"].take();
+    assert_eq!(rows[0]["verdict"], "expected");
 }

@@ -11,11 +11,12 @@ use crate::stage::{Done, Order, Refused, What};
 use crate::types::Silence;
 
 /// Follows every order but those to acknowledge.
-async fn desk(mut orders: mpsc::Receiver<Order>) {
+pub async fn desk(mut orders: mpsc::Receiver<Order>) {
     while let Some(Order { what, answer }) = orders.recv().await {
         let done = match what {
             What::Silence(draft) => Silence::new(&draft, 1).map(Done::Silenced).map_err(Refused::Wrong),
-            What::Replay(_) => Ok(Done::Replayed(3)),
+            What::Replay(_) => Ok(Done::Replayed { deliveries: 3, superseded: 2 }),
+            What::Feedback { .. } => Ok(Done::Heard(Ok(()))),
             _ => Err(Refused::Impossible("it is over: look at /api/v1/alerts".to_owned())),
         };
         let _ = answer.send(done);
@@ -33,9 +34,14 @@ async fn the_audit_log_says_what_was_silenced_seen_and_told_again() {
         ("silences", silence, 200, "stream=\"pumps\" key=~\"pump-1.\""),
         ("alerts/a1/acknowledge", json!({"author": "ann", "comment": "seen"}), 409, "ann: seen"),
         ("alerts/a1/acknowledge", json!({}), 409, "admin: "),
-        ("deliveries/replay", json!({"id": "a1", "revision": 2, "receiver": "ops"}), 200, "a1 2 to ops: 3"),
-        ("deliveries/replay", json!({"receiver": "ops"}), 200, "all to ops: 3"),
-        ("deliveries/replay", json!({}), 200, "all: 3"),
+        (
+            "deliveries/replay",
+            json!({"id": "a1", "revision": 2, "receiver": "ops"}),
+            200,
+            "a1 2 to ops: 3, 2 superseded",
+        ),
+        ("deliveries/replay", json!({"receiver": "ops"}), 200, "all to ops: 3, 2 superseded"),
+        ("deliveries/replay", json!({}), 200, "all: 3, 2 superseded"),
     ] {
         let request =
             guarded.request(Method::POST, &format!("/api/v1/{path}")).bearer_auth(&guarded.tokens[2]);

@@ -1,6 +1,6 @@
 //! Telling what set in, and that it has been quiet since.
 
-use super::Turn;
+use super::{Does, Turn};
 use crate::engine::partition::{Closing, Partition};
 use crate::engine::setup::StreamSetup;
 use crate::engine::tell::Told;
@@ -8,6 +8,15 @@ use crate::types::{About, AlertState, EventTime, OnsetEvidence};
 
 /// The name under which onsets are filed.
 const RULE_NAME: &str = "onset";
+
+impl Turn {
+    pub(super) fn ended(&self) -> Option<i64> {
+        match self.does {
+            Does::Ends(cell) => Some(cell),
+            Does::SetsIn | Does::GoesOn => None,
+        }
+    }
+}
 
 impl Partition {
     /// Tells what the cell folded last has set in or ended: keys in canonical order, as their rows came.
@@ -25,11 +34,17 @@ impl Partition {
 
     fn tell_onset(&mut self, turn: Turn, closing: &mut Closing<'_, '_>) {
         let setup = closing.setup;
-        let state = match (turn.ended, turn.open.revision) {
-            (Some(_), _) => AlertState::Resolved,
-            (None, 1) => AlertState::Raised,
-            (None, _) => AlertState::Revised,
+        let state = match (turn.does, turn.open.revision) {
+            (Does::Ends(_), _) => AlertState::Resolved,
+            (Does::SetsIn | Does::GoesOn, 1) => AlertState::Raised,
+            (Does::SetsIn | Does::GoesOn, _) => AlertState::Revised,
         };
+        if state.is_firing() {
+            self.heard.saw_onset(turn.key, turn.open.since * setup.grid_ns, &turn.open.onset);
+        }
+        if turn.does == Does::GoesOn {
+            return;
+        }
         match state {
             AlertState::Raised => {
                 self.counts.alerts_open += 1;
@@ -53,7 +68,7 @@ impl Partition {
         let mut bytes = [0u8; 36];
         bytes[..8].copy_from_slice(&self.counts.digest.to_le_bytes());
         bytes[8..16].copy_from_slice(&self.keys.hash(turn.key).to_le_bytes());
-        bytes[16..24].copy_from_slice(&turn.ended.unwrap_or(turn.open.cell).to_le_bytes());
+        bytes[16..24].copy_from_slice(&turn.ended().unwrap_or(turn.open.cell).to_le_bytes());
         bytes[24..32].copy_from_slice(&turn.open.onset.score.to_bits().to_le_bytes());
         bytes[32..].copy_from_slice(&turn.open.revision.to_le_bytes());
         self.counts.digest = xxhash_rust::xxh3::xxh3_64(&bytes);
@@ -75,6 +90,6 @@ fn evidence(turn: Turn, setup: &StreamSetup) -> OnsetEvidence {
         range_high: f64::from(onset.high),
         score: onset.score,
         score_threshold: onset.threshold,
-        ended: turn.ended.map(|cell| EventTime(setup.end_ns(cell))),
+        ended: turn.ended().map(|cell| EventTime(setup.end_ns(cell))),
     }
 }

@@ -23,7 +23,8 @@ fn value(cell: i64) -> f32 {
 
 /// What was told, as (cell, revision, ended).
 fn told(onsets: &mut Onsets) -> Vec<(i64, u32, Option<i64>)> {
-    onsets.turns.drain(..).map(|turn| (turn.open.cell, turn.open.revision, turn.ended)).collect()
+    let told = onsets.turns.drain(..).filter(|turn| turn.does != Does::GoesOn);
+    told.map(|turn| (turn.open.cell, turn.open.revision, turn.ended())).collect()
 }
 
 #[test]
@@ -35,7 +36,13 @@ fn a_range_is_of_enough_cells_and_of_enough_time() {
         for (wild, is_told) in [(first - every, false), (first, true)] {
             let mut onsets = onsets(1, 1, cells, span_s);
             for cell in (0..=wild).step_by(every as usize) {
-                onsets.take(0, cell, &[if cell == wild { 9.0 } else { value(cell) }], &[]);
+                onsets.take(
+                    0,
+                    cell,
+                    &[if cell == wild { 9.0 } else { value(cell) }],
+                    &[],
+                    &Tolerances::default(),
+                );
             }
             let expected = if is_told { vec![(wild, 1, None)] } else { vec![] };
             assert_eq!(told(&mut onsets), expected, "{cells} cells, {span_s} s, every {every} s");
@@ -50,8 +57,8 @@ fn an_onset_is_raised_grows_and_ends_when_its_quiet_time_does() {
     let mut seen = Vec::new();
     for cell in 0..300 {
         let spike = spikes.iter().find(|(at, _)| *at == cell).map(|(_, height)| *height);
-        onsets.take(0, cell, &[spike.unwrap_or(value(cell))], &[]);
-        onsets.take(1, cell, &[value(cell)], &[]);
+        onsets.take(0, cell, &[spike.unwrap_or(value(cell))], &[], &Tolerances::default());
+        onsets.take(1, cell, &[value(cell)], &[], &Tolerances::default());
         seen.extend(told(&mut onsets));
     }
     // The quiet time is 40 cells. What is not twice as strong is part of it.
@@ -64,14 +71,14 @@ fn a_flag_has_no_range_from_when_it_is_known() {
     for known in [false, true] {
         let mut onsets = onsets(1, 2, 100, 0);
         for cell in 0..200 {
-            onsets.take(0, cell, &[value(cell), 0.0], &[]);
+            onsets.take(0, cell, &[value(cell), 0.0], &[], &Tolerances::default());
         }
         let flags = [false, known];
         onsets.forget(&flags);
-        onsets.take(0, 200, &[value(200), 1.0], &flags);
+        onsets.take(0, 200, &[value(200), 1.0], &flags, &Tolerances::default());
         assert_eq!(told(&mut onsets).len(), usize::from(!known));
         // Of two columns one has chances: a record must go as far as if it were alone.
-        onsets.take(0, 260, &[1.04, 1.0], &flags);
+        onsets.take(0, 260, &[1.04, 1.0], &flags, &Tolerances::default());
         assert_eq!(
             told(&mut onsets).len(),
             usize::from(known),
@@ -84,7 +91,7 @@ fn a_flag_has_no_range_from_when_it_is_known() {
 fn switched_off_nothing_is_kept() {
     let mut onsets = Onsets::new(None, SECOND, 1);
     onsets.add_key();
-    (0..900).for_each(|cell| onsets.take(0, cell, &[cell as f32 * cell as f32], &[]));
+    (0..900).for_each(|cell| onsets.take(0, cell, &[cell as f32 * cell as f32], &[], &Tolerances::default()));
     assert!(told(&mut onsets).is_empty() && onsets.own.is_empty() && onsets.records.is_empty());
 }
 
@@ -93,8 +100,8 @@ fn a_budget_asks_for_rarer_records() {
     let wild = |nats: f64| {
         let mut onsets = onsets(1, 1, 100, 0);
         onsets.nats = nats;
-        (0..100).for_each(|cell| onsets.take(0, cell, &[value(cell)], &[]));
-        onsets.take(0, 100, &[1.5], &[]);
+        (0..100).for_each(|cell| onsets.take(0, cell, &[value(cell)], &[], &Tolerances::default()));
+        onsets.take(0, 100, &[1.5], &[], &Tolerances::default());
         told(&mut onsets).len()
     };
     // H of 100 is 5.19: half a width is as rare as 2.6 nats.

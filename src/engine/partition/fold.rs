@@ -15,6 +15,7 @@ impl Partition {
             cell_fold,
             silence,
             onsets,
+            heard,
             scoring,
             newest_cell,
             seen_keys,
@@ -32,7 +33,7 @@ impl Partition {
             }
             *seen_keys += u64::from(!grid.seen(key));
             grid.write(key, cell, values, arrival);
-            onsets.take(key, cell, values, flags);
+            onsets.take(key, cell, values, flags, &heard.in_force);
             *newest_cell = cell;
         };
         let duplicates = pending.release(cell, keys, |entry, values| {

@@ -10,6 +10,7 @@ use super::{Partition, Scale};
 use crate::alert::lifecycle::Episode;
 use crate::alert::told::Told;
 use crate::engine::events::Events;
+use crate::engine::feedback::Heard;
 use crate::engine::idle::Hearing;
 use crate::engine::onsets::Onsets;
 use crate::engine::output::Counts;
@@ -75,12 +76,13 @@ impl Partition {
             epoch,
             counts,
             touched: _,
-            pending,
+            pending: _,
             cell_fold: _,
             events: _,
             silence: _,
             onsets: _,
             hearing: _,
+            heard: _,
             started: _,
             newest_time: _,
             released: _,
@@ -104,16 +106,17 @@ impl Partition {
         drift.encode(to);
         to.number(*epoch);
         encode_counts(counts, to);
-        pending.encode(to);
         self.encode_progress(to);
     }
 
     /// Of windows that events make, how far it has come, and what time alone may tell of.
     fn encode_progress(&self, to: &mut StateWriter<'_>) {
+        self.pending.encode(to);
         self.events.encode(to);
         self.silence.encode(to);
         self.onsets.encode(to);
         self.hearing.encode(to);
+        self.heard.encode(to);
         to.flag(self.started);
         [self.newest_time, self.released, self.newest_cell].into_iter().for_each(|time| to.number(time));
         to.number(self.seen_keys);
@@ -168,7 +171,7 @@ impl Partition {
         partition.events = Events::decode(setup, keys, from)?;
         partition.silence = Silence::decode(keys, setup, from)?;
         partition.onsets = Onsets::decode(keys, setup, from)?;
-        partition.hearing = Hearing::decode(from)?;
+        (partition.hearing, partition.heard) = (Hearing::decode(from)?, Heard::decode(keys, from)?);
         partition.started = from.flag()?;
         partition.newest_time = from.number()?;
         partition.released = from.number()?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{Past, PastEpoch, PastEpochs, PastVerdict};
 use crate::alert::lifecycle::Episode;
+use crate::engine::feedback::state::{decode_tolerances, encode_tolerances};
 use crate::engine::partition::scoring::{decode_scoring, encode_scoring};
 use crate::engine::partition::state::{decode_scales, encode_scales};
 use crate::model::Model;
@@ -49,12 +50,13 @@ impl Past {
 impl PastEpochs {
     pub fn encode(&self, to: &mut StateWriter<'_>) {
         to.len(self.0.len());
-        for PastEpoch { epoch, scoring, scales, warm } in &self.0 {
+        for PastEpoch { epoch, scoring, scales, warm, tolerances } in &self.0 {
             to.number(*epoch);
             encode_scoring(scoring.as_ref(), to);
             to.len(warm.len());
             encode_scales(scales, to);
             warm.iter().for_each(|warm| to.flag(*warm));
+            encode_tolerances(tolerances, to);
         }
     }
 
@@ -74,7 +76,8 @@ impl PastEpochs {
             expect(known <= keys * columns, "an epoch of more keys than there are")?;
             let scales = decode_scales(known, from)?;
             let warm = (0..known).map(|_| from.flag()).collect::<Result<_, _>>()?;
-            epochs.0.push_back(PastEpoch { epoch, scoring, scales, warm });
+            let tolerances = decode_tolerances(keys, from)?;
+            epochs.0.push_back(PastEpoch { epoch, scoring, scales, warm, tolerances });
         }
         Ok(epochs)
     }

@@ -7,6 +7,20 @@ use crate::state::{StateReader, StateWriter};
 
 const MINUTE_NS: i64 = 60 * 1_000_000_000;
 
+/// What sets in with a row.
+fn step(
+    rule: &Rule,
+    columns: &mut [Records],
+    quiet: &mut Quiet,
+    cells: &[f32],
+    phase: Phase,
+) -> Option<Onset> {
+    match super::step(rule, columns, quiet, cells, phase)? {
+        Found::SetsIn(onset) => Some(onset),
+        Found::GoesOn(_) => None,
+    }
+}
+
 /// One key of a few columns, a row a minute unless told otherwise.
 struct Key {
     rule: Rule,

@@ -28,6 +28,12 @@ impl DecodeStation {
                 let (stream, keys) = (self.stream(stream), *keys);
                 stream.is_none_or(|stream| self.tell_keys(stream, keys))
             }
+            ControlEvent::Feedback { stream, feedback } => {
+                let Some(stream) = self.stream(stream) else { return true };
+                let (before, said) = (self.next, Arc::new(feedback.clone()));
+                self.touch(stream);
+                self.broadcast(|| Work::Feedback { stream, before, said: said.clone() })
+            }
             ControlEvent::Risks { stream, risks } => {
                 let risks: Arc<[(u32, u16)]> = risks.as_slice().into();
                 let stream = self.stream(stream);

@@ -1,5 +1,6 @@
 //! The circuit breaker: a receiver that fails one message after the other is only probed until it takes one. What
-//! waits keeps its attempts, and the receiver is not kept down by them.
+//! waits keeps its attempts, and the receiver is not kept down by them. The probe is the message that has waited longest,
+//! also before its next attempt is due: what is new would spend its first one on it, and be refused as it is.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -15,6 +16,8 @@ pub struct Breaker {
     /// Ids of what failed since the last success; no more than it takes.
     failed: HashSet<String>,
     trips: u32,
+    /// Ids of what has been a probe since it opened, one a pause: each of what waits asks once before any does again.
+    probed: HashSet<String>,
 }
 
 impl Breaker {
@@ -35,6 +38,18 @@ impl Breaker {
             self.trips += 1;
         }
         Some((PAUSE_MIN * 2_u32.saturating_pow(self.trips - 1).min(64)).min(PAUSE_MAX))
+    }
+
+    /// Something is sent as a probe, or, `None`, what is due, since all that waited has been one; or it begins anew.
+    pub fn probes(&mut self, id: Option<&str>) {
+        if id.is_none_or(|id| self.probed.contains(id)) {
+            self.probed.clear();
+        }
+        self.probed.extend(id.map(str::to_owned));
+    }
+
+    pub fn probed(&self) -> &HashSet<String> {
+        &self.probed
     }
 
     pub fn is_open(&self) -> bool {

@@ -1,5 +1,6 @@
 //! One visit to the outbox.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -24,6 +25,8 @@ struct Visit {
     latency: Latency,
     delivered_ns: Vec<i64>,
     limit: usize,
+    /// One message is to ask whether the receiver takes anything again; what has asked before.
+    probe: Option<HashSet<String>>,
     status: Arc<Status>,
     /// Of the sink in `status`.
     index: usize,
@@ -35,6 +38,8 @@ struct Visit {
 #[derive(Default)]
 pub(super) struct Look {
     pub due: Vec<Due>,
+    /// The first of these asks for all that wait.
+    pub probe: bool,
     pub next_due_at_ns: Option<i64>,
     /// When alerts are next put together.
     pub gather_at_ns: i64,
@@ -55,6 +60,8 @@ impl Worker {
             delivered_ns: self.delivered_ns.clone(),
             // What is under way is still due in the outbox and comes first, so ask for that much more.
             limit: if room == 0 { 0 } else { room + self.under_way.len() },
+            probe: (self.breaker.is_open() && room > 0 && self.under_way.is_empty())
+                .then(|| self.breaker.probed().clone()),
             status: self.delivery.status.clone(),
             index: self.delivery.index,
             group: self.delivery.sink.group.clone(),
@@ -64,7 +71,16 @@ impl Worker {
         self.attached = true;
         self.watch.untold_ns = 0;
         self.gather_at_ns = look.gather_at_ns;
+        self.note_probe(&look, room);
         Ok(look)
+    }
+}
+
+impl Worker {
+    fn note_probe(&mut self, look: &Look, room: usize) {
+        if self.breaker.is_open() && room > 0 && self.under_way.is_empty() {
+            self.breaker.probes(look.due.first().filter(|_| look.probe).map(|due| due.id.as_str()));
+        }
     }
 }
 
@@ -89,6 +105,7 @@ impl Visit {
                 look.due = outbox.due(receiver, *now_ns, self.limit)?;
             }
         }
+        self.probe(outbox, &silences, &mut look)?;
         look.next_due_at_ns = outbox.next_due_at(receiver, *now_ns)?;
         look.counts = outbox.counts(receiver)?;
         if self.group.is_some() && look.counts.pending + look.counts.silenced > 0 {
@@ -97,6 +114,26 @@ impl Visit {
         }
         record_latency(&self.latency, &self.delivered_ns);
         Ok(look)
+    }
+
+    /// While the breaker is open what has waited longest is sent in place of what is due. Before its time only where no
+    /// silence may hold it back: that is looked at when it is due.
+    fn probe(
+        &self,
+        outbox: &mut Outbox,
+        silences: &[Arc<Silence>],
+        look: &mut Look,
+    ) -> Result<(), OutboxError> {
+        let Some(asked) = &self.probe else { return Ok(()) };
+        let early = silences.is_empty();
+        let mut probe = outbox.longest_waiting(&self.receiver, self.now_ns, early, asked)?;
+        if probe.is_none() && look.due.is_empty() {
+            probe = outbox.longest_waiting(&self.receiver, self.now_ns, early, &HashSet::new())?;
+        }
+        if let Some(probe) = probe {
+            (look.due, look.probe) = (vec![probe], true);
+        }
+        Ok(())
     }
 
     fn gather(
@@ -165,6 +202,7 @@ mod tests {
             latency: Latency::new(),
             delivered_ns: vec![],
             limit: 9,
+            probe: None,
             status: status.clone(),
             index: 0,
             group: None,

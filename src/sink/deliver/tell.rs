@@ -26,6 +26,7 @@ impl Worker {
         self.show_error(Some(reason.to_owned()));
         let (sink, message, attempt) = (&self.delivery.sink.name, &due.message_id, due.attempts + 1);
         match wait {
+            _ if due.early => tracing::warn!(sink, message, reason, "the receiver still takes nothing"),
             Some(wait) => {
                 tracing::warn!(sink, message, attempt, reason, ?wait, "delivery failed, trying again")
             }

@@ -121,7 +121,7 @@ async fn take_events(
     }
     check_content(request.headers(), app.context.csv_streams.contains(&stream))?;
     let idempotency_key = idempotency_key(request.headers())?;
-    let payload = app.read_body(request).await?;
+    let payload = read_body(request, app.max_body_bytes, BODY_MAX).await?;
     let arrival = Arrival(app.context.intake.clock.now_ns());
     let topic = stream.into_boxed_str();
     let mut message =
@@ -182,16 +182,16 @@ impl App {
         }
         if same_text(token, presented.trim()) { Ok(()) } else { Err(Refusal::wrong_token()) }
     }
+}
 
-    async fn read_body(&self, request: Request) -> Result<Bytes, Refusal> {
-        match timeout(BODY_MAX, Bytes::from_request(request, &())).await {
-            Ok(Ok(body)) => Ok(body),
-            Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-                Err(Refusal::too_large(self.max_body_bytes))
-            }
-            Ok(Err(_)) => Err(Refusal::body_unreadable()),
-            Err(_) => Err(Refusal::body_slow(BODY_MAX.as_secs())),
+async fn read_body(request: Request, bytes_max: usize, within: Duration) -> Result<Bytes, Refusal> {
+    match timeout(within, Bytes::from_request(request, &())).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            Err(Refusal::too_large(bytes_max))
         }
+        Ok(Err(_)) => Err(Refusal::body_unreadable()),
+        Err(_) => Err(Refusal::body_slow(within.as_secs())),
     }
 }
 
@@ -230,5 +230,26 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<Box<str>>, Refusal> {
     match value.to_str() {
         Ok(key) if (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len()) => Ok(Some(key.into())),
         _ => Err(Refusal::idempotency_key(IDEMPOTENCY_KEY_BYTES_MAX)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use axum::body::Body;
+    use axum::response::IntoResponse as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_that_comes_ever_so_slowly_is_refused_in_the_end() {
+        let one = tokio_stream::once(Ok::<_, Infallible>("{"));
+        let slow = tokio_stream::StreamExt::chain(one, tokio_stream::pending());
+        let request = Request::new(Body::from_stream(slow));
+        let refusal = read_body(request, 100, Duration::from_millis(20)).await.expect_err("it never ends");
+        assert_eq!(refusal.into_response().status(), StatusCode::REQUEST_TIMEOUT);
+        let whole = read_body(Request::new(Body::from("{}")), 100, BODY_MAX).await;
+        assert_eq!(whole.map_err(|_| "refused"), Ok(Bytes::from("{}")));
     }
 }

@@ -1,0 +1,158 @@
+//! Which delivery asks a receiver whether it takes anything again.
+
+use std::collections::HashSet;
+
+use rusqlite::{OptionalExtension, params};
+
+use super::queue::{Due, IN_ORDER};
+use super::{Outbox, OutboxError};
+
+impl Outbox {
+    /// Of what the receiver has not taken at a first attempt, the one that has waited longest; of those not in `asked`,
+    /// that one of them which it never takes does not ask for ever. With `early` also before its time has come: see
+    /// [`Due::early`].
+    pub fn longest_waiting(
+        &mut self,
+        receiver: &str,
+        now_ns: i64,
+        early: bool,
+        asked: &HashSet<String>,
+    ) -> Result<Option<Due>, OutboxError> {
+        let until_ns = if early { i64::MAX } else { now_ns };
+        let message = self.longest_waiting_incident(receiver, now_ns, until_ns, asked)?;
+        if message.is_some() {
+            return Ok(message);
+        }
+        let sql = format!(
+            "SELECT d.id, d.revision FROM deliveries d
+             WHERE d.receiver = ?1 AND d.state = 'pending' AND d.incident IS NULL AND d.attempts > 0
+                 AND d.silenced_by IS NULL AND d.next_attempt_at <= ?2 AND {IN_ORDER}
+             ORDER BY d.alert LIMIT ?3"
+        );
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let mut rows = statement.query(params![receiver, until_ns, asked.len() as i64 + 1])?;
+        while let Some(row) = rows.next()? {
+            let (id, revision): (String, u32) = (row.get(0)?, row.get(1)?);
+            if !asked.contains(&id) {
+                return self.delivery(receiver, &id, revision, now_ns);
+            }
+        }
+        Ok(None)
+    }
+
+    fn delivery(
+        &self,
+        receiver: &str,
+        id: &str,
+        revision: u32,
+        now_ns: i64,
+    ) -> Result<Option<Due>, OutboxError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT a.message_id, d.attempts, a.stored_at, a.body, d.next_attempt_at > ?4
+             FROM deliveries d JOIN alerts a ON a.seq = d.alert
+             WHERE d.id = ?1 AND d.revision = ?2 AND d.receiver = ?3",
+        )?;
+        let found = statement.query_row(params![id, revision, receiver, now_ns], |row| {
+            Ok(Due {
+                id: id.to_owned(),
+                revision,
+                incident: None,
+                message_id: row.get(0)?,
+                attempts: row.get(1)?,
+                stored_at_ns: row.get(2)?,
+                body: row.get::<_, String>(3)?.into(),
+                early: row.get(4)?,
+            })
+        });
+        Ok(found.optional()?)
+    }
+
+    fn longest_waiting_incident(
+        &self,
+        receiver: &str,
+        now_ns: i64,
+        until_ns: i64,
+        asked: &HashSet<String>,
+    ) -> Result<Option<Due>, OutboxError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT i.id, i.revision, i.seq, i.attempts, i.stored_at, i.body, i.next_attempt_at > ?3
+             FROM incidents i
+             WHERE i.receiver = ?1 AND i.state = 'pending' AND i.attempts > 0 AND i.next_attempt_at <= ?2
+                 AND NOT EXISTS (SELECT 1 FROM incidents e WHERE e.receiver = i.receiver AND e.id = i.id
+                                 AND e.revision < i.revision AND e.state = 'pending')
+             ORDER BY i.seq",
+        )?;
+        let mut rows = statement.query(params![receiver, until_ns, now_ns])?;
+        while let Some(row) = rows.next()? {
+            let (id, revision): (String, u32) = (row.get(0)?, row.get(1)?);
+            if !asked.contains(&id) {
+                return Ok(Some(Due {
+                    message_id: format!("{id}_{revision}"),
+                    id,
+                    revision,
+                    incident: Some(row.get(2)?),
+                    attempts: row.get(3)?,
+                    stored_at_ns: row.get(4)?,
+                    body: row.get::<_, String>(5)?.into(),
+                    early: row.get(6)?,
+                }));
+            }
+        }
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{Fixture, alert, attempt};
+    use super::super::{Attempt, Next};
+    use super::*;
+
+    #[test]
+    fn it_is_the_oldest_that_was_refused_before_its_time_too_and_each_in_turn() {
+        let fixture = Fixture::new();
+        let mut outbox = fixture.open();
+        outbox.store(&[alert("a1", 1, "k"), alert("b1", 1, "k"), alert("c1", 1, "k")], 10).unwrap();
+        let due = outbox.due("on_call", 10, 9).unwrap();
+        let none = HashSet::new();
+        assert_eq!(
+            outbox.longest_waiting("on_call", 10, true, &none).unwrap(),
+            None,
+            "nothing was refused yet"
+        );
+        let retries = [(&due[1], 50), (&due[0], 90)];
+        for (due, at_ns) in retries {
+            outbox.record_attempts("on_call", "t", &[attempt(due, Next::Retry { at_ns })]).unwrap();
+        }
+        // Fresh, and due; the last in line all the same.
+        outbox.store(&[alert("d1", 1, "k")], 20).unwrap();
+        let mut ask = |now_ns, early, asked: &[&str]| {
+            let asked = asked.iter().map(|id| (*id).to_owned()).collect();
+            outbox.longest_waiting("on_call", now_ns, early, &asked).unwrap().map(|due| (due.id, due.early))
+        };
+        let found = |id: &str, early| Some((id.to_owned(), early));
+        assert_eq!(ask(60, true, &[]), found("a1", true));
+        assert_eq!(ask(60, true, &["a1"]), found("b1", false));
+        assert_eq!(ask(60, true, &["a1", "b1"]), None);
+        assert_eq!(ask(60, false, &[]), found("b1", false));
+        assert_eq!(ask(95, false, &[]), found("a1", false));
+    }
+
+    #[test]
+    fn an_attempt_before_its_time_that_fails_takes_nothing_of_the_schedule() {
+        let fixture = Fixture::new();
+        let mut outbox = fixture.open();
+        outbox.store(&[alert("a1", 1, "k")], 10).unwrap();
+        let due = outbox.due("on_call", 10, 9).unwrap().remove(0);
+        outbox.record_attempts("on_call", "t", &[attempt(&due, Next::Retry { at_ns: 90 })]).unwrap();
+        let early = outbox.longest_waiting("on_call", 60, true, &HashSet::new()).unwrap().unwrap();
+        let refused = Attempt { error: Some("still away".into()), ..attempt(&early, Next::Waits) };
+        outbox.record_attempts("on_call", "t", &[refused]).unwrap();
+        assert_eq!(outbox.due("on_call", 89, 9).unwrap(), []);
+        let then = outbox.due("on_call", 90, 9).unwrap().remove(0);
+        assert_eq!((then.attempts, then.early), (1, false));
+        let shown = outbox.reader().unwrap().alert("a1").unwrap();
+        let told = shown[0].deliveries.iter().find(|told| told.receiver == "on_call").unwrap();
+        assert_eq!(told.last_error.as_deref(), Some("still away"));
+    }
+}
