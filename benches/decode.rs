@@ -341,6 +341,7 @@ fn plan(stream: StreamPlan) -> Plan {
         shards: 1,
         backend: eddy::config::plan::Choice::Cpu,
         device_memory_bytes: 0,
+        telemetry: None,
     }
 }
 

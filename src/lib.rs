@@ -7,8 +7,8 @@
 //! ```
 //!
 //! [`pipeline`] wires them, sink first; [`types`] holds what flows between them, [`stage`] the hand-off
-//! from sources to the log, [`schemas`] what payloads are read by, [`state`] how state becomes bytes. Beside the flow: [`status`], [`latency`], [`metrics`], [`watch`], [`access`] and the
-//! [`dashboard`]. [`cli`] has one file a subcommand.
+//! from sources to the log, [`schemas`] what payloads are read by, [`state`] how state becomes bytes. Beside the flow: [`status`], [`latency`], [`metrics`],
+//! [`telemetry`], [`watch`], [`access`] and the [`dashboard`]. [`cli`] has one file a subcommand.
 
 // The fixtures under tests/ serve unit tests too: to both, the library is `eddy`.
 #[cfg(test)]
@@ -36,6 +36,7 @@ pub mod source;
 pub mod stage;
 pub mod state;
 pub mod status;
+pub mod telemetry;
 pub mod types;
 pub mod watch;
 pub mod window;

@@ -5,6 +5,7 @@
 
 mod device;
 mod models;
+mod otlp;
 mod process;
 mod sinks;
 mod sources;
@@ -18,6 +19,8 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
+
+pub use otlp::collect;
 
 use crate::config::plan::Plan;
 use crate::latency::{Latency, Stage, StageBuckets};
@@ -81,6 +84,9 @@ const BOUNDS_NS: [u64; 26] = {
         300 * S,
     ]
 };
+
+const STAGE_NAME: &str = "stage_latency_seconds";
+const STAGE_HELP: &str = "Time one event spent in a stage of its way";
 
 pub fn render(plan: &Plan, status: &Status, latency: &Latency, now_ns: i64, format: Format) -> String {
     let mut registry = Registry::with_prefix("eddy");
@@ -159,9 +165,7 @@ impl Collector for Scrape {
                 }
             }
         }
-        let help = "Time one event spent in a stage of its way";
-        let mut metric =
-            encoder.encode_descriptor("stage_latency_seconds", help, None, MetricType::Histogram)?;
+        let mut metric = encoder.encode_descriptor(STAGE_NAME, STAGE_HELP, None, MetricType::Histogram)?;
         for (stage, buckets) in &self.stages {
             let labels = vec![("stage", (*stage).to_owned())];
             let upper = BOUNDS_NS.iter().map(|&ns| ns as f64 / 1e9).chain([f64::INFINITY]);

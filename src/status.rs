@@ -122,6 +122,17 @@ pub struct SnapshotStatus {
     pub round: AtomicI64,
 }
 
+/// Of what is sent to a collector of OpenTelemetry; all 0 where there is none.
+#[derive(Debug, Default)]
+pub struct TelemetryStatus {
+    /// Alerts and delivery attempts whose spans it took.
+    pub exported_total: AtomicU64,
+    /// Those that it missed: there was no room for them, or it did not take them.
+    pub dropped_total: AtomicU64,
+    /// Requests that it did not take, of traces and of metrics.
+    pub failures_total: AtomicU64,
+}
+
 fn read<T: Clone>(of: &Mutex<T>) -> T {
     of.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
 }
@@ -166,6 +177,7 @@ pub struct Status {
     /// Requests to the page or the API with a token that is none, or without one.
     pub access_refused_total: AtomicU64,
     pub snapshots: SnapshotStatus,
+    pub telemetry: TelemetryStatus,
     pub sources: Vec<SourceStatus>,
     pub sinks: Vec<SinkStatus>,
     pub said: Said,
@@ -199,6 +211,7 @@ impl Status {
             points_dropped_total: AtomicU64::new(0),
             access_refused_total: AtomicU64::new(0),
             snapshots: SnapshotStatus::default(),
+            telemetry: TelemetryStatus::default(),
             sources: plan
                 .sources
                 .iter()

@@ -8,6 +8,8 @@ mod certificates;
 mod delivery;
 #[path = "webhook/grouped.rs"]
 mod grouped;
+#[path = "webhook/handshake.rs"]
+mod handshake;
 #[path = "support/receiver.rs"]
 mod receiver;
 #[path = "webhook/recovery.rs"]
@@ -79,6 +81,14 @@ async fn every_kind_of_failure_is_retried_with_one_id_and_the_same_bytes() {
         assert_eq!(request.body, requests[0].body);
         verifier.verify(&request.body, &request.headers).unwrap();
     }
+    // One trace, of which each attempt is a span, and which nobody records here.
+    let contexts: Vec<&str> = requests.iter().map(|request| request.header("traceparent")).collect();
+    assert!(
+        contexts.iter().all(|c| c.len() == 55 && c[..36] == contexts[0][..36] && c.ends_with("-00")),
+        "{contexts:?}"
+    );
+    let spans: std::collections::BTreeSet<&str> = contexts.iter().map(|context| &context[36..52]).collect();
+    assert_eq!(spans.len(), requests.len(), "{contexts:?}");
     let sink = &rig.status.sinks[0];
     assert_eq!(sink.attempts_failed_total.load(Ordering::Relaxed) as usize, failures.len());
     assert_eq!(sink.delivered_total.load(Ordering::Relaxed), 1);

@@ -109,6 +109,10 @@ pub fn summary(plan: &Plan) -> String {
     row("dashboard", "", dashboard);
     let segment = show_size(plan.durable.segment_bytes);
     row("durable", "", format!("{}, segments of {segment}", plan.durable.path.display()));
+    if let Some(telemetry) = &plan.telemetry {
+        let host = telemetry.endpoint.host_str().unwrap_or_default();
+        row("telemetry", "", format!("to {host}, metrics every {}", show_duration(telemetry.every)));
+    }
     row("engine", &plan.deployment, format!("{} shard(s)", plan.shards));
     align(&rows)
 }

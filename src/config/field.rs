@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::node::{Node, Value};
-use super::problem::Problem;
+use super::problem::{Origin, Problem};
 use super::section::{Scope, Section};
 use super::units::{parse_duration, parse_size, show_duration, show_size};
 
@@ -228,6 +228,18 @@ impl<'a> Field<'a> {
                 None
             }
         }
+    }
+
+    /// A variable of the environment that is set and not empty.
+    pub fn variable(&self, name: &str) -> Option<&'a str> {
+        self.scope.env.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// A problem of a variable that is no override.
+    pub fn blame(&self, variable: &str, fault: impl Into<String>, remedy: impl Into<String>) {
+        let origin = Origin::Variable(variable.to_owned());
+        let (key, fault, remedy) = (String::new(), fault.into(), remedy.into());
+        self.scope.problems.borrow_mut().push(Problem { origin, key, fault, remedy });
     }
 
     fn bounded<T: PartialOrd>(

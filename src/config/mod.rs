@@ -18,6 +18,7 @@ pub mod sink;
 pub mod source;
 pub mod stream;
 pub(crate) mod suggest;
+mod telemetry;
 mod topic;
 mod units;
 mod web;
@@ -80,6 +81,7 @@ fn resolve<'a>(scope: &'a Scope<'a>, root: &'a Node) -> Option<Plan> {
     let sinks = family(&mut section, "sink");
     let dashboard = appliance::dashboard(&mut section);
     let durable = appliance::durable(&mut section);
+    let telemetry = telemetry::telemetry(&mut section);
 
     let naming = deployment.as_deref().unwrap_or_default();
     let sources: Vec<_> =
@@ -107,6 +109,7 @@ fn resolve<'a>(scope: &'a Scope<'a>, root: &'a Node) -> Option<Plan> {
         sinks: sinks?,
         dashboard: dashboard?,
         durable: durable?,
+        telemetry: telemetry?,
         shards: shards?,
         backend: backend?,
         device_memory_bytes: device_memory?,

@@ -7,6 +7,7 @@ mod format;
 mod kafka;
 mod replay;
 mod sink;
+mod telemetry;
 mod time;
 mod tls;
 mod window;
@@ -24,6 +25,7 @@ pub use format::{FormatPlan, RegistryAccess, RegistryPlan};
 pub use kafka::{KafkaField, KafkaPlan, KafkaStart, SaslMechanism, SaslPlan, SharedPlan, TokenPlan};
 pub use replay::ReplayPlan;
 pub use sink::{AlertmanagerPlan, BodyFormat, GroupPlan, SigningKey, SinkKind, SinkPlan, WebhookPlan};
+pub use telemetry::TelemetryPlan;
 pub use time::{NoDataPlan, TimePlan, TimeUnit};
 pub use tls::{ClientCertificate, ServerTlsPlan, TlsPlan, TlsProblem};
 pub use window::{Shape, WindowPlan};
@@ -38,6 +40,8 @@ pub struct Plan {
     pub sinks: Vec<SinkPlan>,
     pub dashboard: DashboardPlan,
     pub durable: DurablePlan,
+    /// `None`: nothing is sent to a collector.
+    pub telemetry: Option<TelemetryPlan>,
     /// Engine threads; default one a core.
     pub shards: usize,
     /// Where windows are scored, and what is reserved of a GPU for them. No decision depends on it.

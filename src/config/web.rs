@@ -15,18 +15,25 @@ pub struct Wording {
 
 /// Of `http://` or `https://`. Never repeated in a problem: it may hold a password.
 pub fn url(field: &Field<'_>, wording: &Wording) -> Option<Url> {
-    let (fault, remedy) = match Url::parse(field.text()?) {
-        Err(error) => (format!("is not a URL ({error})"), wording.example),
+    let found = check(field.text()?, wording);
+    if let Err((fault, remedy)) = &found {
+        field.problem(fault, *remedy);
+    }
+    found.ok()
+}
+
+/// The same of a text; else what is wrong with it, and the remedy.
+pub fn check(text: &str, wording: &Wording) -> Result<Url, (String, &'static str)> {
+    match Url::parse(text) {
+        Err(error) => Err((format!("is not a URL ({error})"), wording.example)),
         Ok(url) if !matches!(url.scheme(), "http" | "https") => {
-            (format!("{}:// {}", url.scheme(), wording.other_scheme), wording.example)
+            Err((format!("{}:// {}", url.scheme(), wording.other_scheme), wording.example))
         }
         Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-            ("must not hold a user or password, because URLs are shown in logs".to_owned(), wording.user)
+            Err(("must not hold a user or password, because URLs are shown in logs".to_owned(), wording.user))
         }
-        Ok(url) => return Some(url),
-    };
-    field.problem(fault, remedy);
-    None
+        Ok(url) => Ok(url),
+    }
 }
 
 /// Whether what is sent there is read by nobody on the way: it is ciphered, or stays on this machine.

@@ -39,6 +39,19 @@ pub(super) fn process(status: &Status, now_ns: i64) -> Vec<Family> {
         one("rows", "Rows decoded", Counter, count(&status.rows_total)),
         one("access_refused", "Requests without a good token", Counter, count(&status.access_refused_total)),
         one("points_dropped", "Chart points not shown", Counter, count(&status.points_dropped_total)),
+        one(
+            "telemetry_exported",
+            "Alerts and delivery attempts whose spans the collector took",
+            Counter,
+            count(&status.telemetry.exported_total),
+        ),
+        one("telemetry_dropped", "Those that it missed", Counter, count(&status.telemetry.dropped_total)),
+        one(
+            "telemetry_failures",
+            "Requests that the collector did not take",
+            Counter,
+            count(&status.telemetry.failures_total),
+        ),
         Family {
             name: "dead_letters",
             help: "Inputs set aside, by reason",

@@ -11,6 +11,7 @@ use crate::pipeline::dead::Dead;
 use crate::pipeline::models::Models;
 use crate::pipeline::storing::Outgoing;
 use crate::status::Status;
+use crate::telemetry::Incoming;
 use crate::types::Point;
 use crate::watch::Watch;
 
@@ -23,6 +24,7 @@ pub(super) struct Common {
     pub watch: Arc<Watch>,
     pub ballast: Arc<Ballast>,
     pub models: Arc<Models>,
+    pub incoming: Incoming,
 }
 
 impl Common {
@@ -32,6 +34,7 @@ impl Common {
             status: Arc::new(Status::new(&plan, clock.now_ns())),
             ballast: Arc::new(Ballast::new(&plan.durable.path)),
             models: Arc::new(Models::of(&plan.durable.path)),
+            incoming: if plan.telemetry.is_some() { Incoming::on() } else { Incoming::default() },
             watch: Arc::new(Watch::new(plan.streams.len())),
             plan: Arc::new(plan),
             latency: Latency::new(),

@@ -11,8 +11,8 @@ use super::common::Common;
 use super::desk::{self, Desk};
 use super::pruning;
 use super::running::follow_the_clock;
-use super::view;
 use super::{ASKS_MAX, POINT_GROUPS_MAX};
+use super::{telemetry, view};
 use crate::access::{self, Key, Links};
 use crate::alert::outbox::{Outbox, OutboxHandle};
 use crate::config::plan::Plan;
@@ -21,6 +21,7 @@ use crate::sink::alertmanager::AGAIN;
 use crate::sink::deliver::{self, Delivery};
 use crate::sink::schedule::SCHEDULE;
 use crate::stage::Ask;
+use crate::telemetry::Tracer;
 use crate::types::Point;
 
 pub(super) struct Grounds {
@@ -55,7 +56,8 @@ impl Grounds {
             common.clock,
             stop_workers.clone(),
         ));
-        start_sinks(common, &outbox, &stop_workers, &mut workers);
+        let tracer = telemetry::start(common, &outbox, &stop_workers, &mut workers).await?;
+        start_sinks(common, (&outbox, &tracer), &stop_workers, &mut workers);
         let (points_to, points) = mpsc::channel(POINT_GROUPS_MAX);
         let (ask, asks) = mpsc::channel(ASKS_MAX);
         let (order, orders) = mpsc::channel(ASKS_MAX);
@@ -83,7 +85,12 @@ fn links(plan: &Plan) -> Result<Option<Links>> {
     Ok(Some(Links::new(url, key)))
 }
 
-fn start_sinks(common: &Common, outbox: &OutboxHandle, stop: &CancellationToken, workers: &mut JoinSet<()>) {
+fn start_sinks(
+    common: &Common,
+    (outbox, tracer): (&OutboxHandle, &Tracer),
+    stop: &CancellationToken,
+    workers: &mut JoinSet<()>,
+) {
     for (index, sink) in common.plan.sinks.iter().enumerate() {
         let delivery = Delivery {
             sink: sink.clone(),
@@ -92,6 +99,7 @@ fn start_sinks(common: &Common, outbox: &OutboxHandle, stop: &CancellationToken,
             status: common.status.clone(),
             latency: common.latency.clone(),
             clock: common.clock,
+            tracer: tracer.clone(),
             schedule: &SCHEDULE,
             again: AGAIN,
             shutdown: stop.clone(),

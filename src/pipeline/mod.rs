@@ -40,6 +40,7 @@ mod sample;
 mod schemas;
 mod shard;
 mod storing;
+mod telemetry;
 mod unfitted;
 mod view;
 

@@ -165,17 +165,11 @@ impl Sources {
                     door: door(&common, index, &registered, &shutdown)?,
                     status: common.status.clone(),
                     shutdown: shutdown.clone(),
-                    streams: common.plan.streams.iter().filter(takes).map(|s| s.name.clone()).collect(),
-                    csv_streams: common
-                        .plan
-                        .streams
-                        .iter()
-                        .filter(takes)
-                        .filter(is_csv)
-                        .map(|s| s.name.clone())
-                        .collect(),
+                    streams: names(&mut common.plan.streams.iter().filter(takes)),
+                    csv_streams: names(&mut common.plan.streams.iter().filter(takes).filter(is_csv)),
                     validate: validate.clone(),
                     answered: answered.clone(),
+                    incoming: common.incoming.clone(),
                     messages_logged: counted.messages.get(plan.name.as_str()).copied().unwrap_or(0),
                     offsets_logged: counted.offsets.get(plan.name.as_str()).cloned().unwrap_or_default(),
                     dead_letters: letters::topics(&common.plan),
@@ -223,6 +217,10 @@ impl Sources {
             _ => Ok(()),
         }
     }
+}
+
+fn names(streams: &mut dyn Iterator<Item = &StreamPlan>) -> Vec<String> {
+    streams.map(|stream| stream.name.clone()).collect()
 }
 
 /// Looks at the system's clock once a second.

@@ -7,6 +7,7 @@ mod again;
 mod breaker;
 mod look;
 mod tell;
+mod trace;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use crate::alert::outbox::{Attempt, Counts, Due, Next, Outbox, OutboxError, Outb
 use crate::config::plan::SinkPlan;
 use crate::latency::{Clock, Latency, Stage};
 use crate::status::Status;
+use crate::telemetry::Tracer;
 
 /// After a stop is asked for, what is due is still sent for this long.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -49,6 +51,8 @@ pub struct Delivery {
     pub status: Arc<Status>,
     pub latency: Latency,
     pub clock: Clock,
+    /// Told of each attempt.
+    pub tracer: Tracer,
     /// [`super::schedule::SCHEDULE`], except in tests.
     pub schedule: &'static [Duration],
     /// How often a receiver that forgets is told again: [`super::alertmanager::AGAIN`], except in tests.
@@ -166,8 +170,12 @@ impl Worker {
         }
         let fresh: Vec<Due> =
             look.due.into_iter().filter(|due| !self.held.contains(&due.id)).take(room).collect();
+        let spacing = self.receiver.spacing();
         for due in fresh {
             self.start(due);
+            if !spacing.is_zero() {
+                return Ok(spacing);
+            }
         }
         let next_ns = look.next_due_at_ns.map(|at_ns| at_ns - now_ns);
         let wait_ns = if paused_ns > 0 { Some(paused_ns) } else { next_ns };
@@ -179,9 +187,14 @@ impl Worker {
         self.held.insert(due.id.clone());
         let (receiver, clock) = (Arc::clone(&self.receiver), self.delivery.clock);
         let (status, index) = (Arc::clone(&self.delivery.status), self.delivery.index);
+        let started_at_ns = clock.now_ns();
+        self.space(started_at_ns);
+        let outgoing = Outgoing {
+            message_id: due.message_id.clone(),
+            body: due.body.clone(),
+            traceparent: self.traceparent(&due, started_at_ns),
+        };
         self.under_way.spawn(async move {
-            let outgoing = Outgoing { message_id: due.message_id.clone(), body: due.body.clone() };
-            let started_at_ns = clock.now_ns();
             let answer = receiver.send(&outgoing, &status.sinks[index]).await;
             Finished { due, started_at_ns, finished_at_ns: clock.now_ns(), answer }
         });
@@ -206,6 +219,8 @@ impl Worker {
     /// Decides what comes after an attempt; it is written down at the next turn.
     fn settle(&mut self, finished: Finished) {
         let Finished { due, started_at_ns, finished_at_ns, answer } = finished;
+        // The first attempt has asked how far apart they must be.
+        self.space(started_at_ns);
         let (status, error, next) = match answer {
             Answer::Accepted { status } => {
                 self.delivered_ns.push(finished_at_ns - due.stored_at_ns);
@@ -248,6 +263,7 @@ impl Worker {
                 (Some(status), Some(reason), Next::Disable)
             }
         };
+        self.trace(&due, (started_at_ns, finished_at_ns), status, error.as_deref());
         let Due { id, revision, incident, .. } = due;
         self.unrecorded.push(Attempt {
             id,

@@ -135,7 +135,11 @@ mod tests {
     use super::*;
 
     fn outgoing(body: &'static str) -> Outgoing {
-        Outgoing { message_id: "a_1".into(), body: Bytes::from_static(body.as_bytes()) }
+        Outgoing {
+            message_id: "a_1".into(),
+            body: Bytes::from_static(body.as_bytes()),
+            traceparent: String::new(),
+        }
     }
 
     #[tokio::test]

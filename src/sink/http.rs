@@ -1,15 +1,15 @@
 //! Posting to a receiver, and reading its answer as the Standard Webhooks specification does.
 
-use std::error::Error;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
-use reqwest::{Client, Response, StatusCode, Url, redirect};
+use reqwest::{Client, Method, Response, StatusCode, Url, redirect};
 use sha2::{Digest, Sha256};
 
 use super::schedule::parse_retry_after;
 use super::{Answer, SinkError};
+use crate::types::root_cause;
 
 /// Servers close idle connections after 5 s and more. Letting go earlier keeps an alert from being
 /// written into a connection that is just being closed, which would cost it an attempt.
@@ -54,9 +54,23 @@ impl Poster {
                 tokio::spawn(drain(response));
                 answer
             }
-            Err(error) => {
-                Answer::Failed { status: None, reason: self.explain(&error), busy: false, retry_after: None }
-            }
+            Err(error) => Answer::unsent(&self.explain(&error)),
+        }
+    }
+
+    /// The headers of its answer to `OPTIONS`, whatever its status; an error is what the attempt came to: nobody answers, it
+    /// fails or is overloaded, or wants nothing more.
+    pub async fn options(&self, headers: HeaderMap) -> Result<HeaderMap, Answer> {
+        let request = self.client.request(Method::OPTIONS, self.url.clone()).headers(headers);
+        let response = request.send().await.map_err(|error| Answer::unsent(&self.explain(&error)))?;
+        let (status, said) = (response.status(), response.headers().clone());
+        let answer = judge(&response, now_s());
+        tokio::spawn(drain(response));
+        let has_no_say = status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED;
+        match answer {
+            Answer::Gone { .. } => Err(answer),
+            Answer::Failed { busy, .. } if busy || has_no_say => Err(answer),
+            _ => Ok(said),
         }
     }
 
@@ -117,18 +131,5 @@ async fn drain(mut response: Response) {
     if response.content_length().is_some_and(|bytes| bytes <= DRAIN_BYTES_MAX) {
         let rest = async { while let Ok(Some(_)) = response.chunk().await {} };
         let _ = tokio::time::timeout(DRAIN_TIME_MAX, rest).await;
-    }
-}
-
-/// The innermost error. The outer ones quote the url, which may hold a token.
-fn root_cause(error: &(dyn Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    // Without an inner error reqwest's own text remains, url and all.
-    match cause.downcast_ref::<reqwest::Error>() {
-        Some(_) => "the request could not be made".to_owned(),
-        None => cause.to_string(),
     }
 }

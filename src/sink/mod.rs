@@ -7,6 +7,7 @@ pub mod alertmanager;
 pub mod deliver;
 pub mod file;
 mod format;
+mod handshake;
 mod http;
 mod patience;
 pub mod schedule;
@@ -52,6 +53,8 @@ pub enum SinkError {
 pub struct Outgoing {
     pub message_id: String,
     pub body: Bytes,
+    /// W3C's `traceparent` of this attempt.
+    pub traceparent: String,
 }
 
 /// What a receiver made of an attempt. Reasons name no url and no secret.
@@ -121,11 +124,20 @@ impl Receiver {
     fn width(&self) -> usize {
         match self {
             // Enough to hide a receiver's round trips in a storm, few enough not to be one.
+            Receiver::Webhook(webhook) if !webhook.may_send() => 1,
             Receiver::Webhook(_) | Receiver::Alertmanager(_) => 8,
             // They share one sync.
             Receiver::File(_) => file::WIDTH,
             // Lines come out one after the other, in the order of the outbox.
             Receiver::Stdout(_) => 1,
+        }
+    }
+
+    /// From the beginning of one attempt to that of the next, at least.
+    fn spacing(&self) -> Duration {
+        match self {
+            Receiver::Webhook(webhook) => webhook.spacing(),
+            Receiver::Alertmanager(_) | Receiver::File(_) | Receiver::Stdout(_) => Duration::ZERO,
         }
     }
 

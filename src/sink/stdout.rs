@@ -79,7 +79,11 @@ mod tests {
     use std::io::{BufRead, BufReader};
 
     fn outgoing(body: &'static str) -> Outgoing {
-        Outgoing { message_id: "a_1".into(), body: Bytes::from_static(body.as_bytes()) }
+        Outgoing {
+            message_id: "a_1".into(),
+            body: Bytes::from_static(body.as_bytes()),
+            traceparent: String::new(),
+        }
     }
 
     #[tokio::test]

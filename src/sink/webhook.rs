@@ -1,12 +1,15 @@
 //! Webhooks by the Standard Webhooks specification.
 
+use std::time::Duration;
+
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue};
 
 use super::format::{Dress, Dressed};
+use super::handshake::Handshake;
 use super::http::{Poster, now_s};
 use super::signature::Signer;
 use super::{Answer, Outgoing, SinkError, SinkType};
-use crate::config::plan::{SinkPlan, WebhookPlan};
+use crate::config::plan::{BodyFormat, SinkPlan, WebhookPlan};
 
 pub const TYPE: SinkType = SinkType {
     name: "webhook",
@@ -23,11 +26,15 @@ pub struct Webhook {
     poster: Poster,
     signer: Signer,
     dress: Dress,
+    /// Only of CloudEvents.
+    handshake: Option<Handshake>,
 }
 
 impl Webhook {
     pub fn new(sink: &SinkPlan, plan: &WebhookPlan) -> Result<Self, SinkError> {
+        let is_of_events = matches!(plan.format, BodyFormat::CloudEvents | BodyFormat::CloudEventsBinary);
         Ok(Webhook {
+            handshake: is_of_events.then(|| Handshake::new(&sink.deployment)),
             poster: Poster::new(&sink.name, &plan.url, "", plan.timeout)?,
             signer: Signer::new(&plan.secret),
             dress: Dress {
@@ -38,8 +45,13 @@ impl Webhook {
         })
     }
 
-    /// One attempt, at most the timeout long.
+    /// One attempt, at most the timeout long; twice that where the receiver is asked first whether it may be sent to.
     pub async fn send(&self, outgoing: &Outgoing) -> Answer {
+        if let Some(handshake) = &self.handshake
+            && let Err(answer) = handshake.ask(&self.poster, &self.dress.receiver).await
+        {
+            return answer;
+        }
         let made = self.dress.dress(outgoing).map(|dressed| (self.headers(outgoing, &dressed), dressed.body));
         match made {
             Ok((Ok(headers), body)) => self.poster.post(headers, body).await,
@@ -57,11 +69,22 @@ impl Webhook {
             ("webhook-id", outgoing.message_id.clone()),
             ("webhook-timestamp", now_s.to_string()),
             ("webhook-signature", signature),
+            ("traceparent", outgoing.traceparent.clone()),
         ];
-        for (name, value) in of_webhook.iter().chain(&dressed.headers) {
+        let origin = self.handshake.as_ref().map(|handshake| ("origin", handshake.origin().to_owned()));
+        for (name, value) in of_webhook.iter().chain(&dressed.headers).chain(&origin) {
             headers.insert(HeaderName::from_static(name), HeaderValue::from_str(value)?);
         }
         Ok(headers)
+    }
+
+    /// It is known how often it may be sent to.
+    pub(super) fn may_send(&self) -> bool {
+        self.handshake.as_ref().is_none_or(Handshake::is_known)
+    }
+
+    pub(super) fn spacing(&self) -> Duration {
+        self.handshake.as_ref().map_or(Duration::ZERO, Handshake::spacing)
     }
 
     pub(super) fn target(&self) -> String {

@@ -20,6 +20,7 @@ use crate::config::plan::{SourceKind, SourcePlan};
 use crate::schemas::Door;
 use crate::stage::{Intake, Validate};
 use crate::status::{SourceStatus, Status};
+use crate::telemetry::Incoming;
 use crate::types::Offsets;
 
 /// What the pipeline gives a source.
@@ -38,6 +39,8 @@ pub struct Context {
     pub validate: Validate,
     /// Shared by all HTTP sources; refilled from the log before they start.
     pub answered: http::IdempotencyIndex,
+    /// What senders said they were doing, of those that say so.
+    pub incoming: Incoming,
     /// Messages of this source that the log already holds: a replay goes on behind them.
     pub messages_logged: u64,
     /// Offsets behind those messages of Kafka that the log already holds.

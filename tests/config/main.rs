@@ -6,6 +6,7 @@ mod good;
 mod kafka;
 mod random;
 mod sinks;
+mod telemetry;
 mod tls;
 mod transactions;
 

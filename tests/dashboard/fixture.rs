@@ -139,6 +139,7 @@ pub fn plan() -> Plan {
         shards: 2,
         backend: Choice::Cpu,
         device_memory_bytes: 0,
+        telemetry: None,
     }
 }
 

@@ -6,6 +6,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { chromium } from 'playwright-core';
+import { beside, frames } from './numbers.mjs';
 
 const bases = JSON.parse(process.argv[2]);
 const shots = process.argv[3];
@@ -46,68 +47,9 @@ async function watched(browser, base, options, name, forgive = () => false) {
 
 // ---- every number equals the API
 
-/** Reads every element that names its place in the API, with the address of that document. */
-function numbersOf(page) {
-  return page.evaluate(() => [...document.querySelectorAll('[data-api]')].map((element) => {
-    const [root] = element.dataset.api.split(/[.[]/);
-    const holder = element.closest(`[data-root="${root}"]`);
-    return {
-      root, path: element.dataset.api.slice(root.length + 1), format: element.dataset.fmt, text: element.textContent,
-      title: element.getAttribute('title'), datetime: element.getAttribute('datetime'), url: holder?.dataset.url,
-    };
-  }));
-}
-
-function find(document, path) {
-  return (path.match(/[^.[\]]+/g) ?? []).reduce((value, part) => value?.[part], document);
-}
-
-const SCALE = { k: 1e3, M: 1e6, G: 1e9, ns: 1, 'µs': 1e3, ms: 1e6, s: 1e9, min: 60e9, h: 3600e9, d: 86400e9 };
-
-/** Written independently of the page's formatter: what the text says, as a number. */
-function said(text, format) {
-  const plain = text.replace('−', '-').replaceAll(',', '');
-  const match = plain.match(/^(1 in )?(-?[\d.]+(?:e[-−]?\d+)?)\s*(%|[a-zµ]*)$/i);
-  if (!match) return undefined;
-  const x = Number(match[2].replace('−', '-')) * (SCALE[match[3]] ?? 1);
-  if (format === 'odds') return match[1] ? 1 / x : undefined;
-  if (format === 'percent') return x / 100;
-  if (format === 'milli') return x * 10;
-  return x;
-}
-
-function compare(number, raw, offsetS) {
-  const { format, text, title, datetime } = number;
-  if (raw === undefined) return false; // a place that is not in the API at all
-  if (format === 'text') return text === (raw ?? '');
-  if (raw === null) return text === (['time', 'clock'].includes(format) ? '' : '–');
-  if (format === 'time' || format === 'clock') {
-    const shown = new Date(raw / 1e6 + offsetS * 1000).toISOString().slice(11, 19);
-    return Math.abs(Date.parse(datetime) - raw / 1e6) <= 1 && text.includes(shown);
-  }
-  if (Number(title) !== raw) return false;
-  if (format === 'odds' && text === '< 1 in 1G') return raw < 1e-9;
-  const tolerance = format === 'odds' ? 0.051 : 0.0051; // two and three significant digits
-  const shown = said(text, format);
-  return shown !== undefined && Math.abs(shown - raw) <= tolerance * Math.abs(raw) + 1e-12;
-}
-
 async function numbersEqual(page, base, name, least = 80) {
-  const numbers = await numbersOf(page);
-  const documents = new Map();
-  for (const { url } of numbers) {
-    if (!url || documents.has(url)) continue;
-    const response = await fetch(base + url);
-    if (!response.ok) fault(`${name}: ${url} answers ${response.status}`);
-    documents.set(url, await response.json());
-  }
-  const offsetS = [...documents.values()].find((d) => d.utc_offset_s !== undefined)?.utc_offset_s ?? 0;
-  let equal = 0;
-  for (const number of numbers) {
-    const raw = find(documents.get(number.url), number.path);
-    if (compare(number, raw, offsetS)) equal += 1;
-    else fault(`${name}: ${number.root}.${number.path} shows "${number.text}" (title ${number.title}), the API says ${JSON.stringify(raw)}`);
-  }
+  const { equal, wrong } = await beside(page, base);
+  wrong.forEach((what) => fault(`${name}: ${what}`));
   check(equal >= least || name.includes('empty') || name.includes('recovering') || name.includes('warming'), `${name}: only ${equal} numbers on the page`);
   console.log(`ok ${name}: ${equal} numbers and texts equal the API's`);
 }
@@ -259,20 +201,12 @@ async function smooth(browser) {
     await page.goto(bases.crowd + path);
     await page.waitForTimeout(2_000);
     const before = await page.evaluate(() => document.body.dataset.url);
-    const times = await page.evaluate(() => new Promise((done) => {
-      const deltas = [];
-      let last = performance.now();
-      const end = last + 15_000;
-      const step = (now) => { deltas.push(now - last); last = now; if (now < end) requestAnimationFrame(step); else done(deltas); };
-      requestAnimationFrame(step);
-    }));
+    const figure = await frames(page, 15);
     check(await page.evaluate(() => document.body.dataset.url) !== before, `smooth ${path}: the page stood still`);
     const nodes = await page.evaluate(() => document.querySelectorAll('*').length);
-    times.sort((a, b) => a - b);
-    const at = (share) => Number(times[Math.min(times.length - 1, Math.floor(share * times.length))].toFixed(1));
-    figures[path] = { frames: times.length, frame_ms_p50: at(0.5), frame_ms_p95: at(0.95), frame_ms_p99: at(0.99), frame_ms_max: at(1), elements: nodes };
+    figures[path] = { ...figure, elements: nodes };
     check(nodes < 6_000, `smooth ${path}: ${nodes} elements`);
-    check(at(0.95) < 200, `smooth ${path}: 95 of 100 frames within ${at(0.95)} ms`);
+    check(figure.frame_ms_p95 < 200, `smooth ${path}: 95 of 100 frames within ${figure.frame_ms_p95} ms`);
     await context.close();
   }
   writeFileSync(join(shots, 'frames.json'), `${JSON.stringify(figures, null, 2)}\n`);

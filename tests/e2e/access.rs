@@ -1,7 +1,6 @@
 //! Who may use the page and the API of the release binary: tokens, TLS, links in alerts; that no secret comes out
 //! anywhere; and the API held to its own description by schemathesis.
 
-use crate::{e2e, plant};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -11,8 +10,10 @@ use crate::certificates::Certificates;
 use crate::e2e::eddy::{Deployment, Eddy, config};
 use crate::e2e::expect;
 use crate::e2e::http::{self, Response};
-use crate::e2e::mosquitto::free_port;
+use crate::e2e::mosquitto::{Mosquitto, free_port};
+use crate::e2e::otlp::Collector;
 use crate::e2e::receiver::Receiver;
+use crate::{e2e, plant};
 use eddy::access::Key;
 use reqwest::{Certificate, Client, StatusCode};
 use serde_json::Value;
@@ -21,6 +22,9 @@ const NOWHERE: &str = "http://127.0.0.1:1/none";
 const SOURCE_TOKEN: &str = "token-of-the-http-source";
 /// As in [`config`].
 const WEBHOOK_SECRET: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYX";
+const PAGER_SECRET: &str = "GBkaGxwdHh8gISIjJCUmJygpKissLS4v";
+const BROKER_PASSWORD: &str = "password-of-the-broker";
+const COLLECTOR_TOKEN: &str = "token-of-the-collector";
 
 fn local() -> SocketAddr {
     ([127, 0, 0, 1], free_port()).into()
@@ -136,6 +140,11 @@ fn secrets(deployment: &Deployment, tokens: &[String], link: &str) -> Vec<String
         SOURCE_TOKEN.to_owned(),
         WEBHOOK_SECRET.to_owned(),
         "path-of-the-webhook".to_owned(),
+        "path-of-the-pager".to_owned(),
+        PAGER_SECRET.to_owned(),
+        BROKER_PASSWORD.to_owned(),
+        "path-of-the-collector".to_owned(),
+        COLLECTOR_TOKEN.to_owned(),
         key.trim().to_owned(),
         signature.to_owned(),
     ];
@@ -148,13 +157,30 @@ fn secrets(deployment: &Deployment, tokens: &[String], link: &str) -> Vec<String
     secrets
 }
 
+/// Another source, sink and collector, each with secrets of its own. Nobody answers the sink.
+fn more_secrets(broker: u16, collector: &Collector) -> String {
+    format!(
+        "[source.broker]\ntype = \"mqtt\"\nurl = \"mqtt://127.0.0.1:{broker}\"\ntopics = [\"plant/#\"]\nqos = 1\n\
+         username = \"eddy\"\npassword = \"{BROKER_PASSWORD}\"\n\
+         [sink.pager]\ntype = \"webhook\"\nurl = \"http://127.0.0.1:1/path-of-the-pager\"\n\
+         secret = \"whsec_{PAGER_SECRET}\"\nformat = \"cloudevents\"\n\
+         [telemetry]\notlp_endpoint = \"{}/path-of-the-collector\"\nevery = \"1s\"\n\
+         headers.x-key = \"{COLLECTOR_TOKEN}\"\n",
+        collector.endpoint()
+    )
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_alert_s_link_takes_feedback_and_no_secret_comes_out_anywhere() {
     let receiver = Receiver::start([]).await;
     let (source, page) = (local(), local());
     let dashboard = format!("listen = \"{page}\"\nurl = \"http://{page}\"");
     let webhook = receiver.url.replace("/hook", "/path-of-the-webhook");
+    let (broker, collector) = (Mosquitto::start(), Collector::start(0, 200));
     let deployment = deployment(source, &dashboard, &webhook);
+    let config = std::fs::read_to_string(deployment.path("eddy.toml")).expect("it was written");
+    let config = config.replace("from = [\"line\"]", "from = [\"line\", \"broker\"]");
+    deployment.configure(&(config + &more_secrets(broker.port, &collector)));
     let tokens = ["read", "feedback", "admin"].map(|scope| add(&deployment, scope, scope));
     let mut command = deployment.command("run");
     command.env("RUST_LOG", "debug");
@@ -189,6 +215,9 @@ async fn an_alert_s_link_takes_feedback_and_no_secret_comes_out_anywhere() {
         "/fragment/tables",
         "/fragment/notices",
         "/login",
+        "/metrics",
+        "/receivers",
+        "/streams",
         "/api/v1/openapi.json",
         "/none",
     ];
@@ -204,8 +233,21 @@ async fn an_alert_s_link_takes_feedback_and_no_secret_comes_out_anywhere() {
         }
     }
     let secrets = secrets(&deployment, &tokens, &link);
+    let heard = || (collector.requests("/v1/traces"), collector.requests("/v1/metrics"));
+    let (traces, metrics) = eddy_runs.until("a collector that has heard of it", |_| {
+        Some(heard()).filter(|(traces, metrics)| !traces.is_empty() && metrics.len() > 1)
+    });
     let (status, said) = eddy_runs.stop();
     assert!(status.success());
+    assert!(said.contains("delivery failed"), "the pager was tried: {said}");
+    // What a collector is sent but for the headers, which are for it.
+    for request in traces.iter().chain(&metrics) {
+        assert_eq!(
+            (&request["below"], &request["headers"]["x-key"]),
+            (&"/path-of-the-collector".into(), &COLLECTOR_TOKEN.into())
+        );
+        shown += &request["body"].to_string();
+    }
     for command in
         [&["check", "eddy.toml"][..], &["token", "list", "eddy.toml"], &["state", "list", "eddy.toml"]]
     {

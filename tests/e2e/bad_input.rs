@@ -2,7 +2,6 @@
 //! one counts, every bad one is set aside with its bytes, position and reason, and no client is left
 //! without an answer that says what to do.
 
-use crate::{e2e, plant};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -11,6 +10,7 @@ use crate::e2e::http::{self, Response};
 use crate::e2e::mosquitto::{Mosquitto, free_port};
 use crate::e2e::publisher::Publisher;
 use crate::plant::{Row, SECOND_NS, START_NS};
+use crate::{e2e, plant};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use eddy::types::Message;

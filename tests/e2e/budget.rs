@@ -1,7 +1,6 @@
 //! An alert budget on the release binary: the number of the stream's keys is written down as it grows and read back
 //! with the log, so that a start decides as the run before it did.
 
-use crate::plant;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -10,7 +9,7 @@ use crate::e2e::expect;
 use crate::e2e::http;
 use crate::e2e::mosquitto::free_port;
 use crate::e2e::receiver::Receiver;
-use crate::plant::Row;
+use crate::plant::{self, Row};
 use eddy::durable::{ControlEvent, ControlLog, DirLock, RealDisk};
 
 const KEYS: usize = 12;

@@ -1,13 +1,13 @@
 //! Card payments on the release binary: charge-backs posted days later warn of the terminal, whoever pays there next; and
 //! so they do after a kill.
 
-use crate::{e2e, plant};
 use std::net::SocketAddr;
 
 use crate::e2e::eddy::{Deployment, Eddy};
 use crate::e2e::http;
 use crate::e2e::mosquitto::free_port;
 use crate::e2e::receiver::Receiver;
+use crate::{e2e, plant};
 use serde_json::{Value, json};
 
 const START_MS: i64 = plant::START_NS / 1_000_000;

@@ -1,7 +1,6 @@
 //! Somebody follows the link in an alert and calls it expected: the same is not told again, over `kill -9` too, until it
 //! is taken back.
 
-use crate::{e2e, plant};
 use std::net::SocketAddr;
 
 use crate::e2e::eddy::{Deployment, Eddy, config};
@@ -9,6 +8,7 @@ use crate::e2e::http;
 use crate::e2e::mosquitto::free_port;
 use crate::e2e::receiver::Receiver;
 use crate::plant::{Row, SECOND_NS, START_NS};
+use crate::{e2e, plant};
 use serde_json::Value;
 
 /// When the first pump vibrates by so much more, each time for so long; seconds.

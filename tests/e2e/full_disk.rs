@@ -1,7 +1,6 @@
 //! The release binary on a small disk of its own that really fills: nothing is acknowledged while it is
 //! full, what was acknowledged is decided and told, and it goes on by itself when there is room.
 
-use crate::plant;
 use std::fs;
 use std::net::SocketAddr;
 
@@ -11,7 +10,7 @@ use crate::e2e::http;
 use crate::e2e::mosquitto::{Mosquitto, free_port};
 use crate::e2e::publisher::Publisher;
 use crate::e2e::receiver::Receiver;
-use crate::plant::Row;
+use crate::plant::{self, Row};
 use crate::small_disk::SmallDisk;
 
 const KEYS: usize = 24;

@@ -6,7 +6,6 @@
 
 mod http_client;
 
-use crate::{e2e, plant};
 use std::time::Duration;
 
 use crate::e2e::eddy::{Deployment, Eddy, config, mqtt_source};
@@ -15,6 +14,7 @@ use crate::e2e::mosquitto::{Mosquitto, free_port};
 use crate::e2e::publisher::{Gate, Publisher};
 use crate::e2e::receiver::Receiver;
 use crate::plant::Row;
+use crate::{e2e, plant};
 use http_client::Client;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

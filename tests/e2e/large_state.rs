@@ -1,13 +1,13 @@
 //! Partitions of more than a megabyte, in the release binary: each is saved round for round, and a kill leaves next
 //! to nothing to read back.
 
-use crate::{e2e, plant};
 use std::net::SocketAddr;
 
 use crate::e2e::eddy::{Deployment, config};
 use crate::e2e::http;
 use crate::e2e::mosquitto::free_port;
 use crate::plant::Row;
+use crate::{e2e, plant};
 use eddy::types::{PartitionId, key_hash};
 
 /// Keys of a partition, of which its state comes to more than 2 MB.

@@ -1,6 +1,5 @@
 //! The late-data story at a real receiver and on the page: raised, revised, retracted.
 
-use crate::plant;
 use std::net::SocketAddr;
 
 use crate::e2e::eddy::{Deployment, Eddy, config};
@@ -8,7 +7,7 @@ use crate::e2e::expect::read_webhook;
 use crate::e2e::http;
 use crate::e2e::mosquitto::free_port;
 use crate::e2e::receiver::Receiver;
-use crate::plant::{Row, SECOND_NS, START_NS, rows};
+use crate::plant::{self, Row, SECOND_NS, START_NS, rows};
 
 /// Seconds of the run, and those in which the first pump seems to go wrong.
 const SECONDS: i64 = 70;

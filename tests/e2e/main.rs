@@ -16,6 +16,7 @@ mod late;
 mod mqtt;
 mod noted;
 mod orders;
+mod page;
 #[path = "../plant/mod.rs"]
 mod plant;
 mod power_cut;
@@ -31,4 +32,5 @@ mod snapshot;
 mod stdout;
 mod stop;
 mod systemd;
+mod telemetry;
 mod upgrade;

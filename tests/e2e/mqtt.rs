@@ -5,7 +5,6 @@
 //! lost what it had acknowledged to the publisher since its last autosave; that loss is the broker's, and
 //! nothing behind it could make it good.
 
-use crate::plant;
 use std::collections::HashMap;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
@@ -15,7 +14,7 @@ use crate::e2e::expect::{self, by_the_engine};
 use crate::e2e::mosquitto::Mosquitto;
 use crate::e2e::publisher::{Gate, Publisher};
 use crate::e2e::receiver::Receiver;
-use crate::plant::{Row, SECOND_NS, START_NS};
+use crate::plant::{self, Row, SECOND_NS, START_NS};
 
 const KEYS: usize = 20;
 const MESSAGES: usize = 20_000;

@@ -1,7 +1,6 @@
 //! What people say of alerts, by the command line and over HTTP: silences, acknowledgements, deliveries that are tried
 //! again. All of it outlives `kill -9`, and none of it changes what is decided.
 
-use crate::plant;
 use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::Arc;
@@ -13,6 +12,7 @@ use crate::e2e::expect;
 use crate::e2e::http;
 use crate::e2e::mosquitto::free_port;
 use crate::e2e::receiver::{Behaviour, Receiver};
+use crate::plant;
 use serde_json::{Value, json};
 
 const SECONDS: i64 = 120;

@@ -5,7 +5,6 @@
 //! fdatasync covered. tests/simulation.rs cuts the power at every single write, on the disk's twin; this
 //! test holds that the real disk syncs where the twin does.
 
-use crate::plant;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -15,7 +14,7 @@ use crate::e2e::eddy::{Deployment, config};
 use crate::e2e::http;
 use crate::e2e::mosquitto::free_port;
 use crate::e2e::receiver::Receiver;
-use crate::plant::Row;
+use crate::plant::{self, Row};
 
 const KEYS: usize = 8;
 const ROWS_A_REQUEST: usize = 40;

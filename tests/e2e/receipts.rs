@@ -4,7 +4,6 @@
 //! What lies between those two instants and is in no receipt is the way of the request to Eddy and of the
 //! webhook to the receiver. Where Eddy works for most of a second that is well below 2 % of the whole.
 
-use crate::plant;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -14,7 +13,7 @@ use crate::e2e::http;
 use crate::e2e::mosquitto::{Mosquitto, free_port};
 use crate::e2e::publisher::Publisher;
 use crate::e2e::receiver::{Received, Receiver};
-use crate::plant::{Row, SECOND_NS, START_NS};
+use crate::plant::{self, Row, SECOND_NS, START_NS};
 use serde_json::Value;
 
 const ROUNDS: usize = 5;

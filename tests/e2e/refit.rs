@@ -2,7 +2,6 @@
 //! have aged, upon which false alerts end; a person goes back to the model before, over a kill. All of it decides
 //! as the engine does over the same log and entries.
 
-use crate::plant;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::process::Command;
@@ -13,7 +12,7 @@ use crate::e2e::http;
 use crate::e2e::mosquitto::{Mosquitto, free_port};
 use crate::e2e::publisher::Publisher;
 use crate::e2e::receiver::Receiver;
-use crate::plant::{Row, SECOND_NS, START_NS};
+use crate::plant::{self, Row, SECOND_NS, START_NS};
 use eddy::alert::outbox::{AlertFilter, OutboxReader};
 use eddy::config::plan::ModelPlan;
 use eddy::durable::{ControlEntry, ControlEvent, ControlLog, DirLock, RealDisk};

@@ -1,7 +1,6 @@
 //! What the release binary does when it must not go on: exit codes and remedies, a data folder that is
 //! taken or does not fit, and a disk that takes no more writes.
 
-use crate::plant;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -10,6 +9,7 @@ use crate::e2e::eddy::{Deployment, Eddy, config, mqtt_source};
 use crate::e2e::http::{self, Response};
 use crate::e2e::mosquitto::{Mosquitto, free_port};
 use crate::e2e::publisher::Publisher;
+use crate::plant;
 use eddy::engine::train::Trainer;
 
 const NOWHERE: &str = "http://127.0.0.1:1/none";

@@ -1,7 +1,6 @@
 //! One recording replayed by the release binary at the speed it was recorded, a hundred times as fast and as
 //! fast as it goes, on one, two and four shards, and over kills: what receivers are told is equal to the byte.
 
-use crate::plant;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::process::Stdio;
@@ -11,7 +10,7 @@ use std::time::Duration;
 use crate::e2e::eddy::{Deployment, config};
 use crate::e2e::expect;
 use crate::e2e::receiver::Receiver;
-use crate::plant::{Row, START_NS};
+use crate::plant::{self, Row, START_NS};
 use eddy::engine::{Env, Outputs};
 use eddy::ring::Slot;
 use eddy::types::{Position, StreamId};

@@ -1,7 +1,6 @@
 //! `eddy state reset` on the release binary's own data folder: one stream begins anew, under another config, and
 //! nothing of what came before is judged or told again.
 
-use crate::plant;
 use std::net::SocketAddr;
 
 use crate::e2e::eddy::{Deployment, Eddy, Partition, config};
@@ -10,7 +9,7 @@ use crate::e2e::http;
 use crate::e2e::mosquitto::free_port;
 use crate::e2e::poll;
 use crate::e2e::receiver::Receiver;
-use crate::plant::Row;
+use crate::plant::{self, Row};
 use eddy::types::{Position, StreamId};
 
 const KEYS: usize = 12;

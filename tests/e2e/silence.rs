@@ -1,6 +1,5 @@
 //! A device dies and comes back, at a real receiver, with a `kill -9` in between.
 
-use crate::{e2e, plant};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use crate::e2e::http;
 use crate::e2e::mosquitto::free_port;
 use crate::e2e::receiver::Receiver;
 use crate::plant::{Row, SECOND_NS};
+use crate::{e2e, plant};
 use eddy::types::{PartitionId, key_hash};
 use serde_json::Value;
 

@@ -2,7 +2,6 @@
 //! what came after, and decides, counts and tells what an undisturbed run does, though the beginning of
 //! the log is gone by then.
 
-use crate::plant;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -12,7 +11,7 @@ use crate::e2e::expect::{self, by_the_engine};
 use crate::e2e::http;
 use crate::e2e::mosquitto::free_port;
 use crate::e2e::receiver::Receiver;
-use crate::plant::Row;
+use crate::plant::{self, Row};
 
 const KEYS: usize = 24;
 const ROWS_A_REQUEST: usize = 96;

@@ -1,6 +1,5 @@
 //! Standard output that somebody reads for a while: `eddy run eddy.toml | head -1`, at the release binary.
 
-use crate::plant;
 use std::fmt::Write;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ExitStatus, Stdio};
@@ -8,6 +7,7 @@ use std::process::{Child, ExitStatus, Stdio};
 use crate::e2e::eddy::{Deployment, config};
 use crate::e2e::receiver::Receiver;
 use crate::e2e::{expect, poll};
+use crate::plant;
 
 const REPLAY: &str = "[source.line]\ntype = \"replay\"\npath = \"recording.csv\"\n";
 const STDOUT: &str = "[sink.console]\ntype = \"stdout\"\n";

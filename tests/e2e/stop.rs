@@ -1,6 +1,5 @@
 //! SIGTERM under load: what was accepted is logged, what is logged is scored, what was raised is delivered.
 
-use crate::plant;
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -12,7 +11,7 @@ use crate::e2e::expect::{self, by_the_engine};
 use crate::e2e::http;
 use crate::e2e::mosquitto::free_port;
 use crate::e2e::receiver::{Behaviour, Receiver};
-use crate::plant::Row;
+use crate::plant::{self, Row};
 use eddy::alert::outbox::{AlertFilter, DeliveryState, OutboxReader};
 use serde_json::Value;
 

@@ -3,11 +3,11 @@
 
 mod thread;
 
-use crate::e2e;
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::e2e;
 use crate::e2e::eddy::{Deployment, Eddy, config, mqtt_source};
 use crate::e2e::mosquitto::{Mosquitto, free_port};
 use thread::Stopped;

@@ -1,7 +1,6 @@
 //! A data folder of a format that is not read any more: the release binary leaves it alone, says the remedy, and the
 //! remedy helps.
 
-use crate::plant;
 use std::net::SocketAddr;
 use std::process::Command;
 
@@ -9,6 +8,7 @@ use crate::e2e::eddy::{Deployment, config};
 use crate::e2e::http;
 use crate::e2e::mosquitto::free_port;
 use crate::e2e::receiver::Receiver;
+use crate::plant;
 
 fn unpacked(deployment: &Deployment) {
     let archive = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/upgrade/format-3.tar.gz");

@@ -1,10 +1,9 @@
 //! The alert budget in the engine: thresholds follow from a partition's own rows and the entries on the stream's
 //! keys, and from nothing else.
 
-use crate::plant;
 use std::collections::BTreeMap;
 
-use crate::plant::{Row, SECOND_NS, START_NS};
+use crate::plant::{self, Row, SECOND_NS, START_NS};
 use eddy::config::plan::{AlarmPlan, Plan};
 use eddy::engine::{Engine, Env, Outputs};
 use eddy::ring::Slot;

@@ -1,11 +1,10 @@
 //! Transactions through the engine: verdicts from the first on, outcomes that come days later, and what is known of a
 //! terminal over all partitions.
 
-use crate::plant;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::plant::{SECOND_NS, START_NS};
+use crate::plant::{self, SECOND_NS, START_NS};
 use eddy::config::plan::{Aggregate, AlarmPlan, FieldPath, ModelPlan, Plan, Shape};
 use eddy::engine::{Engine, Env, Judged, Outputs};
 use eddy::ring::Slot;

@@ -1,12 +1,11 @@
 //! Keys of several kinds in one stream: found in training, each scored and judged by its own kind.
 
-use crate::plant;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use crate::plant::{Row, SECOND_NS, START_NS};
+use crate::plant::{self, Row, SECOND_NS, START_NS};
 use eddy::backend::{CpuBackend, Scores};
 use eddy::config::plan::{ModelPlan, Plan};
 use eddy::engine::refit::refit;

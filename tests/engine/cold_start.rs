@@ -1,12 +1,11 @@
 //! A stream that fits its own models: verdicts from the first minutes, models that grow with what was seen, and what
 //! goes wrong meanwhile.
 
-use crate::plant;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
-use crate::plant::{Row, SECOND_NS, START_NS};
+use crate::plant::{self, Row, SECOND_NS, START_NS};
 use eddy::config::plan::{ModelPlan, Plan};
 use eddy::engine::{Counts, Engine, Env, Judged, Outputs};
 use eddy::ring::Slot;

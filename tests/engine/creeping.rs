@@ -1,10 +1,9 @@
 //! A fault that grows within ten minutes is told like one that comes at once: what leads up to it does not become normal on
 //! the way. What is odd now and then is no such fault, and its key goes on learning.
 
-use crate::plant;
 use std::collections::BTreeSet;
 
-use crate::plant::{Row, SECOND_NS, START_NS};
+use crate::plant::{self, Row, SECOND_NS, START_NS};
 use eddy::config::plan::AlarmPlan;
 use eddy::engine::{Env, Outputs};
 use eddy::ring::Slot;

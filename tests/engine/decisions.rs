@@ -1,9 +1,8 @@
 //! The engine is a pure step: what it decides depends on the rows of a partition alone.
 
-use crate::plant;
 use std::collections::BTreeMap;
 
-use crate::plant::{Row, SECOND_NS, START_NS, rows};
+use crate::plant::{self, Row, SECOND_NS, START_NS, rows};
 use eddy::backend::{CpuBackend, Scores};
 use eddy::engine::{Engine, Env, Outputs};
 use eddy::judge::calibration::Calibration;

@@ -1,9 +1,8 @@
 //! What the engine says of single columns: bands hold what they promise, and the column at fault is named first.
 
-use crate::plant;
 use std::sync::Arc;
 
-use crate::plant::{Row, SECOND_NS, START_NS};
+use crate::plant::{self, Row, SECOND_NS, START_NS};
 use eddy::engine::train::Trainer;
 use eddy::engine::{Engine, Env, Outputs};
 use eddy::ring::Slot;

@@ -1,10 +1,9 @@
 //! What people say of an alert changes what is told of its key: from the next epoch on, of this key alone, no more than
 //! they saw, and not for good.
 
-use crate::plant;
 use std::time::Duration;
 
-use crate::plant::{Row, SECOND_NS, START_NS, rows};
+use crate::plant::{self, Row, SECOND_NS, START_NS, rows};
 use eddy::config::plan::{AlarmPlan, Plan};
 use eddy::engine::{Engine, Env, Outputs};
 use eddy::ring::Slot;

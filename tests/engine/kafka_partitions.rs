@@ -1,9 +1,8 @@
 //! Kafka's partitions as the engine's: each with its own time, and keys of its own.
 
-use crate::plant;
 use std::collections::BTreeSet;
 
-use crate::plant::Row;
+use crate::plant::{self, Row};
 use eddy::engine::{Env, Outputs};
 use eddy::ring::Slot;
 use eddy::types::{PartitionId, RecordRef};

@@ -2,11 +2,10 @@
 
 mod late;
 
-use crate::plant;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::plant::{Row, SECOND_NS, START_NS};
+use crate::plant::{self, Row, SECOND_NS, START_NS};
 use eddy::config::plan::Plan;
 use eddy::engine::{Engine, Env, Judged, Outputs};
 use eddy::ring::Slot;

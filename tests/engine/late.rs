@@ -1,10 +1,9 @@
 //! Rows behind the watermark: within the allowed lateness they put right what was decided and told.
 
-use crate::plant;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::plant::{Row, SECOND_NS, START_NS, rows};
+use crate::plant::{self, Row, SECOND_NS, START_NS, rows};
 use eddy::config::plan::Plan;
 use eddy::engine::{Counts, Engine, Env, Outputs};
 use eddy::ring::Slot;

@@ -1,7 +1,6 @@
 //! What a key's levels and spreads learn while something about it is odd, and what they do not forget.
 
-use crate::plant;
-use crate::plant::{Row, SECOND_NS, START_NS};
+use crate::plant::{self, Row, SECOND_NS, START_NS};
 use eddy::engine::{Env, Outputs};
 use eddy::ring::Slot;
 use eddy::types::{Point, Position, StreamId};

@@ -1,10 +1,9 @@
 //! The model against independent mathematics and against a plant with a known cause.
 
-use crate::sensors;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use crate::sensors::{CELLS, COLUMNS, D, normal, plant};
+use crate::sensors::{self, CELLS, COLUMNS, D, normal, plant};
 use eddy::backend::{CpuBackend, Explanation, Scores};
 use eddy::judge::calibration::Calibration;
 use eddy::model::{Description, FitError, KeyScale, MIN_ROWS, Model, ModelError, ScalerPrior, Settings};

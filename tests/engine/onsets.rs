@@ -1,10 +1,9 @@
 //! Onsets in the engine, against a plain account of every key's cells.
 
-use crate::plant;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::plant::{Row, SECOND_NS, START_NS};
+use crate::plant::{self, Row, SECOND_NS, START_NS};
 use eddy::config::plan::{AlarmPlan, ModelPlan, OnsetPlan, Plan};
 use eddy::engine::{Engine, Env, Outputs};
 use eddy::judge::onset::{Found, Onset, Phase, Quiet, Records, Rule, step};

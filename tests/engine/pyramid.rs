@@ -1,7 +1,6 @@
 //! The pyramid of window densities against candle, and against a plant with a known cause.
 
-use crate::sensors;
-use crate::sensors::{CELLS, COLUMNS, plant};
+use crate::sensors::{self, CELLS, COLUMNS, plant};
 use candle_core::{DType, Device, Tensor};
 use eddy::model::pyramid::reference::Reference;
 use eddy::model::pyramid::{Explained, Pyramid, Scores, Work};

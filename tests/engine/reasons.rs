@@ -1,10 +1,9 @@
 //! Rules on how a column must depart from what was expected: which anomalous windows are told.
 
-use crate::plant;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::plant::{Row, SECOND_NS, START_NS};
+use crate::plant::{self, Row, SECOND_NS, START_NS};
 use eddy::config::plan::Direction::{self, *};
 use eddy::config::plan::{DeviationRule, Plan};
 use eddy::engine::{Counts, Engine, Env, Outputs};

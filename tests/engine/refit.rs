@@ -1,11 +1,10 @@
 //! Challengers against champions on the engine's own windows: a lasting change of what is normal is learnt, an
 //! unchanged normal and a fault that is going on are not.
 
-use crate::plant;
 use std::ops::Range;
 use std::time::Duration;
 
-use crate::plant::{Row, SECOND_NS, START_NS};
+use crate::plant::{self, Row, SECOND_NS, START_NS};
 use eddy::config::plan::{ModelPlan, Plan};
 use eddy::engine::refit::{Contest, refit};
 use eddy::engine::reservoir::Windows;

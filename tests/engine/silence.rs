@@ -1,10 +1,9 @@
 //! Keys that fall silent, against a plain account of every key's rows; and partitions that nothing comes to.
 
-use crate::plant;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::plant::{Row, SECOND_NS, START_NS};
+use crate::plant::{self, Row, SECOND_NS, START_NS};
 use eddy::config::plan::{NoDataPlan, Plan};
 use eddy::engine::{Counts, Engine, Env, Outputs};
 use eddy::ring::Slot;

@@ -1,11 +1,10 @@
 //! Windows that events make, through the engine, against plain lists: sliding, session, count.
 
-use crate::plant;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::plant::{Row, SECOND_NS, START_NS};
+use crate::plant::{self, Row, SECOND_NS, START_NS};
 use eddy::config::plan::{Aggregate, Plan, Shape};
 use eddy::engine::train::Trainer;
 use eddy::engine::{Engine, Env, Outputs};

@@ -4,7 +4,6 @@
 //!
 //! `EDDY_KAFKA_EVENTS` and `EDDY_KAFKA_KILLS` make it longer.
 
-use crate::plant;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -16,6 +15,7 @@ use crate::e2e::expect;
 use crate::e2e::kafka::{Kafka, Sent};
 use crate::e2e::receiver::Receiver;
 use crate::e2e::topic::{AHEAD, GROUP, PARTITIONS, TOPIC, expected, rows, send, setting};
+use crate::plant;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

@@ -4,7 +4,6 @@
 //!
 //! `EDDY_KAFKA_EVENTS` and `EDDY_KAFKA_KILLS` make it longer, `EDDY_KAFKA_KEYS` makes what is handed over larger.
 
-use crate::{e2e, plant};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
@@ -19,6 +18,7 @@ use crate::e2e::kafka::{Kafka, Sent};
 use crate::e2e::receiver::Receiver;
 use crate::e2e::topic::{AHEAD, GROUP, PARTITIONS, TOPIC, expected, rows, send, setting};
 use crate::plant::SECOND_NS;
+use crate::{e2e, plant};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;

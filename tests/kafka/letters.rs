@@ -3,12 +3,12 @@
 //!
 //! `EDDY_KAFKA_MESSAGES` is the length of the stream.
 
-use crate::e2e;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::{Duration, Instant};
 
+use crate::e2e;
 use crate::e2e::eddy::{Deployment, Eddy, config};
 use crate::e2e::expect;
 use crate::e2e::group::{self, NOBODY, assert_told_once, committed, until_committed};

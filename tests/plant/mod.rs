@@ -77,6 +77,7 @@ pub fn plan(shards: usize) -> Plan {
         shards,
         backend: eddy::config::plan::Choice::Cpu,
         device_memory_bytes: 0,
+        telemetry: None,
     }
 }
 

@@ -1,8 +1,8 @@
 //! TLS between the MQTT source and a real Mosquitto that asks for a client certificate.
 
-use crate::support;
 use std::time::Duration;
 
+use crate::support;
 use crate::support::certificates::Certificates;
 use crate::support::mosquitto::Mosquitto;
 use crate::support::{FakeLog, Rig, STEP_MAX, read, texts};

@@ -1,9 +1,8 @@
 //! The MQTT source byte by byte, against a broker played by the test: what Mosquitto cannot be made to do.
 
-use crate::support;
 use std::time::Duration;
 
-use crate::support::{Rig, STEP_MAX, read, texts};
+use crate::support::{self, Rig, STEP_MAX, read, texts};
 use eddy::config::plan::{MqttPlan, Protocol, SourceKind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};

@@ -8,9 +8,20 @@ const STATIONS: [&str; 9] =
     ["source", "durable", "decode", "window", "model", "judge", "alert", "sink", "dashboard"];
 
 /// What any station may name besides itself.
-const SHARED: [&str; 12] = [
-    "types", "ring", "schemas", "stage", "state", "status", "latency", "watch", "metrics", "config",
-    "backend", "access",
+const SHARED: [&str; 13] = [
+    "types",
+    "ring",
+    "schemas",
+    "stage",
+    "state",
+    "status",
+    "latency",
+    "watch",
+    "metrics",
+    "config",
+    "backend",
+    "access",
+    "telemetry",
 ];
 
 /// Arrows that are drawn on purpose, each with its reason.

@@ -107,6 +107,10 @@ fn places() -> Vec<Place> {
         line("`[dashboard]`", format!("{HTTP}{STREAM}[dashboard]\n@\n")),
         line("`tls` of `[dashboard]`", format!("{HTTP}{STREAM}[dashboard.tls]\n{}@\n", certificate())),
         line("`[durable]`", format!("{HTTP}{STREAM}[durable]\n@\n")),
+        line(
+            "`[telemetry]`",
+            format!("{HTTP}{STREAM}[telemetry]\notlp_endpoint = \"https://c:4318\"\n@\n"),
+        ),
     ]
 }
 

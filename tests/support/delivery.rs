@@ -112,6 +112,7 @@ impl Rig {
             latency: latency.clone(),
             clock,
             schedule,
+            tracer: Default::default(),
             again: Duration::from_millis(200),
             shutdown: shutdown.clone(),
         };
@@ -173,6 +174,7 @@ pub fn plan(sinks: Vec<SinkPlan>) -> Plan {
         shards: 1,
         backend: eddy::config::plan::Choice::Cpu,
         device_memory_bytes: 0,
+        telemetry: None,
     }
 }
 

@@ -91,6 +91,7 @@ impl Rig {
             validate: accept_all(),
             answered: Default::default(),
             messages_logged: 0,
+            incoming: Default::default(),
             offsets_logged: Default::default(),
             door: None,
             dead_letters: Arc::new([]),
@@ -160,5 +161,6 @@ fn whole_plan(source: SourcePlan) -> Plan {
         shards: 1,
         backend: eddy::config::plan::Choice::Cpu,
         device_memory_bytes: 0,
+        telemetry: None,
     }
 }

@@ -20,6 +20,8 @@ pub enum Behaviour {
     Status(u16),
     /// This status with this `Retry-After`.
     RetryAfter(u16, String),
+    /// 200 with these lines of headers.
+    AcceptSaying(&'static str),
     /// 302 to this path of the same receiver.
     RedirectTo(&'static str),
     /// Never answers, keeps the connection open.
@@ -37,6 +39,7 @@ pub enum Behaviour {
 /// A request as it came in.
 #[derive(Clone, Debug)]
 pub struct Received {
+    pub method: String,
     pub path: String,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
@@ -147,6 +150,7 @@ async fn serve(mut connection: TcpStream, state: Arc<State>) {
             }
             Behaviour::Status(status) => response(status, ""),
             Behaviour::RetryAfter(status, after) => response(status, &format!("Retry-After: {after}\r\n")),
+            Behaviour::AcceptSaying(headers) => response(200, headers),
             Behaviour::RedirectTo(path) => response(302, &format!("Location: {path}\r\n")),
             Behaviour::Hang => std::future::pending().await,
             Behaviour::CloseMidResponse => {
@@ -196,7 +200,8 @@ async fn read_request(connection: &mut TcpStream) -> Option<Received> {
     };
     let head = String::from_utf8(bytes[..head_len].to_vec()).unwrap();
     let mut lines = head.lines();
-    let path = lines.next()?.split(' ').nth(1)?.to_owned();
+    let mut request = lines.next()?.split(' ').map(str::to_owned);
+    let (method, path) = (request.next()?, request.next()?);
     let mut headers = HeaderMap::new();
     for (name, value) in lines.filter_map(|line| line.split_once(": ")) {
         headers.insert(name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap());
@@ -209,5 +214,5 @@ async fn read_request(connection: &mut TcpStream) -> Option<Received> {
             return None;
         }
     }
-    Some(Received { path, headers, body: bytes[head_len..][..body_len].to_vec(), at: Instant::now() })
+    Some(Received { method, path, headers, body: bytes[head_len..][..body_len].to_vec(), at: Instant::now() })
 }

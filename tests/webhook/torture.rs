@@ -79,6 +79,7 @@ impl Ward {
                 status: status.clone(),
                 latency: Latency::new(),
                 clock,
+                tracer: Default::default(),
                 schedule: &OFTEN,
                 again: Duration::from_secs(60),
                 shutdown: stop.clone(),

@@ -310,6 +310,21 @@ function pause(on) {
   word();
 }
 
+// ---- lists by keys
+
+const ROWS = '.alert-rows tbody th a, .deliveries tbody th a, details.alert > summary, .names a, #given-up a';
+
+/** To the next row of the page's lists, or the one before; Enter opens it, as it does any link. */
+function step(by) {
+  const rows = [...document.querySelectorAll(ROWS)].filter((row) => row.checkVisibility());
+  const at = rows.indexOf(document.activeElement);
+  const to = at < 0 ? (by > 0 ? 0 : rows.length - 1) : Math.min(rows.length - 1, Math.max(0, at + by));
+  rows[to]?.focus();
+}
+
+// A panel on a wall: what is to be seen, and nothing to be pressed.
+if (new URLSearchParams(location.search).get('kiosk') === '1') document.body.dataset.kiosk = 'yes';
+
 $('pause').hidden = false;
 document.body.dataset.script = 'yes'; // buttons that need it are shown
 $('pause').addEventListener('click', () => pause(!state.paused));
@@ -321,7 +336,9 @@ document.addEventListener('keydown', (event) => {
     event.preventDefault();
     return;
   }
-  if (event.target.closest('input, select, textarea, button, summary, a, [contenteditable]')) return;
+  if (event.target.closest('input, select, textarea, [contenteditable]')) return;
+  if (event.key === 'j' || event.key === 'k') step(event.key === 'j' ? 1 : -1);
+  if (event.target.closest('button, summary, a')) return;
   if (event.key === ' ') { event.preventDefault(); pause(!state.paused); }
   if (event.key === '/') { event.preventDefault(); $('search').focus(); }
 });

@@ -138,6 +138,7 @@ fn plan(streams: Vec<StreamPlan>) -> Plan {
         shards: 1,
         backend: crate::config::plan::Choice::Cpu,
         device_memory_bytes: 0,
+        telemetry: None,
     }
 }
 

@@ -26,7 +26,7 @@ mod giving;
 mod hand;
 mod keeping;
 mod manifest;
-mod member;
+pub(super) mod member;
 mod members;
 mod owned;
 mod refusals;

@@ -5,7 +5,11 @@ use super::*;
 const BODY: &str = r#"{"type":"anomaly.raised","timestamp":"2023-11-14T22:14:24Z","data":{"id":"a1b2c3d4e5f60718293a","revision":1,"state":"raised","stream":"pumps","key":"halle 3/ä","rule":"window","onset":1700000000000000000,"p_value_min":1e-5,"columns":[{"column":"flow","share":0.1},{"column":"vibration","share":0.9}],"receipt":{"total_ns":0}}}"#;
 
 fn outgoing(body: &'static str) -> Outgoing {
-    Outgoing { message_id: "a1_1".into(), body: Bytes::from_static(body.as_bytes()) }
+    Outgoing {
+        message_id: "a1_1".into(),
+        body: Bytes::from_static(body.as_bytes()),
+        traceparent: String::new(),
+    }
 }
 
 fn dress(format: BodyFormat, body: &'static str) -> Dressed {

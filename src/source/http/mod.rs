@@ -121,6 +121,8 @@ async fn take_events(
     }
     check_content(request.headers(), app.context.csv_streams.contains(&stream))?;
     let idempotency_key = idempotency_key(request.headers())?;
+    let headers = request.headers();
+    let parent = app.context.incoming.read(|name| headers.get(name)?.to_str().ok());
     let payload = read_body(request, app.max_body_bytes, BODY_MAX).await?;
     let arrival = Arrival(app.context.intake.clock.now_ns());
     let topic = stream.into_boxed_str();
@@ -137,6 +139,7 @@ async fn take_events(
     if answer.accepted == 0 {
         return Err(Refusal::no_row(answer.rejected));
     }
+    app.context.incoming.keep(message.arrival, parent);
     match claim {
         Some(Claim::Answered(_)) => Ok(()),
         Some(Claim::FirstFailed | Claim::Different) => Err(NotSafe),

@@ -1,6 +1,5 @@
 //! A schema registry, asked by Confluent's API (`GET /schemas/ids/ID`, `GET /subjects/NAME/versions/N`).
 
-use std::error::Error;
 use std::time::Duration;
 
 use reqwest::header::ACCEPT;
@@ -9,6 +8,7 @@ use serde::Deserialize;
 
 use crate::config::plan::{RegistryAccess, RegistryPlan};
 use crate::schemas::Reference;
+use crate::types::root_cause;
 
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 const ANSWER_BYTES_MAX: usize = 16 << 20;
@@ -168,15 +168,6 @@ impl Registry {
             format!("{url} cannot be reached ({cause}); check that the registry runs, and `url` and `tls`")
         }
     }
-}
-
-/// The innermost error says what happened; the outer ones name the request, which the caller does.
-pub(super) fn root_cause(error: &(dyn Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
 }
 
 #[cfg(test)]

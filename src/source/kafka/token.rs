@@ -15,8 +15,8 @@ use reqwest::{Client, Url, redirect};
 use serde::Deserialize;
 
 use super::quiet::Quiet;
-use super::registry::root_cause;
 use crate::config::plan::{KafkaPlan, SaslPlan, TokenPlan};
+use crate::types::root_cause;
 
 /// Of one request. The poll it is made in waits meanwhile.
 const ANSWER_MAX: Duration = Duration::from_secs(5);

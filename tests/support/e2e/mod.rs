@@ -9,6 +9,8 @@ pub mod http;
 pub mod kafka;
 #[path = "../mosquitto.rs"]
 pub mod mosquitto;
+#[path = "../otlp.rs"]
+pub mod otlp;
 pub mod publisher;
 #[path = "../receiver.rs"]
 pub mod receiver;

@@ -1,0 +1,165 @@
+//! `[telemetry]`, and where it is silent the variables that OpenTelemetry has given meanings to.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use reqwest::header::{HeaderName, HeaderValue};
+use url::Url;
+
+use super::field::Field;
+use super::plan::TelemetryPlan;
+use super::section::Section;
+use super::web::{self, Wording};
+
+/// OpenTelemetry's own default.
+const EVERY_DEFAULT: Duration = Duration::from_secs(60);
+const EVERY_MIN: Duration = Duration::from_secs(1);
+const EVERY_MAX: Duration = Duration::from_secs(3600);
+
+const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+const HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
+const PROTOCOL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
+const INTERVAL: &str = "OTEL_METRIC_EXPORT_INTERVAL";
+const RESOURCE: &str = "OTEL_RESOURCE_ATTRIBUTES";
+const SERVICE: &str = "OTEL_SERVICE_NAME";
+const DISABLED: &str = "OTEL_SDK_DISABLED";
+
+const URL: Wording = Wording {
+    other_scheme: "is not OTLP over HTTP",
+    example: "Write it like \"http://127.0.0.1:4318\".",
+    user: "Write them as a header: headers.authorization = \"env:NAME\".",
+};
+
+/// What the file says.
+#[derive(Default)]
+struct Written {
+    endpoint: Option<Url>,
+    headers: BTreeMap<String, String>,
+    every: Option<Duration>,
+}
+
+/// `Some(None)`: nothing is sent. `None`: a problem was recorded.
+pub fn telemetry(root: &mut Section<'_>) -> Option<Option<TelemetryPlan>> {
+    let here = root.here().locate("telemetry");
+    let field = root.get("telemetry");
+    let is_written = field.is_some();
+    let written = field.map_or(Some(Written::default()), |field| written(&field))?;
+    if here.variable(DISABLED).is_some_and(|text| text.eq_ignore_ascii_case("true")) {
+        return Some(None);
+    }
+    let endpoint = match (written.endpoint, here.variable(ENDPOINT)) {
+        (Some(endpoint), _) => endpoint,
+        (None, Some(text)) => from_variable(&here, text)?,
+        (None, None) if is_written => {
+            let remedy = format!("Add `otlp_endpoint = \"http://127.0.0.1:4318\"`, or set {ENDPOINT}.");
+            here.locate("otlp_endpoint").problem("is missing", remedy);
+            return None;
+        }
+        (None, None) => return Some(None),
+    };
+    if let Some(protocol) = here.variable(PROTOCOL).filter(|protocol| *protocol != "http/protobuf") {
+        let remedy = "Set it to http/protobuf, or remove it; collectors take that on port 4318.";
+        here.blame(PROTOCOL, format!("{protocol:?} is not spoken here"), remedy);
+        return None;
+    }
+    let mut headers = pairs(&here, HEADERS)?;
+    headers.extend(written.headers);
+    if !headers.is_empty() && !web::is_private(&endpoint) {
+        here.locate("headers").problem(
+            "would go to another machine in clear",
+            "Write the address of the collector with https://, or remove the headers.",
+        );
+        return None;
+    }
+    let mut resource = pairs(&here, RESOURCE)?;
+    resource.extend(here.variable(SERVICE).map(|name| ("service.name".to_owned(), name.to_owned())));
+    let every = written.every.map_or_else(|| interval(&here), Some)?;
+    check(&here, &headers)?;
+    Some(Some(TelemetryPlan { endpoint, headers, every, resource }))
+}
+
+fn written(field: &Field<'_>) -> Option<Written> {
+    let mut section = field.section()?;
+    let endpoint = section.maybe("otlp_endpoint", |field| endpoint(&field));
+    let headers = section.or("headers", BTreeMap::new(), |field| {
+        let entries: Vec<_> = field.section()?.entries().collect();
+        let secrets = entries
+            .into_iter()
+            .map(|(name, field)| Some((name.to_ascii_lowercase(), field.secret()?.to_owned())));
+        secrets.collect()
+    });
+    let every = section.maybe("every", |field| field.duration(EVERY_MIN..=EVERY_MAX));
+    section.finish();
+    Some(Written { endpoint: endpoint?, headers: headers?, every: every? })
+}
+
+fn endpoint(field: &Field<'_>) -> Option<Url> {
+    let url = web::url(field, &URL)?;
+    if url.query().is_some() || url.fragment().is_some() {
+        field.problem("has something behind ? or #, where a path is appended", "Remove that.");
+        return None;
+    }
+    Some(url)
+}
+
+fn from_variable(here: &Field<'_>, text: &str) -> Option<Url> {
+    let found = web::check(text, &URL);
+    if let Err((fault, remedy)) = &found {
+        here.blame(ENDPOINT, fault, *remedy);
+    }
+    found.ok()
+}
+
+/// Of milliseconds.
+fn interval(here: &Field<'_>) -> Option<Duration> {
+    let Some(text) = here.variable(INTERVAL) else { return Some(EVERY_DEFAULT) };
+    let every = text.parse().ok().map(Duration::from_millis);
+    let every = every.filter(|every| (EVERY_MIN..=EVERY_MAX).contains(every));
+    if every.is_none() {
+        let remedy = "Set it to 1000 to 3600000, which are ms.";
+        here.blame(INTERVAL, format!("{text:?} is no usable interval"), remedy);
+    }
+    every
+}
+
+/// `name=value,name=value`, percent-encoded as in W3C's Baggage.
+fn pairs(here: &Field<'_>, name: &str) -> Option<BTreeMap<String, String>> {
+    let text = here.variable(name).unwrap_or_default();
+    let pair = |part: &str| {
+        let (key, value) = part.split_once('=')?;
+        Some((key.trim().to_owned(), decoded(value.trim())?)).filter(|(key, _)| !key.is_empty())
+    };
+    let pairs: Option<_> = text.split(',').filter(|part| !part.trim().is_empty()).map(pair).collect();
+    if pairs.is_none() {
+        // Not repeated: headers hold secrets.
+        here.blame(name, "cannot be read", "Write it like name=value,other=value, values percent-encoded.");
+    }
+    pairs
+}
+
+fn decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'%' => {
+                let digits = [rest.next()?, rest.next()?].map(char::from).iter().collect::<String>();
+                u8::from_str_radix(&digits, 16).ok()?
+            }
+            byte => byte,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
+fn check(here: &Field<'_>, headers: &BTreeMap<String, String>) -> Option<()> {
+    for (name, value) in headers {
+        if name.parse::<HeaderName>().is_err() || HeaderValue::from_str(value).is_err() {
+            let remedy =
+                "Use the letters, digits and dashes of a header's name, and one line of printable ASCII.";
+            here.locate("headers").problem(format!("{name:?} cannot be sent as a header"), remedy);
+            return None;
+        }
+    }
+    Some(())
+}

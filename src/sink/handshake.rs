@@ -1,0 +1,115 @@
+//! The handshake of CloudEvents' webhooks ("HTTP 1.1 Web Hooks for Event Delivery" 1.0.2, section 4): who sends asks the
+//! receiver by `OPTIONS`, and is told how often it may.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use tokio::time::Instant;
+
+use super::Answer;
+use super::http::Poster;
+
+/// A receiver may change its mind.
+const ASKED_AGAIN: Duration = Duration::from_secs(24 * 3600);
+/// One that does not answer the question may only be sent to "at a very low request rate"; it was configured by whoever
+/// wants the alerts, so not at all would be worse.
+const WITHOUT_PERMISSION: Duration = Duration::from_secs(6);
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// What one receiver has said.
+pub struct Handshake {
+    origin: String,
+    answered: Mutex<Option<Answered>>,
+}
+
+#[derive(Clone, Copy)]
+struct Answered {
+    at: Instant,
+    /// From one message to the next, at least.
+    spacing: Duration,
+}
+
+impl Handshake {
+    /// Of a DNS name only letters, digits and dashes may be part.
+    pub fn new(deployment: &str) -> Self {
+        Handshake { origin: deployment.replace('_', "-"), answered: Mutex::default() }
+    }
+
+    /// Who sends, as every request must say.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    pub fn is_known(&self) -> bool {
+        self.known().is_some()
+    }
+
+    /// From one message to the next, at least.
+    pub fn spacing(&self) -> Duration {
+        self.known().map_or(Duration::ZERO, |answered| answered.spacing)
+    }
+
+    /// Asks, unless it was within a day. An error is what the attempt came to: nothing may be sent.
+    pub async fn ask(&self, poster: &Poster, sink: &str) -> Result<(), Answer> {
+        if self.is_known() {
+            return Ok(());
+        }
+        let origin =
+            HeaderValue::from_str(&self.origin).map_err(|_| Answer::unsent("its origin is no text"))?;
+        let headers = HeaderMap::from_iter([(HeaderName::from_static("webhook-request-origin"), origin)]);
+        let said = poster.options(headers).await?;
+        let spacing = spacing(&said, &self.origin);
+        if spacing.is_none() {
+            tracing::warn!(
+                sink,
+                origin = self.origin,
+                "the receiver did not say that it wants CloudEvents of this origin (`WebHook-Allowed-Origin` in its answer \
+                 to OPTIONS); it is sent at most ten a minute"
+            );
+        }
+        let answered = Answered { at: Instant::now(), spacing: spacing.unwrap_or(WITHOUT_PERMISSION) };
+        *self.answered.lock().unwrap_or_else(PoisonError::into_inner) = Some(answered);
+        Ok(())
+    }
+
+    fn known(&self) -> Option<Answered> {
+        let answered = *self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        answered.filter(|answered| answered.at.elapsed() < ASKED_AGAIN)
+    }
+}
+
+/// `None`: no permission. Without a rate, or with `*`, there is no limit; the rate is in messages a minute.
+fn spacing(said: &HeaderMap, origin: &str) -> Option<Duration> {
+    let text = |name: &str| said.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    let allowed = text("webhook-allowed-origin")?;
+    if allowed != "*" && !allowed.eq_ignore_ascii_case(origin) {
+        return None;
+    }
+    let rate =
+        text("webhook-allowed-rate").and_then(|rate| rate.parse::<u32>().ok()).filter(|rate| *rate > 0);
+    Some(rate.map_or(Duration::ZERO, |rate| MINUTE / rate))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn permission_is_what_names_the_origin_and_may_have_a_rate() {
+        let of = |pairs: &[(&'static str, &'static str)]| {
+            let pairs = pairs
+                .iter()
+                .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+            spacing(&pairs.collect(), "plant-3")
+        };
+        let s = Duration::from_secs;
+        assert_eq!(of(&[]), None);
+        assert_eq!(of(&[("webhook-allowed-rate", "120")]), None, "a rate is no permission");
+        assert_eq!(of(&[("webhook-allowed-origin", "other")]), None);
+        assert_eq!(of(&[("webhook-allowed-origin", "PLANT-3")]), Some(s(0)));
+        assert_eq!(of(&[("webhook-allowed-origin", "*"), ("webhook-allowed-rate", "*")]), Some(s(0)));
+        assert_eq!(of(&[("webhook-allowed-origin", "*"), ("webhook-allowed-rate", "20")]), Some(s(3)));
+        assert_eq!(Handshake::new("plant_3").origin(), "plant-3");
+    }
+}
