@@ -1,13 +1,34 @@
 # syntax=docker/dockerfile:1
 
-# The release of Debian is the same in both stages, so that the C library fits.
-FROM rust:1.95-bookworm AS build
+# `plain` scores on a GPU where there is one, by its driver alone. With `--build-arg VARIANT=cuda` `eddy train --fine-tune` runs
+# on one too: the image then holds NVIDIA's libraries, and starts only with the NVIDIA runtime.
+ARG VARIANT=plain
+ARG CUDA=13.0.2
+FROM nvidia/cuda:${CUDA}-devel-ubuntu24.04 AS cuda
+
+# The release of Debian is the same where it is built and where it runs, so that the C library fits.
+FROM rust:1.95-bookworm AS compiler-plain
+ENV FEATURES=
+
+FROM compiler-plain AS compiler-cuda
+COPY --from=cuda /usr/local/cuda /usr/local/cuda
+ENV FEATURES=cuda-training CUDA_HOME=/usr/local/cuda CUDA_COMPUTE_CAP=80 PATH=/usr/local/cuda/bin:$PATH
+
+FROM compiler-${VARIANT} AS build
 WORKDIR /src
 COPY . .
-RUN cargo build --release --locked --bin eddy \
+RUN cargo build --release --locked --bin eddy --features "$FEATURES" \
     && strip --strip-debug target/release/eddy
 
-FROM debian:bookworm-slim
+FROM debian:bookworm-slim AS base-plain
+
+FROM base-plain AS base-cuda
+COPY --from=cuda /usr/local/cuda/lib64/libcublas.so.13 /usr/local/cuda/lib64/libcublasLt.so.13 \
+    /usr/local/cuda/lib64/libcurand.so.10 /usr/local/cuda/lib64/libnvrtc.so.13 \
+    /usr/local/cuda/lib64/libnvrtc-builtins.so.13.0 /usr/local/lib/
+RUN ldconfig
+
+FROM base-${VARIANT}
 # Webhooks are sent over HTTPS with the system's certificates.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates \

@@ -1,5 +1,5 @@
 # Each line a user needs; the work is cargo's or a file's in scripts/.
-.PHONY: demo test prove kill-matrix bench quality models kernels gpu-check lint setup
+.PHONY: demo test prove kill-matrix bench quality models kernels gpu-check gpu-training-check lint setup
 .DEFAULT_GOAL := test
 
 demo:            ## The main job on embedded defaults, for as long as you like (Ctrl-C ends it with a report)
@@ -31,6 +31,9 @@ kernels: setup   ## Compile kernels/*.cu to the PTX that is checked in; prints w
 
 gpu-check: setup ## On a machine with a GPU: its bits beside the CPU's, sanitizers, and how fast it is
 	scripts/gpu-check
+
+gpu-training-check: ## Compile what trains on a GPU, with NVIDIA's toolkit and without a GPU; takes minutes
+	scripts/gpu-training-check
 
 lint:            ## Formatting, lints, docs
 	cargo fmt --check

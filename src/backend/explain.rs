@@ -1,9 +1,9 @@
 //! Why a window is odd: what each column should have been, and whose surprise it is.
 
-use crate::model::pyramid::{Departure, Expected, Explained};
+use crate::model::pyramid::{Departure, Expected, Explained, Told};
 use crate::model::{EVERYONE, Model};
 
-use super::CpuBackend;
+use super::{Backend, CpuBackend};
 
 /// Of one window, one entry a column.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -19,7 +19,7 @@ pub struct Explanation {
     pub share: Vec<f32>,
 }
 
-impl CpuBackend {
+impl Backend {
     /// By column of one window of `model.dimension()` z values, by the density of a cohort; cells only of those that
     /// are `wanted`.
     pub fn expect(
@@ -29,7 +29,8 @@ impl CpuBackend {
         z_row: &[f32],
         wanted: impl Fn(usize) -> bool,
     ) -> Vec<Expected> {
-        model.pyramid_of(cohort).expect(z_row, wanted, &mut self.work)
+        let (pyramid, Backend { cpu, ahead, .. }) = (model.pyramid_of(cohort), self);
+        pyramid.expect(z_row, ahead.told(pyramid.id(), z_row), wanted, &mut cpu.work)
     }
 
     /// By column of one window of `model.dimension()` z values, by the density of a cohort: the cell that departs the
@@ -41,22 +42,38 @@ impl CpuBackend {
         z_row: &[f32],
         wanted: impl Fn(usize) -> bool,
     ) -> Vec<Option<Departure>> {
-        model.pyramid_of(cohort).departures(z_row, wanted, &mut self.work)
+        let (pyramid, Backend { cpu, ahead, .. }) = (model.pyramid_of(cohort), self);
+        pyramid.departures(z_row, ahead.told(pyramid.id(), z_row), wanted, &mut cpu.work)
     }
 
+    /// Explains one window of `model.dimension()` z values by the density of a cohort.
+    pub fn explain_cohort(&mut self, model: &Model, cohort: u32, z_row: &[f32], out: &mut Explanation) {
+        let (pyramid, Backend { cpu, ahead, .. }) = (model.pyramid_of(cohort), self);
+        cpu.explain_told(model, cohort, z_row, ahead.told(pyramid.id(), z_row), out);
+    }
+}
+
+impl CpuBackend {
     /// Explains one window of `model.dimension()` z values by everyone's density.
     pub fn explain(&mut self, model: &Model, z_row: &[f32], out: &mut Explanation) {
-        self.explain_cohort(model, EVERYONE, z_row, out);
+        self.explain_told(model, EVERYONE, z_row, None, out);
     }
 
-    /// The same by the density of a cohort.
-    pub fn explain_cohort(&mut self, model: &Model, cohort: u32, z_row: &[f32], out: &mut Explanation) {
+    fn explain_told(
+        &mut self,
+        model: &Model,
+        cohort: u32,
+        z_row: &[f32],
+        told: Option<Told<'_>>,
+        out: &mut Explanation,
+    ) {
         out.expected.clear();
         out.sd.clear();
         out.half_width.clear();
         out.share.clear();
         let last = &z_row[model.dimension() - model.columns.len()..];
-        for (column, of) in model.pyramid_of(cohort).explain(z_row, &mut self.work).into_iter().enumerate() {
+        let explained = model.pyramid_of(cohort).explain_told(z_row, told, &mut self.work);
+        for (column, of) in explained.into_iter().enumerate() {
             let itself = Some(last[column]).filter(|z| z.is_finite()).unwrap_or(0.0);
             let context = Explained { expected: itself, sd: 0.0, half_width: 0.0, share: 0.0 };
             let Explained { expected, sd, half_width, share } = of.unwrap_or(context);

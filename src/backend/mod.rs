@@ -1,6 +1,7 @@
 //! Where windows are scored. Outputs belong to the caller and are reused: the steady state
 //! allocates nothing.
 
+mod ahead;
 mod cohorts;
 mod cpu;
 pub mod cuda;

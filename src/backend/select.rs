@@ -2,15 +2,19 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::ahead::Ahead;
 use super::cohorts::only_one;
 use super::cuda::{Device, DeviceError, Found, Shard, counters};
 use super::{CpuBackend, Phases, Rings, Scores};
-use crate::model::Model;
 use crate::model::pyramid::{Pyramid, Work};
+use crate::model::{EVERYONE, Model};
 
 /// Windows from which on a batch goes to the device: below, a core is done before the bus is. By arithmetic (37 windows
 /// against one core of 2019, and as much again for luck), not yet by measurement.
 const DEVICE_ROWS_MIN: usize = 64;
+/// Windows from which on explanations do: one takes a core about as long as the device takes for these together. By
+/// arithmetic as well.
+const EXPLAIN_ROWS_MIN: usize = 8;
 /// Batches that the CPU takes after the device failed, before it is tried again; twice as many after each failure.
 const REST_MIN: u32 = 64;
 const REST_MAX: u32 = 1 << 16;
@@ -65,8 +69,9 @@ impl Choice {
 /// Of one shard: the CPU, and a device for large batches if there is one. Both give the same bits.
 #[derive(Debug, Default)]
 pub struct Backend {
-    cpu: CpuBackend,
+    pub(super) cpu: CpuBackend,
     device: OnDevice,
+    pub(super) ahead: Ahead,
 }
 
 #[derive(Debug, Default)]
@@ -92,7 +97,7 @@ impl Backend {
         match Device::shared().and_then(|device| Shard::new(device, ring_bytes)) {
             Ok(shard) => {
                 let device = OnDevice { exists: true, shard: Some(shard), ..of };
-                (Backend { cpu: CpuBackend::new(), device }, None)
+                (Backend { device, ..Backend::default() }, None)
             }
             Err(error) => {
                 // What is missing stays so; a driver that fails may recover.
@@ -101,7 +106,7 @@ impl Backend {
                     tracing::warn!(%error, "the GPU cannot be used: the CPU scores until it can");
                 }
                 let device = OnDevice { exists, rest: REST_MIN, rest_next: 2 * REST_MIN, ..of };
-                (Backend { cpu: CpuBackend::new(), device }, Some(error))
+                (Backend { device, ..Backend::default() }, Some(error))
             }
         }
     }
@@ -125,7 +130,7 @@ impl Backend {
         rings: Option<Rings<'_>>,
         out: &mut Scores,
     ) {
-        let Backend { cpu, device } = self;
+        let Backend { cpu, device, .. } = self;
         match only_one(cohorts) {
             Some(cohort) => device.score(model.pyramid_of(cohort), z, rings, out, &mut cpu.work),
             None => {
@@ -139,9 +144,27 @@ impl Backend {
         }
     }
 
-    /// What explains windows: they are few.
-    pub fn cpu(&mut self) -> &mut CpuBackend {
-        &mut self.cpu
+    /// Whether [`Backend::explain_ahead`] is of use.
+    pub fn explains_ahead(&self) -> bool {
+        self.device.shard.is_some()
+    }
+
+    /// Has the device explain these rows of a batch together, as those of one cohort are: what was told is known when
+    /// they are asked for one by one. What was told before is forgotten.
+    pub fn explain_ahead(&mut self, model: &Model, cohorts: &[u32], z: &[f32], rows: &mut [u32]) {
+        let Backend { cpu, device, ahead } = self;
+        ahead.clear();
+        let cohort = |row: u32| cohorts.get(row as usize).copied().unwrap_or(EVERYONE);
+        rows.sort_unstable_by_key(|row| (cohort(*row), *row));
+        for rows in rows.chunk_by(|a, b| cohort(*a) == cohort(*b)) {
+            let Some(shard) = device.shard.as_mut().filter(|_| rows.len() >= EXPLAIN_ROWS_MIN) else {
+                continue;
+            };
+            let pyramid = model.pyramid_of(cohort(rows[0]));
+            if let Err(error) = shard.explain(pyramid, z, rows, ahead, &mut cpu.work) {
+                device.lose(&error);
+            }
+        }
     }
 }
 

@@ -185,6 +185,9 @@ pub struct TrainArgs {
     /// Seed of the order in which fine-tuning takes the windows
     #[arg(long, value_name = "N", default_value_t = 0, requires = "fine_tune")]
     pub seed: u64,
+    /// Try levels of more cells, and more codes, as well: a verdict takes several times the work, which a GPU has room for
+    #[arg(long)]
+    pub large: bool,
 }
 
 #[derive(Args, Debug)]

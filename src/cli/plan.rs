@@ -109,6 +109,8 @@ struct Densities {
     keys: usize,
     /// Of everyone's density, and of the cohorts'.
     bytes: [f64; 2],
+    /// Of everyone's, a window; 0: not known.
+    flop: f64,
     memory_bytes: u64,
 }
 
@@ -123,6 +125,7 @@ impl Densities {
                 cohorts: model.cohorts.len(),
                 keys: model.card().cohorts.iter().map(|cohort| cohort.keys).sum(),
                 bytes: model.heap_bytes().map(|bytes| bytes as f64),
+                flop: model.pyramid.flop() as f64,
                 memory_bytes,
             },
             None => {
@@ -131,7 +134,7 @@ impl Densities {
                     Pyramid::heap_bytes(cells, columns),
                     if cohorts > 0 { memory_bytes as f64 } else { 0.0 },
                 ];
-                Densities { known: false, cohorts, keys: 0, bytes, memory_bytes }
+                Densities { known: false, cohorts, keys: 0, bytes, flop: 0.0, memory_bytes }
             }
         };
         Some(of)
@@ -140,6 +143,9 @@ impl Densities {
     fn describe(&self, text: &mut String) -> std::fmt::Result {
         let [everyone, cohorts] = self.bytes.map(size);
         let (number, keys, memory) = (self.cohorts, self.keys, size(self.memory_bytes as f64));
+        if self.known {
+            writeln!(text, "  arithmetic: {:.2} MFLOP a window without gaps", self.flop / 1e6)?;
+        }
         if number == 0 {
             writeln!(text, "  models: one for all keys, {everyone}")
         } else if self.known {
@@ -263,4 +269,28 @@ fn available_bytes(meminfo: &Path) -> Option<f64> {
     let text = std::fs::read_to_string(meminfo).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     line.trim().strip_suffix(" kB")?.parse::<f64>().ok().map(|kib| kib * 1024.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arithmetic_of_a_model_that_is_there_is_told() {
+        let of = |known| Densities {
+            known,
+            cohorts: 0,
+            keys: 0,
+            bytes: [1e6, 0.0],
+            flop: 3_557_888.0,
+            memory_bytes: 0,
+        };
+        let said = |known| {
+            let mut text = String::new();
+            of(known).describe(&mut text).unwrap();
+            text
+        };
+        assert!(said(true).contains("arithmetic: 3.56 MFLOP a window"), "{}", said(true));
+        assert!(!said(false).contains("MFLOP"), "nobody knows yet");
+    }
 }

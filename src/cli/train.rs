@@ -31,6 +31,9 @@ pub fn train(args: &TrainArgs) -> Result<()> {
     let mut trainer = Trainer::new(stream);
     let seed = args.fine_tune.then_some(args.seed);
     seed.into_iter().for_each(|seed| trainer.fine_tune(seed));
+    if args.large {
+        trainer.large();
+    }
     let read = history.read(&args.data, |record| trainer.push(record), |_| {})?;
     let seen = trainer.seen();
     let failed = || format!("stream {}{}", stream.name, too_late(&seen));
@@ -129,6 +132,7 @@ mod tests {
             out: path("m.safetensors"),
             report: None,
             fine_tune: false,
+            large: false,
             seed: 0,
         };
         write(&mut (0..400).rev());

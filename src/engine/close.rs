@@ -50,6 +50,7 @@ impl Partition {
         self.follow(closing);
         let device = closing.scratch.backend.take_phases();
         let times = Times { closing: began, gathered, scored, device };
+        self.explain_ahead(&scoring, closing);
         for row in 0..closing.scratch.batch.len() {
             self.judge(row, &scoring, times, closing);
         }

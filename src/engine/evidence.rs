@@ -166,7 +166,7 @@ fn departures(row: usize, scoring: &Scoring, closing: &mut Closing<'_, '_>) -> V
     let z = &batch.z[row * cells * columns..][..cells * columns];
     // What a column has by chance shows nowhere in particular.
     let wanted = |column: usize| explanation.share[column] > 0.5 / columns as f32;
-    backend.cpu().departures(model, batch.cohort(row), z, wanted)
+    backend.departures(model, batch.cohort(row), z, wanted)
 }
 
 impl StreamSetup {

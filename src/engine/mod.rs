@@ -6,6 +6,7 @@
 //! what is known then, and stand if nothing comes behind them.) Clocks enter only through [`Env::now`], whose
 //! readings go into receipts and never into a decision.
 
+mod ahead;
 mod batch;
 mod budget;
 mod close;
@@ -90,6 +91,8 @@ pub(crate) struct Scratch {
     pub backend: Backend,
     pub scores: Scores,
     pub explanation: Explanation,
+    /// Rows that are explained ahead.
+    pub asked: Vec<u32>,
     pub batch: Batch,
 }
 

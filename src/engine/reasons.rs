@@ -45,7 +45,7 @@ impl Partition {
         let (z, raw) = (&scratch.batch.z[row * width..][..width], &scratch.batch.raw[row * width..][..width]);
         let wanted = |column: usize| setup.deviations[column].is_some();
         let Some(model) = scoring.model() else { return true };
-        let expected = scratch.backend.cpu().expect(model, scratch.batch.cohort(row), z, wanted);
+        let expected = scratch.backend.expect(model, scratch.batch.cohort(row), z, wanted);
         let scales = &self.scales[scratch.batch.keys[row] as usize * columns..][..columns];
         // What a column has by chance is no reason: by half of an equal part it is left out.
         let share_min = 0.5 / columns as f32;

@@ -127,7 +127,7 @@ impl Scoring {
         match &self.density {
             Density::Windows(model) => {
                 let cohort = scratch.batch.cohort(row);
-                scratch.backend.cpu().explain_cohort(model, cohort, z, &mut scratch.explanation);
+                scratch.backend.explain_cohort(model, cohort, z, &mut scratch.explanation);
             }
             Density::Transactions => {
                 let all: f32 = z.iter().filter(|nats| !nats.is_nan()).sum();

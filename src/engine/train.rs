@@ -107,6 +107,11 @@ impl Trainer {
         self.settings.tune = Some(seed);
     }
 
+    /// Tries longer levels and more codes as well, for everyone's density: see [`Settings::large`].
+    pub fn large(&mut self) {
+        self.settings.large = true;
+    }
+
     pub fn push(&mut self, record: &RecordRef<'_>) {
         let setup = &self.setup;
         if !self.keys.contains_key(record.key) {

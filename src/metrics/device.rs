@@ -23,6 +23,7 @@ pub(super) fn families() -> Vec<Family> {
             Counter,
             count(&counters.resident_rows),
         ),
+        one("device_explained_windows", "Windows explained on the GPU", Counter, count(&counters.explained)),
         one("device_launches", "Kernels launched one by one", Counter, count(&counters.launches)),
         one("device_graphs", "Batches launched as a graph", Counter, count(&counters.graphs)),
         one(

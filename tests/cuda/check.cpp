@@ -2,10 +2,11 @@
 // errors (built with AddressSanitizer and UBSan), for barriers (fibers in an order of the seed), and for arithmetic.
 // That the bits are those of the Rust scorer is shown by tests/cuda.rs.
 //
-// Tolerances: forward 1e-4 of a value and of 1 (chains of up to 640 f32 products); aggregate's sums 1e-12 of the sum
-// of magnitudes; all else to the bit.
+// Tolerances: forward 1e-4 of a value and of 1 (chains of up to 640 f32 products); explanations 1e-7 (f64, solved
+// another way); all else to the bit.
 //
 // check SEEDS [FIRST]: exits 1 with the first difference.
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -25,6 +26,10 @@ const float NAN_F = std::numeric_limits<float>::quiet_NaN();
 struct Level {
     uint32_t dimension, pool, codes, project, bias, scale, search, search_bias, shift, own, own_bias, own_scale, whiten,
         whiten_bias, unused_a, unused_b;
+};
+
+struct Densities {
+    uint32_t dimension, pool, codes, mu, precision, axes, search, search_bias, offset, own_precision, scratch, room;
 };
 
 uint32_t below(Random& random, uint32_t n) { return uint32_t(random() % n); }
@@ -302,36 +307,258 @@ void check_rings(uint64_t seed, uint32_t rings, uint32_t columns) {
     }
 }
 
-void check_aggregate(uint64_t seed, uint32_t windows, uint32_t columns) {
-    Random random(seed);
-    std::vector<uint32_t> offsets{0};
-    for (uint32_t window = 0; window < windows; window++) {
-        offsets.push_back(offsets.back() + (below(random, 4) ? below(random, 90) : 0));
+// A level's moments as they are, beside how the kernels have them.
+struct Moments {
+    uint32_t d, blocks, pool, codes, columns;
+    std::vector<double> mu, single, coded, axes, search, bias, offset;
+};
+
+// Symmetric, and positive: matrices of the kernels lie transposed, which of these is the same.
+std::vector<double> precision_of(Random& random, uint32_t d) {
+    const std::vector<double> a = draw(random, size_t(d) * d, 1.0);
+    std::vector<double> found(size_t(d) * d);
+    for (uint32_t i = 0; i < d; i++) {
+        for (uint32_t j = 0; j < d; j++) {
+            for (uint32_t k = 0; k < d; k++) found[i * d + j] += a[i * d + k] * a[j * d + k] / d;
+        }
+        found[i * d + i] += 0.3;
     }
-    std::vector<float> values(size_t(offsets.back()) * columns);
-    for (float& value : values) value = below(random, 10) ? normal(random) : below(random, 2) ? NAN_F : 1e-43f;
-    const size_t n = size_t(windows) * columns;
-    std::vector<uint32_t> counts(n, 77);
-    std::vector<double> sums(n, 77.0);
-    std::vector<float> least(n, 77.0f), most(n, 77.0f), last(n, 77.0f);
-    launch(seed, "aggregate", {(windows + 3) / 4, columns, 1}, 0, (const float*)values.data(),
-           (const uint32_t*)offsets.data(), counts.data(), sums.data(), least.data(), most.data(), last.data(), windows,
-           columns);
-    for (uint32_t window = 0; window < windows; window++) {
-        for (uint32_t column = 0; column < columns; column++) {
-            uint32_t count = 0;
-            double sum = 0.0, size = 0.0;
-            float low = NAN_F, high = NAN_F, end = NAN_F;
-            for (uint32_t row = offsets[window]; row < offsets[window + 1]; row++) {
-                const float value = values[size_t(row) * columns + column];
-                if (value != value) continue;
-                count++, sum += value, size += std::fabs(value), end = value;
-                low = std::fmin(low, value), high = std::fmax(high, value);
+    return found;
+}
+
+// `P_AA^-1 b`, by elimination.
+std::vector<double> solved(const std::vector<double>& p, uint32_t d, const std::vector<uint32_t>& at,
+                           std::vector<double> b) {
+    const size_t n = at.size();
+    std::vector<long double> m(n * n), x(b.begin(), b.end());
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j < n; j++) m[i * n + j] = p[size_t(at[i]) * d + at[j]];
+    }
+    for (size_t k = 0; k < n; k++) {
+        for (size_t i = 0; i < n; i++) {
+            if (i == k) continue;
+            const long double times = m[i * n + k] / m[k * n + k];
+            for (size_t j = 0; j < n; j++) m[i * n + j] -= times * m[k * n + j];
+            x[i] -= times * x[k];
+        }
+    }
+    for (size_t i = 0; i < n; i++) b[i] = double(x[i] / m[i * n + i]);
+    return b;
+}
+
+std::vector<double> times_precision(const std::vector<double>& p, const std::vector<double>& r) {
+    return times(p, std::vector<double>(r.size(), 0.0), r, r.size());
+}
+
+// Fills in what is NaN; gives where that was.
+std::vector<uint32_t> completed(const std::vector<double>& p, std::vector<double>& r) {
+    std::vector<uint32_t> missing;
+    for (uint32_t at = 0; at < r.size(); at++) {
+        if (r[at] != r[at]) missing.push_back(at), r[at] = 0.0;
+    }
+    std::vector<double> known;
+    for (uint32_t at : missing) known.push_back(times_precision(p, r)[at]);
+    const std::vector<double> x = solved(p, uint32_t(r.size()), missing, known);
+    for (size_t i = 0; i < missing.size(); i++) r[missing[i]] = -x[i];
+    return missing;
+}
+
+// The columns without which the rest is ordinary, and every column's share: the rule, by sets.
+struct Plainly {
+    const std::vector<double>& p;
+    std::vector<double> gradient;
+    uint32_t columns;
+    double total = 0.0;
+
+    Plainly(const std::vector<double>& p, const std::vector<double>& r, uint32_t columns)
+        : p(p), gradient(times_precision(p, r)), columns(columns) {
+        for (size_t at = 0; at < r.size(); at++) total += r[at] * gradient[at];
+    }
+    double part(const std::vector<uint32_t>& of) const {
+        std::vector<uint32_t> at;
+        std::vector<double> b;
+        for (uint32_t i = 0; i < gradient.size(); i++) {
+            for (uint32_t column : of) {
+                if (i % columns == column) at.push_back(i), b.push_back(gradient[i]);
             }
-            const size_t at = size_t(window) * columns + column;
-            const bool right = counts[at] == count && std::fabs(sums[at] - sum) <= 1e-12 * size && same(least[at], low) &&
-                               same(most[at], high) && same(last[at], end);
-            if (!right) fail(seed, "aggregate of window " + std::to_string(window));
+        }
+        const std::vector<double> x = solved(p, uint32_t(gradient.size()), at, b);
+        double sum = 0.0;
+        for (size_t i = 0; i < at.size(); i++) sum += b[i] * x[i];
+        return sum;
+    }
+    bool ordinary(const std::vector<uint32_t>& without) const {
+        const double left = double(gradient.size() - without.size() * (gradient.size() / columns));
+        return total - part(without) <= left + 4.0 * std::sqrt(2.0 * left) + 1e-9 * total;
+    }
+    static std::vector<uint32_t> less(std::vector<uint32_t> of, uint32_t column) {
+        std::vector<uint32_t> found;
+        for (uint32_t one : of) {
+            if (one != column) found.push_back(one);
+        }
+        return found;
+    }
+    std::vector<uint32_t> chosen() const {
+        std::vector<uint32_t> found;
+        while (!ordinary(found) && found.size() < std::min(3u, columns)) {
+            double most = -1.0;
+            uint32_t best = 0;
+            for (uint32_t column = 0; column < columns; column++) {
+                if (less(found, column).size() < found.size()) continue;
+                std::vector<uint32_t> more = found;
+                more.push_back(column);
+                const double one = part(more);
+                if (one >= most) most = one, best = column;
+            }
+            found.push_back(best);
+        }
+        if (!ordinary(found)) return found;
+        for (uint32_t column : std::vector<uint32_t>(found)) {
+            if (!found.empty() && ordinary(less(found, column))) found = less(found, column);
+        }
+        return found;
+    }
+    std::vector<double> shares(const std::vector<uint32_t>& chosen) const {
+        std::vector<double> found(columns, 0.0);
+        for (uint32_t column = 0; column < columns && chosen.empty(); column++) found[column] = part({column});
+        for (uint32_t column : chosen) found[column] = std::max(part(chosen) - part(less(chosen, column)), 0.0);
+        double sum = 0.0;
+        for (double share : found) sum += share;
+        for (double& share : found) share = sum > 0.0 ? share / sum : 0.0;
+        return found;
+    }
+};
+
+void alike(uint64_t seed, const char* what, uint32_t row, double found, double expected) {
+    if (!(std::fabs(found - expected) <= 1e-7 * (1.0 + std::fabs(expected)))) {
+        fail(seed, std::string(what) + " of row " + std::to_string(row) + ": " + std::to_string(found) + ", not " +
+                       std::to_string(expected));
+    }
+}
+
+Moments draw_moments(Random& random, uint32_t columns, uint32_t blocks, uint32_t pool, uint32_t codes,
+                     std::vector<double>& values, std::vector<Densities>& levels, uint32_t& scratch) {
+    const uint32_t d = blocks * columns, hidden = std::min(d, 4 * blocks + 1);
+    Moments of = {d, blocks, pool, codes, columns, draw(random, d, 0.5), precision_of(random, d), {}, {}, {}, {}, {}};
+    auto put = [&](const std::vector<double>& from) {
+        const uint32_t at = uint32_t(values.size());
+        values.insert(values.end(), from.begin(), from.end());
+        return at;
+    };
+    const uint32_t room = std::max(hidden * (hidden + 1) / 2, codes);
+    Densities level = {d, pool, codes, put(of.mu), put(of.single), NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, scratch, room};
+    if (codes > 0) {
+        of.coded = precision_of(random, d), of.axes = draw(random, size_t(d) * d, 1.0);
+        of.search = draw(random, size_t(d) * codes, 1.0), of.bias = draw(random, codes, 1.0);
+        of.offset = draw(random, size_t(d) * codes, 1.0);
+        level.axes = put(of.axes), level.search = put(of.search), level.search_bias = put(of.bias);
+        level.offset = put(of.offset), level.own_precision = put(of.coded);
+    }
+    scratch += 2 * room;
+    levels.push_back(level);
+    return of;
+}
+
+std::vector<double> vector_of(const Moments& of, const float* end) {
+    std::vector<double> found;
+    for (uint32_t k = 0; k < of.d; k++) {
+        const float* from = end - size_t(of.d) * of.pool + size_t(k / of.columns) * of.pool * of.columns + k % of.columns;
+        double sum = 0.0, n = 0.0;
+        for (uint32_t cell = 0; cell < of.pool; cell++) {
+            const float x = from[size_t(cell) * of.columns];
+            if (x == x) sum += x, n += 1.0;
+        }
+        found.push_back(float(sum / n) - of.mu[k]);
+    }
+    return found;
+}
+
+void check_explain(uint64_t seed, uint32_t rows, uint32_t columns, std::vector<uint32_t> blocks, uint32_t pool_last,
+                   uint32_t codes) {
+    Random random(seed);
+    std::vector<double> values;
+    std::vector<Densities> levels;
+    std::vector<Moments> plain;
+    uint32_t span = 3, widest = 0, scratch = 0;
+    for (size_t at = 0; at < blocks.size(); at++) {
+        const uint32_t pool = at + 1 == blocks.size() ? pool_last : 1;
+        plain.push_back(draw_moments(random, columns, blocks[at], pool, at % 2 ? 0 : codes, values, levels, scratch));
+        span = std::max(span, blocks[at] * pool), widest = std::max(widest, plain.back().d);
+    }
+    const uint32_t n = uint32_t(levels.size()), stride = (span * columns + 3) / 4 * 4, expecting = n > 1 ? 1 : 0;
+    const uint32_t hidden = std::min(plain[expecting].d, 4 * blocks[expecting] + 1), room = hidden * (hidden + 1) / 2;
+    const uint32_t row_scratch = std::max(scratch, columns * room);
+    std::vector<float> z(size_t(rows) * stride);
+    for (float& value : z) value = below(random, 30) ? normal(random) : 1e-42f;
+    for (uint32_t row = 0; row < rows; row++) {
+        float* end = z.data() + size_t(row + 1) * stride;
+        const uint32_t column = below(random, columns);
+        // Of every third one a column is off, of another a cell is missing, of others several columns are off.
+        for (uint32_t cell = 0; cell < span && row % 3 != 0; cell++) end[-int(cell * columns) - 1 - int(column)] += 15.0f;
+        for (uint32_t cell = 0; cell < span && row % 4 == 3; cell++) end[-int(cell * columns) - 1] -= 20.0f;
+        if (row % 3 == 2) end[-1 - int(column)] = NAN_F;
+    }
+    std::vector<uint32_t> chosen(size_t(rows) * n * 8, 77), blamed;
+    std::vector<double> shares(size_t(rows) * n * 2 * columns, 77.0), expected(size_t(rows) * columns * 2, 77.0);
+    std::vector<double> space(size_t(rows) * row_scratch, std::nan(""));
+    for (uint32_t row = 0; row < rows; row++) blamed.push_back(below(random, 4) ? below(random, n) : NOTHING);
+    const unsigned shared = 5 * 8 * widest + 4 * (widest + 1);
+    launch(seed, "blame", {rows, 2 * n, 1}, shared, (const float*)z.data(), (const double*)values.data(),
+           (const Densities*)levels.data(), space.data(), chosen.data(), shares.data(), stride, columns, n, row_scratch);
+    launch(seed, "expect", {rows, columns, 1}, shared, (const float*)z.data(), (const double*)values.data(),
+           (const Densities*)levels.data(), (const uint32_t*)blamed.data(), (const uint32_t*)chosen.data(), space.data(),
+           expected.data(), stride, columns, n, expecting, room, row_scratch);
+    for (uint32_t row = 0; row < rows; row++) {
+        const float* end = z.data() + size_t(row + 1) * stride;
+        std::vector<std::vector<uint32_t>> to_blame;
+        for (uint32_t at = 0; at < n; at++) {
+            const Moments& of = plain[at];
+            std::vector<double> r = vector_of(of, end);
+            completed(of.single, r);
+            for (uint32_t density = 0; density < (of.codes ? 2u : 1u); density++) {
+                const std::vector<double>& p = density ? of.coded : of.single;
+                if (density) {
+                    const std::vector<double> on_axes = times(of.axes, std::vector<double>(of.d, 0.0), r, of.d);
+                    const std::vector<double> distance = times(of.search, of.bias, on_axes, of.codes);
+                    const size_t code = std::min_element(distance.begin(), distance.end()) - distance.begin();
+                    r = vector_of(of, end);
+                    for (uint32_t k = 0; k < of.d; k++) r[k] -= of.offset[code * of.d + k];
+                    completed(p, r);
+                }
+                const Plainly by(p, r, columns);
+                const std::vector<uint32_t> found = by.chosen();
+                const size_t place = (size_t(row) * n + at) * 2 + density;
+                for (size_t which = 0; which < 3; which++) {
+                    const uint32_t one = which < found.size() ? found[which] : NOTHING;
+                    if (chosen[place * 4 + which] != one) fail(seed, "columns to blame of row " + std::to_string(row));
+                }
+                if (chosen[place * 4 + 3] != found.size()) fail(seed, "number of columns to blame");
+                const std::vector<double> parts = by.shares(found);
+                for (uint32_t column = 0; column < columns; column++) {
+                    alike(seed, "share", row, shares[place * columns + column], parts[column]);
+                }
+                if (!density) to_blame.push_back(found);
+            }
+        }
+        const Moments& of = plain[expecting];
+        for (uint32_t column = 0; column < columns; column++) {
+            std::vector<double> r = vector_of(of, end);
+            const uint32_t last = of.d - columns + column;
+            for (uint32_t at = 0; at < of.d; at++) {
+                bool hides = at == last;
+                for (uint32_t one : blamed[row] == NOTHING ? std::vector<uint32_t>() : to_blame[blamed[row]]) {
+                    hides |= at % columns == one;
+                }
+                if (hides) r[at] = std::nan("");
+            }
+            const std::vector<uint32_t> missing = completed(of.single, r);
+            std::vector<double> unit(missing.size(), 0.0);
+            const size_t place = std::find(missing.begin(), missing.end(), last) - missing.begin();
+            unit[place] = 1.0;
+            const double variance = solved(of.single, of.d, missing, unit)[place];
+            const double* found = &expected[(size_t(row) * columns + column) * 2];
+            alike(seed, "expectation", row, found[0], of.mu[last] + r[last]);
+            alike(seed, "sd of the expectation", row, found[1], std::sqrt(variance));
         }
     }
 }
@@ -350,10 +577,13 @@ int main(int count, char** arguments) {
         check_forward(seed, 16, 1 + below(random, 40), 1 + below(random, 17), {1, 5}, 2, 32);
         check_forward(seed, 8, 1 + below(random, 20), 3 + below(random, 17), {1, 2}, 3, 17);
         check_rings(seed, 1 + below(random, 40), 1 + below(random, 40));
-        check_aggregate(seed, 1 + below(random, 50), 1 + below(random, 9));
+        check_explain(seed, 5 + below(random, 4), 1 + below(random, 5), {1, 3, 4}, 1 + below(random, 3), 1 + below(random, 40));
+        check_explain(seed, 3, 1, {8}, 1, 3);
     }
     // The widest level, alone in its tile; and a model of about 4 MFLOP a window.
     check_forward(first, 8, 9, 640, {1}, 1, 16);
+    // More columns than a block has threads.
+    check_explain(first, 1, 130, {1}, 1, 2);
     check_forward(first, 16, 3, 32, {16, 16, 16, 16}, 1, 256);
     std::printf("%llu seeds from %llu\n", (unsigned long long)seeds, (unsigned long long)first);
     return 0;

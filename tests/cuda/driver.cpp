@@ -11,7 +11,7 @@
 //                       the event), `no_event_wait` (the host does not: it reads and writes slots in flight),
 //                       `no_context_wait` (nor for copies of weights), `swapped` (two arguments of a launch),
 //                       `no_append` (what is new does not reach the rings)
-// EDDY_CUDA_REPORT=file counts of calls, launches, windows that were scored, and bytes, written at exit
+// EDDY_CUDA_REPORT=file counts of calls, launches, windows that were scored and explained, and bytes, written at exit
 //
 // EDDY_CUDA_MEMORY=n    bytes of its memory (default 1 GiB)
 //
@@ -76,7 +76,7 @@ struct Driver {
     std::map<std::string, uint64_t> calls;
     std::map<uintptr_t, size_t> device, pinned;
     uint64_t seed = std::strtoull(environment("EDDY_CUDA_SEED", "1"), nullptr, 10);
-    uint64_t launches = 0, graphs = 0, blocks = 0, windows = 0, up = 0, down = 0, allocated = 0, allocated_most = 0;
+    uint64_t launches = 0, graphs = 0, blocks = 0, windows = 0, explained = 0, up = 0, down = 0, allocated = 0, allocated_most = 0;
     int contexts = 0;
     // Of a stream: given by all calls that follow, until the context is gone.
     std::atomic<int> sticky{SUCCESS};
@@ -88,6 +88,7 @@ struct Driver {
         for (const auto& call : calls) std::fprintf(file, "%s %llu\n", call.first.c_str(), (unsigned long long)call.second);
         const std::pair<const char*, uint64_t> counts[] = {
             {"launches", launches},  {"graphs", graphs},          {"blocks", blocks},          {"windows", windows},
+            {"explained", explained},
             {"up_bytes", up},        {"down_bytes", down},        {"device_bytes", allocated},
             {"device_bytes_max", allocated_most}};
         for (const auto& count : counts) std::fprintf(file, "%s %llu\n", count.first, (unsigned long long)count.second);
@@ -251,6 +252,7 @@ struct Launch {
         of.launches++;
         of.blocks += uint64_t(grid.x) * grid.y * grid.z;
         if (std::strncmp(kernel->name, "forward_", 8) == 0) of.windows += values[FORWARD_ROWS];
+        if (std::strcmp(kernel->name, "expect") == 0) of.explained += grid.x;
         return true;
     }
 };

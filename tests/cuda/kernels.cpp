@@ -6,8 +6,8 @@
 #include <utility>
 
 #define EDDY_EMULATED
-#include "../../kernels/aggregate.cu"
 #include "../../kernels/append.cu"
+#include "../../kernels/explain.cu"
 #include "../../kernels/forward.cu"
 #include "../../kernels/gather.cu"
 
@@ -30,8 +30,10 @@ Kernel describe(const char* name, void (*kernel)(P...)) {
 
 const std::vector<Kernel>& kernels() {
     static const std::vector<Kernel> all = {
-        describe("aggregate", aggregate),   describe("append", append),         describe("forward_32", forward_32),
-        describe("forward_16", forward_16), describe("forward_8", forward_8), describe("gather", gather),
+        describe("append", append),         describe("blame", blame),
+        describe("expect", expect),         describe("forward_32", forward_32),
+        describe("forward_16", forward_16), describe("forward_8", forward_8),
+        describe("gather", gather),
     };
     return all;
 }

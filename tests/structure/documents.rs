@@ -169,3 +169,34 @@ fn every_subcommand_and_option_is_in_the_readme() {
     }
     assert!(commands.contains(&format!("| `{EXIT_CONFIG}` |")));
 }
+
+/// The image that trains on a GPU differs from the plain one by a build argument, and names what there is.
+#[test]
+fn the_image_s_variants_are_what_the_readme_says() {
+    let (image, readme) = (read("Dockerfile"), read("README.md"));
+    let lines: Vec<&str> = image.lines().collect();
+    let begins = |wanted: &str| lines.iter().position(|line| *line == wanted || line.ends_with(wanted));
+    assert!(begins("ARG VARIANT=plain") < begins("FROM compiler-${VARIANT} AS build"), "plain unless asked");
+    for stage in ["compiler-plain", "compiler-cuda", "base-plain", "base-cuda"] {
+        assert!(begins(&format!(" AS {stage}")).is_some(), "no stage {stage}");
+    }
+    assert_eq!(lines.iter().rfind(|line| line.starts_with("FROM ")), Some(&"FROM base-${VARIANT}"));
+    assert!(begins("ENV NVIDIA_DRIVER_CAPABILITIES=compute,utility") > begins("FROM base-${VARIANT}"));
+    let cuda = lines.iter().find_map(|line| line.strip_prefix("ARG CUDA=")).expect("a version of CUDA");
+    let toolkit = cuda.rsplit_once('.').expect("three numbers").0;
+    assert!(
+        read("scripts/gpu-training-check").contains(&format!("=={toolkit}.*'")),
+        "checked with {toolkit}"
+    );
+    assert!(readme.contains(&format!("a toolkit of CUDA {toolkit} and")), "the README says {toolkit}");
+    let feature = "cuda-training";
+    assert!(read("Cargo.toml").contains(&format!("\n{feature} = [")), "no feature {feature}");
+    assert!(image.contains(&format!("FEATURES={feature} ")), "the variant has the feature");
+    for said in [
+        "`docker build --build-arg VARIANT=cuda`",
+        "`NVIDIA_DRIVER_CAPABILITIES=compute,utility`",
+        "--runtime nvidia",
+    ] {
+        assert!(readme.contains(said), "the README does not say {said}");
+    }
+}

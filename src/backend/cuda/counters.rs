@@ -14,6 +14,8 @@ pub struct Counters {
     pub graphs: AtomicU64,
     /// Of `rows`, those that lay on the device.
     pub resident_rows: AtomicU64,
+    /// Windows explained.
+    pub explained: AtomicU64,
     pub up_bytes: AtomicU64,
     pub down_bytes: AtomicU64,
     /// By the device's own events.
@@ -30,6 +32,7 @@ static COUNTERS: Counters = Counters {
     launches: AtomicU64::new(0),
     graphs: AtomicU64::new(0),
     resident_rows: AtomicU64::new(0),
+    explained: AtomicU64::new(0),
     up_bytes: AtomicU64::new(0),
     down_bytes: AtomicU64::new(0),
     up_ns: AtomicU64::new(0),

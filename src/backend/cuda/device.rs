@@ -11,6 +11,7 @@ use super::slot::shard_bytes;
 /// Built by scripts/kernels; the driver translates them for its GPU.
 const FORWARD: &str = include_str!("../../../kernels/ptx/forward.ptx");
 const APPEND: &str = include_str!("../../../kernels/ptx/append.ptx");
+const EXPLAIN: &str = include_str!("../../../kernels/ptx/explain.ptx");
 const GATHER: &str = include_str!("../../../kernels/ptx/gather.ptx");
 
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub struct Device {
     pub(super) forward: [Function; TILES.len()],
     pub(super) append: Function,
     pub(super) gather: Function,
+    pub(super) blame: Function,
+    pub(super) expect: Function,
 }
 
 /// What there is.
@@ -56,7 +59,17 @@ impl Device {
         let [wide, middle, narrow] = TILES.map(|(_, name)| module.function(name, context.shared_bytes_max));
         let append = load(APPEND)?.function("append", 0)?;
         let gather = load(GATHER)?.function("gather", 0)?;
-        Ok(Device { forward: [wide?, middle?, narrow?], append, gather, context })
+        let explain = load(EXPLAIN)?;
+        let [blame, expect] =
+            ["blame", "expect"].map(|name| explain.function(name, context.shared_bytes_max));
+        Ok(Device {
+            forward: [wide?, middle?, narrow?],
+            append,
+            gather,
+            blame: blame?,
+            expect: expect?,
+            context,
+        })
     }
 
     /// Whether the device has so many bytes for each of so many shards.

@@ -16,6 +16,7 @@ pub(super) unsafe trait Plain: Copy {}
 
 // SAFETY: numbers.
 unsafe impl Plain for f32 {}
+unsafe impl Plain for f64 {}
 unsafe impl Plain for u32 {}
 
 /// On the device, `len` values; what is in it at first is unknown.

@@ -1,4 +1,5 @@
-//! Scoring on a GPU: what takes time on rows without gaps goes through kernels/forward.cu, the rest is the CPU's.
+//! Scoring on a GPU: what takes time on rows without gaps goes through kernels/forward.cu, the rest is the CPU's; and windows
+//! that will be told or shown are explained there (kernels/explain.cu).
 //!
 //! The device gives the CPU's bits (see kernels/common.cuh), so that who scored a window shows in no decision: small
 //! batches stay on the CPU, rows with gaps too, and where the device fails its batch is scored again by the CPU.
@@ -13,6 +14,7 @@
 mod counters;
 mod device;
 mod driver;
+mod explain;
 mod graph;
 mod memory;
 mod packet;

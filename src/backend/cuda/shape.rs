@@ -8,7 +8,7 @@ const WARPS: usize = 4;
 /// Outputs of a panel.
 const LANES: usize = 16;
 /// Values of a row start on as many bytes.
-const ALIGNED: usize = 4;
+pub(super) const ALIGNED: usize = 4;
 /// Shared memory a block takes at most: two of them fit in a multiprocessor of the GPUs since A100.
 const SHARED_BYTES_MAX: usize = 80 * 1024;
 

@@ -7,7 +7,9 @@ use super::DeviceError;
 use super::counters::counters;
 use super::device::Device;
 use super::driver::{Event, Stream};
+use super::explain::{Explainer, SCRATCH_VALUES};
 use super::graph::Graph;
+use super::memory::DeviceMemory;
 use super::packet::Packet;
 use super::phases::Phases;
 use super::pool::Pool;
@@ -25,14 +27,16 @@ const LOADS_MAX: usize = 512;
 pub struct Shard {
     // Dropped in this order: streams end before what they work on is given back.
     copying: Stream,
-    computing: Stream,
+    pub(super) computing: Stream,
     /// Of whole batches that the first slot holds; `None`: it came once.
     graphs: Vec<(Load, Option<Graph>)>,
-    slots: [Slot; 2],
+    pub(super) slots: [Slot; 2],
     /// When a batch began.
     origin: Event,
-    models: Vec<OnDevice>,
+    pub(super) models: Vec<OnDevice>,
     pool: Pool,
+    /// To solve in.
+    pub(super) scratch: DeviceMemory<f64>,
     packet: Packet,
     windows: Vec<f32>,
     /// One window, of which only is asked whether it has gaps.
@@ -42,7 +46,7 @@ pub struct Shard {
     /// Of the batch before, or of the present one as far as it has come.
     pub phases: Phases,
     until_ns: u64,
-    device: Arc<Device>,
+    pub(super) device: Arc<Device>,
 }
 
 impl Drop for Shard {
@@ -61,7 +65,7 @@ impl Shard {
         let (copying, computing, origin) =
             (Stream::new(context)?, Stream::new(context)?, Event::new(context)?);
         let slots = [Slot::new(context)?, Slot::new(context)?];
-        let pool = Pool::new(context, ring_bytes)?;
+        let (pool, scratch) = (Pool::new(context, ring_bytes)?, DeviceMemory::new(context, SCRATCH_VALUES)?);
         let (graphs, models, packet, windows, window, gappy, part) = Default::default();
         counters().shards.fetch_add(1, Relaxed);
         let (phases, until_ns) = Default::default();
@@ -73,6 +77,7 @@ impl Shard {
             origin,
             models,
             pool,
+            scratch,
             packet,
             windows,
             window,
@@ -132,22 +137,29 @@ impl Shard {
     }
 
     /// Place of the pyramid's weights among the models.
-    fn adopt(&mut self, pyramid: &Pyramid) -> Result<usize, DeviceError> {
+    pub(super) fn adopt(&mut self, pyramid: &Pyramid) -> Result<usize, DeviceError> {
         if let Some(at) = self.models.iter().position(|model| model.id == pyramid.id()) {
             return Ok(at);
         }
         let layout = pyramid.layout();
-        // The oldest go first; nothing is under way between two batches.
-        while !self.models.is_empty() && self.weights() + layout.weights.len() > WEIGHTS_MAX {
-            let gone = self.models.remove(0);
-            self.graphs.retain(|(load, _)| load.model != gone.id);
-        }
+        self.make_room(layout.weights.len(), pyramid);
         self.models.push(OnDevice::new(&self.device.context, pyramid, &layout)?);
         Ok(self.models.len() - 1)
     }
 
+    /// For so many f32 besides what there is of this pyramid.
+    pub(super) fn make_room(&mut self, more: usize, of: &Pyramid) {
+        // The oldest go first; nothing is under way between two batches.
+        while self.weights() + more > WEIGHTS_MAX {
+            let Some(oldest) = self.models.iter().position(|model| model.id != of.id()) else { return };
+            let gone = self.models.remove(oldest);
+            self.graphs.retain(|(load, _)| load.model != gone.id);
+        }
+    }
+
     fn weights(&self) -> usize {
-        self.models.iter().map(|model| model.weights.len).sum()
+        let explainer = |model: &OnDevice| model.explainer.as_ref().map_or(0, Explainer::len);
+        self.models.iter().map(|model| model.weights.len + explainer(model)).sum()
     }
 
     /// Rows without gaps, from `next` on, into a free slot; how many were looked at.

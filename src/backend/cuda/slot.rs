@@ -8,6 +8,7 @@ use super::DeviceError;
 use super::counters::counters;
 use super::device::Device;
 use super::driver::{Context, Event, Stream};
+use super::explain::{Explainer, SCRATCH_VALUES};
 use super::memory::{DeviceMemory, Pinned};
 use super::packet::Parts;
 use super::pool::Pool;
@@ -24,7 +25,7 @@ pub const WEIGHTS_BYTES_MAX: usize = 4 * WEIGHTS_MAX;
 
 /// Memory of the device that a shard reserves, bytes, with so much for rings; its models come on top.
 pub fn shard_bytes(ring_bytes: usize) -> usize {
-    2 * 4 * (2 * UP_VALUES + DOWN_VALUES) + ring_bytes
+    2 * 4 * (2 * UP_VALUES + DOWN_VALUES) + 8 * SCRATCH_VALUES + ring_bytes
 }
 
 /// Memory of the host that a shard keeps from being paged out, bytes.
@@ -36,8 +37,8 @@ pub(super) struct Slot {
     pub down: Pinned<f32>,
     /// A packet as it came up.
     packet: DeviceMemory<f32>,
-    z: DeviceMemory<f32>,
-    out: DeviceMemory<f32>,
+    pub z: DeviceMemory<f32>,
+    pub out: DeviceMemory<f32>,
     /// Numbers of the rows that are in it; empty: it is free.
     pub rows: Vec<u32>,
     pub load: Load,
@@ -72,6 +73,8 @@ pub(super) struct OnDevice {
     pub still_cells: u32,
     /// `None`: it is too wide.
     pub shape: Option<Shape>,
+    /// `None`: nobody has asked for explanations yet.
+    pub explainer: Option<Explainer>,
 }
 
 /// Where work goes.
@@ -100,6 +103,7 @@ impl OnDevice {
             cells: (layout.width / layout.columns) as u32,
             still_cells: layout.still_cells as u32,
             shape: Shape::of(layout, context.shared_bytes_max, UP_VALUES, DOWN_VALUES),
+            explainer: None,
         })
     }
 }
@@ -254,6 +258,6 @@ impl Slot {
     }
 }
 
-fn argument<T>(value: &T) -> *mut c_void {
+pub(super) fn argument<T>(value: &T) -> *mut c_void {
     std::ptr::from_ref(value).cast_mut().cast()
 }

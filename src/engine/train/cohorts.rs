@@ -4,7 +4,7 @@ use ndarray::ArrayView2;
 
 use super::{Trainer, WINDOWS_MAX, Windows};
 use crate::engine::warmup::key_scale;
-use crate::model::{self, Cohort, EVERYONE, FitError, Model, Pyramid, ScalerPrior, flags};
+use crate::model::{self, Cohort, EVERYONE, FitError, Model, Pyramid, ScalerPrior, Settings, flags};
 
 impl Trainer {
     /// Gives `model`, which is everyone's, the cohorts that `memory_bytes` of densities have room for, if its keys
@@ -44,7 +44,9 @@ impl Trainer {
             columns,
             expected: rows * width,
         })?;
-        let pyramid = Pyramid::fit_with(view, cells, columns, &prior.flags, &self.settings)?;
+        // What `memory` is held to is the usual size.
+        let settings = Settings { large: false, ..self.settings };
+        let pyramid = Pyramid::fit_with(view, cells, columns, &prior.flags, &settings)?;
         let usable = pyramid.usable(view).len();
         // The keys' own scales are with everyone's prior.
         let prior = ScalerPrior { keys: Default::default(), ..prior };

@@ -13,8 +13,8 @@ use super::basis::{Basis, shrunk, spectrum};
 const ROUNDS: usize = 8;
 /// Rows k-means looks at, about.
 const CODE_ROWS: usize = 4000;
-/// Widest level whose within-code covariance gets axes of its own; above, one projection serves all.
-const OWN_AXES_MAX: usize = 64;
+/// Widest level whose within-code covariance gets axes of its own, but in large fits; above, one projection serves all.
+pub(super) const OWN_AXES_MAX: usize = 64;
 
 /// Row indices k-means starts from, given the number of rows and of codes.
 pub(crate) type Starts<'a> = &'a dyn Fn(usize, usize) -> Vec<usize>;
@@ -43,11 +43,12 @@ pub(crate) fn fixed_starts(rows: usize, codes: usize) -> Vec<usize> {
 }
 
 impl Codes {
-    /// Codes of the rows of `f` (n × d, no gaps) about `basis`. Codes without rows are dropped.
+    /// Codes of the rows of `f` (n × d, no gaps) about `basis`, with axes of their own up to so many coordinates. Codes
+    /// without rows are dropped.
     pub(super) fn fit(
         f: ArrayView2<'_, f64>,
         basis: &Basis,
-        codes: usize,
+        (codes, own_axes_max): (usize, usize),
         starts: Starts<'_>,
     ) -> Result<Codes, FitError> {
         let centred = &f - &basis.mu;
@@ -66,7 +67,7 @@ impl Codes {
         let freedom = f.nrows().saturating_sub(count.len()).max(1) as f64;
         let smoothed = count.mapv(|n| n + 0.5);
         let ln_share = (&smoothed / smoothed.sum()).mapv(f64::ln);
-        let (l, u) = within(&rest, freedom, basis)?;
+        let (l, u) = within(&rest, freedom, basis, own_axes_max)?;
         let means = means.dot(u.as_ref().unwrap_or(&basis.v));
         Ok(Codes { centres, means, ln_share, u, l })
     }
@@ -85,8 +86,9 @@ fn within(
     rest: &Array2<f64>,
     freedom: f64,
     basis: &Basis,
+    own_axes_max: usize,
 ) -> Result<(Array1<f64>, Option<Array2<f64>>), FitError> {
-    if basis.dimension() <= OWN_AXES_MAX {
+    if basis.dimension() <= own_axes_max {
         let (l, u) = spectrum(&(rest.t().dot(rest) / freedom))?;
         return Ok((l, Some(u)));
     }
@@ -173,7 +175,7 @@ mod tests {
             if column == 0 { offset(row) + noise(row, 0.618) } else { noise(row, 0.414) }
         });
         let basis = Basis::fit(rows.view(), None).unwrap();
-        let codes = Codes::fit(rows.view(), &basis, 3, &|_, _| vec![0, 1, 2]).unwrap();
+        let codes = Codes::fit(rows.view(), &basis, (3, OWN_AXES_MAX), &|_, _| vec![0, 1, 2]).unwrap();
         assert_eq!(codes.len(), 3);
         let back = codes.means.dot(&codes.u.as_ref().unwrap().t()) + &basis.mu;
         for (code, expected) in back.rows().into_iter().zip([-3.0, 0.5, 4.0]) {
@@ -188,7 +190,7 @@ mod tests {
     fn codes_without_rows_are_dropped() {
         let rows = Array2::from_shape_fn((40, 1), |(row, _)| (row % 2) as f64);
         let basis = Basis::fit(rows.view(), None).unwrap();
-        let codes = Codes::fit(rows.view(), &basis, 4, &|_, _| vec![0, 1, 2, 3]).unwrap();
+        let codes = Codes::fit(rows.view(), &basis, (4, OWN_AXES_MAX), &|_, _| vec![0, 1, 2, 3]).unwrap();
         assert_eq!(codes.len(), 2);
     }
 }

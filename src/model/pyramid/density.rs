@@ -92,7 +92,7 @@ mod tests {
         let noise = |row: usize| (row as f64 * 0.618).fract() - 0.5;
         let f = Array2::from_shape_fn((400, 1), |(row, _)| far(row) + noise(row));
         let basis = Basis::fit(f.view(), None).unwrap();
-        let codes = Codes::fit(f.view(), &basis, 2, &fixed_starts).unwrap();
+        let codes = Codes::fit(f.view(), &basis, (2, 64), &fixed_starts).unwrap();
         let step = 0.001;
         let line = Array2::from_shape_fn((20_001, 1), |(i, _)| (i as f64 - 10_000.0) * step);
         let ln_constant = ln_peak(NU) - 0.5 * codes.l[0].ln();

@@ -5,6 +5,7 @@ use super::explain::{Explained, level_vector};
 use super::gaps::about;
 use super::marginal::Pattern;
 use super::prepared::PreparedLevel;
+use super::told::Told;
 use super::{Pyramid, Work};
 
 /// One column of a window.
@@ -28,10 +29,16 @@ pub struct Departure {
 
 impl Pyramid {
     /// Of a window of [`Pyramid::dimension`] values, by column; the cells only of columns that are `wanted`, since each
-    /// takes a solution of its own. They are those of the longest level that looks at cells one by one, given what is
+    /// takes a solution of its own; by what a device told of the window, if it did. They are those of the longest level that looks at cells one by one, given what is
     /// observed of the other columns that are not to blame. Of a flag it is the nearer of off and on.
-    pub fn expect(&self, window: &[f32], wanted: impl Fn(usize) -> bool, work: &mut Work) -> Vec<Expected> {
-        let (found, to_blame) = self.explained(window, work);
+    pub fn expect(
+        &self,
+        window: &[f32],
+        told: Option<Told<'_>>,
+        wanted: impl Fn(usize) -> bool,
+        work: &mut Work,
+    ) -> Vec<Expected> {
+        let (found, to_blame) = self.explained(window, told, work);
         let singly = self.prepared.iter().filter(|level| level.shape.pool == 1);
         let longest = singly.max_by_key(|level| level.shape.blocks);
         let of = |(column, of): (usize, Option<Explained>)| {
@@ -52,10 +59,11 @@ impl Pyramid {
     pub fn departures(
         &self,
         window: &[f32],
+        told: Option<Told<'_>>,
         wanted: impl Fn(usize) -> bool,
         work: &mut Work,
     ) -> Vec<Option<Departure>> {
-        let (_, to_blame) = self.explained(window, work);
+        let (_, to_blame) = self.explained(window, told, work);
         let singly = self.prepared.iter().filter(|level| level.shape.pool == 1);
         let mut found = vec![None; self.columns.columns];
         let Some(level) = singly.max_by_key(|level| level.shape.blocks) else { return found };
@@ -132,13 +140,13 @@ mod tests {
         for (cell, jump) in [(63, 8.0), (40, 8.0), (63, -8.0), (5, -8.0)] {
             let mut window = windows.row(1000).to_vec();
             window[cell * COLUMNS + 1] += jump;
-            let expected = pyramid.expect(&window, |column| column == 1, &mut work);
+            let expected = pyramid.expect(&window, None, |column| column == 1, &mut work);
             assert!(expected[0].cells.is_empty(), "nobody asked");
             let cells = &expected[1].cells;
             assert_eq!(cells.len(), CELLS);
             let departure = |at: usize| window[at * COLUMNS + 1] - cells[at];
             assert!((departure(cell) - jump).abs() < 2.5, "{cell}: {} for {jump}", departure(cell));
-            let found = pyramid.departures(&window, |column| column == 1, &mut work);
+            let found = pyramid.departures(&window, None, |column| column == 1, &mut work);
             assert_eq!((found[0], found[2]), (None, None), "nobody asked");
             let Departure { back, expected: there, half_width } = found[1].unwrap();
             assert_eq!((back, there), (CELLS - 1 - cell, cells[cell]));
@@ -156,7 +164,7 @@ mod tests {
         let pyramid = Pyramid::fit(windows.view(), 6, 2, &[true, false]).unwrap();
         let mut window = windows.row(50).to_vec();
         window[10] = 3.5;
-        let expected = pyramid.expect(&window, |_| true, &mut Work::new());
+        let expected = pyramid.expect(&window, None, |_| true, &mut Work::new());
         assert_eq!((&expected[0].cells[..], expected[0].share), (&[1.0][..], 1.0));
     }
 }

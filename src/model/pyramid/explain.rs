@@ -7,7 +7,7 @@ use super::joint::oddest_of;
 use super::levels::vector;
 use super::marginal::{Moments, Pattern};
 use super::prepared::PreparedLevel;
-use super::score::level_energies;
+use super::told::Told;
 use super::{Pyramid, Work};
 
 /// One scored column of a window.
@@ -32,15 +32,33 @@ impl Pyramid {
     /// the finest level that has several cells, given what is observed of columns that are not to blame: what is off
     /// must not say what to expect.
     pub fn explain(&self, window: &[f32], work: &mut Work) -> Vec<Option<Explained>> {
-        self.explained(window, work).0
+        self.explain_told(window, None, work)
+    }
+
+    /// The same by what a device told of the window, if it did.
+    pub fn explain_told(
+        &self,
+        window: &[f32],
+        told: Option<Told<'_>>,
+        work: &mut Work,
+    ) -> Vec<Option<Explained>> {
+        self.explained(window, told, work).0
     }
 
     /// The same, and the scored columns to blame.
-    pub(super) fn explained(&self, window: &[f32], work: &mut Work) -> (Vec<Option<Explained>>, Vec<usize>) {
+    pub(super) fn explained(
+        &self,
+        window: &[f32],
+        told: Option<Told<'_>>,
+        work: &mut Work,
+    ) -> (Vec<Option<Explained>>, Vec<usize>) {
         work.adopt(self);
         self.gather(&window[..self.dimension()], work);
-        let (shares, to_blame) = self.shares(work);
-        let expected = self.expected(self.expecting(), &work.z, &to_blame);
+        let (shares, to_blame) = self.shares(told, work);
+        let expected = match told {
+            Some(told) => told.expected(self),
+            None => self.expected(self.expecting(), &work.z, &to_blame),
+        };
         let mut found = vec![None; self.columns.columns];
         for (at, (column, (expected, sd))) in self.columns.scored.iter().zip(expected).enumerate() {
             let (expected, sd, share) = (expected as f32, sd as f32, shares[at] as f32);
@@ -72,24 +90,25 @@ impl Pyramid {
     }
 
     /// By scored column, summing to 1; and the columns to blame under the most surprised level.
-    fn shares(&self, work: &mut Work) -> (Vec<f64>, Vec<usize>) {
+    fn shares(&self, told: Option<Told<'_>>, work: &mut Work) -> (Vec<f64>, Vec<usize>) {
         let columns = self.columns.scored.len();
-        let (mut shares, mut to_blame) = (vec![0.0; columns], (0.0, Vec::new()));
-        for (at, level) in self.prepared.iter().enumerate() {
-            level_energies(&self.prepared, at, 1, work);
-            let of = work.energies[0];
-            let surprise = self.level_surprise(at, &of);
-            if surprise.is_nan() {
+        let (mut shares, mut to_blame) = (vec![0.0; columns], Vec::new());
+        let energies = self.energies(work);
+        let most_surprised = self.most_surprised(&energies);
+        for (at, (level, of)) in self.prepared.iter().zip(&energies).enumerate() {
+            if self.level_surprise(at, of).is_nan() {
                 continue;
             }
-            let w = level_vector(level, columns, &work.z);
-            let parts = attributions(level, columns, &w);
+            let mut parts = match told {
+                Some(told) => told.attributions(self, at),
+                None => attributions(level, columns, &level_vector(level, columns, &work.z)),
+            };
             for ((parts, tail), energy) in parts.iter().zip(&self.levels[at].tails).zip(of.energy) {
                 let weight = tail.surprise(tail.whole(energy, of.observed) as f32);
                 shares.iter_mut().zip(&parts.1).for_each(|(share, part)| *share += weight * part);
             }
-            if surprise > to_blame.0 {
-                to_blame = (surprise, parts[0].0.clone());
+            if most_surprised == Some(at) {
+                to_blame = std::mem::take(&mut parts[0].0);
             }
         }
         if !self.still.is_empty() {
@@ -104,7 +123,7 @@ impl Pyramid {
                 *share += f64::from(self.joint_surprise(column, work.joint[column]));
             }
         }
-        (normalised(shares), to_blame.1)
+        (normalised(shares), to_blame)
     }
 
     /// Expectation and sd of the last cell of each scored column.

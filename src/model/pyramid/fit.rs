@@ -8,14 +8,15 @@ use super::basis::Basis;
 use super::codes::{Codes, Starts};
 use super::density::log_likelihood;
 use super::fill::{fill, fitted};
+use super::large::{Tried, add_longer};
 use super::levels::{DIMENSION_MAX, Shape, shapes, vector, within_blocks};
 use super::rows::{Columns, Rows, Usable};
 use super::tail::Tail;
 use super::trim::{trimmed, whole};
 use super::tune::{self, Tuned};
 
-/// Codebook sizes tried, ascending.
-const CODES: [usize; 3] = [8, 32, 128];
+/// Codebook sizes tried, ascending; the last one by large fits alone.
+const CODES: [usize; 4] = [8, 32, 128, 256];
 /// Codes times dimension: bounds what the search for the nearest costs.
 pub(super) const CODE_CELLS: usize = 8192;
 /// Order statistics kept of a tail.
@@ -43,6 +44,8 @@ pub struct Settings {
     pub trim: f64,
     /// Whether mixtures over codes are tried beside the single density.
     pub codes: bool,
+    /// Whether longer levels and more codes are tried as well: several times the work of a verdict.
+    pub large: bool,
     /// Seed of the order in which fine-tuning takes the windows; `None`: the closed form stays as it is.
     pub tune: Option<u64>,
 }
@@ -57,6 +60,7 @@ impl Settings {
         folds: 4,
         trim: 0.01,
         codes: false,
+        large: false,
         tune: None,
     };
 }
@@ -103,16 +107,23 @@ pub(super) fn levels(
 ) -> Result<Vec<Level>, FitError> {
     let n = windows.nrows();
     let shapes = columns.seen(shapes(span, columns.scored.len(), n, settings.ramp), span, windows);
-    let fit = |shape| {
+    let tried = |shape: Shape| -> Result<Tried, FitError> {
         let rows = Rows::new(n, shape, settings.ramp);
-        let candidates = candidates(windows, columns, shape, &rows, settings, starts)?;
+        Ok((shape, candidates(windows, columns, shape, &rows, settings, starts)?))
+    };
+    let mut found = shapes.into_iter().map(tried).collect::<Result<Vec<_>, _>>()?;
+    if settings.large {
+        add_longer(&mut found, (span, columns.scored.len(), n), tried)?;
+    }
+    let fit = |(shape, candidates): Tried| {
+        let rows = Rows::new(n, shape, settings.ramp);
         let tuned = match settings.tune {
             None => Vec::new(),
             Some(seed) => trials(windows, columns, shape, &rows, (&candidates, seed), settings, starts)?,
         };
         level(windows, columns, shape, &rows.fit, (candidates, tuned), settings, starts)
     };
-    shapes.into_iter().map(fit).collect()
+    found.into_iter().map(fit).collect()
 }
 
 /// The same levels with the same choices, fitted on other windows.
@@ -146,10 +157,12 @@ fn candidates(
     fill(&mut late, &basis, None);
     let mut candidates =
         vec![Candidate { codes: 1, held_back_log_likelihood: log_likelihood(&basis, None, late.view()) }];
-    let room =
-        |codes: usize| codes * ROWS_PER_CODE <= early.nrows() && codes * basis.dimension() <= CODE_CELLS;
+    let (codes_max, cells) = settings.codes_max();
+    let room = |codes: usize| {
+        codes <= codes_max && codes * ROWS_PER_CODE <= early.nrows() && codes * basis.dimension() <= cells
+    };
     for codes in CODES.into_iter().filter(|codes| settings.codes && room(*codes)) {
-        let found = Codes::fit(early.view(), &basis, codes, starts)?;
+        let found = Codes::fit(early.view(), &basis, (codes, settings.own_axes_max()), starts)?;
         let held_back_log_likelihood = log_likelihood(&basis, Some(&found), late.view());
         candidates.push(Candidate { codes, held_back_log_likelihood });
     }
@@ -169,7 +182,7 @@ fn trials(
     let early = trimmed(vectors(windows, columns, shape, &rows.early), settings.trim)?;
     let late = vectors(windows, columns, shape, &rows.late);
     let late = late.select(Axis(0), &whole(&late));
-    tune::trials(&early, late.view(), best(candidates).codes, seed, starts)
+    tune::trials(&early, late.view(), (best(candidates).codes, settings.own_axes_max()), seed, starts)
 }
 
 /// A level with the choices made for it: as many codes, or as many as the rows have room for, and steps.
@@ -184,7 +197,12 @@ fn level(
 ) -> Result<Level, FitError> {
     let all = trimmed(vectors(windows, columns, shape, rows), settings.trim)?;
     let codes = best(&candidates).codes.min(rows.len() / ROWS_PER_CODE);
-    let (basis, codes) = tune::densities(&all, codes, (&tuned, settings.tune.unwrap_or_default()), starts)?;
+    let (basis, codes) = tune::densities(
+        &all,
+        (codes, settings.own_axes_max()),
+        (&tuned, settings.tune.unwrap_or_default()),
+        starts,
+    )?;
     let within = within(windows, columns, shape, rows);
     let mut level = Level { shape, basis, within, codes, tails: Vec::new(), candidates, tuned };
     level.round();
@@ -207,7 +225,7 @@ fn gathered(windows: ArrayView2<'_, f32>, columns: &Columns, shape: Shape, row: 
 }
 
 /// The likeliest; of equals the first, which is the simplest.
-fn best(candidates: &[Candidate]) -> Candidate {
+pub(super) fn best(candidates: &[Candidate]) -> Candidate {
     candidates[1..].iter().fold(candidates[0], |best, next| {
         if next.held_back_log_likelihood > best.held_back_log_likelihood { *next } else { best }
     })

@@ -57,6 +57,16 @@ impl Moments {
         self.l.len()
     }
 
+    /// d × d, row-major.
+    pub(super) fn precision(&self) -> &[f64] {
+        &self.precision
+    }
+
+    /// d × d, row-major: a row is a coordinate, a column an axis.
+    pub(super) fn axes(&self) -> &[f64] {
+        &self.v
+    }
+
     /// Completes `residual` (NaN = missing) by its expectation given the rest.
     #[inline(always)]
     pub(super) fn complete(&self, residual: &mut [f64], pattern: &mut Pattern) {

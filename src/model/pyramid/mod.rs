@@ -16,6 +16,7 @@ mod basis;
 mod blame;
 mod calibrate;
 mod codes;
+mod cost;
 mod deep;
 mod density;
 mod departures;
@@ -27,6 +28,7 @@ mod fit;
 mod gaps;
 mod joint;
 mod kernel;
+mod large;
 mod levels;
 mod likelihood;
 mod marginal;
@@ -45,6 +47,7 @@ mod surprise;
 mod synthetic;
 mod tail;
 mod tensors;
+mod told;
 mod trim;
 mod tune;
 mod work;
@@ -62,6 +65,7 @@ pub use rows::Columns;
 pub use still::Still;
 pub use tail::{Fit, Tail};
 pub use tensors::{Data, Head, LevelHead, PartsError, Tensor};
+pub use told::{DENSITIES_WORDS, ExplainLayout, Told};
 pub use tune::Tuned;
 pub use work::{Scores, Work};
 
@@ -71,7 +75,6 @@ use ndarray::ArrayView2;
 
 use super::FitError;
 use codes::{Starts, fixed_starts};
-use fit::KNOTS;
 use joint::PreparedJoint;
 use prepared::PreparedLevel;
 
@@ -240,42 +243,6 @@ impl Pyramid {
     /// of so many windows that only a part was looked at.
     pub fn training_surprises(&self, usable: usize) -> Option<&[f32]> {
         (self.training_surprises.len() == usable && usable > 0).then_some(&self.training_surprises)
-    }
-
-    /// Heap of a pyramid of such windows, about, without codes (see [`Settings::QUICK`]): of each level the
-    /// axes twice and the precision in f64, the axes once more in f32, and a tail. Some columns may turn out to be
-    /// flags, and fewer columns have longer levels: the largest counts.
-    pub fn heap_bytes(cells: usize, columns: usize) -> f64 {
-        (1..=columns).map(|scored| Self::heap_bytes_scored(cells, scored)).fold(0.0, f64::max)
-    }
-
-    /// The same of this one, codes and all.
-    pub fn bytes(&self) -> usize {
-        let of_level = |level: &Level| {
-            let d = level.basis.dimension();
-            let codes = level
-                .codes
-                .as_ref()
-                .map_or(0, |codes| 32 * codes.len() * d + d * d * if codes.u.is_some() { 28 } else { 16 });
-            d * d * 28 + codes + level.tails.iter().map(|tail| Tail::bytes(tail.knots.len())).sum::<usize>()
-        };
-        let references = [&self.references, &self.column_references, &self.training_surprises];
-        self.levels.iter().map(of_level).sum::<usize>()
-            + references.map(|of| of.len() * 4).iter().sum::<usize>()
-    }
-
-    /// At most, of such windows with these scored columns, whatever codes a fit may find.
-    pub fn bytes_max(cells: usize, scored: usize) -> usize {
-        let levels = levels::shapes(cells, scored, usize::MAX / 4, false);
-        let codes = fit::CODE_CELLS * 32;
-        let of_level = |shape: &Shape| shape.dimension(scored).pow(2) * 56 + codes + 2 * Tail::bytes(KNOTS);
-        levels.iter().map(of_level).sum::<usize>() + 12 * KNOTS
-    }
-
-    fn heap_bytes_scored(cells: usize, scored: usize) -> f64 {
-        let levels = levels::shapes(cells, scored, usize::MAX / 4, false);
-        let of_level = |shape: &Shape| (shape.dimension(scored).pow(2) * 28 + Tail::bytes(KNOTS)) as f64;
-        levels.iter().map(of_level).sum::<f64>() + (12 * KNOTS) as f64
     }
 
     /// Tells pyramids apart, in this process.

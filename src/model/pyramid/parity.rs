@@ -70,6 +70,7 @@ fn compare(bytes: &[u8]) -> Vec<f64> {
         folds: 0,
         trim: 0.0,
         codes: true,
+        large: false,
         tune: None,
     };
     let prefix = windows.slice(ndarray::s![..fixture.prefix, ..]);

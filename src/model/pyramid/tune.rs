@@ -77,7 +77,7 @@ impl From<candle_core::Error> for FitError {
 /// As [`super::Pyramid::fit`].
 pub(super) fn densities(
     of: &Trimmed,
-    codes: usize,
+    (codes, own_axes_max): (usize, usize),
     (tuned, seed): (&[Tuned], u64),
     starts: Starts<'_>,
 ) -> Result<(Basis, Option<Codes>), FitError> {
@@ -91,7 +91,7 @@ pub(super) fn densities(
         return Ok((basis, None));
     }
     // About the basis as it is now: codes are looked for, and their spread is found, on its axes.
-    let mut codes = Codes::fit(of.f.view(), &basis, codes, starts)?;
+    let mut codes = Codes::fit(of.f.view(), &basis, (codes, own_axes_max), starts)?;
     if steps(1) > 0
         && let (_, Some(found)) = moved((&basis, Some(&codes)), rows().view(), steps(1), seed)?
     {
@@ -101,14 +101,15 @@ pub(super) fn densities(
 }
 
 /// What fine-tuning is worth to the densities of a level, found on `early` windows and the `late` ones, whole all of
-/// them. Empty: too few to say.
+/// them. Empty: too few to say. Codes come with the widest level
+/// that has axes of their own.
 ///
 /// # Errors
 /// As [`super::Pyramid::fit`].
 pub(super) fn trials(
     early: &Trimmed,
     late: ArrayView2<'_, f64>,
-    codes: usize,
+    codes: (usize, usize),
     seed: u64,
     starts: Starts<'_>,
 ) -> Result<Vec<Tuned>, FitError> {
@@ -117,7 +118,7 @@ pub(super) fn trials(
     }
     let rows = early.f.select(Axis(0), &early.whole);
     let mut tuned = vec![trial((&early.basis, None), rows.view(), late, seed)?];
-    if codes > 1 {
+    if codes.0 > 1 {
         let (basis, found) = densities(early, codes, (&tuned, seed), starts)?;
         tuned.push(trial((&basis, found.as_ref()), rows.view(), late, seed)?);
     }

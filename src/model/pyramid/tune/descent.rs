@@ -54,10 +54,10 @@ pub(super) struct Descent {
 }
 
 impl Descent {
-    pub(super) fn new(from: &Density) -> Result<Descent> {
+    pub(super) fn new(from: &Density, device: &Device) -> Result<Descent> {
         let vars = VarMap::new();
         let var = |name: &str, shape: &[usize]| {
-            vars.get(shape, name, Init::Const(0.0), DType::F64, &Device::Cpu).map(drop)
+            vars.get(shape, name, Init::Const(0.0), DType::F64, device).map(drop)
         };
         let (codes, d) = from.centres.dim();
         var("centres", &[codes, d])?;
@@ -66,17 +66,17 @@ impl Descent {
         let least = least(&from.l);
         Ok(Descent {
             optimiser: AdamW::new(vars.all_vars(), ParamsAdamW { lr: LEARNING_RATE, ..Default::default() })?,
-            centres: matrix(&from.centres, DType::F64)?,
-            ln_share: vector(&from.ln_share, DType::F64)?,
-            sd: vector(&from.l.mapv(f64::sqrt), DType::F64)?,
-            free: vector(&from.l.mapv(|l| (l - least).max(0.0)), DType::F64)?,
+            centres: matrix(&from.centres, DType::F64)?.to_device(device)?,
+            ln_share: vector(&from.ln_share, DType::F64)?.to_device(device)?,
+            sd: vector(&from.l.mapv(f64::sqrt), DType::F64)?.to_device(device)?,
+            free: vector(&from.l.mapv(|l| (l - least).max(0.0)), DType::F64)?.to_device(device)?,
             least,
             vars,
         })
     }
 
     fn var(&self, name: &str, like: &Tensor) -> Result<Tensor> {
-        self.vars.get(like.shape().clone(), name, Init::Const(0.0), DType::F64, &Device::Cpu)
+        self.vars.get(like.shape().clone(), name, Init::Const(0.0), DType::F64, self.centres.device())
     }
 
     fn moved_centres(&self) -> Result<Tensor> {

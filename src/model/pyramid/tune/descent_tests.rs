@@ -12,7 +12,7 @@ fn clouds() -> (Array2<f64>, Basis, Codes) {
         [-3.0, 0.5, 4.0][row % 3] * [1.0, -0.4, 0.1][at] + noise(row, [0.618, 0.414, 0.732][at])
     });
     let basis = Basis::fit(f.view(), None).unwrap();
-    let codes = Codes::fit(f.view(), &basis, 3, &fixed_starts).unwrap();
+    let codes = Codes::fit(f.view(), &basis, (3, 64), &fixed_starts).unwrap();
     assert_eq!(codes.len(), 3);
     (f, basis, codes)
 }
@@ -47,7 +47,7 @@ fn plain(of: &Density, (rows, label): &(Array2<f64>, Vec<usize>)) -> f64 {
 fn at_the_closed_form_the_loss_is_minus_the_likelihood_that_is_held_back() {
     let (f, basis, codes) = clouds();
     for codes in [None, Some(&codes)] {
-        let descent = Descent::new(&Density::of(&basis, codes)).unwrap();
+        let descent = Descent::new(&Density::of(&basis, codes), &Device::Cpu).unwrap();
         let loss: f64 = loss(&descent, &on_axes(&f, &basis, codes)).to_scalar().unwrap();
         let expected = -log_likelihood(&basis, codes, f.view());
         assert!((loss - expected).abs() < 1e-12, "{loss} {expected}");
@@ -61,7 +61,7 @@ fn the_gradient_is_that_of_finite_differences() {
     let (f, basis, codes) = clouds();
     for codes in [None, Some(&codes)] {
         let rows = on_axes(&f, &basis, codes);
-        let descent = Descent::new(&Density::of(&basis, codes)).unwrap();
+        let descent = Descent::new(&Density::of(&basis, codes), &Device::Cpu).unwrap();
         let vars = descent.vars.data().lock().unwrap().clone();
         let set = |var: &Var, at: usize, by: f64| {
             let mut values: Vec<f64> = var.flatten_all().unwrap().to_vec1().unwrap();

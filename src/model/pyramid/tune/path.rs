@@ -22,6 +22,7 @@ pub(super) struct Path<'a> {
     /// The rows on the density's axes, and where codes are looked for.
     on_axes: Tensor,
     search: Array2<f64>,
+    device: Device,
     seed: u64,
     /// Rows in the order of this pass, and how many passes and rows of it are done.
     order: Vec<u32>,
@@ -49,10 +50,13 @@ impl<'a> Path<'a> {
         seed: u64,
     ) -> Result<Path<'a>, FitError> {
         let from = Density::of(basis, codes);
+        // Of a build with the feature `cuda-training` the first GPU, which adds up in another order.
+        let device = Device::cuda_if_available(0)?;
         let on_axes = rows.dot(codes.and_then(|codes| codes.u.as_ref()).unwrap_or(&basis.v));
         Ok(Path {
-            descent: Descent::new(&from)?,
-            on_axes: Tensor::from_vec(on_axes.iter().copied().collect(), on_axes.dim(), &Device::Cpu)?,
+            descent: Descent::new(&from, &device)?,
+            on_axes: Tensor::from_vec(on_axes.iter().copied().collect(), on_axes.dim(), &device)?,
+            device,
             search: (&rows - &basis.mu).dot(&basis.v) / basis.l.mapv(|l| l.powf(0.25)),
             basis,
             codes,
@@ -76,7 +80,7 @@ impl<'a> Path<'a> {
         for _ in 0..ROUND_STEPS {
             let batch = self.batch();
             let label: Vec<u32> = batch.iter().map(|row| labels[*row as usize]).collect();
-            let index = |of: Vec<u32>| Tensor::new(of, &Device::Cpu);
+            let index = |of: Vec<u32>| Tensor::new(of, &self.device);
             let rows = self.on_axes.index_select(&index(batch)?, 0)?;
             self.descent.step(&rows, &index(label)?)?;
         }

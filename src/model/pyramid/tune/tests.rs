@@ -99,7 +99,7 @@ fn codes_are_moved_with_their_spread() {
     // About the same basis: what the codes alone gain.
     let all = trimmed(train.mapv(f64::from), 0.01).unwrap();
     let single = &tuned.tuned[..1];
-    let (basis, closed) = densities(&all, codes.len(), (single, SEED), &fixed_starts).unwrap();
+    let (basis, closed) = densities(&all, (codes.len(), 64), (single, SEED), &fixed_starts).unwrap();
     let gain = likelihood(&tuned.basis, Some(codes), &fresh) - likelihood(&basis, closed.as_ref(), &fresh);
     assert!(gain > 0.01, "{gain}");
 }
