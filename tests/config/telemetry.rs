@@ -12,7 +12,7 @@ fn plan(table: &str, variables: &[(&str, &str)]) -> Option<TelemetryPlan> {
     plan_with(&format!("{GOOD}{table}"), variables).telemetry
 }
 
-fn pairs<'a>(map: &'a std::collections::BTreeMap<String, String>) -> Vec<(&'a str, &'a str)> {
+fn pairs(map: &std::collections::BTreeMap<String, String>) -> Vec<(&str, &str)> {
     map.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect()
 }
 
@@ -64,7 +64,8 @@ fn no_secret_is_shown() {
 #[test]
 fn what_is_wrong_is_said_with_its_place_and_remedy() {
     let secret = "pass%zzword";
-    let cases: [(&str, &[(&str, &str)], &str); 9] = [
+    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+    let cases: [Case; 9] = [
         ("[telemetry]\nevery = \"5s\"\n", &[], "telemetry.otlp_endpoint: is missing. Add `otlp_endpoint = "),
         (
             "[telemetry]\notlp_endpoint = \"grpc://h:4317\"\n",
