@@ -62,8 +62,13 @@ pub fn telemetry(root: &mut Section<'_>) -> Option<Option<TelemetryPlan>> {
         here.blame(PROTOCOL, format!("{protocol:?} is not spoken here"), remedy);
         return None;
     }
-    let mut headers = pairs(&here, HEADERS)?;
-    headers.extend(written.headers);
+    // A platform's headers hold the key of the platform's collector, and may go to that alone.
+    let are_its_own =
+        here.variable(ENDPOINT).is_none_or(|text| web::check(text, &URL).is_ok_and(|url| url == endpoint));
+    let headers = match written.headers {
+        headers if headers.is_empty() && are_its_own => pairs(&here, HEADERS)?,
+        headers => headers,
+    };
     if !headers.is_empty() && !web::is_private(&endpoint) {
         here.locate("headers").problem(
             "would go to another machine in clear",

@@ -30,8 +30,7 @@ impl Partition {
         }
         let verdict = verdict(row, self.warm(key, setup), scoring, closing);
         let (odd, mut episode) = (verdict.anomalous && verdict.confident, self.episodes[key as usize]);
-        let gives_reasons =
-            !setup.deviations.is_empty() && (episode.opened().is_none() || setup.keeps_past());
+        let gives_reasons = self.must_give_reasons(key, setup);
         // Of a sliding window its own and those before say what changes: any that is odd may.
         if odd && (gives_reasons || !batch.rows.is_empty()) {
             return true;

@@ -8,8 +8,10 @@
 use crate::config::plan::DeviationRule;
 use crate::engine::partition::{Closing, Partition, Scale};
 use crate::engine::scoring::Scoring;
+use crate::engine::setup::StreamSetup;
 use crate::model::pyramid::Expected;
 use crate::types::Verdict;
+use crate::window::keys::KeyIndex;
 
 impl Partition {
     /// Holds the verdict on the scored window in `row` back unless a column gives a reason that nobody called expected.
@@ -24,18 +26,19 @@ impl Partition {
     ) -> Verdict {
         let key = closing.scratch.batch.keys[row];
         let has_rules = !closing.setup.deviations.is_empty();
-        let is_free = !has_rules && !self.heard.in_force.contains_key(&key);
-        if is_free || !verdict.anomalous || !verdict.confident {
-            return verdict;
-        }
-        // While an alert is open, either kind of window neither opens nor ends anything. (Where late rows may take the
-        // alert back, each must be known for what it is.)
-        if self.episodes[key as usize].opened().is_some() && !closing.setup.keeps_past() {
+        if !verdict.anomalous || !verdict.confident || !self.must_give_reasons(key, closing.setup) {
             return verdict;
         }
         let reason = (!has_rules || self.has_reason(row, scoring, closing))
             && !self.is_expected(row, scoring, closing);
         Verdict { anomalous: reason, held_back: !reason, ..verdict }
+    }
+
+    /// Whether a window of `key` that is odd is asked for reasons. While an alert is open, either kind of window neither opens
+    /// nor ends anything. (Where late rows may take the alert back, each must be known for what it is.)
+    pub(super) fn must_give_reasons(&self, key: KeyIndex, setup: &StreamSetup) -> bool {
+        let is_asked = !setup.deviations.is_empty() || self.heard.in_force.contains_key(&key);
+        is_asked && (self.episodes[key as usize].opened().is_none() || setup.keeps_past())
     }
 
     fn has_reason(&self, row: usize, scoring: &Scoring, closing: &mut Closing<'_, '_>) -> bool {

@@ -28,10 +28,12 @@ pub fn collect(plan: &Plan, status: &Status, latency: &Latency, now_ns: i64) -> 
 
 fn metric(family: Family, span: Span) -> Metric {
     let is_counter = matches!(family.kind, MetricType::Counter);
+    // Of one kind for good: a series may not change its type. Seconds are the only counters with fractions.
+    let is_whole = is_counter && unit(family.name) != "s";
     let point = |(labels, value): (super::Labels, f64)| NumberPoint {
         start_time_unix_nano: if is_counter { span.start } else { 0 },
         time_unix_nano: span.now,
-        value: Some(if is_counter { Number::Integer(value as i64) } else { Number::Double(value) }),
+        value: Some(if is_whole { Number::Integer(value as i64) } else { Number::Double(value) }),
         attributes: labels.into_iter().map(|(name, value)| KeyValue::text(name, value)).collect(),
     };
     let data_points = family.samples.into_iter().map(point).collect();
@@ -74,5 +76,23 @@ fn histogram(stages: &[(&'static str, StageBuckets)], span: Span) -> Metric {
         description: STAGE_HELP.to_owned(),
         unit: "s".to_owned(),
         data: Some(Data::Histogram(Histogram { data_points, aggregation_temporality: CUMULATIVE })),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_of_seconds_keep_their_fractions() {
+        let numbers = |name: &'static str, value: f64| {
+            let family = Family { name, help: "", kind: MetricType::Counter, samples: vec![(vec![], value)] };
+            match metric(family, Span { start: 1, now: 2 }).data {
+                Some(Data::Sum(sum)) => sum.data_points.into_iter().map(|point| point.value).collect(),
+                _ => Vec::new(),
+            }
+        };
+        assert_eq!(numbers("device_seconds", 0.83), [Some(Number::Double(0.83))]);
+        assert_eq!(numbers("events", 7.0), [Some(Number::Integer(7))]);
     }
 }

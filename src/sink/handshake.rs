@@ -12,6 +12,8 @@ use super::http::Poster;
 
 /// A receiver may change its mind.
 const ASKED_AGAIN: Duration = Duration::from_secs(24 * 3600);
+/// One that fails when it is asked may be down, or may never have heard of `OPTIONS`.
+const ASKED_AGAIN_AFTER_FAILURE: Duration = Duration::from_secs(60);
 /// One that does not answer the question may only be sent to "at a very low request rate"; it was configured by whoever
 /// wants the alerts, so not at all would be worse.
 const WITHOUT_PERMISSION: Duration = Duration::from_secs(6);
@@ -25,7 +27,8 @@ pub struct Handshake {
 
 #[derive(Clone, Copy)]
 struct Answered {
-    at: Instant,
+    /// When it is asked again.
+    until: Instant,
     /// From one message to the next, at least.
     spacing: Duration,
 }
@@ -42,15 +45,16 @@ impl Handshake {
     }
 
     pub fn is_known(&self) -> bool {
-        self.known().is_some()
+        self.answered().is_some_and(|answered| Instant::now() < answered.until)
     }
 
-    /// From one message to the next, at least.
+    /// From one message to the next, at least; also while it is due to be asked again.
     pub fn spacing(&self) -> Duration {
-        self.known().map_or(Duration::ZERO, |answered| answered.spacing)
+        self.answered().map_or(Duration::ZERO, |answered| answered.spacing)
     }
 
-    /// Asks, unless it was within a day. An error is what the attempt came to: nothing may be sent.
+    /// Asks, unless it was within a day. An error is what the attempt came to: nothing may be sent. A question that fails is
+    /// no such error: what is sent then shows whether the receiver is down.
     pub async fn ask(&self, poster: &Poster, sink: &str) -> Result<(), Answer> {
         if self.is_known() {
             return Ok(());
@@ -59,8 +63,13 @@ impl Handshake {
             HeaderValue::from_str(&self.origin).map_err(|_| Answer::unsent("its origin is no text"))?;
         let headers = HeaderMap::from_iter([(HeaderName::from_static("webhook-request-origin"), origin)]);
         let said = poster.options(headers).await?;
-        let spacing = spacing(&said, &self.origin);
-        if spacing.is_none() {
+        let before = self.answered().map(|answered| answered.spacing);
+        let allowed = match &said {
+            Some(said) => spacing(said, &self.origin),
+            None => before,
+        };
+        // Of one that fails each time it is said once.
+        if allowed.is_none() && (said.is_some() || before.is_none()) {
             tracing::warn!(
                 sink,
                 origin = self.origin,
@@ -68,14 +77,14 @@ impl Handshake {
                  to OPTIONS); it is sent at most ten a minute"
             );
         }
-        let answered = Answered { at: Instant::now(), spacing: spacing.unwrap_or(WITHOUT_PERMISSION) };
+        let until = Instant::now() + if said.is_some() { ASKED_AGAIN } else { ASKED_AGAIN_AFTER_FAILURE };
+        let answered = Answered { until, spacing: allowed.unwrap_or(WITHOUT_PERMISSION) };
         *self.answered.lock().unwrap_or_else(PoisonError::into_inner) = Some(answered);
         Ok(())
     }
 
-    fn known(&self) -> Option<Answered> {
-        let answered = *self.answered.lock().unwrap_or_else(PoisonError::into_inner);
-        answered.filter(|answered| answered.at.elapsed() < ASKED_AGAIN)
+    fn answered(&self) -> Option<Answered> {
+        *self.answered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -58,19 +58,21 @@ impl Poster {
         }
     }
 
-    /// The headers of its answer to `OPTIONS`, whatever its status; an error is what the attempt came to: nobody answers, it
-    /// fails or is overloaded, or wants nothing more.
-    pub async fn options(&self, headers: HeaderMap) -> Result<HeaderMap, Answer> {
+    /// The headers of its answer to `OPTIONS`; `None` if it does not answer, or fails. An error is what the attempt came to: it
+    /// says when it may be tried again, or wants nothing more.
+    pub async fn options(&self, headers: HeaderMap) -> Result<Option<HeaderMap>, Answer> {
         let request = self.client.request(Method::OPTIONS, self.url.clone()).headers(headers);
-        let response = request.send().await.map_err(|error| Answer::unsent(&self.explain(&error)))?;
+        let Ok(response) = request.send().await else { return Ok(None) };
         let (status, said) = (response.status(), response.headers().clone());
         let answer = judge(&response, now_s());
         tokio::spawn(drain(response));
-        let has_no_say = status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED;
+        let is_server_error = status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED;
+        let fails = is_server_error || status == StatusCode::TOO_MANY_REQUESTS;
         match answer {
             Answer::Gone { .. } => Err(answer),
-            Answer::Failed { busy, .. } if busy || has_no_say => Err(answer),
-            _ => Ok(said),
+            Answer::Failed { retry_after: Some(_), .. } => Err(answer),
+            _ if fails => Ok(None),
+            _ => Ok(Some(said)),
         }
     }
 

@@ -118,10 +118,12 @@ impl Sender<'_> {
                 }
             }
             let count = lot.len() as u64;
-            let spans = lot.drain(..).flatten().collect();
+            let spans: Vec<Span> = lot.drain(..).flatten().collect();
+            let sent = spans.len() as u64;
             let scope_spans = vec![ScopeSpans { scope: Some(scope()), spans }];
             let resource_spans = vec![ResourceSpans { resource: Some(self.resource.clone()), scope_spans }];
-            let total = if self.deliver(signal, &Traces { resource_spans }).await {
+            let rejected = self.deliver(signal, &Traces { resource_spans }).await;
+            let total = if rejected.is_some_and(|rejected| rejected < sent) {
                 &self.status.telemetry.exported_total
             } else {
                 &self.status.telemetry.dropped_total
@@ -130,18 +132,18 @@ impl Sender<'_> {
         }
     }
 
-    /// Whether the collector took it; tried again while that makes sense.
-    async fn deliver(&self, signal: &mut Signal, traces: &Traces) -> bool {
+    /// How many spans of it the collector refused; `None` if it took none. Tried again while that makes sense.
+    async fn deliver(&self, signal: &mut Signal, traces: &Traces) -> Option<u64> {
         let mut wait = WAIT;
         for attempt in 1..=ATTEMPTS_MAX {
             let patience = if self.stop.is_cancelled() { LAST_ATTEMPT } else { Duration::MAX };
             let after = match signal.note(signal.post.send(traces, patience).await, self.status) {
-                Outcome::Taken { .. } => return true,
-                Outcome::Refused { .. } => return false,
+                Outcome::Taken { rejected, .. } => return Some(rejected),
+                Outcome::Refused { .. } => return None,
                 Outcome::Later { after, .. } => after.unwrap_or(wait).min(WAIT_MAX),
             };
             if attempt == ATTEMPTS_MAX || self.stop.is_cancelled() {
-                return false;
+                return None;
             }
             tokio::select! {
                 () = tokio::time::sleep(after) => {}
@@ -149,7 +151,7 @@ impl Sender<'_> {
             }
             wait *= 2;
         }
-        false
+        None
     }
 
     async fn figures(
@@ -180,26 +182,24 @@ impl Signal {
     /// Counts a failure, and says so once until it is over.
     fn note(&mut self, outcome: Outcome, status: &Status) -> Outcome {
         let signal = self.name;
-        match &outcome {
-            Outcome::Taken { rejected, said } => {
+        let reason = match &outcome {
+            Outcome::Taken { rejected: 0, .. } => {
                 if std::mem::take(&mut self.failing) {
                     tracing::info!(signal, "the collector takes what it is sent again");
                 }
-                if *rejected > 0 {
-                    tracing::warn!(signal, rejected, said, "the collector did not take all of it");
-                }
+                return outcome;
             }
-            Outcome::Later { reason, .. } | Outcome::Refused { reason } => {
-                status.telemetry.failures_total.fetch_add(1, Relaxed);
-                if !std::mem::replace(&mut self.failing, true) {
-                    tracing::warn!(
-                        signal,
-                        reason,
-                        "the collector does not take what it is sent; nothing waits for it, and what it misses is \
-                         counted in eddy_telemetry_dropped_total. Look at `[telemetry]`"
-                    );
-                }
-            }
+            Outcome::Taken { rejected, said } => format!("{rejected} were refused: {said}"),
+            Outcome::Later { reason, .. } | Outcome::Refused { reason } => reason.clone(),
+        };
+        status.telemetry.failures_total.fetch_add(1, Relaxed);
+        if !std::mem::replace(&mut self.failing, true) {
+            tracing::warn!(
+                signal,
+                reason,
+                "the collector does not take what it is sent; nothing waits for it, and what it misses is counted in \
+                 eddy_telemetry_dropped_total. Look at `[telemetry]`"
+            );
         }
         outcome
     }

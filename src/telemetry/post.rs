@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use prost::Message;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, StatusCode, Url, redirect};
+use reqwest::{Client, Response, Url, redirect};
 
 use super::proto::Taken;
 use crate::config::plan::TelemetryPlan;
@@ -13,7 +13,9 @@ use crate::types::root_cause;
 /// OpenTelemetry's own default.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// An answer of more is none that says anything.
-const ANSWER_BYTES_MAX: u64 = 65_536;
+const ANSWER_BYTES_MAX: usize = 65_536;
+/// Of what a collector says to what it refused.
+const SAID_CHARS_MAX: usize = 200;
 
 /// An exporter that cannot be set up. Holds no url and no secret.
 #[derive(Debug, thiserror::Error)]
@@ -79,10 +81,8 @@ impl Post {
             Err(error) => return later(format!("the connection broke: {}", root_cause(&error))),
         };
         let status = response.status();
-        if status == StatusCode::OK {
-            let is_small = response.content_length().is_some_and(|bytes| bytes <= ANSWER_BYTES_MAX);
-            let body = if is_small { response.bytes().await.unwrap_or_default() } else { Default::default() };
-            return taken(&body);
+        if status.is_success() {
+            return taken(&small(response).await);
         }
         let reason = format!("answered {status}");
         match status.as_u16() {
@@ -95,13 +95,26 @@ impl Post {
     }
 }
 
+/// The answer, whether or not it says its length; nothing of one that is too long.
+async fn small(mut response: Response) -> Vec<u8> {
+    let mut body = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        body.extend_from_slice(&chunk);
+        if body.len() > ANSWER_BYTES_MAX {
+            return Vec::new();
+        }
+    }
+    body
+}
+
 fn later(reason: String) -> Outcome {
     Outcome::Later { reason, after: None }
 }
 
 fn taken(body: &[u8]) -> Outcome {
     let partial = Taken::decode(body).unwrap_or_default().partial_success.unwrap_or_default();
-    Outcome::Taken { rejected: partial.rejected.max(0) as u64, said: partial.error_message }
+    let said = partial.error_message.chars().take(SAID_CHARS_MAX).collect();
+    Outcome::Taken { rejected: partial.rejected.max(0) as u64, said }
 }
 
 #[cfg(test)]

@@ -48,8 +48,11 @@ fn the_usual_variables_are_read() {
     assert_eq!(found.every, Duration::from_secs(5));
     let table = format!("{TABLE}every = \"2s\"\nheaders = {{ API-Key = \"env:KEY\" }}\n");
     let found = plan(&table, &variables).expect("on");
-    assert_eq!(pairs(&found.headers), [("api-key", "from the environment"), ("other", "c")]);
+    assert_eq!(pairs(&found.headers), [("api-key", "from the environment")], "the file is not silent");
     assert_eq!(found.every, Duration::from_secs(2));
+    let elsewhere = [variables[0], ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://vendor.example.com")];
+    let found = plan(TABLE, &elsewhere).expect("on");
+    assert_eq!(pairs(&found.headers), [], "the vendor's key is for the vendor");
 }
 
 #[test]

@@ -228,7 +228,10 @@ async fn what_was_given_up_is_listed_with_its_reason_and_told_when_asked_for() {
     let without =
         http::request(eddy.page, "POST", "/api/v1/deliveries/replay", &[], one.to_string().as_bytes());
     assert_eq!(without.expect("an answer").status, 415, "a form of somebody else's page could send this");
-    assert_eq!(send(&eddy, "POST", "/api/v1/deliveries/replay", &one), (200, json!({"replayed": 1, "superseded": 0})));
+    assert_eq!(
+        send(&eddy, "POST", "/api/v1/deliveries/replay", &one),
+        (200, json!({"replayed": 1, "superseded": 0}))
+    );
     eddy.until("it is told", |_| (receiver.accepted().len() == 1).then_some(()));
     assert_eq!(send(&eddy, "POST", "/api/v1/deliveries/replay", &one).0, 404, "it is not failed any more");
     plant.eddy(&["delivery", "replay", "eddy.toml", "--all"], false);

@@ -64,10 +64,15 @@ async fn the_rate_that_it_allows_is_kept() {
 }
 
 #[tokio::test]
-async fn one_that_is_down_is_asked_again_and_one_that_is_gone_is_left_alone() {
+async fn one_that_is_down_is_tried_again_and_one_that_is_gone_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
     let behaviours = [Behaviour::Status(503), Behaviour::Close, Behaviour::AcceptSaying(ALLOWED)];
-    let received = three(BodyFormat::CloudEvents, &behaviours).await;
-    assert_eq!(methods(&received), ["OPTIONS", "OPTIONS", "OPTIONS", "POST", "POST", "POST"]);
+    let receiver = Receiver::start(behaviours).await;
+    let rig = Rig::start_sink(&file(&folder), events(&receiver.url, BodyFormat::CloudEvents), &SHORT);
+    rig.store(&[alert("a1", 1)]);
+    rig.wait_for_state("a1", 1, DeliveryState::Delivered).await;
+    rig.stop().await;
+    assert_eq!(methods(&receiver.received()), ["OPTIONS", "POST", "POST"]);
     let folder = tempfile::tempdir().unwrap();
     let receiver = Receiver::start([Behaviour::Status(410)]).await;
     let rig = Rig::start_sink(&file(&folder), events(&receiver.url, BodyFormat::CloudEvents), &THREE);
@@ -75,6 +80,22 @@ async fn one_that_is_down_is_asked_again_and_one_that_is_gone_is_left_alone() {
     rig.wait_for_state("a1", 1, DeliveryState::Failed).await;
     assert_eq!(methods(&receiver.received()), ["OPTIONS"]);
     rig.stop().await;
+}
+
+#[tokio::test]
+async fn one_that_fails_whenever_it_is_asked_is_told_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let receiver = Receiver::choosing(|request| match request.method.as_str() {
+        "OPTIONS" => Behaviour::Status(500),
+        _ => Behaviour::Accept,
+    })
+    .await;
+    let rig = Rig::start_sink(&file(&folder), events(&receiver.url, BodyFormat::CloudEvents), &THREE);
+    rig.store(&[alert("a1", 1), alert("a2", 1)]);
+    rig.wait_for_state("a1", 1, DeliveryState::Delivered).await;
+    rig.wait_for_state("a2", 1, DeliveryState::Delivered).await;
+    rig.stop().await;
+    assert_eq!(methods(&receiver.received()), ["OPTIONS", "POST", "POST"]);
 }
 
 #[tokio::test]

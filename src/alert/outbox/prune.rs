@@ -3,7 +3,7 @@
 //! Of an alert that goes its id and last revision stay, some sixty bytes: a replay of the log hands in what was decided
 //! long ago, and nobody is to be told of it again.
 
-use rusqlite::{Transaction, params};
+use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::{Outbox, OutboxError};
 
@@ -26,10 +26,12 @@ struct Found {
 impl Outbox {
     /// Removes alerts whose last revision was stored before `before_ns`, wall time, and which are over, and done with by
     /// every sink of this config: delivered, given up or passed over. Looks at `lot` revisions from where the last step
-    /// ended, oldest first, in one short transaction.
+    /// ended, oldest first, in one short transaction. The alert of the newest revision stays: a number that is free at the
+    /// end would be given again, and who follows the alerts by number would miss the next ones.
     pub fn prune(&mut self, before_ns: i64, lot: usize) -> Result<Pruned, OutboxError> {
         let transaction = self.connection.transaction()?;
         let found = found(&transaction, self.pruned_to, lot)?;
+        let newest = newest(&transaction)?;
         let mut alerts = 0;
         let mut pruned_to = self.pruned_to;
         for Found { seq, id, stored_at_ns } in &found {
@@ -37,7 +39,8 @@ impl Outbox {
                 break;
             }
             pruned_to = *seq;
-            if let Some(revision) = last_revision(&transaction, id, before_ns)?
+            if newest.as_ref() != Some(id)
+                && let Some(revision) = last_revision(&transaction, id, before_ns)?
                 && !waits(&transaction, id, &self.receivers)?
             {
                 remove(&transaction, id, revision)?;
@@ -62,6 +65,11 @@ fn found(transaction: &Transaction<'_>, after: i64, lot: usize) -> rusqlite::Res
         Ok(Found { seq: row.get(0)?, id: row.get(1)?, stored_at_ns: row.get(2)? })
     })?;
     rows.collect()
+}
+
+fn newest(transaction: &Transaction<'_>) -> rusqlite::Result<Option<String>> {
+    let mut statement = transaction.prepare_cached("SELECT id FROM alerts ORDER BY seq DESC LIMIT 1")?;
+    statement.query_row([], |row| row.get(0)).optional()
 }
 
 /// If it is over and old; `None` also of one that went with an earlier revision.
@@ -183,16 +191,45 @@ mod tests {
     fn one_that_goes_on_holds_up_no_other_and_one_of_a_sink_of_before_holds_up_nothing() {
         let fixture = Fixture::new();
         let mut outbox = fixture.open();
-        outbox.store(&[alert("a1", 1, "k"), alert("b1", 1, "k"), alert("b1", 2, "k")], 10).unwrap();
+        let all = [alert("a1", 1, "k"), alert("b1", 1, "k"), alert("b1", 2, "k"), alert("c1", 1, "k")];
+        outbox.store(&all, 10).unwrap();
         deliver(&mut outbox, "on_call", Next::Delivered);
         drop(outbox);
         let mut outbox = Outbox::open(&fixture.path, &["on_call".to_owned()]).unwrap();
         assert_eq!(prune(&mut outbox, 1_000, 1), 1);
-        assert_eq!(left(&outbox), ["a1_1"]);
-        outbox.store(&[alert("a1", 2, "k")], 500).unwrap();
+        assert_eq!(left(&outbox), ["c1_1", "a1_1"]);
+        outbox.store(&[alert("a1", 2, "k"), alert("c1", 2, "k")], 500).unwrap();
         deliver(&mut outbox, "on_call", Next::Delivered);
         assert_eq!(prune(&mut outbox, 500, 1), 0, "by its last revision");
         assert_eq!(prune(&mut outbox, 501, 1), 1);
+    }
+
+    #[test]
+    fn numbers_are_given_out_once() {
+        let fixture = Fixture::new();
+        let mut outbox = fixture.open();
+        let newest = |outbox: &Outbox| {
+            outbox.reader().unwrap().alerts_page(None, 1, &Default::default()).unwrap()[0].seq
+        };
+        outbox.store(&[alert("a1", 1, "k"), alert("b1", 1, "k"), alert("b1", 2, "k")], 10).unwrap();
+        outbox.store(&[alert("a1", 2, "k")], 20).unwrap();
+        deliver(&mut outbox, "on_call", Next::Delivered);
+        deliver(&mut outbox, "console", Next::Delivered);
+        let before = newest(&outbox);
+        assert_eq!(prune(&mut outbox, 1_000, 9), 1, "the newest stays");
+        outbox.store(&[alert("c1", 1, "k")], 30).unwrap();
+        assert_eq!(newest(&outbox), before + 1);
+        assert_eq!(prune(&mut outbox, 1_000, 9), 1, "until there is a newer one");
+    }
+
+    #[test]
+    fn removing_looks_at_the_deliveries_of_the_alert_alone() {
+        let fixture = Fixture::new();
+        fixture.open();
+        let connection = rusqlite::Connection::open(&fixture.path).unwrap();
+        let sql = "EXPLAIN QUERY PLAN SELECT 1 FROM deliveries WHERE alert = 1";
+        let plan: String = connection.query_row(sql, [], |row| row.get(3)).unwrap();
+        assert!(plan.contains("deliveries_by_alert"), "{plan}");
     }
 
     #[test]
@@ -210,6 +247,7 @@ mod tests {
         };
         let first = tell(&mut outbox, "a1", 1, 10);
         assert_eq!(tell(&mut outbox, "a1", 2, 40), first);
+        outbox.store(&[alert("c1", 1, "k")], 45).unwrap();
         deliver(&mut outbox, "console", Next::Delivered);
         assert_eq!(prune(&mut outbox, 900, 9), 1);
         let count = || -> i64 {

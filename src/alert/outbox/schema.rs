@@ -80,8 +80,10 @@ CREATE INDEX deliveries_held ON deliveries (receiver) WHERE silenced_by IS NOT N
 CREATE INDEX deliveries_of_incidents ON deliveries (incident) WHERE incident IS NOT NULL;
 ";
 
-/// Alerts that are gone, by their last revision.
+/// Alerts that are gone, by their last revision; and the index without which removing one would look at every delivery,
+/// since they refer to alerts.
 const REMOVED: &str = "
+CREATE INDEX IF NOT EXISTS deliveries_by_alert ON deliveries (alert);
 CREATE TABLE removed (
     id       TEXT PRIMARY KEY,
     revision INTEGER NOT NULL

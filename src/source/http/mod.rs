@@ -139,7 +139,10 @@ async fn take_events(
     if answer.accepted == 0 {
         return Err(Refusal::no_row(answer.rejected));
     }
-    app.context.incoming.keep(message.arrival, parent);
+    // What was answered before was brought by another request.
+    if !matches!(claim, Some(Claim::Answered(_))) {
+        app.context.incoming.keep(message.arrival, parent);
+    }
     match claim {
         Some(Claim::Answered(_)) => Ok(()),
         Some(Claim::FirstFailed | Claim::Different) => Err(NotSafe),
