@@ -62,7 +62,7 @@ async function tryAgain(browser) {
   const { id, revision, receiver } = await button.evaluate((e) => ({ ...e.dataset }));
   const given = await page.locator('#given-up button').count();
   await button.click();
-  await page.waitForFunction(() => document.querySelector('#say').textContent === 'Done.', null, { timeout: 10_000 })
+  await page.waitForFunction(() => document.querySelector('#say').textContent.startsWith('Tried again: 1.'), null, { timeout: 10_000 })
     .catch(async () => check(false, `try again: said "${await page.locator('#say').textContent()}"`));
   const gone = ([i, r]) => !document.querySelector(`#given-up button[data-id="${i}"][data-revision="${r}"]`);
   await page.waitForFunction(gone, [id, revision], { timeout: 20_000 }).catch(() => check(false, 'try again: it is still given up'));

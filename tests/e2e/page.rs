@@ -21,7 +21,8 @@ const KEYS: usize = 2_000;
 const HERTZ: usize = 5;
 /// Those that are wrong from some second on, and stay so.
 const BROKEN: usize = 500;
-const WARM_S: i64 = 30;
+/// A whole epoch: what keys learn acts from the next minute on.
+const WARM_S: i64 = 60;
 const POSTS_A_SECOND: usize = 10;
 
 fn free() -> SocketAddr {
@@ -97,7 +98,8 @@ async fn the_page_keeps_up_with_500_alerts_and_10_000_events_a_second() {
     let mut eddy = deployment.start();
     // The windows that show who is wrong end some seconds before the newest row.
     let raised_by = WARM_S + 40;
-    let fleet = Fleet::new(raised_by + 60 + 4 * seconds, (now_ns() / SECOND_NS - raised_by) * SECOND_NS);
+    let from_s = (now_ns() / SECOND_NS - raised_by).div_euclid(WARM_S) * WARM_S;
+    let fleet = Fleet::new(raised_by + 60 + 4 * seconds, from_s * SECOND_NS);
     for second in 0..raised_by as usize {
         (0..POSTS_A_SECOND).for_each(|part| post(http, &fleet.part(second, part)));
     }
@@ -134,11 +136,12 @@ async fn the_page_keeps_up_with_500_alerts_and_10_000_events_a_second() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_click_tries_a_failed_delivery_again_and_lists_go_by_keys() {
-    let mut is_gone = true;
-    // It retires once, and would take everything after.
-    let receiver = Receiver::choosing(move |_| match std::mem::take(&mut is_gone) {
-        true => Behaviour::Status(410),
-        false => Behaviour::Accept,
+    // It wants nothing until it is back: attempts that were under way together are all refused.
+    let is_back = Arc::new(AtomicBool::new(false));
+    let takes = is_back.clone();
+    let receiver = Receiver::choosing(move |_| match takes.load(Ordering::Relaxed) {
+        true => Behaviour::Accept,
+        false => Behaviour::Status(410),
     })
     .await;
     let http = free();
@@ -155,6 +158,7 @@ async fn a_click_tries_a_failed_delivery_again_and_lists_go_by_keys() {
         eddy.get("/api/v1/deliveries/failed")["rows"].as_array().filter(|rows| rows.len() >= 4).map(Vec::len)
     });
     assert_eq!(receiver.accepted().len(), 0, "it wants nothing more");
+    is_back.store(true, Ordering::Relaxed);
     let said = look(&eddy, "acts", &[]);
     let replayed = said.lines().find_map(|line| line.strip_prefix("replayed ")).expect("it was pressed");
     let id = replayed.strip_suffix(" on_call").expect("the sink's own");

@@ -92,7 +92,8 @@ fn what_version_3_left_can_be_superseded() {
 #[test]
 fn from_what_version_4_left_alerts_can_be_removed() {
     let fixture = Fixture::new();
-    fixture.open().store(&[alert("a1", 1, "pump-1"), alert("a1", 2, "pump-1")], 10).unwrap();
+    let all = [alert("a1", 1, "pump-1"), alert("a1", 2, "pump-1"), alert("b1", 1, "pump-1")];
+    fixture.open().store(&all, 10).unwrap();
     let connection = Connection::open(&fixture.path).unwrap();
     connection.execute_batch("DROP TABLE removed; PRAGMA user_version = 4;").unwrap();
     drop(connection);
