@@ -173,7 +173,7 @@ fn kernels_with_a_fault_do_not() {
             "        if (threadIdx.x == 0) x[i] = value;",
         ),
         ("explain.cu", "with(chosen, best), part = most", "with(chosen, best)"),
-        ("explain.cu", "of == hidden.x || of == hidden.y", "of == hidden.x"),
+        ("explain.cu", "at == last || of == hidden.x ||", "at == last ||"),
     ];
     for (file, sound, faulty) in FAULTS {
         let folder = tempfile::tempdir().expect("a temporary folder");

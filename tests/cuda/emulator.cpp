@@ -1,6 +1,7 @@
 // A block as fibers: see emulator.h.
 #include "emulator.h"
 
+#include <csetjmp>
 #include <cstdlib>
 #include <memory>
 #include <string>
@@ -22,6 +23,9 @@ enum class State { Ready, AtBlock, AtWarp, Ended };
 
 struct Fiber {
     ucontext_t context;
+    // Where it goes on; from its second turn on, and without a call to the system, which was nine tenths of the time.
+    jmp_buf point;
+    bool began;
     std::unique_ptr<char[]> stack{new char[STACK_BYTES]};
     Place place;
     State state;
@@ -32,6 +36,7 @@ struct Block {
     std::vector<Fiber> fibers;
     std::vector<uint64_t> slots;
     ucontext_t scheduler;
+    jmp_buf back;
     size_t running;
     void* shared;
     Body body;
@@ -63,7 +68,7 @@ void to_scheduler(bool ends) {
     __sanitizer_finish_switch_fiber(fake, &block.scheduler_stack, &block.scheduler_stack_bytes);
 #else
     (void)ends;
-    swapcontext(&fiber.context, &block.scheduler);
+    if (_setjmp(fiber.point) == 0) _longjmp(block.back, 1);
 #endif
 }
 
@@ -85,7 +90,10 @@ void resume(size_t at) {
     swapcontext(&block.scheduler, &block.fibers[at].context);
     __sanitizer_finish_switch_fiber(fake, nullptr, nullptr);
 #else
-    swapcontext(&block.scheduler, &block.fibers[at].context);
+    if (_setjmp(block.back) != 0) return;
+    if (block.fibers[at].began) _longjmp(block.fibers[at].point, 1);
+    block.fibers[at].began = true;
+    setcontext(&block.fibers[at].context);
 #endif
 }
 
@@ -111,6 +119,7 @@ void prepare(Fiber& fiber, Place place) {
     fiber.place = place;
     fiber.state = State::Ready;
     fiber.exchanges = 0;
+    fiber.began = false;
     getcontext(&fiber.context);
     fiber.context.uc_stack.ss_sp = fiber.stack.get();
     fiber.context.uc_stack.ss_size = STACK_BYTES;

@@ -219,10 +219,13 @@ async fn a_silence_is_told_once_though_its_teller_dies() {
     let everything = AtomicUsize::new(usize::MAX);
     send(&kafka.producer(), &up_to_now("pump-0", 30), &everything);
     let began = Instant::now();
-    let silences = |kind: &str| -> Vec<(String, usize)> {
+    // Since when, its id, and how often it is told.
+    let silences = |kind: &str| -> Vec<(i64, String, usize)> {
         let told = told(&kafka).into_iter().filter(|(_, (decision, _))| decision["rule"] == "no_data");
         let of_kind = told.filter(|(_, (decision, _))| decision["state"] == kind);
-        of_kind.map(|(id, (_, times))| (id, times)).collect()
+        of_kind
+            .map(|(id, (decision, times))| (decision["onset"].as_i64().expect("a time"), id, times))
+            .collect()
     };
     while silences("raised").is_empty() {
         assert!(began.elapsed() < e2e::WAIT_MAX, "no silence is told of; it said:\n{}", eddy.said());
@@ -240,8 +243,12 @@ async fn a_silence_is_told_once_though_its_teller_dies() {
         (!silences("resolved").is_empty()).then_some(())
     });
     std::thread::sleep(QUIET);
-    let (raised, resolved) = (silences("raised"), silences("resolved"));
-    assert_eq!((raised.len(), raised[0].1, resolved.len(), resolved[0].1), (1, 1, 1, 1));
+    // On a machine that stands still for seconds there may be another one.
+    let (mut raised, mut resolved) = (silences("raised"), silences("resolved"));
+    let onset = raised.iter().map(|silence| silence.0).min();
+    raised.retain(|silence| Some(silence.0) == onset);
+    resolved.retain(|silence| Some(silence.0) == onset);
+    assert_eq!((raised.len(), raised[0].2, resolved.len(), resolved[0].2), (1, 1, 1, 1));
 }
 
 /// Until the members that are left know all of the twelve partitions, and the messages they read again for that.
