@@ -21,7 +21,7 @@ pub use decision::{
     About, AlertState, ColumnEvidence, Decision, NoDataEvidence, OnsetEvidence, Resolution, Watched,
     WindowEvidence,
 };
-pub use feedback::{Feedback, Word};
+pub use feedback::{Feedback, LASTS_NS, UNSAID_MAX, Word};
 pub use kafka::{Header, KafkaOrigin, Offsets};
 pub use schema::SchemaChange;
 pub use silence::{Acknowledgement, Labels, Silence, SilenceDraft};

@@ -12,11 +12,11 @@ use axum::{Extension, Form, Json};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::alerts::AlertQuery;
+use super::alerts::{AlertQuery, AlertRow};
 use super::api::{Answer, ApiError, Params, blocking, stream_id};
 use super::guard::{Detail, From, now_s};
 use super::orders::{ask, refused};
-use super::{AppState, assets};
+use super::{AppState, Parts, assets, knowing};
 use crate::access::{self, Feedback, Who};
 use crate::stage::{Done, What};
 use crate::types::{self, Word};
@@ -73,8 +73,8 @@ pub async fn linked_form(
     Path(id): Path<String>,
     Params(link): Params<LinkQuery>,
 ) -> Answer {
-    let (found, _) = alert(&state, &id).await?;
-    answer_page(&state, &found, &link, None)
+    let found = alert(&state, &id).await?;
+    answer_page(&state, &found.of, &link, None)
 }
 
 /// `POST /feedback/{id}?until=&sig=`
@@ -146,29 +146,63 @@ pub fn check_link(state: &AppState, From(from): From, id: &str, link: &LinkQuery
     }
 }
 
-/// Of the alert's last revision, with nothing said yet; and the rule that told it.
-async fn alert(state: &AppState, id: &str) -> Result<(Feedback, String), ApiError> {
+/// An alert, with nothing said yet.
+struct Subject {
+    of: Feedback,
+    /// What told it.
+    rule: String,
+    /// Its revisions; empty once they were deleted.
+    rows: Vec<AlertRow>,
+}
+
+/// By its last revision; of one that was deleted since, by what was said of it, which can be taken back as long as it holds.
+async fn alert(state: &AppState, id: &str) -> Result<Subject, ApiError> {
     let (parts, id) = (state.parts.clone(), id.to_owned());
     blocking(move || {
-        let rows = (parts.alerts.page)(AlertQuery::One { id });
+        let rows = (parts.alerts.page)(AlertQuery::One { id: id.clone() });
         let rows = rows.map_err(|error| ApiError::internal(error, "alerts are safe on disk; try again"))?;
-        let decision = rows.last().map(|row| &row.alert.decision).ok_or_else(|| {
-            ApiError::new(StatusCode::NOT_FOUND, "no alert of this id", "see /api/v1/alerts for ids")
-        })?;
-        let feedback = Feedback {
+        let at_ns = parts.clock.now_ns();
+        let Some(decision) = rows.last().map(|row| &row.alert.decision) else {
+            return deleted(&parts, &id, at_ns);
+        };
+        let of = Feedback {
             alert: decision.id.clone(),
             verdict: Word::Undone,
             reason: String::new(),
             who: String::new(),
-            at_ns: parts.clock.now_ns(),
+            at_ns,
             stream: decision.stream.clone(),
             key: decision.key.clone(),
             start_ns: decision.onset.0,
             end_ns: decision.happened().0.max(decision.onset.0),
         };
-        Ok((feedback, decision.rule.clone()))
+        Ok(Subject { of, rule: decision.rule.clone(), rows })
     })
     .await
+}
+
+fn deleted(parts: &Parts, id: &str, at_ns: i64) -> Result<Subject, ApiError> {
+    let Some((stream, said)) = parts.status.said.word_on(id) else {
+        return Err(ApiError::new(
+            StatusCode::NOT_FOUND,
+            "no alert of this id",
+            "see /api/v1/alerts for ids",
+        ));
+    };
+    let labelled = labelled(parts, id)?;
+    let types::Feedback { alert, key, rule, onset_ns: start_ns, .. } = said;
+    let end_ns = labelled.map_or(start_ns, |label| label.end_ns);
+    let (verdict, reason, who) = (Word::Undone, String::new(), String::new());
+    let of = Feedback { alert, verdict, reason, who, at_ns, stream, key, start_ns, end_ns };
+    Ok(Subject { of, rule, rows: Vec::new() })
+}
+
+/// The last word on an alert, as the labels have it.
+fn labelled(parts: &Parts, id: &str) -> Result<Option<Feedback>, ApiError> {
+    let words = parts.access.feedback().last_words();
+    let words =
+        words.map_err(|error| ApiError::internal(error, "what was said is safe on disk; try again"))?;
+    Ok(words.into_iter().find(|word| word.alert == id))
 }
 
 async fn keep(state: &AppState, id: &str, saying: Saying, who: String) -> Result<(Kept, Detail), ApiError> {
@@ -176,23 +210,49 @@ async fn keep(state: &AppState, id: &str, saying: Saying, who: String) -> Result
         let error = format!("the reason is longer than {REASON_BYTES_MAX} bytes");
         return Err(ApiError::new(StatusCode::BAD_REQUEST, error, "say it in fewer words"));
     }
-    let (of, rule) = alert(state, id).await?;
+    let _turn = state.words.turn.lock().await;
+    let Subject { of, rule, rows } = alert(state, id).await?;
     let feedback = Feedback { verdict: saying.verdict, reason: saying.reason, who, ..of };
+    let hindrance = hindrance(state, rows, &feedback).await?;
     let acts = match ask(state, order(&feedback, rule)).await? {
         Ok(Done::Heard(acts)) => acts,
         Ok(_) => Err("nobody follows it here: say it again".to_owned()),
         Err(why) => return Err(refused(why)),
     };
+    let acts = acts.and_then(|()| hindrance.map_or(Ok(()), Err));
     let detail = Detail(format!("{}: {}", feedback.verdict.as_str(), feedback.reason));
-    let (access, adding) = (state.parts.access.clone(), feedback.clone());
+    let (parts, adding) = (state.parts.clone(), feedback.clone());
     blocking(move || {
-        access.feedback().add(&adding).map_err(|error| {
+        let last = labelled(&parts, &adding.alert)?;
+        let same = |last: Feedback| (last.verdict, last.reason) == (adding.verdict, adding.reason.clone());
+        if last.map_or(adding.verdict == Word::Undone, same) {
+            return Ok(());
+        }
+        parts.access.feedback().add(&adding).map_err(|error| {
             let remedy = "it was not kept as a label; say it again";
             ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string(), remedy)
         })
     })
     .await?;
     Ok((Kept { feedback, acts: acts.is_ok(), why: acts.err() }, detail))
+}
+
+/// Why a first word on an alert will not act. Of an alert on which there is one the engine knows; and to take nothing back
+/// is done at once.
+async fn hindrance(
+    state: &AppState,
+    rows: Vec<AlertRow>,
+    feedback: &Feedback,
+) -> Result<Option<String>, ApiError> {
+    let (parts, word) = (state.parts.clone(), feedback.verdict);
+    if word == Word::Undone || parts.status.said.word_on(&feedback.alert).is_some() {
+        return Ok(None);
+    }
+    blocking(move || {
+        let found = knowing::hindrance(&parts, &rows, word);
+        found.map_err(|error| ApiError::internal(error, "alerts are safe on disk; try again"))
+    })
+    .await
 }
 
 fn order(of: &Feedback, rule: String) -> What {

@@ -116,7 +116,13 @@ async fn linked(state: &AppState, request: &mut Request, from: IpAddr) -> Result
     let id = request.extract_parts::<Path<String>>().await;
     let Path(id) = id.map_err(|error| ApiError::bad(error.to_string(), "follow the link as it was sent"))?;
     let Params(link) = request.extract_parts::<Params<feedback::LinkQuery>>().await?;
-    feedback::check_link(state, From(from), &id, &link)
+    feedback::check_link(state, From(from), &id, &link)?;
+    // Nor may whoever was sent an alert.
+    let acts = !is_safe(request.method());
+    match if acts { state.words.by_link(&id, now_s(state)) } else { 0 } {
+        0 => Ok(()),
+        wait_s => Err(ApiError::too_often(wait_s)),
+    }
 }
 
 fn holder(state: &AppState, request: &Request, scope: Scope, from: IpAddr) -> Result<Who, Box<Response>> {

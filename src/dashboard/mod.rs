@@ -24,6 +24,7 @@ mod host;
 mod key;
 mod key_part;
 mod keys;
+mod knowing;
 mod listed;
 mod listing;
 mod live;
@@ -45,6 +46,7 @@ mod snapshot;
 pub(crate) mod testing;
 mod tiles;
 mod ways;
+mod words;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -71,6 +73,7 @@ use gather::Subject;
 use roster::Roster;
 use sampler::Frames;
 use snapshot::Snapshot;
+use words::Words;
 
 /// Live connections at a time; more are told to poll.
 const LIVE_MAX: usize = 64;
@@ -102,6 +105,7 @@ pub struct AppState {
     parts: Arc<Parts>,
     frames: Arc<Frames>,
     roster: Arc<Roster>,
+    words: Arc<Words>,
     live: Arc<Semaphore>,
 }
 
@@ -116,7 +120,13 @@ impl AppState {
         let first = take(&parts, time_ns, 1, None);
         let live = Arc::new(Semaphore::new(LIVE_MAX));
         let roster = Arc::new(Roster::new(&parts.watch, parts.plan.streams.len()));
-        AppState { parts: Arc::new(parts), frames: Arc::new(Frames::new(first)), roster, live }
+        AppState {
+            parts: Arc::new(parts),
+            frames: Arc::new(Frames::new(first)),
+            roster,
+            words: Arc::default(),
+            live,
+        }
     }
 
     /// Takes the next snapshot. Blocks like [`AppState::new`]; one caller at a time.

@@ -188,7 +188,7 @@ impl Partition {
         closing: &mut Closing<'_, '_>,
     ) {
         let decision = self.decision(row, verdict, change, scoring, closing);
-        self.saw(closing.scratch.batch.keys[row], &decision);
+        self.saw(row, &decision, scoring, closing);
         closing.out.raised.push(Raised {
             decision,
             last_row: Arrival(closing.scratch.batch.arrivals[row]),

@@ -103,7 +103,7 @@ impl Partition {
     }
 
     /// The values of the window in `row`, cell by cell; of windows of one cell, and where no other was kept, its last.
-    fn raw(&self, row: usize, closing: &Closing<'_, '_>) -> Vec<f32> {
+    pub(super) fn raw(&self, row: usize, closing: &Closing<'_, '_>) -> Vec<f32> {
         let (setup, batch) = (closing.setup, &closing.scratch.batch);
         let width = setup.cells * setup.columns.len();
         if setup.shape == Shape::Grid {

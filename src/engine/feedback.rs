@@ -1,20 +1,19 @@
 //! What people said of a key's alerts: an entry of the control log changes what is told of the key from its next epoch
 //! on; see [`crate::judge::tolerance`].
 //!
-//! A window below the threshold is held back if it would not be by what its surprise owes to columns that go further than
-//! is tolerated; a column with less than half of an equal part of it has that by chance, as in the rules on departures. An
-//! onset is passed over if its column goes no further. Nothing is learnt from a window that is held back.
+//! A window below the threshold is held back if it is not without the columns that go no further than is tolerated: it is
+//! scored again as if nothing had come of them. An onset is passed over if its column goes no further. Nothing is learnt
+//! from a window that is held back.
 
 pub(in crate::engine) mod state;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::Engine;
+use super::{Engine, Scratch};
 use crate::engine::partition::{Closing, Partition};
 use crate::engine::scoring::Scoring;
 use crate::engine::setup::StreamSetup;
-use crate::engine::verdict::surprise;
 use crate::judge::onset::Onset;
 use crate::judge::tolerance::{Departure, Detector, Episodes, InForce, departures};
 use crate::types::{
@@ -31,6 +30,8 @@ pub(crate) type Tolerances = Arc<BTreeMap<KeyIndex, InForce>>;
 pub(crate) struct Heard {
     episodes: BTreeMap<KeyIndex, Episodes>,
     pub in_force: Tolerances,
+    /// Keys of which something was heard or seen since the epoch began; all of them after a restart.
+    touched: BTreeSet<KeyIndex>,
     /// Of the last word; earlier ones are in here.
     number: u64,
     /// What is in force has changed, or was restored, and nobody was told yet.
@@ -64,18 +65,33 @@ impl Heard {
         if self.episodes.is_empty() && self.in_force.is_empty() {
             return;
         }
-        self.episodes.retain(|_, episodes| episodes.pass(epoch));
-        let of = |(key, episodes): (&KeyIndex, &Episodes)| Some((*key, episodes.in_force()));
-        let in_force: BTreeMap<_, _> =
-            self.episodes.iter().filter_map(of).filter(|(_, of)| !of.alerts.is_empty()).collect();
-        if *self.in_force != in_force {
-            self.in_force = Arc::new(in_force);
+        let touched = &mut self.touched;
+        self.episodes.retain(|key, episodes| {
+            let known = episodes.len();
+            episodes.pass(epoch);
+            if episodes.len() < known {
+                touched.insert(*key);
+            }
+            !episodes.is_empty()
+        });
+        for key in std::mem::take(touched) {
+            let of = self.episodes.get(&key).map(Episodes::in_force).filter(|of| !of.alerts.is_empty());
+            if self.in_force.get(&key) == of.as_ref() {
+                continue;
+            }
+            // Past epochs keep what was in force in them.
+            let in_force = Arc::make_mut(&mut self.in_force);
+            match of {
+                Some(of) => drop(in_force.insert(key, of)),
+                None => drop(in_force.remove(&key)),
+            }
             self.news = true;
         }
     }
 
     /// Takes note of how far an onset went that is told, or what else is of it.
     pub fn saw_onset(&mut self, key: KeyIndex, since_ns: i64, onset: &Onset) {
+        self.touched.insert(key);
         let episodes = self.episodes.entry(key).or_default();
         episodes.saw(Detector::Onset, since_ns, 0.0, [departure(onset)].into_iter());
     }
@@ -110,20 +126,21 @@ impl Partition {
             Word::Undone => None,
         };
         if let Some(episodes) = self.heard.episodes.get_mut(&key) {
+            self.heard.touched.insert(key);
             episodes.hear(detector, said.onset_ns, (said.number, &said.alert), expected, self.epoch);
         }
     }
 
-    /// Takes note of how far the columns of an alert that fires went.
-    pub(super) fn saw(&mut self, key: KeyIndex, decision: &Decision) {
+    /// Takes note of how far the columns of an alert that fires went: that of the explained window in `row`.
+    pub(super) fn saw(
+        &mut self,
+        row: usize,
+        decision: &Decision,
+        scoring: &Scoring,
+        closing: &mut Closing<'_, '_>,
+    ) {
         let Some(window) = decision.window().filter(|_| decision.state.is_firing()) else { return };
-        let episodes = self.heard.episodes.entry(key).or_default();
-        episodes.saw(
-            Detector::Window,
-            decision.onset.0,
-            window.p_value,
-            departures(&window.columns).filter_map(|(departure, _)| departure),
-        );
+        self.widen(row, decision.onset.0, window.p_value, scoring, closing);
     }
 
     /// The same of the window in `row` while its alert goes on; seldom, since nothing is explained that nobody is told.
@@ -142,15 +159,24 @@ impl Partition {
         let Some(onset) = firing.map(|told| told.onset) else { return };
         let known = self.heard.episodes.get(&key);
         if known.is_some_and(|known| known.is_news(Detector::Window, onset, verdict.p_value)) {
-            let columns = self.columns_seen(row, scoring, closing);
-            let episodes = self.heard.episodes.entry(key).or_default();
-            episodes.saw(
-                Detector::Window,
-                onset,
-                verdict.p_value,
-                departures(&columns).filter_map(|(departure, _)| departure),
-            );
+            self.explain(row, scoring, closing);
+            self.widen(row, onset, verdict.p_value, scoring, closing);
         }
+    }
+
+    fn widen(
+        &mut self,
+        row: usize,
+        onset: i64,
+        p_value: f64,
+        scoring: &Scoring,
+        closing: &mut Closing<'_, '_>,
+    ) {
+        let departures = self.departures_seen(row, scoring, closing);
+        let key = closing.scratch.batch.keys[row];
+        self.heard.touched.insert(key);
+        let episodes = self.heard.episodes.entry(key).or_default();
+        episodes.saw(Detector::Window, onset, p_value, departures.into_iter().flatten());
     }
 
     /// Whether the window in `row` would not be anomalous but for what people called expected of its key.
@@ -159,26 +185,53 @@ impl Partition {
         let Some(tolerated) = self.heard.in_force.get(&key).map(|of| of.of(Detector::Window)) else {
             return false;
         };
-        let columns = self.columns_seen(row, scoring, closing);
-        let (mut covered, mut left) = (false, 0.0);
-        for (departure, share) in departures(&columns) {
-            let is_covered = departure.is_some_and(|departure| tolerated.covers(departure));
-            (covered, left) = (covered || is_covered, if is_covered { left } else { left + share as f32 });
+        self.explain(row, scoring, closing);
+        let departures = self.departures_seen(row, scoring, closing);
+        let covers = |of: &Vec<Departure>| !of.is_empty() && of.iter().all(|of| tolerated.covers(*of));
+        let is_covered: Vec<bool> = departures.iter().map(covers).collect();
+        if !is_covered.contains(&true) {
+            return false;
         }
-        let calibration = scoring.references(closing.scratch.batch.cohort(row)).map(|of| &*of.calibration);
-        let p_value =
-            calibration.map_or(1.0, |of| of.p_value(surprise(row, closing).map(|nats| left * nats)));
-        covered && p_value >= scoring.alarm.threshold
+        let (columns, width) = (is_covered.len(), closing.setup.cells * is_covered.len());
+        let Scratch { backend, batch, .. } = &mut *closing.scratch;
+        let mut rest = batch.z[row * width..][..width].to_vec();
+        let values = rest.iter_mut().zip(is_covered.iter().cycle());
+        values.filter(|(_, is_covered)| **is_covered).for_each(|(value, _)| *value = f32::NAN);
+        let surprise = scoring.score_one(batch.cohort(row), &rest, columns, backend);
+        let references = scoring.references(batch.cohort(row));
+        references.map_or(1.0, |of| of.calibration.p_value(surprise)) >= scoring.alarm.threshold
     }
 
-    /// What an alert would say of the columns of the window in `row`.
-    fn columns_seen(
+    /// By column of the explained window in `row`: how it departs from what was expected of it. A column with less than
+    /// half of an equal part of the surprise has that by chance, as in the rules on departures.
+    fn departures_seen(
         &self,
         row: usize,
         scoring: &Scoring,
         closing: &mut Closing<'_, '_>,
-    ) -> Vec<ColumnEvidence> {
-        self.explain(row, scoring, closing);
-        self.columns_evidence(row, scoring, closing)
+    ) -> Vec<Vec<Departure>> {
+        let seen = self.columns_evidence(row, scoring, closing);
+        let (raw, columns, cells) = (self.raw(row, closing), seen.len(), closing.setup.cells);
+        let is_odd = |column: usize| seen[column].share > 0.5 / columns as f64;
+        let Scratch { backend, batch, .. } = &mut *closing.scratch;
+        let z = &batch.z[row * cells * columns..][..cells * columns];
+        let model = scoring.model().filter(|_| cells > 1);
+        let expected = model.map(|model| backend.expect(model, batch.cohort(row), z, is_odd));
+        let scales = &self.scales[batch.keys[row] as usize * columns..][..columns];
+        let of = |column: usize| {
+            let (ColumnEvidence { expected_low, expected_high, .. }, scale) =
+                (&seen[column], &scales[column]);
+            let newest = raw[column..].iter().step_by(columns).rev().map(|value| f64::from(*value));
+            let off: Vec<f64> = match &expected {
+                Some(expected) => {
+                    let cells = expected[column].cells.iter().rev();
+                    let in_units = cells.map(|z| f64::from(scale.mean) + f64::from(scale.sd) * f64::from(*z));
+                    newest.zip(in_units).map(|(value, expected)| value - expected).collect()
+                }
+                None => newest.map(|value| value - seen[column].expected).collect(),
+            };
+            departures(column, &off, 0.5 * (expected_high - expected_low)).collect()
+        };
+        (0..columns).map(|column| if is_odd(column) { of(column) } else { Vec::new() }).collect()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::backend::{Rings, Scores};
+use crate::backend::{Backend, Rings, Scores};
 use crate::engine::Scratch;
 use crate::engine::batch::Batch;
 use crate::engine::partition::{Closing, Partition};
@@ -119,6 +119,16 @@ impl Scoring {
             }
             Density::Transactions => add_causes(&scratch.batch.z, columns, &mut scratch.scores),
         }
+    }
+
+    /// Surprises of one window of a cohort, as it would have in a batch; allocates.
+    pub fn score_one(&self, cohort: u32, z: &[f32], columns: usize, backend: &mut Backend) -> Surprise {
+        let mut scores = Scores::default();
+        match &self.density {
+            Density::Windows(model) => backend.score_cohorts(model, &[cohort], z, None, &mut scores),
+            Density::Transactions => add_causes(z, columns, &mut scores),
+        }
+        [scores.surprise[0], scores.column_surprise[0]]
     }
 
     /// Leaves in the scratch what was expected of the window in `row`, of `width` values.

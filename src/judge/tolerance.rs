@@ -10,18 +10,20 @@
 //! A tolerance is what one episode showed and never a sum: to be told less of a graver one, somebody has to have been
 //! told of a graver one, and called it expected.
 
+mod seen;
 mod state;
 
-use crate::types::{ColumnEvidence, EPOCH_NS, Watched};
+pub use seen::departures;
+
+use crate::types::{EPOCH_NS, LASTS_NS, UNSAID_MAX, Watched};
 
 /// How much further than the episode went is tolerated, as a part of how far that was.
 const MORE: f32 = 0.25;
 
-/// A word holds for thirty days of event time: what is expected of a key changes.
-pub const LASTS_EPOCHS: i64 = 30 * 86_400_000_000_000 / EPOCH_NS;
+/// How long a word holds.
+pub const LASTS_EPOCHS: i64 = LASTS_NS / EPOCH_NS;
 
-/// Episodes of a key that are kept without a word on them, and words that are.
-const EPISODES_MAX: usize = 4;
+/// Words of a key that are kept.
 const WORDS_MAX: usize = 16;
 
 /// What tells an alert.
@@ -208,7 +210,7 @@ impl Episodes {
         known.p_value = known.p_value.min(p_value);
         departures.for_each(|departure| known.extent.widen(departure));
         let unsaid = self.0.iter().filter(|of| of.said.is_none()).count();
-        if unsaid > EPISODES_MAX
+        if unsaid > UNSAID_MAX
             && let Some(oldest) = self.0.iter().position(|of| of.said.is_none())
         {
             self.0.remove(oldest);
@@ -236,14 +238,21 @@ impl Episodes {
         }
     }
 
-    /// Lets go of what is too old in `epoch`; false if nothing is left.
-    pub fn pass(&mut self, epoch: i64) -> bool {
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Lets go of what is too old in `epoch`.
+    pub fn pass(&mut self, epoch: i64) {
         let is_young = |since: i64| epoch.saturating_sub(since) <= LASTS_EPOCHS;
         self.0.retain(|of| match &of.said {
             Some(said) => is_young(said.epoch),
             None => is_young(of.onset.div_euclid(EPOCH_NS)),
         });
-        !self.0.is_empty()
     }
 
     /// By all that was said.
@@ -274,15 +283,6 @@ impl Episodes {
         }
         in_force
     }
-}
-
-/// Of the columns that a window's surprise is of, those with more than half of an equal part of it: how they depart, `None`
-/// where the cell is missing, and their parts.
-pub fn departures(columns: &[ColumnEvidence]) -> impl Iterator<Item = (Option<Departure>, f64)> + '_ {
-    let share_min = 0.5 / columns.len().max(1) as f64;
-    columns.iter().enumerate().filter(move |(_, of)| of.share > share_min).map(|(column, of)| {
-        (of.value.map(|value| Departure::of_window(column, of.expected, value)), of.share)
-    })
 }
 
 #[cfg(test)]

@@ -157,6 +157,9 @@ impl Desk {
                        set `no_data` of the stream";
             return Ok(Done::Heard(Err(why.to_owned())));
         }
+        if self.status.said.says(&feedback) {
+            return Ok(Done::Heard(Ok(())));
+        }
         let feedback = Feedback { number: self.status.said.words() + 1, ..feedback };
         write(intake, Notice::Feedback { stream: stream.as_str().into(), feedback: feedback.clone() })
             .await?;

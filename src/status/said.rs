@@ -4,7 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::types::{Acknowledgement, Feedback, PartitionId, Silence, StreamId, Word};
+use crate::types::{Acknowledgement, Feedback, LASTS_NS, PartitionId, Silence, StreamId, Word};
+
+/// With one word of so many, those that are too old are forgotten.
+const FORGET_EVERY: u64 = 64;
 
 #[derive(Debug, Default)]
 pub struct Said {
@@ -68,6 +71,11 @@ impl Said {
         if feedback.word == Word::Undone {
             words.by_alert.remove(&feedback.alert);
         } else {
+            // By the wall clock, of which event time may be behind: twice the time for which a word holds.
+            if feedback.number.is_multiple_of(FORGET_EVERY) {
+                let oldest_ns = feedback.at_ns.saturating_sub(2 * LASTS_NS);
+                words.by_alert.retain(|_, (_, said)| said.at_ns >= oldest_ns);
+            }
             words.by_alert.insert(feedback.alert.clone(), (stream.to_owned(), feedback));
         }
     }
@@ -83,7 +91,21 @@ impl Said {
         words.by_alert.get(alert).map(|(_, feedback)| feedback.clone())
     }
 
-    /// The same of every alert of a key, oldest word first.
+    /// The same, with the alert's stream.
+    pub fn word_on(&self, alert: &str) -> Option<(String, Feedback)> {
+        let words = self.feedback.read().unwrap_or_else(PoisonError::into_inner);
+        words.by_alert.get(alert).cloned()
+    }
+
+    /// Whether the last word on its alert says the same, or there is none to be taken back.
+    pub fn says(&self, feedback: &Feedback) -> bool {
+        match self.feedback(&feedback.alert) {
+            Some(last) => (last.word, &last.reason) == (feedback.word, &feedback.reason),
+            None => feedback.word == Word::Undone,
+        }
+    }
+
+    /// The last word on every alert of a key, oldest word first.
     pub fn feedback_of(&self, stream: &str, key: &str) -> Vec<Feedback> {
         let words = self.feedback.read().unwrap_or_else(PoisonError::into_inner);
         let of = words.by_alert.values().filter(|(of, said)| of == stream && said.key == key);
@@ -108,5 +130,46 @@ impl Said {
     pub fn expected(&self, stream: StreamId) -> usize {
         let expected = self.expected.read().unwrap_or_else(PoisonError::into_inner);
         expected.range((stream.0, 0)..=(stream.0, u8::MAX)).map(|(_, alerts)| alerts.len()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn word(alert: &str) -> Feedback {
+        Feedback {
+            number: 1,
+            word: Word::Real,
+            alert: alert.into(),
+            key: "k".into(),
+            rule: "window".into(),
+            onset_ns: 0,
+            reason: String::new(),
+            who: "ana".into(),
+            at_ns: 0,
+        }
+    }
+
+    #[test]
+    fn what_says_the_same_again_is_known() {
+        let said = Said::default();
+        let word = |word, reason: &str| Feedback { word, reason: reason.into(), ..self::word("a") };
+        assert!(said.says(&word(Word::Undone, "")) && !said.says(&word(Word::Real, "")));
+        said.hear("s", word(Word::Real, "bearing"));
+        assert!(said.says(&word(Word::Real, "bearing")) && !said.says(&word(Word::Real, "pump")));
+        assert!(!said.says(&word(Word::Expected, "bearing")) && !said.says(&word(Word::Undone, "bearing")));
+        assert_eq!(said.word_on("a").map(|(stream, _)| stream).as_deref(), Some("s"));
+    }
+
+    #[test]
+    fn words_that_have_long_ceased_to_act_are_forgotten() {
+        let said = Said::default();
+        let day = LASTS_NS / 30;
+        for number in 1..=FORGET_EVERY {
+            said.hear("s", Feedback { number, at_ns: number as i64 * day, ..word(&format!("a{number}")) });
+        }
+        let known = |number| said.feedback(&format!("a{number}")).is_some();
+        assert!(!known(3) && known(4) && known(FORGET_EVERY));
     }
 }

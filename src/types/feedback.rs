@@ -2,6 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+/// A word holds for thirty days of event time: what is expected of a key changes. An alert whose onset is longer ago is not
+/// known any more, unless something was said of it.
+pub const LASTS_NS: i64 = 30 * 86_400_000_000_000;
+
+/// Alerts of a key that are known without a word on them; of more the oldest are forgotten.
+pub const UNSAID_MAX: usize = 16;
+
 /// A person's word on an alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

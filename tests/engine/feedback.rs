@@ -341,3 +341,50 @@ fn an_onset_that_goes_little_further_than_an_expected_one_is_passed_over() {
     let grown = decisions.iter().find(|d| d.key == "pump-0" && d.onset.0 == START_NS + 310 * SECOND_NS);
     assert_eq!(grown.map(|d| d.state), Some(AlertState::Raised));
 }
+
+/// What one column's expected fault is worth says nothing of another's.
+#[test]
+fn another_column_s_weaker_fault_at_the_same_time_is_told() {
+    let mut rows = faulty([1.0, 1.0, 1.0, 1.0]);
+    for row in rows.iter_mut().filter(|row| row.key == "pump-0") {
+        let second = (row.time_ns - START_NS) / SECOND_NS;
+        row.values[0] += if (480..510).contains(&second) { 4.0 } else { 0.0 };
+    }
+    let said = [Say(Word::Expected, SAID_S)];
+    assert_eq!(windows(&rows, &said), [true, false, true, false]);
+}
+
+/// Both are further off than the model tells apart. (The first is over an epoch's end, so that it is not learnt.)
+#[test]
+fn a_graver_departure_in_a_few_cells_of_an_expected_one_is_told() {
+    let with = |spike: f32, from: i64| {
+        let mut rows = faulty([0.0; 4]);
+        for row in rows.iter_mut().filter(|row| row.key == "pump-0") {
+            let second = (row.time_ns - START_NS) / SECOND_NS;
+            let is_fault = [232..242, 480..490].iter().any(|of| of.contains(&second));
+            row.values[3] += if is_fault { 14.0 } else { 0.0 };
+            row.values[3] += if (from..from + 3).contains(&second) { spike } else { 0.0 };
+        }
+        windows(&rows, &[Say(Word::Expected, 300)])[2]
+    };
+    assert!(!with(0.0, 481), "the same as was expected");
+    // Of cells that all are as odd as it gets any may come first.
+    assert_eq!([481, 484, 487].map(|from| with(40.0, from)), [true; 3]);
+    assert!(with(-45.0, 484));
+}
+
+/// Its values are where they are expected; they do not move.
+#[test]
+fn a_column_that_is_stuck_goes_nowhere_and_is_told() {
+    let mut rows = faulty([1.0, 1.0, 0.0, 1.0]);
+    let stuck = rows.iter().rposition(|row| row.key == "pump-0" && row.time_ns < START_NS + 480 * SECOND_NS);
+    let stuck = rows[stuck.unwrap()].values;
+    for row in rows.iter_mut().filter(|row| row.key == "pump-0") {
+        let second = (row.time_ns - START_NS) / SECOND_NS;
+        if (480..510).contains(&second) {
+            row.values = stuck;
+        }
+    }
+    assert_eq!(windows(&rows, &[]), [true; 4]);
+    assert_eq!(windows(&rows, &[Say(Word::Expected, SAID_S)]), [true, false, true, false]);
+}

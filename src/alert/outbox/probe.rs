@@ -1,39 +1,45 @@
 //! Which delivery asks a receiver whether it takes anything again.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, Row, params};
 
+use super::incidents::read;
 use super::queue::{Due, IN_ORDER};
 use super::{Outbox, OutboxError};
+use crate::types::{Labels, Silence};
+
+/// So many alerts are held against the silences before something else is to ask.
+const LOT: usize = 256;
 
 impl Outbox {
     /// Of what the receiver has not taken at a first attempt, the one that has waited longest; of those not in `asked`,
-    /// that one of them which it never takes does not ask for ever. With `early` also before its time has come: see
-    /// [`Due::early`].
+    /// that one of them which it never takes does not ask for ever. Also before its time has come, see [`Due::early`]; but
+    /// nothing that one of `silences`, those in force, fits.
     pub fn longest_waiting(
         &mut self,
         receiver: &str,
         now_ns: i64,
-        early: bool,
+        silences: &[Arc<Silence>],
         asked: &HashSet<String>,
     ) -> Result<Option<Due>, OutboxError> {
-        let until_ns = if early { i64::MAX } else { now_ns };
-        let message = self.longest_waiting_incident(receiver, now_ns, until_ns, asked)?;
+        let message = self.longest_waiting_incident(receiver, now_ns, asked)?;
         if message.is_some() {
             return Ok(message);
         }
         let sql = format!(
-            "SELECT d.id, d.revision FROM deliveries d
+            "SELECT d.id, d.revision, a.decision FROM deliveries d JOIN alerts a ON a.seq = d.alert
              WHERE d.receiver = ?1 AND d.state = 'pending' AND d.incident IS NULL AND d.attempts > 0
-                 AND d.silenced_by IS NULL AND d.next_attempt_at <= ?2 AND {IN_ORDER}
-             ORDER BY d.alert LIMIT ?3"
+                 AND d.silenced_by IS NULL AND {IN_ORDER}
+             ORDER BY d.alert LIMIT ?2"
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
-        let mut rows = statement.query(params![receiver, until_ns, asked.len() as i64 + 1])?;
+        let looked = asked.len() + if silences.is_empty() { 1 } else { LOT };
+        let mut rows = statement.query(params![receiver, looked as i64])?;
         while let Some(row) = rows.next()? {
             let (id, revision): (String, u32) = (row.get(0)?, row.get(1)?);
-            if !asked.contains(&id) {
+            if !asked.contains(&id) && !is_silenced(row, receiver, silences)? {
                 return self.delivery(receiver, &id, revision, now_ns);
             }
         }
@@ -71,18 +77,17 @@ impl Outbox {
         &self,
         receiver: &str,
         now_ns: i64,
-        until_ns: i64,
         asked: &HashSet<String>,
     ) -> Result<Option<Due>, OutboxError> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT i.id, i.revision, i.seq, i.attempts, i.stored_at, i.body, i.next_attempt_at > ?3
+            "SELECT i.id, i.revision, i.seq, i.attempts, i.stored_at, i.body, i.next_attempt_at > ?2
              FROM incidents i
-             WHERE i.receiver = ?1 AND i.state = 'pending' AND i.attempts > 0 AND i.next_attempt_at <= ?2
+             WHERE i.receiver = ?1 AND i.state = 'pending' AND i.attempts > 0
                  AND NOT EXISTS (SELECT 1 FROM incidents e WHERE e.receiver = i.receiver AND e.id = i.id
                                  AND e.revision < i.revision AND e.state = 'pending')
              ORDER BY i.seq",
         )?;
-        let mut rows = statement.query(params![receiver, until_ns, now_ns])?;
+        let mut rows = statement.query(params![receiver, now_ns])?;
         while let Some(row) = rows.next()? {
             let (id, revision): (String, u32) = (row.get(0)?, row.get(1)?);
             if !asked.contains(&id) {
@@ -102,8 +107,19 @@ impl Outbox {
     }
 }
 
+/// Whether a silence in force fits the alert of which the third column is the decision.
+fn is_silenced(row: &Row<'_>, receiver: &str, silences: &[Arc<Silence>]) -> Result<bool, OutboxError> {
+    if silences.is_empty() {
+        return Ok(false);
+    }
+    let decision = read(row, 2)?;
+    let labels = Labels::of(&decision, receiver);
+    Ok(silences.iter().any(|silence| silence.fits(&labels)))
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::silenced_tests::silence;
     use super::super::tests::{Fixture, alert, attempt};
     use super::super::{Attempt, Next};
     use super::*;
@@ -116,7 +132,7 @@ mod tests {
         let due = outbox.due("on_call", 10, 9).unwrap();
         let none = HashSet::new();
         assert_eq!(
-            outbox.longest_waiting("on_call", 10, true, &none).unwrap(),
+            outbox.longest_waiting("on_call", 10, &[], &none).unwrap(),
             None,
             "nothing was refused yet"
         );
@@ -126,16 +142,37 @@ mod tests {
         }
         // Fresh, and due; the last in line all the same.
         outbox.store(&[alert("d1", 1, "k")], 20).unwrap();
-        let mut ask = |now_ns, early, asked: &[&str]| {
+        let mut ask = |now_ns, silences: &[Arc<Silence>], asked: &[&str]| {
             let asked = asked.iter().map(|id| (*id).to_owned()).collect();
-            outbox.longest_waiting("on_call", now_ns, early, &asked).unwrap().map(|due| (due.id, due.early))
+            outbox
+                .longest_waiting("on_call", now_ns, silences, &asked)
+                .unwrap()
+                .map(|due| (due.id, due.early))
         };
         let found = |id: &str, early| Some((id.to_owned(), early));
-        assert_eq!(ask(60, true, &[]), found("a1", true));
-        assert_eq!(ask(60, true, &["a1"]), found("b1", false));
-        assert_eq!(ask(60, true, &["a1", "b1"]), None);
-        assert_eq!(ask(60, false, &[]), found("b1", false));
-        assert_eq!(ask(95, false, &[]), found("a1", false));
+        assert_eq!(ask(60, &[], &[]), found("a1", true));
+        assert_eq!(ask(60, &[], &["a1"]), found("b1", false));
+        assert_eq!(ask(60, &[], &["a1", "b1"]), None);
+        assert_eq!(ask(95, &[], &[]), found("a1", false));
+    }
+
+    #[test]
+    fn what_is_silenced_does_not_ask_and_a_silence_of_something_else_forbids_nothing() {
+        let fixture = Fixture::new();
+        let mut outbox = fixture.open();
+        outbox.store(&[alert("a1", 1, "k1"), alert("b1", 1, "k2")], 10).unwrap();
+        for due in &outbox.due("on_call", 10, 9).unwrap() {
+            outbox.record_attempts("on_call", "t", &[attempt(due, Next::Retry { at_ns: 90 })]).unwrap();
+        }
+        for (matcher, asks) in [("key=k1", Some("b1")), ("key=other", Some("a1")), ("stream=pumps", None)] {
+            let silences = [silence(matcher, 0, 1_000)];
+            let found = outbox.longest_waiting("on_call", 60, &silences, &HashSet::new()).unwrap();
+            assert_eq!(
+                found.as_ref().map(|due| (&*due.id, due.early)),
+                asks.map(|id| (id, true)),
+                "{matcher}"
+            );
+        }
     }
 
     #[test]
@@ -145,7 +182,7 @@ mod tests {
         outbox.store(&[alert("a1", 1, "k")], 10).unwrap();
         let due = outbox.due("on_call", 10, 9).unwrap().remove(0);
         outbox.record_attempts("on_call", "t", &[attempt(&due, Next::Retry { at_ns: 90 })]).unwrap();
-        let early = outbox.longest_waiting("on_call", 60, true, &HashSet::new()).unwrap().unwrap();
+        let early = outbox.longest_waiting("on_call", 60, &[], &HashSet::new()).unwrap().unwrap();
         let refused = Attempt { error: Some("still away".into()), ..attempt(&early, Next::Waits) };
         outbox.record_attempts("on_call", "t", &[refused]).unwrap();
         assert_eq!(outbox.due("on_call", 89, 9).unwrap(), []);

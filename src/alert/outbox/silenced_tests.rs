@@ -6,7 +6,7 @@ use crate::types::{Alert, AlertState, Silence, SilenceDraft};
 
 const LOT: usize = 8;
 
-fn silence(matcher: &str, starts_at_ns: i64, ends_at_ns: i64) -> Arc<Silence> {
+pub(in super::super) fn silence(matcher: &str, starts_at_ns: i64, ends_at_ns: i64) -> Arc<Silence> {
     let draft = SilenceDraft {
         matchers: vec![matcher.to_owned()],
         starts_at_ns: Some(starts_at_ns),

@@ -17,6 +17,7 @@ use crate::dashboard::listing::Card;
 use crate::dashboard::page::choice;
 use crate::dashboard::shell::{Shell, status_doc};
 use crate::dashboard::snapshot::ColumnView;
+use crate::types::Feedback;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -33,7 +34,19 @@ struct Page<'a> {
     columns: &'a [ColumnView],
     alerts: &'a Doc<'a>,
     cards: Vec<Card>,
+    /// Words on alerts that are not listed.
+    earlier: Vec<Earlier>,
     outages: Vec<Outage>,
+}
+
+/// A word on an alert that was deleted, or is none of the newest.
+struct Earlier {
+    id: String,
+    word: &'static str,
+    who: String,
+    since: String,
+    reason: String,
+    in_force: bool,
 }
 
 /// A time in which nothing came.
@@ -89,8 +102,21 @@ fn render(
         columns: &series.columns,
         alerts: &Doc { root: "alerts", url: api_url(&wanted), json: &stored },
         cards: listed.rows.iter().enumerate().map(card).collect(),
+        earlier: earlier(&state.parts.status.said.feedback_of(stream, key), &listed, |said| Earlier {
+            id: said.alert.clone(),
+            word: said.word.as_str(),
+            who: said.who.clone(),
+            since: clock(said.at_ns),
+            reason: said.reason.clone(),
+            in_force: state.parts.status.said.is_expected(&said.alert),
+        }),
         outages: outages(&listed, clock),
     })
+}
+
+fn earlier(words: &[Feedback], listed: &Listed, of: impl Fn(&Feedback) -> Earlier) -> Vec<Earlier> {
+    let is_listed = |said: &Feedback| listed.rows.iter().any(|row| row.row.alert.decision.id == said.alert);
+    words.iter().filter(|said| !is_listed(said)).map(of).collect()
 }
 
 /// The page of a key.

@@ -7,7 +7,9 @@ use super::access::Guarded;
 use super::orders::desk;
 use super::*;
 use crate::access::{Scope, link_query};
+use crate::dashboard::{AlertQuery, AlertRow, AlertsView};
 use crate::stage::{Done, Order};
+use crate::types::{Feedback, UNSAID_MAX, Word};
 
 /// Where somebody follows what is said.
 pub async fn heard() -> Guarded {
@@ -126,4 +128,118 @@ async fn what_cannot_act_is_kept_as_a_label_and_what_nobody_heard_is_not() {
     assert_eq!((&kept["acts"], &kept["why"]), (&false.into(), &"a group: silence at the receiver".into()));
     let rows = guarded.json("/api/v1/feedback", Scope::Read).await["rows"].take();
     assert_eq!(rows[0]["verdict"], "expected");
+}
+
+/// An alert that fires, and others of the same key.
+async fn stored(rows: Vec<AlertRow>, said: Option<Feedback>) -> Guarded {
+    let (orders, given) = mpsc::channel(1);
+    tokio::spawn(desk(given));
+    Guarded::with(Scene::Trouble, |parts| {
+        parts.orders = orders;
+        said.into_iter().for_each(|said| parts.status.said.hear("pumps", said));
+        let page = move |query| match query {
+            AlertQuery::One { id } => {
+                Ok(rows.iter().filter(|row| row.alert.decision.id == id).cloned().collect())
+            }
+            _ => Ok(rows.clone()),
+        };
+        parts.alerts = AlertsView { page: Box::new(page), failed: Box::new(|_| Ok(Vec::new())) };
+    })
+    .await
+}
+
+fn firing() -> AlertRow {
+    let parts = testing::parts(Scene::Trouble, Clock::start().now_ns());
+    let open = (parts.alerts.page)(AlertQuery::Open).unwrap();
+    let mut row = open.into_iter().find(|row| row.alert.decision.window().is_some()).unwrap();
+    row.alert.decision.id = "a1".into();
+    row
+}
+
+async fn say(guarded: &Guarded, id: &str, verdict: &str) -> (u16, Value) {
+    let request = guarded.request(Method::POST, &format!("/api/v1/alerts/{id}/feedback"));
+    let request = request.bearer_auth(&guarded.tokens[1]).header("content-type", "application/json");
+    let answer = request.body(format!(r#"{{"verdict":"{verdict}"}}"#)).send().await.unwrap();
+    (answer.status().as_u16(), serde_json::from_str(&answer.text().await.unwrap()).unwrap())
+}
+
+#[tokio::test]
+async fn what_is_said_of_a_deleted_alert_can_be_taken_back() {
+    let said = Feedback {
+        number: 1,
+        word: Word::Expected,
+        alert: "gone".into(),
+        key: "pump-17".into(),
+        rule: "window".into(),
+        onset_ns: 5,
+        reason: "test run".into(),
+        who: "ana".into(),
+        at_ns: 9,
+    };
+    let guarded = stored(vec![firing()], Some(said)).await;
+    let page = guarded.get("/keys/pumps/pump-17", Scope::Read).await.text().await.unwrap();
+    assert!(page.contains("/api/v1/alerts/gone/feedback") && page.contains("test run"), "{page}");
+    let (status, kept) = say(&guarded, "gone", "undone").await;
+    assert_eq!((status, &kept["acts"], &kept["key"]), (201, &true.into(), &"pump-17".into()), "{kept}");
+    assert_eq!(say(&guarded, "never", "undone").await.0, 404);
+}
+
+#[tokio::test]
+async fn what_the_engine_has_forgotten_or_cannot_find_is_said_not_to_act() {
+    let acts = |rows: Vec<AlertRow>| async move {
+        let (status, kept) = say(&stored(rows, None).await, "a1", "expected").await;
+        assert_eq!(status, 201, "{kept}");
+        let why = kept["why"].as_str().unwrap_or_default().to_owned();
+        assert_eq!(kept["acts"] == true, why.is_empty(), "{kept}");
+        why
+    };
+    let later = |n: i64| {
+        let mut row = firing();
+        row.alert.decision.id = format!("later-{n}");
+        row.alert.decision.onset.0 += n;
+        row
+    };
+    let with = |n: usize| (0..=n as i64).map(|n| if n == 0 { firing() } else { later(n) }).collect();
+    assert_eq!(acts(with(UNSAID_MAX - 1)).await, "");
+    assert!(acts(with(UNSAID_MAX)).await.contains("16 alerts after it"));
+    let changed = |change: fn(&mut crate::types::Decision)| {
+        let mut row = firing();
+        change(&mut row.alert.decision);
+        vec![row]
+    };
+    assert!(acts(changed(|of| of.key = "pump-\u{fffd}".into())).await.contains("no UTF-8"));
+    let old = acts(changed(|of| of.onset.0 -= crate::types::LASTS_NS + 86_400_000_000_000)).await;
+    assert!(old.contains("older than thirty days"), "{old}");
+    let inside = acts(changed(|of| {
+        let crate::types::About::Window(window) = &mut of.about else { unreachable!() };
+        window.columns.iter_mut().for_each(|column| column.value = Some(column.expected));
+    }));
+    assert!(inside.await.contains("nothing to tolerate"));
+}
+
+#[tokio::test]
+async fn a_link_takes_ten_words_a_minute_and_what_was_said_is_not_written_again() {
+    let guarded = heard().await;
+    let id = guarded.alert().await;
+    let link =
+        format!("/feedback/{id}?{}", link_query(guarded.served.state.parts.access.key(), &id, u64::MAX));
+    let mut answers = Vec::new();
+    // A minute may end in between.
+    for i in 0..21 {
+        let request = guarded.request(Method::POST, &link);
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        let word = if i < 4 { "verdict=real&reason=bearing" } else { "verdict=expected" };
+        answers.push(request.body(word).send().await.unwrap().status().as_u16());
+    }
+    assert!(answers.contains(&429) && answers[..10] == [200; 10], "{answers:?}");
+    let labels = std::fs::read_to_string(guarded.folder.path().join("access/feedback.jsonl")).unwrap();
+    assert_eq!(labels.lines().count(), 2, "{labels}");
+    let audit = guarded.json("/api/v1/audit?limit=500", Scope::Admin).await;
+    let noted = audit["rows"].as_array().unwrap().len();
+    assert_eq!(
+        noted,
+        answers.iter().filter(|status| **status == 200).count(),
+        "what is refused is not noted"
+    );
+    assert_eq!(guarded.request(Method::GET, &link).send().await.unwrap().status(), 200, "to look is free");
 }

@@ -12,7 +12,7 @@ const KEY_BYTES: usize = size_of::<KeyIndex>();
 
 impl Heard {
     pub fn encode(&self, to: &mut StateWriter<'_>) {
-        let Heard { episodes, in_force, number, news: _ } = self;
+        let Heard { episodes, in_force, touched: _, number, news: _ } = self;
         to.len(episodes.len());
         for (key, episodes) in episodes {
             to.number(*key);
@@ -32,7 +32,9 @@ impl Heard {
             episodes.insert(key, Episodes::decode(from)?);
         }
         let in_force = decode_tolerances(keys, from)?;
-        Ok(Heard { episodes, in_force, number: from.number()?, news: true })
+        // A word since the epoch began is in the episodes alone.
+        let touched = episodes.keys().copied().collect();
+        Ok(Heard { episodes, in_force, touched, number: from.number()?, news: true })
     }
 }
 

@@ -116,8 +116,7 @@ impl Visit {
         Ok(look)
     }
 
-    /// While the breaker is open what has waited longest is sent in place of what is due. Before its time only where no
-    /// silence may hold it back: that is looked at when it is due.
+    /// While the breaker is open what has waited longest is sent in place of what is due.
     fn probe(
         &self,
         outbox: &mut Outbox,
@@ -125,10 +124,9 @@ impl Visit {
         look: &mut Look,
     ) -> Result<(), OutboxError> {
         let Some(asked) = &self.probe else { return Ok(()) };
-        let early = silences.is_empty();
-        let mut probe = outbox.longest_waiting(&self.receiver, self.now_ns, early, asked)?;
+        let mut probe = outbox.longest_waiting(&self.receiver, self.now_ns, silences, asked)?;
         if probe.is_none() && look.due.is_empty() {
-            probe = outbox.longest_waiting(&self.receiver, self.now_ns, early, &HashSet::new())?;
+            probe = outbox.longest_waiting(&self.receiver, self.now_ns, silences, &HashSet::new())?;
         }
         if let Some(probe) = probe {
             (look.due, look.probe) = (vec![probe], true);
