@@ -4,10 +4,11 @@
 //! What is said goes to the control log, by which it changes what is told of the key, and then to the file that labels are
 //! made of. A word that is in the first alone was not answered, and is said again.
 
-use askama::Template;
+mod page;
+
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
-use axum::response::{Html, IntoResponse};
+use axum::response::IntoResponse;
 use axum::{Extension, Form, Json};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -16,10 +17,11 @@ use super::alerts::{AlertQuery, AlertRow};
 use super::api::{Answer, ApiError, Params, blocking, stream_id};
 use super::guard::{Detail, From, now_s};
 use super::orders::{ask, refused};
-use super::{AppState, Parts, assets, knowing};
+use super::{AppState, Parts, knowing};
 use crate::access::{self, Feedback, Who};
 use crate::stage::{Done, What};
 use crate::types::{self, Word};
+use page::answer_page;
 
 /// Of a reason, bytes.
 const REASON_BYTES_MAX: usize = 500;
@@ -38,21 +40,6 @@ pub struct Saying {
 pub struct LinkQuery {
     until: String,
     sig: String,
-}
-
-#[derive(Template)]
-#[template(path = "feedback.html")]
-struct FeedbackPage<'a> {
-    deployment: &'a str,
-    assets: String,
-    id: &'a str,
-    stream: &'a str,
-    key: &'a str,
-    /// RFC 3339.
-    onset: String,
-    until: &'a str,
-    sig: &'a str,
-    said: Option<&'a Kept>,
 }
 
 /// A word that was kept, and what it does.
@@ -74,7 +61,7 @@ pub async fn linked_form(
     Params(link): Params<LinkQuery>,
 ) -> Answer {
     let found = alert(&state, &id).await?;
-    answer_page(&state, &found.of, &link, None)
+    answer_page(&state, &found.of, &found.rows, &link, None)
 }
 
 /// `POST /feedback/{id}?until=&sig=`
@@ -85,7 +72,7 @@ pub async fn linked(
     Form(saying): Form<Saying>,
 ) -> Answer {
     let (kept, detail) = keep(&state, &id, saying, "link".to_owned()).await?;
-    let mut response = answer_page(&state, &kept.feedback, &link, Some(&kept))?;
+    let mut response = answer_page(&state, &kept.feedback, &[], &link, Some(&kept))?;
     response.extensions_mut().insert(detail);
     Ok(response)
 }
@@ -268,21 +255,4 @@ fn order(of: &Feedback, rule: String) -> What {
         at_ns: of.at_ns,
     };
     What::Feedback { stream: of.stream.clone(), feedback }
-}
-
-fn answer_page(state: &AppState, of: &Feedback, link: &LinkQuery, said: Option<&Kept>) -> Answer {
-    let onset = jiff::Timestamp::from_nanosecond(i128::from(of.start_ns)).unwrap_or_default();
-    let page = FeedbackPage {
-        deployment: &state.parts.plan.deployment,
-        assets: assets::version(),
-        id: &of.alert,
-        stream: &of.stream,
-        key: &of.key,
-        onset: onset.to_string(),
-        until: &link.until,
-        sig: &link.sig,
-        said,
-    };
-    let html = page.render().map_err(|error| ApiError::internal(error, "send it over the API"))?;
-    Ok(Html(html).into_response())
 }

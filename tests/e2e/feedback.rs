@@ -93,6 +93,12 @@ async fn what_a_link_calls_expected_is_not_told_again_until_it_is_taken_back() {
     let link = plant.link(page);
     let answered = say(page, &link, "expected");
     assert!(answered.contains("Noted as expected") && answered.contains("for thirty days"), "{answered}");
+    let again = http::get(page, &link).expect("a page").text();
+    assert!(again.contains("vibration ") && again.contains(", normal "), "{again}");
+    assert!(
+        again.contains("Called expected by link: maintenance") && again.contains("value=\"undone\""),
+        "{again}"
+    );
     let id = link.split(['/', '?']).nth(2).expect("an id").to_owned();
     let alert = |eddy: &Eddy| http::get(eddy.page, &format!("/alerts/{id}")).expect("a page").text();
     assert!(
