@@ -5,7 +5,7 @@ use super::levels::{Shape, shapes};
 use super::{Codes, Level, Pyramid, Tail};
 
 impl Pyramid {
-    /// Heap of a pyramid of such windows, about, without codes (see [`Settings::QUICK`]): of each level the
+    /// Heap of a pyramid of such windows, about, without codes (see [`super::Settings::QUICK`]): of each level the
     /// axes twice and the precision in f64, the axes once more in f32, and a tail. Some columns may turn out to be
     /// flags, and fewer columns have longer levels: the largest counts.
     pub fn heap_bytes(cells: usize, columns: usize) -> f64 {
