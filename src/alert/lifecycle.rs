@@ -13,7 +13,7 @@ mod state;
 
 use sha2::{Digest, Sha256};
 
-use crate::types::{EventTime, PartitionId, Position, Resolution, Verdict};
+use crate::types::{EventTime, PartitionId, Position, Resolution, Verdict, hex};
 
 /// When episodes open and close; the same for all keys of a stream.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -232,7 +232,7 @@ pub fn alert_id(
     if let Some(partition) = elsewhere {
         hash.update([b'p', partition.0]);
     }
-    hash.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&hash.finalize()[..16])
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 //! connections of their own ([`OutboxReader`]), which in WAL mode never hold up storing.
 
 mod again;
+mod due;
 mod handle;
 mod incidents;
 mod probe;
@@ -27,9 +28,10 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::access::Links;
 
+pub use due::Due;
 pub use handle::OutboxHandle;
 pub use prune::Pruned;
-pub use queue::{Attempt, Counts, Due, Next};
+pub use queue::{Attempt, Counts, Next};
 pub use reader::{AlertFilter, Delivery, DeliveryState, FailedDelivery, OutboxReader, StoredAlert};
 pub use replay::Replayed;
 pub use store::{Sent, Stored};

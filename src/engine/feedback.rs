@@ -10,7 +10,7 @@ pub(in crate::engine) mod state;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Engine, Scratch};
+use super::{Engine, Scratch, reasons};
 use crate::engine::partition::{Closing, Partition};
 use crate::engine::scoring::Scoring;
 use crate::engine::setup::StreamSetup;
@@ -219,16 +219,17 @@ impl Partition {
         let expected = model.map(|model| backend.expect(model, batch.cohort(row), z, is_odd));
         let scales = &self.scales[batch.keys[row] as usize * columns..][..columns];
         let of = |column: usize| {
-            let (ColumnEvidence { expected_low, expected_high, .. }, scale) =
-                (&seen[column], &scales[column]);
-            let newest = raw[column..].iter().step_by(columns).rev().map(|value| f64::from(*value));
+            let ColumnEvidence { expected_low, expected_high, expected: last, .. } = &seen[column];
             let off: Vec<f64> = match &expected {
                 Some(expected) => {
-                    let cells = expected[column].cells.iter().rev();
-                    let in_units = cells.map(|z| f64::from(scale.mean) + f64::from(scale.sd) * f64::from(*z));
-                    newest.zip(in_units).map(|(value, expected)| value - expected).collect()
+                    reasons::departures(&raw, (column, columns), &expected[column].cells, scales[column])
                 }
-                None => newest.map(|value| value - seen[column].expected).collect(),
+                None => raw[column..]
+                    .iter()
+                    .step_by(columns)
+                    .rev()
+                    .map(|value| f64::from(*value) - last)
+                    .collect(),
             };
             departures(column, &off, 0.5 * (expected_high - expected_low)).collect()
         };

@@ -53,19 +53,26 @@ impl Partition {
         // What a column has by chance is no reason: by half of an equal part it is left out.
         let share_min = 0.5 / columns as f32;
         let gives = |(column, of): (usize, &Expected)| {
-            let Scale { mean, sd } = scales[column];
-            let departure = |(value, z): (&f32, &f32)| {
-                f64::from(*value) - (f64::from(mean) + f64::from(sd) * f64::from(*z))
-            };
             of.share > share_min
                 && setup.deviations[column].is_none_or(|rule| {
-                    let newest = raw[column..].iter().step_by(columns).rev();
-                    let departures: Vec<f64> = newest.zip(of.cells.iter().rev()).map(departure).collect();
-                    meets(rule, &departures)
+                    meets(rule, &departures(raw, (column, columns), &of.cells, scales[column]))
                 })
         };
         expected.iter().enumerate().any(gives)
     }
+}
+
+/// How far the cells of one of so many columns are off what was expected of them (`expected`, z units, of the newest), newest
+/// first; unit of the column, NaN where its cell is missing. `raw`: a window.
+pub(super) fn departures(
+    raw: &[f32],
+    (column, columns): (usize, usize),
+    expected: &[f32],
+    Scale { mean, sd }: Scale,
+) -> Vec<f64> {
+    let off =
+        |(value, z): (&f32, &f32)| f64::from(*value) - (f64::from(mean) + f64::from(sd) * f64::from(*z));
+    raw[column..].iter().step_by(columns).rev().zip(expected.iter().rev()).map(off).collect()
 }
 
 /// Whether one of a column's departures, NaN where its cell is missing, is as the rule asks, and at least half of the

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::schedule::parse_retry_after;
 use super::{Answer, SinkError};
-use crate::types::root_cause;
+use crate::types::{hex, root_cause};
 
 /// Servers close idle connections after 5 s and more. Letting go earlier keeps an alert from being
 /// written into a connection that is just being closed, which would cost it an attempt.
@@ -78,8 +78,7 @@ impl Poster {
 
     /// A digest of the address.
     pub fn target(&self) -> String {
-        let digest = Sha256::digest(self.url.as_str());
-        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&Sha256::digest(self.url.as_str()))
     }
 
     fn explain(&self, error: &reqwest::Error) -> String {

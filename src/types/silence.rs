@@ -117,7 +117,7 @@ impl Silence {
             hash.update(matcher);
         }
         [starts_at_ns, *ends_at_ns, now_ns].iter().for_each(|number| hash.update(number.to_le_bytes()));
-        let id = hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        let id = super::hex(&hash.finalize()[..8]);
         let (author, comment) = (author.clone(), comment.clone());
         Ok(Silence { id, matchers: parsed, starts_at_ns, ends_at_ns: *ends_at_ns, author, comment })
     }

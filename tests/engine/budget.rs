@@ -7,8 +7,7 @@ use crate::plant::{self, Row, SECOND_NS, START_NS};
 use eddy::config::plan::{AlarmPlan, Plan};
 use eddy::engine::{Engine, Env, Outputs};
 use eddy::ring::Slot;
-use eddy::state::StateReader;
-use eddy::types::{AlertState, Decision, PARTITIONS, PartitionId, Position, StreamId};
+use eddy::types::{AlertState, Decision, PartitionId, Position, StreamId};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -72,7 +71,7 @@ fn run(rows: &[Row], entries: Entries<'_>, batch: usize, shards: usize, cuts: &[
         }
         if cuts.contains(&i) {
             step(&mut engines, &mut slots);
-            engines = handed_over(&engines, start(), i as u64);
+            engines = plant::handed_over(&engines, start(), i as u64);
             let known = noted.checked_sub(1).map_or(0, |last| entries[last].1);
             engines.iter_mut().for_each(|engine| engine.set_keys(STREAM, known));
         }
@@ -93,20 +92,6 @@ fn run(rows: &[Row], entries: Entries<'_>, batch: usize, shards: usize, cuts: &[
     outcome.decisions = out.raised.into_iter().map(|raised| raised.decision).collect();
     outcome.decisions.sort_by(|a, b| (&a.id, a.revision).cmp(&(&b.id, b.revision)));
     outcome
-}
-
-fn handed_over(engines: &[Engine], mut fresh: Vec<Engine>, position: u64) -> Vec<Engine> {
-    let models = |checksum: &str| (plant::model().checksum() == checksum).then(plant::model);
-    for id in (0..PARTITIONS as u8).map(PartitionId) {
-        let (mut state, shard) = (Vec::new(), id.shard(engines.len()));
-        if engines[shard].save(STREAM, id, &mut state) {
-            let (at, state) = (Position(position), StateReader::new(&state));
-            fresh[shard]
-                .restore(STREAM, id, at, state, &models, &Env::SIMULATED)
-                .expect("it is its own state");
-        }
-    }
-    fresh
 }
 
 fn nats(decision: &Decision) -> f64 {

@@ -55,11 +55,7 @@ fn run_batched(plan: &Plan, rows: &[Row], batch: usize) -> Told {
     let mut engines: Vec<Engine> = (0..shards).map(|_| Engine::new(plan)).collect();
     let mut told = Told::default();
     for (b, chunk) in rows.chunks(batch).enumerate() {
-        let mut slots: Vec<Slot> = (0..shards).map(|_| Slot::default()).collect();
-        for (i, row) in chunk.iter().enumerate() {
-            let record = row.record((b * batch + i) as u64);
-            slots[PartitionId::of(record.key_hash).shard(shards)].push(record);
-        }
+        let slots = plant::slots(chunk, b * batch, shards);
         for (engine, slot) in engines.iter_mut().zip(&slots) {
             let mut out = Outputs { judged: Some(Vec::new()), ..Outputs::default() };
             engine.step(slot, &Env::SIMULATED, &mut out);

@@ -30,11 +30,7 @@ fn run(rows: &[Row], batch: usize, shards: usize) -> Outcome {
     let mut out = Outputs::default();
     let mut decisions: Vec<Decision> = Vec::new();
     for (b, chunk) in rows.chunks(batch).enumerate() {
-        let mut slots: Vec<Slot> = (0..shards).map(|_| Slot::default()).collect();
-        for (i, row) in chunk.iter().enumerate() {
-            let record = row.record((b * batch + i) as u64);
-            slots[PartitionId::of(record.key_hash).shard(shards)].push(record);
-        }
+        let slots = plant::slots(chunk, b * batch, shards);
         for (engine, slot) in engines.iter_mut().zip(&slots) {
             engine.step(slot, &Env::SIMULATED, &mut out);
         }

@@ -9,10 +9,9 @@ use crate::plant::{self, Row, SECOND_NS, START_NS};
 use eddy::config::plan::Plan;
 use eddy::engine::{Engine, Env, Judged, Outputs};
 use eddy::ring::Slot;
-use eddy::state::StateReader;
 use eddy::types::AlertState::{self, *};
 use eddy::types::drift::Drift;
-use eddy::types::{Arrival, Decision, PARTITIONS, PartitionId, Position, Resolution, StreamId};
+use eddy::types::{Arrival, Decision, PartitionId, Position, Resolution, StreamId};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -80,7 +79,7 @@ fn run(rows: &[Row], way: Way<'_>) -> Outcome {
     for (i, row) in rows.iter().enumerate() {
         if way.cuts.contains(&i) {
             step(&mut engines, &mut slots);
-            engines = handed_over(&engines, start(), i as u64);
+            engines = plant::handed_over(&engines, start(), i as u64);
         }
         let mut record = row.record(i as u64);
         record.arrival = Arrival((way.arrival)(row.time_ns));
@@ -105,19 +104,6 @@ fn run(rows: &[Row], way: Way<'_>) -> Outcome {
     outcome.decisions.sort_by_key(|decision| eddy::types::key_hash(decision.key.as_bytes()));
     outcome.judged = out.judged.unwrap_or_default();
     outcome
-}
-
-fn handed_over(engines: &[Engine], mut fresh: Vec<Engine>, position: u64) -> Vec<Engine> {
-    let models = |checksum: &str| (plant::model().checksum() == checksum).then(plant::model);
-    for id in (0..PARTITIONS as u8).map(PartitionId) {
-        let (mut state, shard) = (Vec::new(), id.shard(engines.len()));
-        if engines[shard].save(STREAM, id, &mut state) {
-            let (at, state) = (Position(position), StateReader::new(&state));
-            let restored = fresh[shard].restore(STREAM, id, at, state, &models, &Env::SIMULATED);
-            restored.expect("it is its own state");
-        }
-    }
-    fresh
 }
 
 /// Three pumps; the first one's temperature takes a step up at each of these seconds, and stays there.

@@ -8,7 +8,7 @@ use eddy::config::plan::Plan;
 use eddy::engine::{Counts, Engine, Env, Outputs};
 use eddy::ring::Slot;
 use eddy::types::AlertState::{self, *};
-use eddy::types::{Decision, PartitionId, Point, Position, StreamId};
+use eddy::types::{Decision, Point, Position, StreamId};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -35,11 +35,7 @@ fn run(rows: &[Row], batch: usize, shards: usize, disorder_s: i64) -> Outcome {
     let env = Env { follows: &|_, _| true, follows_version: 1, ..Env::SIMULATED };
     let (mut out, mut outcome) = (Outputs::default(), Outcome::default());
     for (b, chunk) in rows.chunks(batch).enumerate() {
-        let mut slots: Vec<Slot> = (0..shards).map(|_| Slot::default()).collect();
-        for (i, row) in chunk.iter().enumerate() {
-            let record = row.record((b * batch + i) as u64);
-            slots[PartitionId::of(record.key_hash).shard(shards)].push(record);
-        }
+        let slots = plant::slots(chunk, b * batch, shards);
         engines.iter_mut().zip(&slots).for_each(|(engine, slot)| engine.step(slot, &env, &mut out));
     }
     for engine in &mut engines {

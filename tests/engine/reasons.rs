@@ -7,8 +7,7 @@ use crate::plant::{self, Row, SECOND_NS, START_NS};
 use eddy::config::plan::Direction::{self, *};
 use eddy::config::plan::{DeviationRule, Plan};
 use eddy::engine::{Counts, Engine, Env, Outputs};
-use eddy::ring::Slot;
-use eddy::types::{AlertState, Decision, PartitionId, Position, StreamId};
+use eddy::types::{AlertState, Decision, Position, StreamId};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -57,11 +56,7 @@ fn run(rows: &[Row], plan: &Plan, batch: usize) -> Outcome {
     let mut engines: Vec<Engine> = (0..shards).map(|_| plant::engine(plan)).collect();
     let mut out = Outputs { judged: Some(Vec::new()), ..Outputs::default() };
     for (b, chunk) in rows.chunks(batch).enumerate() {
-        let mut slots: Vec<Slot> = (0..shards).map(|_| Slot::default()).collect();
-        for (i, row) in chunk.iter().enumerate() {
-            let record = row.record((b * batch + i) as u64);
-            slots[PartitionId::of(record.key_hash).shard(shards)].push(record);
-        }
+        let slots = plant::slots(chunk, b * batch, shards);
         for (engine, slot) in engines.iter_mut().zip(&slots) {
             engine.step(slot, &Env::SIMULATED, &mut out);
         }

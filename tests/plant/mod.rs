@@ -6,10 +6,14 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use eddy::config::plan::*;
-use eddy::engine::Engine;
 use eddy::engine::train::Trainer;
+use eddy::engine::{Engine, Env};
 use eddy::model::Model;
-use eddy::types::{Arrival, EventTime, Message, PartitionId, Position, RecordRef, StreamId, key_hash};
+use eddy::ring::Slot;
+use eddy::state::StateReader;
+use eddy::types::{
+    Arrival, EventTime, Message, PARTITIONS, PartitionId, Position, RecordRef, StreamId, key_hash,
+};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -214,4 +218,28 @@ pub fn engine(plan: &Plan) -> Engine {
 pub fn small(seed: u64) -> (Plan, Vec<Message>) {
     let rows = rows(3, 240, seed, 100..160);
     (plan_with_onsets(1), rows.iter().map(Row::message).collect())
+}
+
+/// Rows, the first of them at this position, for the engine that each belongs to.
+pub fn slots(rows: &[Row], first: usize, shards: usize) -> Vec<Slot> {
+    let mut slots: Vec<Slot> = (0..shards).map(|_| Slot::default()).collect();
+    for (i, row) in rows.iter().enumerate() {
+        let record = row.record((first + i) as u64);
+        slots[PartitionId::of(record.key_hash).shard(shards)].push(record);
+    }
+    slots
+}
+
+/// Fresh engines with all that these know, by way of its bytes; they go on at `position`.
+pub fn handed_over(engines: &[Engine], mut fresh: Vec<Engine>, position: u64) -> Vec<Engine> {
+    let models = |checksum: &str| (model().checksum() == checksum).then(model);
+    for id in (0..PARTITIONS as u8).map(PartitionId) {
+        let (mut state, shard) = (Vec::new(), id.shard(engines.len()));
+        if engines[shard].save(StreamId(0), id, &mut state) {
+            let (at, state) = (Position(position), StateReader::new(&state));
+            let restored = fresh[shard].restore(StreamId(0), id, at, state, &models, &Env::SIMULATED);
+            assert_eq!(restored, Ok(()), "it is its own state");
+        }
+    }
+    fresh
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::support::mosquitto::free_port;
-use crate::support::{FakeLog, Rig, STEP_MAX, read, texts};
+use crate::support::{self, FakeLog, Rig, STEP_MAX, read, texts};
 use eddy::config::plan::{HttpPlan, SourceKind};
 use eddy::source::http::AnsweredKey;
 use eddy::source::{Ended, SourceError};
@@ -68,9 +68,7 @@ impl Server {
     }
 
     async fn stop(self) {
-        self.rig.context.shutdown.cancel();
-        let ended = timeout(STEP_MAX, self.task).await.expect("it stops in time").expect("no panic");
-        assert_eq!(ended.expect("no error"), Ended::Shutdown);
+        support::stop(&self.rig, self.task).await;
     }
 }
 

@@ -1,18 +1,14 @@
 //! The Kafka source against a real Kafka.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::support::kafka::{Kafka, Sent};
-use crate::support::{FakeLog, Rig, STEP_MAX, read, texts};
+use crate::support::{FakeLog, Rig, numbered, read, stop, texts};
 use eddy::config::plan::{KafkaPlan, KafkaStart, SourceKind};
-use eddy::source::{Ended, SourceError};
 use eddy::types::{Header, Message, Offsets};
-use tokio::task::JoinHandle;
-use tokio::time::timeout;
 
 /// As long as a member that has gone without a word is waited for.
 const SESSION: Duration = Duration::from_secs(46);
@@ -51,24 +47,12 @@ fn rig(plan: KafkaPlan, logged: &[(i32, i64)]) -> (Rig, FakeLog) {
     (rig, log)
 }
 
-fn numbered(range: Range<usize>) -> Vec<String> {
-    range.map(|n| format!("{{\"n\":{n}}}")).collect()
-}
-
 fn offsets(messages: &[Message]) -> BTreeMap<i32, Vec<i64>> {
     let mut found = BTreeMap::<i32, Vec<i64>>::new();
     for origin in messages.iter().map(|message| message.origin.as_ref().expect("an origin")) {
         found.entry(origin.partition).or_default().push(origin.offset);
     }
     found
-}
-
-type Running = JoinHandle<Result<Ended, SourceError>>;
-
-async fn stop(rig: &Rig, task: Running) {
-    rig.context.shutdown.cancel();
-    let ended = timeout(STEP_MAX, task).await.expect("it stops in time").expect("no panic");
-    assert_eq!(ended.expect("no error"), Ended::Shutdown);
 }
 
 #[tokio::test(flavor = "multi_thread")]

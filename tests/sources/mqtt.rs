@@ -4,44 +4,18 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::support::mosquitto::Mosquitto;
-use crate::support::{FakeLog, Rig, STEP_MAX, read, texts};
-use eddy::config::plan::{MqttPlan, Protocol, SourceKind};
-use eddy::source::{Ended, broker};
+use crate::support::{FakeLog, Rig, STEP_MAX, mqtt_plan as plan, numbered, read, stop, texts};
+use eddy::config::plan::{MqttPlan, SourceKind};
+use eddy::source::broker;
 use tokio::time::timeout;
-
-fn plan(port: u16) -> MqttPlan {
-    MqttPlan {
-        host: "127.0.0.1".into(),
-        port,
-        protocol: Protocol::V3,
-        tls: None,
-        client_id: "eddy-test".into(),
-        topics: vec!["plant/#".into()],
-        qos: 1,
-        username: None,
-        password: None,
-        retained: false,
-        keep_alive: Duration::from_secs(5),
-    }
-}
 
 fn rig(broker: &Mosquitto) -> (Rig, FakeLog) {
     Rig::new(SourceKind::Mqtt(plan(broker.port)))
 }
 
-fn numbered(range: std::ops::Range<usize>) -> Vec<String> {
-    range.map(|n| format!("{{\"n\":{n}}}")).collect()
-}
-
 /// Publishing blocks until Mosquitto has everything, so it gets a thread of its own.
 async fn publish(broker: &Mosquitto, qos: u8, lines: &[String]) {
     tokio::task::block_in_place(|| broker.publish_lines("plant/1/telemetry", qos, lines));
-}
-
-async fn stop(rig: &Rig, task: tokio::task::JoinHandle<Result<Ended, eddy::source::SourceError>>) {
-    rig.context.shutdown.cancel();
-    let ended = timeout(STEP_MAX, task).await.expect("it stops in time").expect("no panic");
-    assert_eq!(ended.expect("no error"), Ended::Shutdown);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,8 +41,18 @@ async fn two_thousand_messages_arrive_once_in_order_and_are_acked() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_restarted_mid_stream_loses_nothing() {
+    loses_nothing_over_a_restart(plan).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn subscribes_again_when_the_broker_forgot_the_session() {
+    subscribes_to_a_broker_that_forgot(plan).await;
+}
+
+/// Of a source by this plan, over either protocol.
+pub async fn loses_nothing_over_a_restart(plan: fn(u16) -> MqttPlan) {
     let mut broker = Mosquitto::start();
-    let (rig, mut log) = rig(&broker);
+    let (rig, mut log) = Rig::new(SourceKind::Mqtt(plan(broker.port)));
     let task = rig.spawn();
     rig.until_connected().await;
     publish(&broker, 1, &numbered(0..500)).await;
@@ -94,10 +78,10 @@ async fn a_broker_restarted_mid_stream_loses_nothing() {
     stop(&rig, task).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn subscribes_again_when_the_broker_forgot_the_session() {
+/// The same.
+pub async fn subscribes_to_a_broker_that_forgot(plan: fn(u16) -> MqttPlan) {
     let mut broker = Mosquitto::start();
-    let (rig, mut log) = rig(&broker);
+    let (rig, mut log) = Rig::new(SourceKind::Mqtt(plan(broker.port)));
     let task = rig.spawn();
     rig.until_connected().await;
     tokio::task::block_in_place(|| {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::support;
 use crate::support::certificates::Certificates;
 use crate::support::mosquitto::Mosquitto;
-use crate::support::{FakeLog, Rig, STEP_MAX, read, texts};
-use eddy::config::plan::{ClientCertificate, MqttPlan, Protocol, SourceKind, TlsPlan};
+use crate::support::{FakeLog, Rig, STEP_MAX, mqtt_plan, numbered, read, texts};
+use eddy::config::plan::{ClientCertificate, MqttPlan, SourceKind, TlsPlan};
 use tokio::time::timeout;
 
 /// A broker with a listener in clear for the publisher and one with TLS for Eddy.
@@ -40,16 +40,8 @@ impl Site {
         let client = client.map(|name| ClientCertificate { cert: file(name, "pem"), key: file(name, "key") });
         Rig::new(SourceKind::Mqtt(MqttPlan {
             host: host.into(),
-            port: self.tls_port,
-            protocol: Protocol::V3,
             tls: Some(TlsPlan { ca: Some(file(ca, "pem")), client }),
-            client_id: "eddy-test".into(),
-            topics: vec!["plant/#".into()],
-            qos: 1,
-            username: None,
-            password: None,
-            retained: false,
-            keep_alive: Duration::from_secs(5),
+            ..mqtt_plan(self.tls_port)
         }))
     }
 
@@ -68,10 +60,6 @@ impl Site {
         rig.context.shutdown.cancel();
         let _ = timeout(STEP_MAX, task).await.expect("it stops in time");
     }
-}
-
-fn numbered(range: std::ops::Range<usize>) -> Vec<String> {
-    range.map(|n| format!("{{\"n\":{n}}}")).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

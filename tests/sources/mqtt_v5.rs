@@ -1,47 +1,23 @@
 //! The MQTT source over MQTT 5 against a real Mosquitto: the promises of 3.1.1, and what only 5 has.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::mqtt;
 use crate::support::mosquitto::Mosquitto;
-use crate::support::{FakeLog, Rig, STEP_MAX, read, texts};
+use crate::support::{FakeLog, Rig, mqtt_plan, numbered, read, stop, texts};
 use eddy::config::plan::{MqttPlan, Protocol, SourceKind};
-use eddy::source::{Ended, SourceError};
-use tokio::task::JoinHandle;
-use tokio::time::timeout;
 
 fn plan(port: u16) -> MqttPlan {
-    MqttPlan {
-        host: "127.0.0.1".into(),
-        port,
-        protocol: Protocol::V5 { session_expiry: Duration::from_secs(3600), receive_maximum: u16::MAX },
-        tls: None,
-        client_id: "eddy-test".into(),
-        topics: vec!["plant/#".into()],
-        qos: 1,
-        username: None,
-        password: None,
-        retained: false,
-        keep_alive: Duration::from_secs(5),
-    }
+    let protocol = Protocol::V5 { session_expiry: Duration::from_secs(3600), receive_maximum: u16::MAX };
+    MqttPlan { protocol, ..mqtt_plan(port) }
 }
 
 fn rig(plan: MqttPlan) -> (Rig, FakeLog) {
     Rig::new(SourceKind::Mqtt(plan))
 }
 
-fn numbered(range: std::ops::Range<usize>) -> Vec<String> {
-    range.map(|n| format!("{{\"n\":{n}}}")).collect()
-}
-
 async fn publish(broker: &Mosquitto, lines: &[String]) {
     tokio::task::block_in_place(|| broker.publish_lines("plant/1/telemetry", 1, lines));
-}
-
-async fn stop(rig: &Rig, task: JoinHandle<Result<Ended, SourceError>>) {
-    rig.context.shutdown.cancel();
-    let ended = timeout(STEP_MAX, task).await.expect("it stops in time").expect("no panic");
-    assert_eq!(ended.expect("no error"), Ended::Shutdown);
 }
 
 /// Packet ids of the log's lines with these words, in order.
@@ -82,48 +58,12 @@ async fn acks_follow_the_log_in_receive_order_and_the_session_stays() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_restarted_mid_stream_loses_nothing() {
-    let mut broker = Mosquitto::start();
-    let (rig, mut log) = rig(plan(broker.port));
-    let task = rig.spawn();
-    rig.until_connected().await;
-    publish(&broker, &numbered(0..500)).await;
-    let mut seen: BTreeSet<String> = texts(&log.accept(1).await).into_iter().collect();
-    let held = log.next().await;
-    seen.extend(texts(&held.messages));
-    tokio::task::block_in_place(|| broker.stop());
-    let logged = log.accept_from_now_on();
-    let _ = held.logged.send(Ok(()));
-    rig.until_told("start it, or correct").await;
-    tokio::task::block_in_place(|| broker.launch());
-    publish(&broker, &numbered(500..1000)).await;
-    rig.until("all logged", |_| {
-        seen.iter().cloned().chain(texts(&logged.lock().unwrap())).collect::<BTreeSet<_>>().len() == 1000
-    })
-    .await;
-    rig.until_connected().await;
-    assert_eq!(*rig.status().last_error.lock().unwrap(), None);
-    assert_eq!(read(&rig.status().reconnects_total), 1);
-    stop(&rig, task).await;
+    mqtt::loses_nothing_over_a_restart(plan).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn subscribes_again_when_the_broker_forgot_the_session() {
-    let mut broker = Mosquitto::start();
-    let (rig, mut log) = rig(plan(broker.port));
-    let task = rig.spawn();
-    rig.until_connected().await;
-    tokio::task::block_in_place(|| {
-        broker.stop();
-        broker.forget();
-        broker.launch();
-    });
-    rig.until("reconnected", |s| {
-        read(&s.reconnects_total) == 1 && s.connected.load(std::sync::atomic::Ordering::Relaxed)
-    })
-    .await;
-    publish(&broker, &numbered(0..10)).await;
-    assert_eq!(texts(&log.accept(10).await), numbered(0..10));
-    stop(&rig, task).await;
+    mqtt::subscribes_to_a_broker_that_forgot(plan).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use eddy::config::plan::{DashboardPlan, DurablePlan, Plan, SourceKind, SourcePlan};
+use eddy::config::plan::{DashboardPlan, DurablePlan, MqttPlan, Plan, Protocol, SourceKind, SourcePlan};
 use eddy::latency::Clock;
 use eddy::source::{Context, Ended, SourceError};
 use eddy::stage::{Intake, NotSafe, RowReport, Submission, Validate};
@@ -24,6 +24,35 @@ use tokio_util::sync::CancellationToken;
 
 /// No single step of a test takes longer.
 pub const STEP_MAX: Duration = Duration::from_secs(20);
+
+/// Bodies that are told apart.
+pub fn numbered(range: std::ops::Range<usize>) -> Vec<String> {
+    range.map(|n| format!("{{\"n\":{n}}}")).collect()
+}
+
+/// A source of a broker in clear.
+pub fn mqtt_plan(port: u16) -> MqttPlan {
+    MqttPlan {
+        host: "127.0.0.1".into(),
+        port,
+        protocol: Protocol::V3,
+        tls: None,
+        client_id: "eddy-test".into(),
+        topics: vec!["plant/#".into()],
+        qos: 1,
+        username: None,
+        password: None,
+        retained: false,
+        keep_alive: Duration::from_secs(5),
+    }
+}
+
+/// Stops a source, which ends as it should.
+pub async fn stop(rig: &Rig, task: JoinHandle<Result<Ended, SourceError>>) {
+    rig.context.shutdown.cancel();
+    let ended = timeout(STEP_MAX, task).await.expect("it stops in time").expect("no panic");
+    assert_eq!(ended.expect("no error"), Ended::Shutdown);
+}
 
 /// The log's end of the hand-off: a test decides what is durable, and when.
 pub struct FakeLog(pub mpsc::Receiver<Submission>);

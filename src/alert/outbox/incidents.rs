@@ -9,11 +9,11 @@ use std::sync::Arc;
 use rusqlite::{OptionalExtension, Transaction, params};
 use sha2::{Digest, Sha256};
 
-use super::queue::Due;
+use super::due::{Due, WAITING};
 use super::{Outbox, OutboxError};
 use crate::alert::incident::{self, Incident};
 use crate::config::plan::GroupPlan;
-use crate::types::{Decision, Labels, Silence};
+use crate::types::{Decision, Labels, Silence, hex};
 
 /// An alert's revision that no message has told of yet.
 struct Member {
@@ -73,26 +73,9 @@ impl Outbox {
         now_ns: i64,
         limit: usize,
     ) -> Result<Vec<Due>, OutboxError> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT i.id, i.revision, i.seq, i.attempts, i.stored_at, i.body FROM incidents i
-             WHERE i.receiver = ?1 AND i.state = 'pending' AND i.next_attempt_at <= ?2
-                 AND NOT EXISTS (SELECT 1 FROM incidents e WHERE e.receiver = i.receiver AND e.id = i.id
-                                 AND e.revision < i.revision AND e.state = 'pending')
-             ORDER BY i.next_attempt_at, i.seq LIMIT ?3",
-        )?;
-        let rows = statement.query_map(params![receiver, now_ns, limit as i64], |row| {
-            let (id, revision): (String, u32) = (row.get(0)?, row.get(1)?);
-            Ok(Due {
-                message_id: format!("{id}_{revision}"),
-                id,
-                revision,
-                incident: Some(row.get(2)?),
-                attempts: row.get(3)?,
-                stored_at_ns: row.get(4)?,
-                body: row.get::<_, String>(5)?.into(),
-                early: false,
-            })
-        })?;
+        let sql = format!("{WAITING} AND i.next_attempt_at <= ?2 ORDER BY i.next_attempt_at, i.seq LIMIT ?3");
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let rows = statement.query_map(params![receiver, now_ns, limit as i64], Due::read)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 }
@@ -265,7 +248,7 @@ impl Gathering<'_> {
             hash.update(part);
         }
         hash.update(first.1.to_le_bytes());
-        hash.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&hash.finalize()[..16])
     }
 }
 

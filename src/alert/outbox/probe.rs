@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use rusqlite::{OptionalExtension, Row, params};
 
+use super::due::{DELIVERIES, Due, WAITING};
 use super::incidents::read;
-use super::queue::{Due, IN_ORDER};
+use super::queue::IN_ORDER;
 use super::{Outbox, OutboxError};
 use crate::types::{Labels, Silence};
 
@@ -53,24 +54,9 @@ impl Outbox {
         revision: u32,
         now_ns: i64,
     ) -> Result<Option<Due>, OutboxError> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT a.message_id, d.attempts, a.stored_at, a.body, d.next_attempt_at > ?4
-             FROM deliveries d JOIN alerts a ON a.seq = d.alert
-             WHERE d.id = ?1 AND d.revision = ?2 AND d.receiver = ?3",
-        )?;
-        let found = statement.query_row(params![id, revision, receiver, now_ns], |row| {
-            Ok(Due {
-                id: id.to_owned(),
-                revision,
-                incident: None,
-                message_id: row.get(0)?,
-                attempts: row.get(1)?,
-                stored_at_ns: row.get(2)?,
-                body: row.get::<_, String>(3)?.into(),
-                early: row.get(4)?,
-            })
-        });
-        Ok(found.optional()?)
+        let sql = format!("{DELIVERIES} WHERE d.receiver = ?1 AND d.id = ?3 AND d.revision = ?4");
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        Ok(statement.query_row(params![receiver, now_ns, id, revision], Due::read).optional()?)
     }
 
     fn longest_waiting_incident(
@@ -79,28 +65,12 @@ impl Outbox {
         now_ns: i64,
         asked: &HashSet<String>,
     ) -> Result<Option<Due>, OutboxError> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT i.id, i.revision, i.seq, i.attempts, i.stored_at, i.body, i.next_attempt_at > ?2
-             FROM incidents i
-             WHERE i.receiver = ?1 AND i.state = 'pending' AND i.attempts > 0
-                 AND NOT EXISTS (SELECT 1 FROM incidents e WHERE e.receiver = i.receiver AND e.id = i.id
-                                 AND e.revision < i.revision AND e.state = 'pending')
-             ORDER BY i.seq",
-        )?;
+        let sql = format!("{WAITING} AND i.attempts > 0 ORDER BY i.seq");
+        let mut statement = self.connection.prepare_cached(&sql)?;
         let mut rows = statement.query(params![receiver, now_ns])?;
         while let Some(row) = rows.next()? {
-            let (id, revision): (String, u32) = (row.get(0)?, row.get(1)?);
-            if !asked.contains(&id) {
-                return Ok(Some(Due {
-                    message_id: format!("{id}_{revision}"),
-                    id,
-                    revision,
-                    incident: Some(row.get(2)?),
-                    attempts: row.get(3)?,
-                    stored_at_ns: row.get(4)?,
-                    body: row.get::<_, String>(5)?.into(),
-                    early: row.get(6)?,
-                }));
+            if !asked.contains(row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?) {
+                return Ok(Some(Due::read(row)?));
             }
         }
         Ok(None)

@@ -2,28 +2,8 @@
 
 use rusqlite::{Transaction, params};
 
+use super::due::{DELIVERIES, Due};
 use super::{Outbox, OutboxError};
-
-/// A delivery whose time has come.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Due {
-    /// Of the alert, or of the incident.
-    pub id: String,
-    pub revision: u32,
-    /// The message of an incident, and which; `None`: of one alert.
-    pub incident: Option<i64>,
-    /// `webhook-id`.
-    pub message_id: String,
-    /// Attempts made so far.
-    pub attempts: u32,
-    /// Its next attempt is not due yet: this one only asks whether the receiver takes anything again. If it fails, nothing
-    /// is taken of the schedule ([`Next::Waits`]).
-    pub early: bool,
-    /// Wall time at which the alert became durable, ns; of an incident, its message.
-    pub stored_at_ns: i64,
-    /// The same bytes on every attempt.
-    pub body: bytes::Bytes,
-}
 
 /// What one attempt came to. Times are wall time, ns.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,18 +98,7 @@ impl Outbox {
         let mut found = self.due_incidents(receiver, now_ns, limit)?;
         let mut statement = self.connection.prepare_cached(&due_sql())?;
         let room = (limit - found.len()) as i64;
-        let rows = statement.query_map(params![receiver, now_ns, room], |row| {
-            Ok(Due {
-                id: row.get(0)?,
-                revision: row.get(1)?,
-                incident: None,
-                message_id: row.get(2)?,
-                attempts: row.get(3)?,
-                stored_at_ns: row.get(4)?,
-                body: row.get::<_, String>(5)?.into(),
-                early: false,
-            })
-        })?;
+        let rows = statement.query_map(params![receiver, now_ns, room], Due::read)?;
         rows.into_iter().try_for_each(|due| due.map(|due| found.push(due)))?;
         Ok(found)
     }
@@ -205,8 +174,7 @@ fn failed(transaction: &Transaction<'_>, receiver: &str) -> rusqlite::Result<u64
 /// Read off the index in order, up to the limit: in a storm thousands fall due in the same instant.
 pub(super) fn due_sql() -> String {
     format!(
-        "SELECT d.id, d.revision, a.message_id, d.attempts, a.stored_at, a.body
-         FROM deliveries d JOIN alerts a ON a.seq = d.alert
+        "{DELIVERIES}
          WHERE d.receiver = ?1 AND d.state = 'pending' AND d.incident IS NULL AND d.next_attempt_at <= ?2 AND {IN_ORDER}
          ORDER BY d.next_attempt_at, d.alert LIMIT ?3"
     )

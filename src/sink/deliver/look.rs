@@ -49,6 +49,7 @@ pub(super) struct Look {
 impl Worker {
     /// What finished is written down before anything is taken out.
     pub(super) async fn look(&mut self, now_ns: i64, room: usize) -> Result<Look, OutboxError> {
+        let asks = self.breaker.is_open() && room > 0 && self.under_way.is_empty();
         let visit = Visit {
             receiver: self.delivery.sink.name.clone(),
             target: self.target.clone(),
@@ -60,8 +61,7 @@ impl Worker {
             delivered_ns: self.delivered_ns.clone(),
             // What is under way is still due in the outbox and comes first, so ask for that much more.
             limit: if room == 0 { 0 } else { room + self.under_way.len() },
-            probe: (self.breaker.is_open() && room > 0 && self.under_way.is_empty())
-                .then(|| self.breaker.probed().clone()),
+            probe: asks.then(|| self.breaker.probed().clone()),
             status: self.delivery.status.clone(),
             index: self.delivery.index,
             group: self.delivery.sink.group.clone(),
@@ -71,16 +71,10 @@ impl Worker {
         self.attached = true;
         self.watch.untold_ns = 0;
         self.gather_at_ns = look.gather_at_ns;
-        self.note_probe(&look, room);
-        Ok(look)
-    }
-}
-
-impl Worker {
-    fn note_probe(&mut self, look: &Look, room: usize) {
-        if self.breaker.is_open() && room > 0 && self.under_way.is_empty() {
+        if asks {
             self.breaker.probes(look.due.first().filter(|_| look.probe).map(|due| due.id.as_str()));
         }
+        Ok(look)
     }
 }
 
