@@ -173,7 +173,7 @@ fn kernels_with_a_fault_do_not() {
             "        if (threadIdx.x == 0) x[i] = value;",
         ),
         ("explain.cu", "with(chosen, best), part = most", "with(chosen, best)"),
-        ("explain.cu", "at == last || of == hidden.x ||", "at == last ||"),
+        ("explain.cu", "of == hidden.y || of == hidden.z", "of == hidden.y"),
     ];
     for (file, sound, faulty) in FAULTS {
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -830,7 +830,7 @@ fn explanations_on_the_device_have_the_cpus_bits() {
 fn explanations_go_to_the_device_by_cohort_and_in_numbers() {
     let test = "explanations_go_to_the_device_by_cohort_and_in_numbers";
     for (fails, launches, explained) in
-        [("", 4, 28), ("cuLaunchKernel:4", 3, 20), ("cuMemcpyDtoHAsync:1", 2, 20)]
+        [("", 4, 28), ("cuLaunchKernel:4", 3, 20), ("cuMemcpyDtoHAsync:1", 2, 20), ("cuMemAlloc:12", 2, 8)]
     {
         let body = || {
             let mut rng = ChaCha8Rng::seed_from_u64(9);

@@ -495,7 +495,8 @@ void check_explain(uint64_t seed, uint32_t rows, uint32_t columns, std::vector<u
         const uint32_t column = below(random, columns);
         // Of every third one a column is off, of another a cell is missing, of others several columns are off.
         for (uint32_t cell = 0; cell < span && row % 3 != 0; cell++) end[-int(cell * columns) - 1 - int(column)] += 15.0f;
-        for (uint32_t cell = 0; cell < span && row % 4 == 3; cell++) end[-int(cell * columns) - 1] -= 20.0f;
+        for (uint32_t cell = 0; cell < span && row % 2 == 1; cell++) end[-int(cell * columns) - 1] -= 20.0f;
+        for (uint32_t cell = 0; cell < span && row % 4 == 1 && columns > 1; cell++) end[-int(cell * columns) - 2] += 25.0f;
         if (row % 3 == 2) end[-1 - int(column)] = NAN_F;
     }
     std::vector<uint32_t> chosen(size_t(rows) * n * 8, 77), blamed;

@@ -11,7 +11,7 @@ use super::driver::{Context, Stream};
 use super::memory::DeviceMemory;
 use super::shape::{ALIGNED, THREADS};
 use super::shard::Shard;
-use super::slot::{DOWN_VALUES, Slot, UP_VALUES, argument};
+use super::slot::{DOWN_VALUES, Explaining, Slot, UP_VALUES, argument};
 use crate::backend::ahead::Ahead;
 use crate::model::Pyramid;
 use crate::model::pyramid::{ExplainLayout, Work};
@@ -139,6 +139,25 @@ impl Explainer {
 }
 
 impl Shard {
+    /// Place of the pyramid among the models, once it was tried to have it there to explain by.
+    fn prepare(&mut self, pyramid: &Pyramid) -> Result<usize, DeviceError> {
+        let mut model = self.adopt(pyramid)?;
+        if matches!(self.models[model].explaining, Explaining::Unasked) {
+            let layout = pyramid.explain_layout();
+            self.make_room(2 * layout.values.len(), pyramid);
+            model = self.adopt(pyramid)?;
+            self.models[model].explaining = match Explainer::new(&self.device.context, &layout) {
+                Ok(explainer) => Explaining::By(explainer),
+                Err(error) if error.is_no_memory() => {
+                    tracing::warn!(%error, "the GPU has no memory left to explain by a model: the CPU does, and the GPU goes on scoring");
+                    Explaining::NoRoom
+                }
+                Err(error) => return Err(error),
+            };
+        }
+        Ok(model)
+    }
+
     /// Explains these rows of a batch, so far as they are not the CPU's: what [`Pyramid::explain`] finds, to the bit.
     ///
     /// # Errors
@@ -152,15 +171,11 @@ impl Shard {
         work: &mut Work,
     ) -> Result<(), DeviceError> {
         self.device.context.enter()?;
-        let mut model = self.adopt(pyramid)?;
-        if self.models[model].explainer.is_none() {
-            let layout = pyramid.explain_layout();
-            self.make_room(2 * layout.values.len(), pyramid);
-            model = self.adopt(pyramid)?;
-            self.models[model].explainer = Some(Explainer::new(&self.device.context, &layout)?);
-        }
+        let model = self.prepare(pyramid)?;
         let Shard { computing, slots, models, scratch, device, .. } = self;
-        let (slot, Some(explainer)) = (&mut slots[0], &models[model].explainer) else { return Ok(()) };
+        let (slot, Explaining::By(explainer)) = (&mut slots[0], &models[model].explaining) else {
+            return Ok(());
+        };
         let Sizes { rows_max, stride, width, parts, .. } = explainer.layout;
         let of_row = |row: u32| &windows[row as usize * pyramid.dimension()..][..pyramid.dimension()];
         let (mut next, mut asked, mut levels) = (0, Vec::new(), Vec::new());

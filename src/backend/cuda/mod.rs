@@ -61,3 +61,11 @@ pub enum DeviceError {
     #[error("{call}: {name} ({code})")]
     Call { call: &'static str, code: u32, name: String },
 }
+
+impl DeviceError {
+    /// A call wanted more memory than the device has left, which spoils nothing else.
+    fn is_no_memory(&self) -> bool {
+        const OUT_OF_MEMORY: u32 = cudarc::driver::sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY as u32;
+        matches!(self, DeviceError::Call { call: "cuMemAlloc", code: OUT_OF_MEMORY, .. })
+    }
+}

@@ -7,7 +7,7 @@ use super::DeviceError;
 use super::counters::counters;
 use super::device::Device;
 use super::driver::{Event, Stream};
-use super::explain::{Explainer, SCRATCH_VALUES};
+use super::explain::SCRATCH_VALUES;
 use super::graph::Graph;
 use super::memory::DeviceMemory;
 use super::packet::Packet;
@@ -15,7 +15,7 @@ use super::phases::Phases;
 use super::pool::Pool;
 use super::rows::{put, rows_of};
 use super::shape::Shape;
-use super::slot::{Load, OnDevice, Slot, Streams, UP_VALUES, WEIGHTS_MAX};
+use super::slot::{Explaining, Load, OnDevice, Slot, Streams, UP_VALUES, WEIGHTS_MAX};
 use crate::backend::resident::Rings;
 use crate::model::Pyramid;
 use crate::model::pyramid::{Found, Scores, Work};
@@ -158,7 +158,10 @@ impl Shard {
     }
 
     fn weights(&self) -> usize {
-        let explainer = |model: &OnDevice| model.explainer.as_ref().map_or(0, Explainer::len);
+        let explainer = |model: &OnDevice| match &model.explaining {
+            Explaining::By(explainer) => explainer.len(),
+            Explaining::Unasked | Explaining::NoRoom => 0,
+        };
         self.models.iter().map(|model| model.weights.len + explainer(model)).sum()
     }
 

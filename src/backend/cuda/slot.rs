@@ -73,8 +73,17 @@ pub(super) struct OnDevice {
     pub still_cells: u32,
     /// `None`: it is too wide.
     pub shape: Option<Shape>,
-    /// `None`: nobody has asked for explanations yet.
-    pub explainer: Option<Explainer>,
+    pub explaining: Explaining,
+}
+
+/// What there is of a pyramid to explain by.
+#[derive(Debug)]
+pub(super) enum Explaining {
+    /// Nobody has asked yet.
+    Unasked,
+    By(Explainer),
+    /// The device has no memory left for it: the CPU explains, and the device goes on scoring.
+    NoRoom,
 }
 
 /// Where work goes.
@@ -103,7 +112,7 @@ impl OnDevice {
             cells: (layout.width / layout.columns) as u32,
             still_cells: layout.still_cells as u32,
             shape: Shape::of(layout, context.shared_bytes_max, UP_VALUES, DOWN_VALUES),
-            explainer: None,
+            explaining: Explaining::Unasked,
         })
     }
 }
