@@ -158,7 +158,7 @@ impl Worker {
         // overtake its end.
         let again = self.is_to_say_again();
         let room = if paused_ns > 0 || again { 0 } else { self.width.saturating_sub(self.under_way.len()) };
-        let look = self.look(now_ns, room).await?;
+        let look = self.look(room).await?;
         self.delivered_ns.clear();
         for attempt in self.unrecorded.drain(..) {
             self.held.remove(&attempt.id);
@@ -177,7 +177,7 @@ impl Worker {
                 return Ok(spacing);
             }
         }
-        let next_ns = look.next_due_at_ns.map(|at_ns| at_ns - now_ns);
+        let next_ns = look.next_due_at_ns.map(|at_ns| at_ns - look.now_ns);
         let wait_ns = if paused_ns > 0 { Some(paused_ns) } else { next_ns };
         let wait = wait_ns.map_or(IDLE, |ns| Duration::from_nanos(ns.max(0) as u64)).min(IDLE);
         Ok(self.until_again().map_or(wait, |until| wait.min(until)))

@@ -83,3 +83,31 @@ async fn what_waits_for_its_group_is_not_queued_for_the_receiver() {
     );
     rig.stop().await;
 }
+
+/// The worker has read the time when it finds the outbox locked, by whom alerts are stored meanwhile.
+#[tokio::test]
+async fn what_is_stored_while_the_worker_waits_for_the_outbox_waits_for_its_group() {
+    let folder = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start([]).await;
+    let mut sink = webhook(SINK, &receiver.url);
+    sink.group = Some(GroupPlan { by: vec![], wait: WAIT, interval: WAIT });
+    let rig = Rig::start_sink(&file(&folder), sink, &SHORT);
+    let (outbox, clock) = (rig.outbox.clone(), rig.clock);
+    let (locked, is_locked) = std::sync::mpsc::channel();
+    // The worker has not begun: it does at the first await below.
+    let holder = std::thread::spawn(move || {
+        let store = move |outbox: &mut eddy::alert::outbox::Outbox| {
+            locked.send(()).unwrap();
+            std::thread::sleep(Duration::from_millis(300));
+            outbox.store(&[alert("a1", 1)], clock.now_ns())
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(outbox.run(store)).unwrap();
+    });
+    is_locked.recv().unwrap();
+    let start = Instant::now();
+    let waited = receiver.wait_for(1).await.remove(0).at - start;
+    assert!(waited >= WAIT, "sent after {waited:?}");
+    holder.join().unwrap();
+    rig.stop().await;
+}

@@ -18,7 +18,6 @@ const LOT: usize = 256;
 struct Visit {
     receiver: String,
     target: String,
-    now_ns: i64,
     attach: bool,
     finished: Vec<Attempt>,
     set_back_ns: i64,
@@ -37,6 +36,8 @@ struct Visit {
 /// What one look at the outbox gives.
 #[derive(Default)]
 pub(super) struct Look {
+    /// When the outbox was looked at.
+    pub now_ns: i64,
     pub due: Vec<Due>,
     /// The first of these asks for all that wait.
     pub probe: bool,
@@ -48,12 +49,11 @@ pub(super) struct Look {
 
 impl Worker {
     /// What finished is written down before anything is taken out.
-    pub(super) async fn look(&mut self, now_ns: i64, room: usize) -> Result<Look, OutboxError> {
+    pub(super) async fn look(&mut self, room: usize) -> Result<Look, OutboxError> {
         let asks = self.breaker.is_open() && room > 0 && self.under_way.is_empty();
         let visit = Visit {
             receiver: self.delivery.sink.name.clone(),
             target: self.target.clone(),
-            now_ns,
             attach: !self.attached,
             finished: self.unrecorded.clone(),
             set_back_ns: self.watch.untold_ns,
@@ -67,7 +67,9 @@ impl Worker {
             group: self.delivery.sink.group.clone(),
             gather_at_ns: self.gather_at_ns,
         };
-        let look = self.delivery.outbox.run(move |outbox| visit.pay(outbox)).await?;
+        let clock = self.delivery.clock;
+        // Read while the outbox is locked: what others stored while this waited must not lie ahead of it.
+        let look = self.delivery.outbox.run(move |outbox| visit.pay(outbox, clock.now_ns())).await?;
         self.attached = true;
         self.watch.untold_ns = 0;
         self.gather_at_ns = look.gather_at_ns;
@@ -79,10 +81,10 @@ impl Worker {
 }
 
 impl Visit {
-    fn pay(&self, outbox: &mut Outbox) -> Result<Look, OutboxError> {
-        let Visit { receiver, target, now_ns, .. } = self;
+    fn pay(&self, outbox: &mut Outbox, now_ns: i64) -> Result<Look, OutboxError> {
+        let Visit { receiver, target, .. } = self;
         if self.attach {
-            outbox.attach(receiver, target, *now_ns)?;
+            outbox.attach(receiver, target, now_ns)?;
         }
         let given_up = outbox.record_attempts(receiver, target, &self.finished)?;
         self.status.sinks[self.index].failed_total.fetch_add(given_up, Ordering::Relaxed);
@@ -90,17 +92,17 @@ impl Visit {
             outbox.set_back(receiver, self.set_back_ns)?;
         }
         // Asked for while the outbox is locked: a silence that is ended from here on lets go of what this visit holds back.
-        let silences = self.status.said.active(*now_ns);
-        let mut look = Look { gather_at_ns: self.gather_at_ns, ..Look::default() };
+        let silences = self.status.said.active(now_ns);
+        let mut look = Look { now_ns, gather_at_ns: self.gather_at_ns, ..Look::default() };
         match &self.group {
             Some(group) => self.gather(outbox, group, &silences, &mut look)?,
             None => {
-                outbox.hold_back(receiver, *now_ns, &silences, LOT.max(self.limit))?;
-                look.due = outbox.due(receiver, *now_ns, self.limit)?;
+                outbox.hold_back(receiver, now_ns, &silences, LOT.max(self.limit))?;
+                look.due = outbox.due(receiver, now_ns, self.limit)?;
             }
         }
         self.probe(outbox, &silences, &mut look)?;
-        look.next_due_at_ns = outbox.next_due_at(receiver, *now_ns)?;
+        look.next_due_at_ns = outbox.next_due_at(receiver, now_ns)?;
         look.counts = outbox.counts(receiver)?;
         if self.group.is_some() && look.counts.pending + look.counts.silenced > 0 {
             let gather_ns = look.gather_at_ns;
@@ -118,9 +120,9 @@ impl Visit {
         look: &mut Look,
     ) -> Result<(), OutboxError> {
         let Some(asked) = &self.probe else { return Ok(()) };
-        let mut probe = outbox.longest_waiting(&self.receiver, self.now_ns, silences, asked)?;
+        let mut probe = outbox.longest_waiting(&self.receiver, look.now_ns, silences, asked)?;
         if probe.is_none() && look.due.is_empty() {
-            probe = outbox.longest_waiting(&self.receiver, self.now_ns, silences, &HashSet::new())?;
+            probe = outbox.longest_waiting(&self.receiver, look.now_ns, silences, &HashSet::new())?;
         }
         if let Some(probe) = probe {
             (look.due, look.probe) = (vec![probe], true);
@@ -135,15 +137,15 @@ impl Visit {
         silences: &[Arc<Silence>],
         look: &mut Look,
     ) -> Result<(), OutboxError> {
-        let Visit { receiver, now_ns, .. } = self;
-        if look.gather_at_ns <= *now_ns {
-            let next_ns = outbox.gather(receiver, group, *now_ns, silences)?;
+        let (receiver, now_ns) = (&self.receiver, look.now_ns);
+        if look.gather_at_ns <= now_ns {
+            let next_ns = outbox.gather(receiver, group, now_ns, silences)?;
             // What comes in between waits for as long at least.
             let wait = Duration::min(group.wait, group.interval);
             let later_ns = now_ns.saturating_add(wait.as_nanos() as i64);
             look.gather_at_ns = next_ns.map_or(later_ns, |next_ns| next_ns.min(later_ns));
         }
-        look.due = outbox.due_incidents(receiver, *now_ns, self.limit)?;
+        look.due = outbox.due_incidents(receiver, now_ns, self.limit)?;
         Ok(())
     }
 }
@@ -187,7 +189,6 @@ mod tests {
         let visit = Visit {
             receiver: "out".into(),
             target: "t".into(),
-            now_ns: 20,
             attach: true,
             finished: vec![],
             set_back_ns: 0,
@@ -203,7 +204,7 @@ mod tests {
         // The visit has its time, and waits for the outbox: whoever ends the silence had it first.
         status.said.end_silence(&silence.id, 20);
         outbox.end_silence(&silence.id, 20).unwrap();
-        let look = visit.pay(&mut outbox).unwrap();
+        let look = visit.pay(&mut outbox, 20).unwrap();
         assert_eq!((look.due.len(), look.counts.silenced), (1, 0));
     }
 }
