@@ -44,14 +44,16 @@ impl Plant {
         });
     }
 
-    /// Where the faults were of which the receiver was told, seconds.
+    /// Where the faults were of which the receiver was told, seconds. Alerts that were stored together may come in any order.
     fn told(&self) -> Vec<i64> {
         let bodies = self.receiver.received().into_iter().map(|request| e2e::json(&request.body));
         let raised =
             bodies.filter(|body| body["type"] == "anomaly.raised" && body["data"]["key"] == "pump-0");
         let second = |body: Value| (body["data"]["onset"].as_i64().expect("a time") - START_NS) / SECOND_NS;
         let near = |second: i64| FAULTS_S.into_iter().find(|at| (at - 20..at + LASTS_S).contains(&second));
-        raised.filter_map(|body| near(second(body))).collect()
+        let mut told: Vec<i64> = raised.filter_map(|body| near(second(body))).collect();
+        told.sort_unstable();
+        told
     }
 
     /// The path of the link in the first alert.
