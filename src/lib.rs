@@ -7,7 +7,7 @@
 //! ```
 //!
 //! [`pipeline`] wires them, sink first; [`types`] holds what flows between them, [`stage`] the hand-off
-//! from sources to the log, [`schemas`] what payloads are read by, [`state`] how state becomes bytes. Beside the flow: [`status`], [`latency`], [`metrics`],
+//! from sources to the log, [`schemas`] what payloads are read by, `mqtt` how source and sink reach a broker, [`state`] how state becomes bytes. Beside the flow: [`status`], [`latency`], [`metrics`],
 //! [`telemetry`], [`watch`], [`access`] and the [`dashboard`]. [`cli`] has one file a subcommand.
 
 // The fixtures under tests/ serve unit tests too: to both, the library is `eddy`.
@@ -28,6 +28,7 @@ pub mod judge;
 pub mod latency;
 pub mod metrics;
 pub mod model;
+mod mqtt;
 pub mod pipeline;
 pub mod ring;
 pub mod schemas;

@@ -1,4 +1,4 @@
-//! Delivery from the outbox to a real HTTP receiver that fails in real ways.
+//! Delivery from the outbox to real receivers, of HTTP and MQTT, that fail in real ways.
 
 #[path = "webhook/alertmanager.rs"]
 mod alertmanager;
@@ -10,10 +10,19 @@ mod delivery;
 mod grouped;
 #[path = "webhook/handshake.rs"]
 mod handshake;
+#[path = "support/mosquitto.rs"]
+#[allow(dead_code)] // a part is used
+mod mosquitto;
+#[path = "webhook/mqtt.rs"]
+mod mqtt;
+#[path = "webhook/mqtt_wire.rs"]
+mod mqtt_wire;
 #[path = "support/receiver.rs"]
 mod receiver;
 #[path = "webhook/recovery.rs"]
 mod recovery;
+#[path = "support/subscriber.rs"]
+mod subscriber;
 #[path = "webhook/torture.rs"]
 mod torture;
 

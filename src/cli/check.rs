@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use super::{CheckArgs, EXIT_CONFIG, environment};
 use crate::config::plan::{
-    FormatPlan, Layout, ModelPlan, Plan, SaslPlan, Shape, SinkKind, SourceKind, StreamPlan, WindowPlan,
+    FormatPlan, Layout, ModelPlan, Plan, SaslPlan, Shape, SinkKind, SinkPlan, SourceKind, StreamPlan,
+    WindowPlan,
 };
 use crate::config::{load, show_duration, show_size};
 use crate::pipeline;
@@ -33,10 +34,13 @@ fn judge(config: &Path, plan: &Plan) -> (String, ExitCode) {
         return (wrong, ExitCode::from(EXIT_CONFIG));
     }
     let mut text = summary(plan);
-    for source in plan.sources.iter().filter(|source| shows_its_password(&source.kind)) {
+    let sources = plan.sources.iter().filter(|source| shows_its_password(&source.kind));
+    let is_clear =
+        |sink: &&SinkPlan| matches!(&sink.kind, SinkKind::Mqtt(mqtt) if mqtt.broker.shows_its_password());
+    let sinks = plan.sinks.iter().filter(is_clear).map(|sink| ("sink", &sink.name));
+    for (part, name) in sources.map(|source| ("source", &source.name)).chain(sinks) {
         text += &format!(
-            "note: source {} sends its password or token in clear, and whoever is on the way can read it: give it `tls`\n",
-            source.name
+            "note: {part} {name} sends its password or token in clear, and whoever is on the way can read it: give it `tls`\n"
         );
     }
     let page = &plan.dashboard;
@@ -62,7 +66,7 @@ fn shows_its_password(kind: &SourceKind) -> bool {
         SourceKind::Kafka(kafka) => {
             kafka.tls.is_none() && kafka.sasl.as_ref().is_some_and(SaslPlan::goes_in_clear)
         }
-        SourceKind::Mqtt(mqtt) => mqtt.tls.is_none() && mqtt.password.is_some(),
+        SourceKind::Mqtt(mqtt) => mqtt.broker.shows_its_password(),
         SourceKind::Http(_) | SourceKind::Replay(_) => false,
     }
 }
@@ -98,6 +102,9 @@ pub fn summary(plan: &Plan) -> String {
             },
             SinkKind::Alertmanager(alertmanager) => format!("Alertmanager at {}", alertmanager.host()),
             SinkKind::File { path } => format!("{}, one line of JSON an alert", path.display()),
+            SinkKind::Mqtt(mqtt) => {
+                format!("{} {}, QoS 1, topic {}", mqtt.broker.scheme(), mqtt.broker.address(), mqtt.topic)
+            }
             SinkKind::Stdout => "standard output, one line of JSON an alert".to_string(),
         };
         row("sink", &sink.name, what);
@@ -121,8 +128,8 @@ fn describe_source(kind: &SourceKind) -> String {
     match kind {
         SourceKind::Mqtt(mqtt) => {
             let topics = mqtt.topics.join(", ");
-            let scheme = if mqtt.tls.is_some() { "mqtts" } else { "mqtt" };
-            format!("{scheme} {}:{}, QoS {}, topics {topics}", mqtt.host, mqtt.port, mqtt.qos)
+            let broker = &mqtt.broker;
+            format!("{} {}, QoS {}, topics {topics}", broker.scheme(), broker.address(), mqtt.qos)
         }
         SourceKind::Kafka(kafka) => {
             let (brokers, topics) = (kafka.brokers.join(","), kafka.topics.join(", "));

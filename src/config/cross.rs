@@ -3,8 +3,12 @@
 use std::net::SocketAddr;
 
 use super::field::Field;
-use super::plan::{DashboardPlan, KafkaPlan, ModelPlan, MqttPlan, SinkPlan, SourceKind, StreamPlan};
+use super::plan::{
+    BrokerPlan, DashboardPlan, KafkaPlan, ModelPlan, MqttPlan, SinkKind, SinkPlan, SourceKind, StreamPlan,
+};
+use super::sink::Sink;
 use super::source::Source;
+use super::topic::takes;
 
 /// Two listeners on one address: the second would fail to start.
 pub fn listeners(sources: &[Source<'_>], dashboard: Option<(&DashboardPlan, Field<'_>)>) {
@@ -31,25 +35,53 @@ fn clash(a: SocketAddr, b: SocketAddr) -> bool {
 }
 
 /// Two clients of one id throw each other out of the broker for ever.
-pub fn client_ids(sources: &[Source<'_>]) {
-    let clients: Vec<(&MqttPlan, &Source<'_>)> = sources
-        .iter()
-        .filter_map(|source| match &source.plan.as_ref()?.kind {
-            SourceKind::Mqtt(plan) => Some((plan, source)),
-            _ => None,
-        })
-        .collect();
-    for (index, (plan, source)) in clients.iter().enumerate() {
-        let same = |other: &MqttPlan| {
-            (&other.host, other.port, &other.client_id) == (&plan.host, plan.port, &plan.client_id)
-        };
+pub fn client_ids(sources: &[Source<'_>], sinks: &[Sink<'_>]) {
+    let of_sources = mqtt_sources(sources).map(|(plan, source)| (&plan.broker, &source.field));
+    let of_sinks = sinks.iter().filter_map(|sink| match &sink.plan.as_ref()?.kind {
+        SinkKind::Mqtt(plan) => Some((&plan.broker, &sink.field)),
+        _ => None,
+    });
+    let clients: Vec<(&BrokerPlan, &Field<'_>)> = of_sources.chain(of_sinks).collect();
+    for (index, (plan, field)) in clients.iter().enumerate() {
+        let same = |other: &BrokerPlan| same_broker(other, plan) && other.client_id == plan.client_id;
         if let Some((_, other)) = clients[..index].iter().find(|(other, _)| same(other)) {
-            source.field.locate("client_id").problem(
-                format!("[{}] connects to the same broker with the same client id", other.field.path()),
+            field.locate("client_id").problem(
+                format!("[{}] connects to the same broker with the same client id", other.path()),
                 "Give each its own, or leave it out: the default differs.",
             );
         }
     }
+}
+
+/// Alerts that come back as readings would end among the dead letters, one for each.
+pub fn own_alerts(sources: &[Source<'_>], sinks: &[Sink<'_>]) {
+    for sink in sinks {
+        let Some(SinkKind::Mqtt(plan)) = sink.plan.as_ref().map(|plan| &plan.kind) else { continue };
+        for (source, named) in mqtt_sources(sources) {
+            let taken = source.topics.iter().find(|filter| takes(filter, &plan.topic));
+            if let Some(filter) = taken.filter(|_| same_broker(&source.broker, &plan.broker)) {
+                sink.field.locate("topic").problem(
+                    format!(
+                        "[{}] subscribes {filter:?} at this broker, which takes {:?}",
+                        named.field.path(),
+                        plan.topic
+                    ),
+                    "Publish alerts where no source reads, such as \"alerts/eddy\".",
+                );
+            }
+        }
+    }
+}
+
+fn mqtt_sources<'a, 'b>(sources: &'b [Source<'a>]) -> impl Iterator<Item = (&'b MqttPlan, &'b Source<'a>)> {
+    sources.iter().filter_map(|source| match &source.plan.as_ref()?.kind {
+        SourceKind::Mqtt(plan) => Some((plan, source)),
+        _ => None,
+    })
+}
+
+fn same_broker(a: &BrokerPlan, b: &BrokerPlan) -> bool {
+    (&a.host, a.port) == (&b.host, b.port)
 }
 
 /// Two sources of one group would take each other's partitions.

@@ -9,6 +9,7 @@ mod cross;
 mod environment;
 mod field;
 pub mod kind;
+mod mqtt;
 mod node;
 mod path;
 pub mod plan;
@@ -32,7 +33,7 @@ use std::path::Path;
 
 use field::Field;
 use node::Node;
-use plan::{Plan, SinkPlan, StreamPlan};
+use plan::{Plan, StreamPlan};
 use section::{Scope, Section};
 
 pub use problem::{Origin, Problem, Problems};
@@ -88,14 +89,15 @@ fn resolve<'a>(scope: &'a Scope<'a>, root: &'a Node) -> Option<Plan> {
         sources.into_iter().map(|(name, field)| source::parse(name, field, naming)).collect();
     let streams: Vec<_> =
         streams.into_iter().map(|(name, field)| stream::parse(name, &field, &sources)).collect();
-    let sinks: Vec<_> = sinks.into_iter().map(|(name, field)| sink::parse(name, &field, naming)).collect();
+    let sinks: Vec<_> = sinks.into_iter().map(|(name, field)| sink::parse(name, field, naming)).collect();
 
     let page = section.here().locate("dashboard").locate("listen");
     cross::listeners(&sources, dashboard.as_ref().map(|plan| (plan, page)));
-    cross::client_ids(&sources);
+    cross::client_ids(&sources, &sinks);
+    cross::own_alerts(&sources, &sinks);
     cross::groups(&sources);
     let streams: Option<Vec<StreamPlan>> = streams.into_iter().collect();
-    let sinks: Option<Vec<SinkPlan>> = sinks.into_iter().collect();
+    let sinks: Option<Vec<_>> = sinks.into_iter().map(|sink| sink.plan).collect();
     if let Some(streams) = streams.as_ref().filter(|streams| !streams.is_empty()) {
         cross::unused_sources(&sources, streams);
         cross::shared(&sources, streams, sinks.as_deref().unwrap_or_default());

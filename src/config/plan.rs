@@ -1,6 +1,7 @@
 //! The validated plan: what `resolve` makes of a config file. Every station is built from this alone.
 
 mod alarm;
+mod broker;
 mod column;
 mod dashboard;
 mod format;
@@ -19,12 +20,15 @@ use std::time::Duration;
 
 pub use crate::backend::Choice;
 pub use alarm::{AlarmPlan, OnsetPlan};
+pub use broker::{BrokerPlan, Version};
 pub use column::{Aggregate, ColumnPlan, DeviationRule, Direction};
 pub use dashboard::DashboardPlan;
 pub use format::{FormatPlan, RegistryAccess, RegistryPlan};
 pub use kafka::{KafkaField, KafkaPlan, KafkaStart, SaslMechanism, SaslPlan, SharedPlan, TokenPlan};
 pub use replay::ReplayPlan;
-pub use sink::{AlertmanagerPlan, BodyFormat, GroupPlan, SigningKey, SinkKind, SinkPlan, WebhookPlan};
+pub use sink::{
+    AlertmanagerPlan, BodyFormat, GroupPlan, MqttSinkPlan, SigningKey, SinkKind, SinkPlan, WebhookPlan,
+};
 pub use telemetry::TelemetryPlan;
 pub use time::{NoDataPlan, TimePlan, TimeUnit};
 pub use tls::{ClientCertificate, ServerTlsPlan, TlsPlan, TlsProblem};
@@ -79,20 +83,14 @@ pub enum SourceKind {
     Replay(ReplayPlan),
 }
 
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct MqttPlan {
-    pub host: String,
-    pub port: u16,
+    pub broker: BrokerPlan,
     pub protocol: Protocol,
-    /// `None`: in clear.
-    pub tls: Option<TlsPlan>,
-    pub client_id: String,
     /// Topic filters, `+` and `#` allowed; with MQTT 5 also `$share/GROUP/FILTER`.
     pub topics: Vec<String>,
     /// 0 or 1; 2 is refused by `resolve` with the remedy.
     pub qos: u8,
-    pub username: Option<String>,
-    pub password: Option<String>,
     /// Retained messages are counted and dropped unless this is true.
     pub retained: bool,
     pub keep_alive: Duration,
@@ -108,6 +106,15 @@ pub enum Protocol {
         /// Messages of QoS 1 on their way at once.
         receive_maximum: u16,
     },
+}
+
+impl Protocol {
+    pub fn version(self) -> Version {
+        match self {
+            Protocol::V3 => Version::V3,
+            Protocol::V5 { .. } => Version::V5,
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -218,38 +225,6 @@ impl Default for DurablePlan {
 
 /// Stands for a secret wherever a plan is shown: plans end up in logs and panics.
 pub(super) const REDACTED: &str = "[redacted]";
-
-impl fmt::Debug for MqttPlan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Taken apart in full, so that a new field cannot be forgotten here.
-        let MqttPlan {
-            host,
-            port,
-            protocol,
-            tls,
-            client_id,
-            topics,
-            qos,
-            username,
-            password,
-            retained,
-            keep_alive,
-        } = self;
-        f.debug_struct("MqttPlan")
-            .field("host", host)
-            .field("port", port)
-            .field("protocol", protocol)
-            .field("tls", tls)
-            .field("client_id", client_id)
-            .field("topics", topics)
-            .field("qos", qos)
-            .field("username", username)
-            .field("password", &password.as_ref().map(|_| REDACTED))
-            .field("retained", retained)
-            .field("keep_alive", keep_alive)
-            .finish()
-    }
-}
 
 impl fmt::Debug for HttpPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -31,13 +31,13 @@ fn command(stream: &StreamPlan, source: &SourcePlan, now_ns: i64) -> Option<Stri
             Some(format!("curl --json {}{token} {}", quoted(&payload), quoted(&url)))
         }
         SourceKind::Mqtt(mqtt) => {
-            let user = if mqtt.username.is_some() { " -u YOUR_USER -P YOUR_PASSWORD" } else { "" };
+            let user = if mqtt.broker.username.is_some() { " -u YOUR_USER -P YOUR_PASSWORD" } else { "" };
             let filter = stream.topics.as_deref().or(mqtt.topics.first().map(String::as_str))?;
             let topic = quoted(&topic(filter, stream));
-            let host = quoted(&mqtt.host);
+            let host = quoted(&mqtt.broker.host);
             Some(format!(
                 "mosquitto_pub -h {host} -p {}{user} -q 1 -t {topic} -m {}",
-                mqtt.port,
+                mqtt.broker.port,
                 quoted(&payload)
             ))
         }

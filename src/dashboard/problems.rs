@@ -66,7 +66,7 @@ fn silent_sources(snapshot: &Snapshot, plan: &Plan) -> Vec<Problem> {
         let (what, remedy) = match &plan.kind {
             SourceKind::Mqtt(mqtt) => (
                 "is not connected",
-                format!("Check the broker at {}:{}; Eddy reconnects by itself", mqtt.host, mqtt.port),
+                format!("Check the broker at {}; Eddy reconnects by itself", mqtt.broker.address()),
             ),
             SourceKind::Kafka(kafka) => (
                 "is not connected",

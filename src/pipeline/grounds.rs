@@ -9,13 +9,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::common::Common;
 use super::desk::{self, Desk};
+use super::group::member;
 use super::pruning;
 use super::running::follow_the_clock;
 use super::{ASKS_MAX, POINT_GROUPS_MAX};
 use super::{telemetry, view};
 use crate::access::{self, Key, Links};
 use crate::alert::outbox::{Outbox, OutboxHandle};
-use crate::config::plan::Plan;
+use crate::config::plan::{Plan, SinkKind, SinkPlan};
 use crate::durable::ControlEntry;
 use crate::sink::alertmanager::AGAIN;
 use crate::sink::deliver::{self, Delivery};
@@ -57,7 +58,7 @@ impl Grounds {
             stop_workers.clone(),
         ));
         let tracer = telemetry::start(common, &outbox, &stop_workers, &mut workers).await?;
-        start_sinks(common, (&outbox, &tracer), &stop_workers, &mut workers);
+        start_sinks(common, (&outbox, &tracer), &stop_workers, &mut workers)?;
         let (points_to, points) = mpsc::channel(POINT_GROUPS_MAX);
         let (ask, asks) = mpsc::channel(ASKS_MAX);
         let (order, orders) = mpsc::channel(ASKS_MAX);
@@ -90,10 +91,11 @@ fn start_sinks(
     (outbox, tracer): (&OutboxHandle, &Tracer),
     stop: &CancellationToken,
     workers: &mut JoinSet<()>,
-) {
+) -> Result<()> {
+    let member = common.plan.shared().map(|_| member::name(&common.plan.durable.path)).transpose()?;
     for (index, sink) in common.plan.sinks.iter().enumerate() {
         let delivery = Delivery {
-            sink: sink.clone(),
+            sink: of_member(sink, member.as_deref()),
             index,
             outbox: outbox.clone(),
             status: common.status.clone(),
@@ -110,5 +112,43 @@ fn start_sinks(
                 tracing::error!(sink = name, %error, "this sink delivers nothing; its alerts wait in the outbox");
             }
         });
+    }
+    Ok(())
+}
+
+/// Eddys that share their work have one config, and a broker throws out a client when another comes with its id.
+fn of_member(sink: &SinkPlan, member: Option<&str>) -> SinkPlan {
+    let mut sink = sink.clone();
+    if let (SinkKind::Mqtt(mqtt), Some(member)) = (&mut sink.kind, member) {
+        mqtt.broker.client_id += &format!("-{member}");
+    }
+    sink
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::plan::{BrokerPlan, MqttSinkPlan, Version};
+
+    #[test]
+    fn each_of_several_eddys_is_a_client_of_its_own() {
+        let broker = BrokerPlan {
+            host: "broker".into(),
+            port: 1883,
+            tls: None,
+            client_id: "eddy-fleet-sink-plant".into(),
+            username: None,
+            password: None,
+        };
+        let (topic, timeout) = ("alerts/eddy".into(), std::time::Duration::from_secs(15));
+        let mqtt = MqttSinkPlan { broker, version: Version::V5, topic, retain: false, timeout };
+        let (name, deployment) = ("plant".into(), "fleet".into());
+        let sink = SinkPlan { name, deployment, kind: SinkKind::Mqtt(mqtt), group: None };
+        let client_id = |member| match of_member(&sink, member).kind {
+            SinkKind::Mqtt(mqtt) => mqtt.broker.client_id,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(client_id(None), "eddy-fleet-sink-plant");
+        assert_eq!(client_id(Some("box-1")), "eddy-fleet-sink-plant-box-1");
     }
 }

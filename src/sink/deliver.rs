@@ -71,6 +71,7 @@ pub async fn run(delivery: Delivery) -> Result<(), SinkError> {
 /// As [`run`], to a receiver that is set up already.
 pub async fn run_to(receiver: Receiver, delivery: Delivery) {
     let receiver = Arc::new(receiver);
+    let closed_last = Arc::clone(&receiver);
     Worker {
         target: receiver.target(),
         width: receiver.width(),
@@ -89,6 +90,7 @@ pub async fn run_to(receiver: Receiver, delivery: Delivery) {
     }
     .work()
     .await;
+    closed_last.close().await;
 }
 
 struct Worker {

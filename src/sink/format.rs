@@ -95,6 +95,12 @@ impl Dress {
     }
 }
 
+/// What a stored body tells of, such as `anomaly.raised`.
+pub fn type_of(body: &[u8]) -> Result<&str, Unreadable> {
+    let stored: Stored<'_> = sonic_rs::from_slice(body)?;
+    Ok(stored.r#type)
+}
+
 fn event_type(stored: &Stored<'_>) -> String {
     format!("eddy.{}", stored.r#type)
 }

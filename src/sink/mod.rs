@@ -9,6 +9,7 @@ pub mod file;
 mod format;
 mod handshake;
 mod http;
+pub mod mqtt;
 mod patience;
 pub mod schedule;
 pub mod signature;
@@ -33,7 +34,7 @@ pub struct SinkType {
 }
 
 /// Every kind of sink, in order of name.
-pub const TABLE: [SinkType; 4] = [alertmanager::TYPE, file::TYPE, stdout::TYPE, webhook::TYPE];
+pub const TABLE: [SinkType; 5] = [alertmanager::TYPE, file::TYPE, mqtt::TYPE, stdout::TYPE, webhook::TYPE];
 
 /// A sink that cannot be set up. Holds no url and no secret.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +94,7 @@ pub enum Receiver {
     Webhook(webhook::Webhook),
     Alertmanager(alertmanager::Alertmanager),
     File(file::FileSink),
+    Mqtt(mqtt::MqttSink),
     Stdout(stdout::Stdout),
 }
 
@@ -105,6 +107,7 @@ impl Receiver {
                 Ok(Receiver::Alertmanager(alertmanager::Alertmanager::new(plan, alertmanager)?))
             }
             SinkKind::File { path } => Ok(Receiver::File(file::FileSink::start(&plan.name, path)?)),
+            SinkKind::Mqtt(mqtt) => Ok(Receiver::Mqtt(mqtt::MqttSink::start(&plan.name, mqtt))),
             SinkKind::Stdout => Ok(Receiver::Stdout(stdout::Stdout::start(&plan.name, std::io::stdout())?)),
         }
     }
@@ -115,6 +118,7 @@ impl Receiver {
             Receiver::Webhook(webhook) => webhook.send(outgoing).await,
             Receiver::Alertmanager(alertmanager) => alertmanager.send(outgoing).await,
             Receiver::File(file) => file.send(outgoing).await,
+            Receiver::Mqtt(mqtt) => mqtt.send(outgoing).await,
             // A webhook has a timeout of its own.
             Receiver::Stdout(stdout) => patience::answer(shown, stdout.send(outgoing)).await,
         }
@@ -128,6 +132,7 @@ impl Receiver {
             Receiver::Webhook(_) | Receiver::Alertmanager(_) => 8,
             // They share one sync.
             Receiver::File(_) => file::WIDTH,
+            Receiver::Mqtt(_) => mqtt::WIDTH,
             // Lines come out one after the other, in the order of the outbox.
             Receiver::Stdout(_) => 1,
         }
@@ -137,7 +142,9 @@ impl Receiver {
     fn spacing(&self) -> Duration {
         match self {
             Receiver::Webhook(webhook) => webhook.spacing(),
-            Receiver::Alertmanager(_) | Receiver::File(_) | Receiver::Stdout(_) => Duration::ZERO,
+            Receiver::Alertmanager(_) | Receiver::File(_) | Receiver::Mqtt(_) | Receiver::Stdout(_) => {
+                Duration::ZERO
+            }
         }
     }
 
@@ -147,7 +154,15 @@ impl Receiver {
             Receiver::Webhook(webhook) => webhook.target(),
             Receiver::Alertmanager(alertmanager) => alertmanager.target(),
             Receiver::File(file) => file.target(),
+            Receiver::Mqtt(mqtt) => mqtt.target(),
             Receiver::Stdout(_) => "stdout".to_owned(),
+        }
+    }
+
+    /// Ends a connection that is kept open. Nothing is under way any more.
+    async fn close(&self) {
+        if let Receiver::Mqtt(mqtt) = self {
+            mqtt.close().await;
         }
     }
 }

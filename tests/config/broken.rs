@@ -29,7 +29,7 @@ fn duplicate_key() {
 fn unknown_key() {
     assert_snapshot!(problems(&good_but("qos = 1", "qoss = 1\ncompression = true")), @"
     eddy.toml:5: source.plant.qoss: unknown key. Did you mean `qos`?
-    eddy.toml:6: source.plant.compression: unknown key. Remove it; known here: type, url, ca, cert, key, protocol, session_expiry, receive_maximum, topics, qos, client_id, username, password, retained, keep_alive.
+    eddy.toml:6: source.plant.compression: unknown key. Remove it; known here: type, url, ca, cert, key, client_id, username, password, protocol, session_expiry, receive_maximum, topics, qos, retained, keep_alive.
     2 problems in eddy.toml
     ");
 }
@@ -70,7 +70,7 @@ fn unknown_type() {
     let text = good_but("\"mqtt\"", "\"mqt\"");
     assert_snapshot!(problems(&text.replace("\"webhook\"", "\"pager\"")), @r#"
     eddy.toml:2: source.plant.type: there is no type "mqt". Did you mean "mqtt"?
-    eddy.toml:16: sink.on_call.type: there is no type "pager". Use "webhook" (POST each alert, signed by the Standard Webhooks specification), "alertmanager" (push each alert to Alertmanager, and resolve it there), "file" (append each alert to a file as one line of JSON) or "stdout" (print each alert as one line of JSON).
+    eddy.toml:16: sink.on_call.type: there is no type "pager". Use "webhook" (POST each alert, signed by the Standard Webhooks specification), "alertmanager" (push each alert to Alertmanager, and resolve it there), "file" (append each alert to a file as one line of JSON), "mqtt" (publish each alert at an MQTT broker) or "stdout" (print each alert as one line of JSON).
     2 problems in eddy.toml
     "#);
 }

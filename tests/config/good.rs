@@ -19,8 +19,14 @@ fn stream(text: &str) -> StreamPlan {
 fn a_good_config_becomes_this_plan() {
     let plan = plan_with(GOOD, &[]);
     let SourceKind::Mqtt(mqtt) = &plan.sources[0].kind else { panic!("{plan:?}") };
-    assert_eq!((mqtt.host.as_str(), mqtt.port, mqtt.qos, mqtt.retained), ("127.0.0.1", 1883, 1, false));
-    assert_eq!((mqtt.client_id.as_str(), mqtt.keep_alive), ("eddy-eddy-plant", Duration::from_secs(30)));
+    assert_eq!(
+        (mqtt.broker.host.as_str(), mqtt.broker.port, mqtt.qos, mqtt.retained),
+        ("127.0.0.1", 1883, 1, false)
+    );
+    assert_eq!(
+        (mqtt.broker.client_id.as_str(), mqtt.keep_alive),
+        ("eddy-eddy-plant", Duration::from_secs(30))
+    );
     let SinkKind::Webhook(webhook) = &plan.sinks[0].kind else { panic!("{plan:?}") };
     assert_eq!(webhook.secret, [SigningKey::Symmetric((0..24).collect())]);
     assert_eq!((webhook.format, &plan.sinks[0].group), (BodyFormat::Standard, &None));
@@ -148,9 +154,15 @@ fn environment_overrides_the_file() {
     ];
     let plan = plan_with(GOOD, &variables);
     let SourceKind::Mqtt(mqtt) = &plan.sources[0].kind else { panic!("{plan:?}") };
-    assert_eq!((mqtt.host.as_str(), mqtt.port, mqtt.qos, mqtt.topics.len()), ("broker", 1884, 0, 2));
-    assert_eq!((mqtt.username.as_deref(), mqtt.password.as_deref()), (Some("007"), Some("1234")));
-    assert_eq!(mqtt.client_id, "eddy-north-plant");
+    assert_eq!(
+        (mqtt.broker.host.as_str(), mqtt.broker.port, mqtt.qos, mqtt.topics.len()),
+        ("broker", 1884, 0, 2)
+    );
+    assert_eq!(
+        (mqtt.broker.username.as_deref(), mqtt.broker.password.as_deref()),
+        (Some("007"), Some("1234"))
+    );
+    assert_eq!(mqtt.broker.client_id, "eddy-north-plant");
     assert_eq!(plan.streams[0].window.size, Duration::from_secs(32));
     assert!(!plan.dashboard.enabled);
 }

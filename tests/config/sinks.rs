@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use eddy::config::plan::{BodyFormat, GroupPlan, SigningKey, SinkKind};
+use eddy::config::plan::{BodyFormat, GroupPlan, SigningKey, SinkKind, Version};
 use eddy::types::silence::Label;
 use insta::assert_snapshot;
 
@@ -81,4 +81,88 @@ fn a_group_of_eddys_puts_nothing_together() {
     eddy.toml:5: source.plant.shared: [sink.on_call] has a `group`, and each Eddy would tell an incident of its own. Remove `group` and let the receiver put alerts together, as Alertmanager does, or remove `shared`.
     1 problem in eddy.toml
     ");
+}
+
+const MQTT: &str =
+    "[sink.plant]\ntype = \"mqtt\"\nurl = \"mqtts://broker.example.com\"\ntopic = \"alerts/eddy\"\n";
+
+#[test]
+fn a_sink_of_mqtt_is_a_client_of_its_own() {
+    let text = with_sink(&format!(
+        "{MQTT}username = \"eddy\"\npassword = \"env:PASSWORD\"\n[sink.quiet]\ntype = \"mqtt\"\nurl = \"mqtt://10.0.0.5:1884\"\n\
+         topic = \"a\"\nprotocol = \"3.1.1\"\nqos = 1\nretain = true\ntimeout = \"3s\"\nclient_id = \"b\"\ngroup = {{}}\n"
+    ));
+    let plan = plan_with(&text, &[("PASSWORD", "hunter2")]);
+    let [_, plant, quiet] = &plan.sinks[..] else { panic!("{plan:?}") };
+    let (SinkKind::Mqtt(usual), SinkKind::Mqtt(other)) = (&plant.kind, &quiet.kind) else {
+        panic!("{plan:?}")
+    };
+    assert_eq!((usual.broker.address(), usual.version), ("broker.example.com:8883".into(), Version::V5));
+    assert_eq!(usual.broker.client_id, "eddy-eddy-sink-plant");
+    assert_eq!(
+        (usual.topic.as_str(), usual.retain, usual.timeout),
+        ("alerts/eddy", false, Duration::from_secs(15))
+    );
+    assert!(usual.broker.tls.is_some() && plant.group.is_none());
+    assert_eq!(
+        (usual.broker.username.as_deref(), usual.broker.password.as_deref()),
+        (Some("eddy"), Some("hunter2"))
+    );
+    let shown = format!("{plan:?}");
+    assert!(!shown.contains("hunter2") && shown.contains("[redacted]"), "{shown}");
+    assert_eq!((other.broker.address(), other.broker.client_id.as_str()), ("10.0.0.5:1884".into(), "b"));
+    assert_eq!((other.version, other.retain, other.timeout), (Version::V3, true, Duration::from_secs(3)));
+    assert!(other.broker.tls.is_none() && quiet.group.is_some());
+}
+
+#[test]
+fn what_a_sink_of_mqtt_cannot_do_is_told() {
+    let text = with_sink(
+        "[sink.a]\ntype = \"mqtt\"\nurl = \"https://h\"\ntopic = \"alerts/+\"\nqos = 0\nprotocol = \"3\"\ntimeout = \"0s\"\n\
+         [sink.b]\ntype = \"mqtt\"\nurl = \"mqtt://h/alerts\"\ntopic = \"\"\nqos = 2\npassword = \"p\"\ntopics = \"x\"\n\
+         [sink.c]\ntype = \"mqtt\"\nurl = \"mqtt://h\"\nca = \"ca.pem\"\nclient_id = \"\"\nqos = 3\n",
+    );
+    assert_snapshot!(problems(&text), @r#"
+    eddy.toml:22: sink.a.url: https:// is not MQTT. Write it like "mqtt://127.0.0.1:1883" or "mqtts://broker.example.com".
+    eddy.toml:23: sink.a.topic: the topic "alerts/+" has a wildcard, and a message goes to one topic. Write it without + and #, like "alerts/eddy".
+    eddy.toml:24: sink.a.qos: with QoS 0 the broker never says that it took a message. Use `qos = 1`; receivers know a repetition by the alert's id and revision.
+    eddy.toml:25: sink.a.protocol: "3" is not a version of MQTT. Write "3.1.1" or "5".
+    eddy.toml:26: sink.a.timeout: 0s is out of bounds. Choose from 1s to 1m.
+    eddy.toml:29: sink.b.url: has more than a host and a port. Write it like "mqtt://127.0.0.1:1883"; topics have a key of their own.
+    eddy.toml:30: sink.b.topic: the topic "" must have 1 to 65535 bytes and no NUL. Write it like "alerts/eddy".
+    eddy.toml:31: sink.b.qos: QoS 2 is not supported: its message ids do not survive a reconnect in the client library. Use `qos = 1`; receivers know a repetition by the alert's id and revision.
+    eddy.toml:32: sink.b.password: MQTT has no password without a username. Add `username = "…"`.
+    eddy.toml:33: sink.b.topics: unknown key. Did you mean `topic`?
+    eddy.toml:34: sink.c.topic: is missing. Add `topic = "alerts/eddy"`.
+    eddy.toml:37: sink.c.ca: belongs to TLS, which mqtt:// does not use. Write `url = "mqtts://…"`, or remove `ca`.
+    eddy.toml:38: sink.c.client_id: is not a usable client id. Use 1 to 256 bytes without control characters, or leave it out: the default is stable.
+    eddy.toml:39: sink.c.qos: is no quality of service. Use `qos = 1`; receivers know a repetition by the alert's id and revision.
+    14 problems in eddy.toml
+    "#);
+}
+
+#[test]
+fn a_sink_of_mqtt_does_not_get_into_its_sources_way() {
+    let text = with_sink(
+        "[sink.a]\ntype = \"mqtt\"\nurl = \"mqtt://127.0.0.1\"\ntopic = \"plant/hall/pump/alerts\"\nclient_id = \"eddy-eddy-plant\"\n\
+         [sink.b]\ntype = \"mqtt\"\nurl = \"mqtt://127.0.0.1\"\ntopic = \"plant/alerts\"\nclient_id = \"c\"\n\
+         [sink.c]\ntype = \"mqtt\"\nurl = \"mqtt://127.0.0.1\"\ntopic = \"plant/alerts\"\nclient_id = \"c\"\n\
+         [sink.d]\ntype = \"mqtt\"\nurl = \"mqtt://127.0.0.1:1884\"\ntopic = \"plant/hall/pump/alerts\"\nclient_id = \"c\"\n",
+    );
+    assert_snapshot!(problems(&text), @r#"
+    eddy.toml:23: sink.a.topic: [source.plant] subscribes "plant/+/pump/+" at this broker, which takes "plant/hall/pump/alerts". Publish alerts where no source reads, such as "alerts/eddy".
+    eddy.toml:24: sink.a.client_id: [source.plant] connects to the same broker with the same client id. Give each its own, or leave it out: the default differs.
+    eddy.toml:34: sink.c.client_id: [sink.b] connects to the same broker with the same client id. Give each its own, or leave it out: the default differs.
+    3 problems in eddy.toml
+    "#);
+}
+
+#[test]
+fn sinks_that_an_example_has_in_comments_are_good() {
+    let is_toml = |rest: &str| rest.starts_with("[sink.") || rest.split(' ').nth(1) == Some("=");
+    let line = |line: &'static str| line.strip_prefix("# ").filter(|rest| is_toml(rest)).unwrap_or(line);
+    let lines: Vec<&str> = include_str!("../../configs/plant-mqtt.toml").lines().map(line).collect();
+    let plan = plan_with(&lines.join("\n"), &[("ON_CALL_SECRET", KEY), ("BROKER_PASSWORD", "p")]);
+    let kinds: Vec<&str> = plan.sinks.iter().map(|sink| sink.kind.as_str()).collect();
+    assert_eq!(kinds, ["alertmanager", "file", "webhook", "mqtt"]);
 }

@@ -29,9 +29,9 @@ fn tls_with_a_client_certificate() {
     let keys = format!("ca = {0:?}\ncert = {0:?}\nkey = {1:?}", path("a.pem"), path("a.key"));
     let plan = plan_with(&with_tls(&keys), &[]);
     let SourceKind::Mqtt(mqtt) = &plan.sources[0].kind else { panic!("{plan:?}") };
-    assert_eq!((mqtt.host.as_str(), mqtt.port), ("broker.example.com", 8883));
+    assert_eq!((mqtt.broker.host.as_str(), mqtt.broker.port), ("broker.example.com", 8883));
     let client = ClientCertificate { cert: path("a.pem"), key: path("a.key") };
-    assert_eq!(mqtt.tls, Some(TlsPlan { ca: Some(path("a.pem")), client: Some(client) }));
+    assert_eq!(mqtt.broker.tls, Some(TlsPlan { ca: Some(path("a.pem")), client: Some(client) }));
 }
 
 #[test]

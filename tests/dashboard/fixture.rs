@@ -53,16 +53,19 @@ pub fn plan() -> Plan {
         aggregate: Default::default(),
         deviation: None,
     };
-    let mqtt = MqttPlan {
+    let broker = BrokerPlan {
         host: "broker.plant.local".to_owned(),
         port: 1883,
-        protocol: Protocol::V3,
         tls: None,
         client_id: "eddy".to_owned(),
-        topics: vec!["plant/+/pump/+/telemetry".to_owned()],
-        qos: 1,
         username: None,
         password: None,
+    };
+    let mqtt = MqttPlan {
+        broker,
+        protocol: Protocol::V3,
+        topics: vec!["plant/+/pump/+/telemetry".to_owned()],
+        qos: 1,
         retained: false,
         keep_alive: Duration::from_secs(30),
     };

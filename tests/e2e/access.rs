@@ -162,6 +162,8 @@ fn more_secrets(broker: u16, collector: &Collector) -> String {
     format!(
         "[source.broker]\ntype = \"mqtt\"\nurl = \"mqtt://127.0.0.1:{broker}\"\ntopics = [\"plant/#\"]\nqos = 1\n\
          username = \"eddy\"\npassword = \"{BROKER_PASSWORD}\"\n\
+         [sink.broker]\ntype = \"mqtt\"\nurl = \"mqtt://127.0.0.1:{broker}\"\ntopic = \"alerts/eddy\"\n\
+         username = \"eddy\"\npassword = \"{BROKER_PASSWORD}\"\n\
          [sink.pager]\ntype = \"webhook\"\nurl = \"http://127.0.0.1:1/path-of-the-pager\"\n\
          secret = \"whsec_{PAGER_SECRET}\"\nformat = \"cloudevents\"\n\
          [telemetry]\notlp_endpoint = \"{}/path-of-the-collector\"\nevery = \"1s\"\n\
@@ -254,6 +256,7 @@ async fn an_alert_s_link_takes_feedback_and_no_secret_comes_out_anywhere() {
         let output = eddy(&deployment, command);
         shown += &String::from_utf8_lossy(&[output.stdout, output.stderr].concat());
     }
+    assert!(shown.contains("note: sink broker sends its password or token in clear"), "as `check` says");
     shown += &said;
     shown += &std::fs::read_to_string(deployment.data().join("access/audit.jsonl")).unwrap();
     assert!(shown.len() > 100_000 && shown.contains("POST /feedback/"), "{} bytes", shown.len());

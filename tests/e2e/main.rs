@@ -14,6 +14,7 @@ mod kill;
 mod large_state;
 mod late;
 mod mqtt;
+mod mqtt_sink;
 mod noted;
 mod orders;
 mod page;
@@ -31,6 +32,8 @@ mod small_disk;
 mod snapshot;
 mod stdout;
 mod stop;
+#[path = "../support/subscriber.rs"]
+mod subscriber;
 mod systemd;
 mod telemetry;
 mod upgrade;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::support;
 use crate::support::certificates::Certificates;
 use crate::support::mosquitto::Mosquitto;
-use crate::support::{FakeLog, Rig, STEP_MAX, mqtt_plan, numbered, read, texts};
-use eddy::config::plan::{ClientCertificate, MqttPlan, SourceKind, TlsPlan};
+use crate::support::{FakeLog, Rig, STEP_MAX, broker_plan, mqtt_plan, numbered, read, texts};
+use eddy::config::plan::{BrokerPlan, ClientCertificate, MqttPlan, SourceKind, TlsPlan};
 use tokio::time::timeout;
 
 /// A broker with a listener in clear for the publisher and one with TLS for Eddy.
@@ -39,8 +39,11 @@ impl Site {
         let file = |name: &str, ending: &str| self.files.path(&format!("{name}.{ending}"));
         let client = client.map(|name| ClientCertificate { cert: file(name, "pem"), key: file(name, "key") });
         Rig::new(SourceKind::Mqtt(MqttPlan {
-            host: host.into(),
-            tls: Some(TlsPlan { ca: Some(file(ca, "pem")), client }),
+            broker: BrokerPlan {
+                host: host.into(),
+                tls: Some(TlsPlan { ca: Some(file(ca, "pem")), client }),
+                ..broker_plan(self.tls_port, "eddy-test")
+            },
             ..mqtt_plan(self.tls_port)
         }))
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::mqtt;
 use crate::support::mosquitto::Mosquitto;
-use crate::support::{FakeLog, Rig, mqtt_plan, numbered, read, stop, texts};
+use crate::support::{FakeLog, Rig, broker_plan, mqtt_plan, numbered, read, stop, texts};
 use eddy::config::plan::{MqttPlan, Protocol, SourceKind};
 
 fn plan(port: u16) -> MqttPlan {
@@ -70,7 +70,7 @@ async fn subscribes_again_when_the_broker_forgot_the_session() {
 async fn two_in_one_group_take_every_message_once_between_them() {
     let broker = Mosquitto::start();
     let shared = |id: &str| MqttPlan {
-        client_id: id.into(),
+        broker: broker_plan(broker.port, id),
         topics: vec!["$share/eddies/plant/#".into()],
         ..plan(broker.port)
     };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::{self, Rig, STEP_MAX, read, texts};
-use eddy::config::plan::{MqttPlan, Protocol, SourceKind};
+use eddy::config::plan::{MqttPlan, SourceKind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -70,17 +70,9 @@ impl Connection {
 async fn rig(topics: &[&str]) -> (Rig, support::FakeLog, TcpListener) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (rig, log) = Rig::new(SourceKind::Mqtt(MqttPlan {
-        host: "127.0.0.1".into(),
-        port: listener.local_addr().unwrap().port(),
-        protocol: Protocol::V3,
-        tls: None,
-        client_id: "eddy-test".into(),
         topics: topics.iter().map(|t| t.to_string()).collect(),
-        qos: 1,
-        username: None,
-        password: None,
-        retained: false,
         keep_alive: Duration::from_secs(60),
+        ..support::mqtt_plan(listener.local_addr().unwrap().port())
     }));
     (rig, log, listener)
 }

@@ -8,7 +8,7 @@ const STATIONS: [&str; 9] =
     ["source", "durable", "decode", "window", "model", "judge", "alert", "sink", "dashboard"];
 
 /// What any station may name besides itself.
-const SHARED: [&str; 13] = [
+const SHARED: [&str; 14] = [
     "types",
     "ring",
     "schemas",
@@ -19,6 +19,7 @@ const SHARED: [&str; 13] = [
     "watch",
     "metrics",
     "config",
+    "mqtt",
     "backend",
     "access",
     "telemetry",

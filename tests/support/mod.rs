@@ -11,7 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use eddy::config::plan::{DashboardPlan, DurablePlan, MqttPlan, Plan, Protocol, SourceKind, SourcePlan};
+use eddy::config::plan::{
+    BrokerPlan, DashboardPlan, DurablePlan, MqttPlan, Plan, Protocol, SourceKind, SourcePlan,
+};
 use eddy::latency::Clock;
 use eddy::source::{Context, Ended, SourceError};
 use eddy::stage::{Intake, NotSafe, RowReport, Submission, Validate};
@@ -30,18 +32,25 @@ pub fn numbered(range: std::ops::Range<usize>) -> Vec<String> {
     range.map(|n| format!("{{\"n\":{n}}}")).collect()
 }
 
+/// A broker in clear, and a client of it.
+pub fn broker_plan(port: u16, client_id: &str) -> BrokerPlan {
+    BrokerPlan {
+        host: "127.0.0.1".into(),
+        port,
+        tls: None,
+        client_id: client_id.into(),
+        username: None,
+        password: None,
+    }
+}
+
 /// A source of a broker in clear.
 pub fn mqtt_plan(port: u16) -> MqttPlan {
     MqttPlan {
-        host: "127.0.0.1".into(),
-        port,
+        broker: broker_plan(port, "eddy-test"),
         protocol: Protocol::V3,
-        tls: None,
-        client_id: "eddy-test".into(),
         topics: vec!["plant/#".into()],
         qos: 1,
-        username: None,
-        password: None,
         retained: false,
         keep_alive: Duration::from_secs(5),
     }

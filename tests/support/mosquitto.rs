@@ -61,6 +61,13 @@ impl Mosquitto {
         }
     }
 
+    /// SIGKILL: what it has not written to disk is gone, sessions as well.
+    pub fn kill(&mut self) {
+        let mut process = self.process.take().expect("it runs");
+        process.kill().expect("it was alive until now");
+        process.wait().expect("it ends");
+    }
+
     /// Starts it again on the same port and data.
     pub fn launch(&mut self) {
         assert!(self.process.is_none(), "stop it first");

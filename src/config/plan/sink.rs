@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::REDACTED;
+use super::{BrokerPlan, REDACTED, Version};
 use crate::types::silence::Label;
 
 #[derive(Clone, Debug)]
@@ -33,6 +33,7 @@ pub enum SinkKind {
     Webhook(WebhookPlan),
     Alertmanager(AlertmanagerPlan),
     File { path: PathBuf },
+    Mqtt(MqttSinkPlan),
     Stdout,
 }
 
@@ -43,6 +44,7 @@ impl SinkKind {
             SinkKind::Webhook(_) => "webhook",
             SinkKind::Alertmanager(_) => "alertmanager",
             SinkKind::File { .. } => "file",
+            SinkKind::Mqtt(_) => "mqtt",
             SinkKind::Stdout => "stdout",
         }
     }
@@ -83,6 +85,18 @@ pub enum SigningKey {
 pub struct AlertmanagerPlan {
     /// Below which `/api/v2/alerts` lies.
     pub url: String,
+    pub timeout: Duration,
+}
+
+/// Messages are published with QoS 1.
+#[derive(Clone, Debug)]
+pub struct MqttSinkPlan {
+    pub broker: BrokerPlan,
+    pub version: Version,
+    /// Without wildcards.
+    pub topic: String,
+    /// The broker keeps the last message for who subscribes later.
+    pub retain: bool,
     pub timeout: Duration,
 }
 

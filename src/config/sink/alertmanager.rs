@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::super::kind::Kind;
 use super::super::plan::{AlertmanagerPlan, SinkKind};
 use super::super::section::Section;
+use super::super::source::Naming;
 use super::super::web::{self, Wording};
 use super::{Parse, TIMEOUT_DEFAULT};
 
@@ -25,7 +26,7 @@ timeout = "15s"
     parse,
 };
 
-fn parse(section: &mut Section<'_>) -> Option<SinkKind> {
+fn parse(section: &mut Section<'_>, _naming: &Naming<'_>) -> Option<SinkKind> {
     let url = section
         .required("url", "\"http://alertmanager.example.com:9093\"")
         .and_then(|field| web::url(&field, &URL));

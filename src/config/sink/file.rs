@@ -8,7 +8,7 @@ pub const KIND: Kind<Parse> = Kind {
     name: "file",
     summary: "append each alert to a file as one line of JSON",
     example: "type = \"file\"\npath = \"alerts.ndjson\"\n",
-    parse: |section| {
+    parse: |section, _| {
         let path = section.required("path", "\"alerts.ndjson\"")?.file_path()?;
         Some(SinkKind::File { path })
     },

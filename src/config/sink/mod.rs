@@ -4,6 +4,7 @@ mod alertmanager;
 mod file;
 mod group;
 mod keys;
+mod mqtt;
 mod stdout;
 mod webhook;
 
@@ -13,18 +14,29 @@ use super::field::Field;
 use super::kind::{Kind, choose};
 use super::plan::{SinkKind, SinkPlan};
 use super::section::Section;
+use super::source::Naming;
 
-pub type Parse = fn(&mut Section<'_>) -> Option<SinkKind>;
+pub type Parse = fn(&mut Section<'_>, &Naming<'_>) -> Option<SinkKind>;
 
-pub const KINDS: &[Kind<Parse>] = &[webhook::KIND, alertmanager::KIND, file::KIND, stdout::KIND];
+pub const KINDS: &[Kind<Parse>] = &[webhook::KIND, alertmanager::KIND, file::KIND, mqtt::KIND, stdout::KIND];
 
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(15);
 
-/// `naming`: the deployment's name.
-pub fn parse(name: &str, field: &Field<'_>, naming: &str) -> Option<SinkPlan> {
+/// A sink as far as it could be read.
+pub struct Sink<'a> {
+    pub field: Field<'a>,
+    pub plan: Option<SinkPlan>,
+}
+
+pub fn parse<'a>(name: &str, field: Field<'a>, deployment: &str) -> Sink<'a> {
+    let plan = read(name, &field, deployment);
+    Sink { field, plan }
+}
+
+fn read(name: &str, field: &Field<'_>, deployment: &str) -> Option<SinkPlan> {
     let mut section = field.section()?;
     let kind = choose(&mut section, KINDS)?;
-    let parsed = (kind.parse)(&mut section);
+    let parsed = (kind.parse)(&mut section, &Naming { deployment, name });
     let group = section.get("group");
     if let (Some(group), Some(SinkKind::Alertmanager(_))) = (&group, &parsed) {
         group.problem(
@@ -34,5 +46,10 @@ pub fn parse(name: &str, field: &Field<'_>, naming: &str) -> Option<SinkPlan> {
     }
     let group = group.map_or(Some(None), |field| group::parse(&field).map(Some));
     section.finish();
-    Some(SinkPlan { name: name.to_string(), deployment: naming.to_string(), kind: parsed?, group: group? })
+    Some(SinkPlan {
+        name: name.to_string(),
+        deployment: deployment.to_string(),
+        kind: parsed?,
+        group: group?,
+    })
 }

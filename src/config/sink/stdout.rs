@@ -8,5 +8,5 @@ pub const KIND: Kind<Parse> = Kind {
     name: "stdout",
     summary: "print each alert as one line of JSON",
     example: "type = \"stdout\"\n",
-    parse: |_| Some(SinkKind::Stdout),
+    parse: |_, _| Some(SinkKind::Stdout),
 };

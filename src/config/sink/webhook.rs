@@ -6,6 +6,7 @@ use super::super::field::Field;
 use super::super::kind::Kind;
 use super::super::plan::{BodyFormat, SinkKind, WebhookPlan};
 use super::super::section::Section;
+use super::super::source::Naming;
 use super::super::web::{self, Wording};
 use super::keys::keys;
 use super::{Parse, TIMEOUT_DEFAULT};
@@ -36,7 +37,7 @@ const FORMATS: [(&str, BodyFormat); 4] = [
     ("alertmanager", BodyFormat::Alertmanager),
 ];
 
-fn parse(section: &mut Section<'_>) -> Option<SinkKind> {
+fn parse(section: &mut Section<'_>, _naming: &Naming<'_>) -> Option<SinkKind> {
     let url = section
         .required("url", "\"https://alerts.example.com/hooks/eddy\"")
         .and_then(|field| web::url(&field, &URL));

@@ -4,14 +4,14 @@ mod http;
 mod kafka;
 mod mqtt;
 mod replay;
-mod tls;
+pub(super) mod tls;
 
 use super::field::Field;
 use super::kind::{Kind, choose};
 use super::plan::{SourceKind, SourcePlan};
 use super::section::Section;
 
-/// What a source's parse function may need beside its own section.
+/// What a parse function, a sink's too, may need beside its own section.
 pub struct Naming<'a> {
     pub deployment: &'a str,
     pub name: &'a str,

@@ -17,8 +17,9 @@ use std::time::Duration;
 
 use super::{DeadRow, Decoder};
 use crate::config::plan::{
-    Aggregate, AlarmPlan, ColumnPlan, DashboardPlan, DurablePlan, FieldPath, HttpPlan, Layout, ModelPlan,
-    MqttPlan, Plan, Protocol, Shape, SourceKind, SourcePlan, StreamPlan, TimePlan, TimeUnit, WindowPlan,
+    Aggregate, AlarmPlan, BrokerPlan, ColumnPlan, DashboardPlan, DurablePlan, FieldPath, HttpPlan, Layout,
+    ModelPlan, MqttPlan, Plan, Protocol, Shape, SourceKind, SourcePlan, StreamPlan, TimePlan, TimeUnit,
+    WindowPlan,
 };
 use crate::types::{Arrival, Message, Position};
 
@@ -106,16 +107,19 @@ fn metrics() -> StreamPlan {
 }
 
 fn plan(streams: Vec<StreamPlan>) -> Plan {
-    let mqtt = MqttPlan {
+    let broker = BrokerPlan {
         host: "localhost".to_owned(),
         port: 1883,
-        protocol: Protocol::V3,
         tls: None,
         client_id: "eddy".to_owned(),
-        topics: vec!["#".to_owned()],
-        qos: 1,
         username: None,
         password: None,
+    };
+    let mqtt = MqttPlan {
+        broker,
+        protocol: Protocol::V3,
+        topics: vec!["#".to_owned()],
+        qos: 1,
         retained: false,
         keep_alive: Duration::from_secs(30),
     };

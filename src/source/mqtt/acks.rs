@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::wire::{Client, Full};
+use super::wire::Client;
+use crate::mqtt::Full;
 use crate::stage::{Intake, NotSafe};
 use crate::types::Message;
 

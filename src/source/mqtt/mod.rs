@@ -15,7 +15,6 @@
 //! 1.5 keep-alives the broker closes the connection, and Eddy comes back once the log has caught up.
 
 mod acks;
-mod reasons;
 mod v3;
 mod v5;
 mod wire;
@@ -30,10 +29,12 @@ use tokio::time::{Instant, timeout};
 
 use super::{Context, Ended, overdue};
 use crate::config::plan::MqttPlan;
+use crate::mqtt::reasons::{explain, explain_connect, unusable};
+use crate::mqtt::{Full, GOODBYE_MAX};
+use crate::stage::NotSafe;
 use crate::types::{Arrival, Message};
 use acks::{Acks, Received, Stopped};
-use reasons::{explain, explain_connect, not_safe, unusable};
-use wire::{Client, Delivery, Event, Full, Link, open};
+use wire::{Client, Delivery, Event, Link, open};
 
 /// Messages received and not yet submitted. More than there are packet ids: see the module's text.
 const QUEUE_MESSAGES_MAX: usize = u16::MAX as usize + 1;
@@ -43,8 +44,6 @@ const QUEUE_BYTES_MAX: usize = 64 << 20;
 const MESSAGE_OVERHEAD_BYTES: usize = 128;
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
-/// How long the broker may take to close the connection after our DISCONNECT.
-const GOODBYE_MAX: Duration = Duration::from_secs(2);
 
 /// Receives until told to stop; waits for a broker that is away, for as long as it takes.
 pub async fn run(plan: &MqttPlan, source: Arc<str>, context: Context) -> Ended {
@@ -130,7 +129,8 @@ impl Mqtt<'_> {
     /// Connects and, unless the broker's session still holds our confirmed filters, subscribes. Not at
     /// every reconnect: each SUBSCRIBE brings all retained messages again.
     async fn connect(&mut self, client: &Client, link: &mut Link) -> Result<(), String> {
-        let event = link.poll().await.map_err(|fault| explain_connect(self.plan, &fault))?;
+        let (broker, version) = (&self.plan.broker, self.plan.protocol.version());
+        let event = link.poll().await.map_err(|fault| explain_connect(broker, version, &fault))?;
         let Event::Connected { session_present } = event else {
             return Err("the broker did not answer CONNECT with CONNACK; check that it speaks MQTT".into());
         };
@@ -151,7 +151,12 @@ impl Mqtt<'_> {
 
     fn up(&self) {
         self.context.source_status().up();
-        tracing::info!(source = &*self.source, host = self.plan.host, port = self.plan.port, "receiving");
+        tracing::info!(
+            source = &*self.source,
+            host = self.plan.broker.host,
+            port = self.plan.broker.port,
+            "receiving"
+        );
     }
 
     /// Polls the connection until it ends and says why. Never cancelled while the connection is used.
@@ -165,7 +170,7 @@ impl Mqtt<'_> {
                 Ok(event) => event,
                 Err(fault) => {
                     self.salvage(link, arrival, &queue, room).await;
-                    return explain(self.plan, &fault);
+                    return explain(&self.plan.broker, self.plan.protocol.version(), &fault);
                 }
             };
             if burst_begins {
@@ -247,7 +252,7 @@ impl Mqtt<'_> {
             "the broker refused to subscribe {}; allow client {:?} to read it in the broker's access list, \
              or correct `topics`",
             refused.join(", "),
-            self.plan.client_id
+            self.plan.broker.client_id
         );
         if granted.iter().all(Option::is_none) {
             return Err(text);
@@ -270,4 +275,13 @@ impl Mqtt<'_> {
         }
         Ok(())
     }
+}
+
+/// The log refused. QoS 0 messages among what it refused cannot be asked for again.
+fn not_safe(qos0_lost: usize) -> String {
+    let lost = match qos0_lost {
+        0 => String::new(),
+        n => format!(" ({n} QoS 0 messages are lost; publish with QoS 1 to have them kept)"),
+    };
+    format!("{}{lost}", NotSafe)
 }

@@ -1,28 +1,19 @@
 //! MQTT 3.1.1 as the library has it.
 
-use std::time::Duration;
+use rumqttc::{MqttOptions, Outgoing, Packet, Publish, QoS, SubscribeFilter, SubscribeReasonCode, Transport};
 
-use rumqttc::mqttbytes::Error as PacketError;
-use rumqttc::{
-    ConnectReturnCode, ConnectionError, MqttOptions, Outgoing, Packet, Publish, QoS, StateError,
-    SubscribeFilter, SubscribeReasonCode, TlsError, Transport,
-};
-
-use super::wire::{Delivery, Event, Fault, PACKET_BYTES_MAX, host};
+use super::wire::{Delivery, Event};
 use crate::config::plan::MqttPlan;
+use crate::mqtt::{PACKET_BYTES_MAX, v3};
 
 pub(super) fn options(plan: &MqttPlan, transport: Transport) -> MqttOptions {
-    let mut options = MqttOptions::new(plan.client_id.clone(), host(plan), plan.port);
-    // Both setters panic on what the protocol does not know; a config that got here anyway is mended.
-    if !plan.client_id.is_empty() {
+    let mut options = v3::options(&plan.broker, transport, plan.keep_alive);
+    // The setter panics on what the protocol does not know; a config that got here anyway is mended.
+    if !plan.broker.client_id.is_empty() {
         options.set_clean_session(false);
     }
-    options.set_keep_alive(plan.keep_alive.max(Duration::from_secs(1)));
     let bytes_max = PACKET_BYTES_MAX as usize;
-    options.set_manual_acks(true).set_max_packet_size(bytes_max, bytes_max).set_transport(transport);
-    if let Some(username) = &plan.username {
-        options.set_credentials(username.clone(), plan.password.clone().unwrap_or_default());
-    }
+    options.set_manual_acks(true).set_max_packet_size(bytes_max, bytes_max);
     options
 }
 
@@ -58,24 +49,5 @@ pub(super) fn event(event: rumqttc::Event) -> Event {
         }
         rumqttc::Event::Outgoing(Outgoing::PubAck(_)) => Event::Acked,
         _ => Event::Other,
-    }
-}
-
-pub(super) fn fault(error: ConnectionError) -> Fault {
-    use ConnectReturnCode::{BadClientId, BadUserNamePassword, NotAuthorized, RefusedProtocolVersion};
-    match error {
-        ConnectionError::Io(e) => Fault::Unreachable(e),
-        ConnectionError::Tls(TlsError::Io(e))
-        | ConnectionError::MqttState(StateError::Io(e) | StateError::Deserialization(PacketError::Io(e))) => {
-            Fault::Broken(e)
-        }
-        ConnectionError::Tls(e) => Fault::Tls(e.to_string()),
-        ConnectionError::NetworkTimeout | ConnectionError::FlushTimeout => Fault::Silent,
-        ConnectionError::ConnectionRefused(BadUserNamePassword | NotAuthorized) => Fault::Login,
-        ConnectionError::ConnectionRefused(BadClientId) => Fault::ClientId,
-        ConnectionError::ConnectionRefused(RefusedProtocolVersion) => Fault::Version,
-        ConnectionError::ConnectionRefused(code) => Fault::Refused(format!("{code:?}")),
-        ConnectionError::MqttState(StateError::ConnectionAborted) => Fault::Closed,
-        other => Fault::Other(other.to_string()),
     }
 }

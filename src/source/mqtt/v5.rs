@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use rumqttc::v5::mqttbytes::v5::{
-    ConnectReturnCode, DisconnectReasonCode, Filter, Packet, Publish, SubscribeReasonCode,
-};
-use rumqttc::v5::mqttbytes::{Error as PacketError, QoS};
-use rumqttc::v5::{self, ConnectionError, MqttOptions, StateError};
-use rumqttc::{Outgoing, TlsError, Transport};
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::{Filter, Packet, Publish, SubscribeReasonCode};
+use rumqttc::v5::{self, MqttOptions};
+use rumqttc::{Outgoing, Transport};
 
-use super::wire::{Delivery, Event, Fault, PACKET_BYTES_MAX, host};
+use super::wire::{Delivery, Event};
 use crate::config::plan::MqttPlan;
+use crate::mqtt::{self, PACKET_BYTES_MAX};
 
 /// The library keeps a slot for each message it might publish; Eddy publishes none here.
 const PUBLISHED_MAX: u16 = 16;
@@ -21,7 +20,7 @@ pub(super) fn options(
     session_expiry: Duration,
     receive_maximum: u16,
 ) -> MqttOptions {
-    let mut options = MqttOptions::new(plan.client_id.clone(), host(plan), plan.port);
+    let mut options = mqtt::v5::options(&plan.broker, transport, plan.keep_alive);
     let expiry_s = u32::try_from(session_expiry.as_secs()).unwrap_or(u32::MAX);
     options
         .set_clean_start(false)
@@ -29,13 +28,7 @@ pub(super) fn options(
         .set_receive_maximum(Some(receive_maximum))
         .set_max_packet_size(Some(PACKET_BYTES_MAX))
         .set_outgoing_inflight_upper_limit(PUBLISHED_MAX)
-        .set_manual_acks(true)
-        .set_transport(transport)
-        // Panics on less.
-        .set_keep_alive(plan.keep_alive.max(Duration::from_secs(5)));
-    if let Some(username) = &plan.username {
-        options.set_credentials(username.clone(), plan.password.clone().unwrap_or_default());
-    }
+        .set_manual_acks(true);
     options
 }
 
@@ -71,30 +64,5 @@ pub(super) fn event(event: v5::Event) -> Event {
         }
         v5::Event::Outgoing(Outgoing::PubAck(_)) => Event::Acked,
         _ => Event::Other,
-    }
-}
-
-pub(super) fn fault(error: ConnectionError) -> Fault {
-    use ConnectReturnCode as Code;
-    match error {
-        ConnectionError::Io(e) => Fault::Unreachable(e),
-        ConnectionError::Tls(TlsError::Io(e))
-        | ConnectionError::MqttState(StateError::Io(e) | StateError::Deserialization(PacketError::Io(e))) => {
-            Fault::Broken(e)
-        }
-        ConnectionError::Tls(e) => Fault::Tls(e.to_string()),
-        ConnectionError::Timeout(_) => Fault::Silent,
-        ConnectionError::ConnectionRefused(code) => match code {
-            Code::BadUserNamePassword | Code::NotAuthorized => Fault::Login,
-            Code::BadClientId | Code::ClientIdentifierNotValid => Fault::ClientId,
-            Code::RefusedProtocolVersion | Code::UnsupportedProtocolVersion => Fault::Version,
-            code => Fault::Refused(format!("{code:?}")),
-        },
-        ConnectionError::MqttState(StateError::ConnectionAborted) => Fault::Closed,
-        ConnectionError::MqttState(StateError::ServerDisconnect {
-            reason_code: DisconnectReasonCode::SessionTakenOver,
-            ..
-        }) => Fault::TakenOver,
-        other => Fault::Other(other.to_string()),
     }
 }

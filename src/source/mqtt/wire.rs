@@ -1,18 +1,14 @@
 //! The seam between the protocol versions: what a connection does and says, whichever of them it speaks.
 
-use std::io;
-
 use bytes::Bytes;
-use rumqttc::{AsyncClient, EventLoop, NetworkOptions, Transport, v5 as library_v5};
+use rumqttc::{AsyncClient, EventLoop, v5 as library_v5};
 
 use super::{v3, v5};
 use crate::config::plan::{MqttPlan, Protocol, TlsProblem};
+use crate::mqtt::{self, Fault, Full, network, transport};
 
 /// Acks of every packet id, a subscription and a disconnect: a request always fits.
 const REQUESTS_MAX: usize = u16::MAX as usize + 16;
-/// The protocol's own limit. A lower one would make a large message a poison pill: the connection
-/// fails, the broker redelivers it, without end. Decoding dead-letters what is too large.
-pub(super) const PACKET_BYTES_MAX: u32 = 268_435_455;
 
 /// What the broker says, and what has gone out to it.
 pub(super) enum Event {
@@ -35,27 +31,6 @@ pub(super) struct Delivery {
     pub payload: Bytes,
 }
 
-/// Why a connection ended or did not come to be.
-pub(super) enum Fault {
-    Unreachable(io::Error),
-    /// Bytes stopped flowing, or TLS could not be agreed on.
-    Broken(io::Error),
-    Tls(String),
-    Silent,
-    Login,
-    ClientId,
-    /// The broker does not speak this version.
-    Version,
-    Refused(String),
-    Closed,
-    /// Another client has connected with our id.
-    TakenOver,
-    Other(String),
-}
-
-/// The request channel is full.
-pub(super) struct Full;
-
 /// The sending half of one connection. None of its calls waits.
 pub(super) enum Client {
     V3(AsyncClient),
@@ -70,32 +45,20 @@ pub(super) enum Link {
 
 /// A connection that is made by the first poll.
 pub(super) fn open(plan: &MqttPlan) -> Result<(Client, Link), TlsProblem> {
-    let transport = match &plan.tls {
-        Some(tls) => Transport::tls_with_config(tls.client_config()?.into()),
-        None => Transport::tcp(),
-    };
-    let mut network = NetworkOptions::new();
-    network.set_tcp_nodelay(true);
+    let transport = transport(&plan.broker)?;
     Ok(match plan.protocol {
         Protocol::V3 => {
             let (client, mut link) = AsyncClient::new(v3::options(plan, transport), REQUESTS_MAX);
-            link.set_network_options(network);
+            link.set_network_options(network());
             (Client::V3(client), Link::V3(Box::new(link)))
         }
         Protocol::V5 { session_expiry, receive_maximum } => {
             let mut options = v5::options(plan, transport, session_expiry, receive_maximum);
-            options.set_network_options(network);
+            options.set_network_options(network());
             let (client, link) = library_v5::AsyncClient::new(options, REQUESTS_MAX);
             (Client::V5(client), Link::V5(Box::new(link)))
         }
     })
-}
-
-/// As the library wants it. It joins host and port with a colon, but compares a certificate with the
-/// host alone.
-pub(super) fn host(plan: &MqttPlan) -> String {
-    let brackets = plan.host.contains(':') && plan.tls.is_none();
-    if brackets { format!("[{}]", plan.host) } else { plan.host.clone() }
 }
 
 impl Client {
@@ -125,8 +88,8 @@ impl Client {
 impl Link {
     pub async fn poll(&mut self) -> Result<Event, Fault> {
         match self {
-            Link::V3(link) => link.poll().await.map(v3::event).map_err(v3::fault),
-            Link::V5(link) => link.poll().await.map(v5::event).map_err(v5::fault),
+            Link::V3(link) => link.poll().await.map(v3::event).map_err(mqtt::v3::fault),
+            Link::V5(link) => link.poll().await.map(v5::event).map_err(mqtt::v5::fault),
         }
     }
 

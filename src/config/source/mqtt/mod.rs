@@ -1,17 +1,16 @@
 //! `type = "mqtt"`: an MQTT broker, persistent session.
 
-mod endpoint;
 mod protocol;
 
 use std::time::Duration;
 
 use super::super::field::Field;
 use super::super::kind::Kind;
+use super::super::mqtt::broker;
 use super::super::plan::{MqttPlan, Protocol, SourceKind};
 use super::super::section::Section;
 use super::super::topic::parse_filter;
 use super::{Naming, Parse};
-use endpoint::{endpoint, tls};
 use protocol::protocol;
 
 pub const KIND: Kind<Parse> = Kind {
@@ -27,36 +26,20 @@ qos = 1
 };
 
 const TOPICS_MAX: usize = 256;
-const CLIENT_ID_BYTES_MAX: usize = 256;
 const KEEP_ALIVE_DEFAULT: Duration = Duration::from_secs(30);
 
 fn parse(section: &mut Section<'_>, naming: &Naming<'_>) -> Option<SourceKind> {
-    let endpoint = section.required("url", "\"mqtt://127.0.0.1:1883\"").and_then(|field| endpoint(&field));
-    let tls = tls(section, endpoint.as_ref());
+    let broker = broker(section, format!("eddy-{}-{}", naming.deployment, naming.name));
     let protocol = protocol(section);
     let topics = section.required("topics", "[\"plant/#\"]").and_then(|field| topics(&field, protocol));
     let qos = section.or("qos", 1, |field| qos(&field));
-    let client_id = section
-        .or("client_id", format!("eddy-{}-{}", naming.deployment, naming.name), |field| client_id(&field));
-    let username = section.maybe("username", |field| field.text().map(str::to_string));
-    let password = section.maybe("password", |field| field.secret().map(str::to_string));
     let retained = section.or("retained", false, |field| field.boolean());
     let keep_alive = section.or("keep_alive", KEEP_ALIVE_DEFAULT, |field| keep_alive(&field));
-    if matches!((&username, &password), (Some(None), Some(Some(_)))) {
-        let field = section.here().locate("password");
-        field.problem("MQTT has no password without a username", "Add `username = \"…\"`.");
-    }
-    let endpoint = endpoint?;
     Some(SourceKind::Mqtt(MqttPlan {
-        host: endpoint.host,
-        port: endpoint.port,
+        broker: broker?,
         protocol: protocol?,
-        tls: tls?,
-        client_id: client_id?,
         topics: topics?,
         qos: qos?,
-        username: username?,
-        password: password?,
         retained: retained?,
         keep_alive: keep_alive?,
     }))
@@ -105,21 +88,6 @@ fn qos(field: &Field<'_>) -> Option<u8> {
         return None;
     }
     field.integer(0..=1).map(|qos| qos as u8)
-}
-
-fn client_id(field: &Field<'_>) -> Option<String> {
-    let text = field.text()?;
-    let fits = (1..=CLIENT_ID_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
-    if !fits {
-        field.problem(
-            "is not a usable client id",
-            format!(
-                "Use 1 to {CLIENT_ID_BYTES_MAX} bytes without control characters, \
-                 or leave it out: the default is stable, as a persistent session needs."
-            ),
-        );
-    }
-    fits.then(|| text.to_string())
 }
 
 /// MQTT carries it in whole seconds.

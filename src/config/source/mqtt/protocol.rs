@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::super::super::field::Field;
-use super::super::super::plan::Protocol;
+use super::super::super::mqtt::version;
+use super::super::super::plan::{Protocol, Version};
 use super::super::super::section::Section;
 
 const SESSION_EXPIRY_DEFAULT: Duration = Duration::from_secs(7 * 86_400);
@@ -13,11 +14,11 @@ const RECEIVE_MAXIMUM_DEFAULT: u16 = u16::MAX;
 
 /// The keys `protocol`, `session_expiry` and `receive_maximum`. `None`: a problem was recorded.
 pub fn protocol(section: &mut Section<'_>) -> Option<Protocol> {
-    let five = section.or("protocol", false, |field| version(&field));
+    let version = section.or("protocol", Version::V3, |field| version(&field));
     let session_expiry = section.maybe("session_expiry", |field| session_expiry(&field));
     let receive_maximum = section.maybe("receive_maximum", |field| field.integer(1..=i64::from(u16::MAX)));
-    let (five, session_expiry, receive_maximum) = (five?, session_expiry?, receive_maximum?);
-    if five {
+    let (version, session_expiry, receive_maximum) = (version?, session_expiry?, receive_maximum?);
+    if version == Version::V5 {
         return Some(Protocol::V5 {
             session_expiry: session_expiry.unwrap_or(SESSION_EXPIRY_DEFAULT),
             receive_maximum: receive_maximum.map_or(RECEIVE_MAXIMUM_DEFAULT, |messages| messages as u16),
@@ -30,18 +31,6 @@ pub fn protocol(section: &mut Section<'_>) -> Option<Protocol> {
         section.here().locate(key).problem("MQTT 3.1.1 does not have it", remedy);
     }
     Some(Protocol::V3)
-}
-
-/// Whether it is version 5.
-fn version(field: &Field<'_>) -> Option<bool> {
-    match field.text()? {
-        "3.1.1" => Some(false),
-        "5" => Some(true),
-        other => {
-            field.problem(format!("{other:?} is not a version of MQTT"), "Write \"3.1.1\" or \"5\".");
-            None
-        }
-    }
 }
 
 /// MQTT carries it in whole seconds.

@@ -1,24 +1,75 @@
-//! Where the broker is, and how it is known to be the right one.
+//! An MQTT broker, of a source or a sink: where it is, how it is known to be the right one, and who Eddy is to it.
 
 use url::Url;
 
-use super::super::super::field::Field;
-use super::super::super::plan::TlsPlan;
-use super::super::super::section::Section;
-use super::super::tls::checked;
+use super::field::Field;
+use super::plan::{BrokerPlan, TlsPlan, Version};
+use super::section::Section;
+use super::source::tls::checked;
 
 const PORT_DEFAULT: u16 = 1883;
 const TLS_PORT_DEFAULT: u16 = 8883;
 const EXAMPLE: &str = "Write it like \"mqtt://127.0.0.1:1883\" or \"mqtts://broker.example.com\".";
 
-pub struct Endpoint {
-    pub host: String,
-    pub port: u16,
-    pub tls: bool,
+const CLIENT_ID_BYTES_MAX: usize = 256;
+
+struct Endpoint {
+    host: String,
+    port: u16,
+    tls: bool,
+}
+
+/// The keys `url`, `ca`, `cert`, `key`, `client_id`, `username` and `password`. `None`: a problem was recorded.
+pub fn broker(section: &mut Section<'_>, client_id_default: String) -> Option<BrokerPlan> {
+    let endpoint = section.required("url", "\"mqtt://127.0.0.1:1883\"").and_then(|field| endpoint(&field));
+    let tls = tls(section, endpoint.as_ref());
+    let client_id = section.or("client_id", client_id_default, |field| client_id(&field));
+    let username = section.maybe("username", |field| field.text().map(str::to_string));
+    let password = section.maybe("password", |field| field.secret().map(str::to_string));
+    if matches!((&username, &password), (Some(None), Some(Some(_)))) {
+        let field = section.here().locate("password");
+        field.problem("MQTT has no password without a username", "Add `username = \"…\"`.");
+    }
+    let endpoint = endpoint?;
+    Some(BrokerPlan {
+        host: endpoint.host,
+        port: endpoint.port,
+        tls: tls?,
+        client_id: client_id?,
+        username: username?,
+        password: password?,
+    })
+}
+
+/// Which version of MQTT it is spoken to in.
+pub fn version(field: &Field<'_>) -> Option<Version> {
+    match field.text()? {
+        "3.1.1" => Some(Version::V3),
+        "5" => Some(Version::V5),
+        other => {
+            field.problem(format!("{other:?} is not a version of MQTT"), "Write \"3.1.1\" or \"5\".");
+            None
+        }
+    }
+}
+
+fn client_id(field: &Field<'_>) -> Option<String> {
+    let text = field.text()?;
+    let fits = (1..=CLIENT_ID_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
+    if !fits {
+        field.problem(
+            "is not a usable client id",
+            format!(
+                "Use 1 to {CLIENT_ID_BYTES_MAX} bytes without control characters, \
+                 or leave it out: the default is stable."
+            ),
+        );
+    }
+    fits.then(|| text.to_string())
 }
 
 /// Host and port. The URL is never repeated in a problem: it may hold a password.
-pub fn endpoint(field: &Field<'_>) -> Option<Endpoint> {
+fn endpoint(field: &Field<'_>) -> Option<Endpoint> {
     let url = match Url::parse(field.text()?) {
         Ok(url) => url,
         Err(error) => {
@@ -37,7 +88,7 @@ pub fn endpoint(field: &Field<'_>) -> Option<Endpoint> {
         }
         "mqtt" | "mqtts" if has_more(&url) => (
             "has more than a host and a port".to_string(),
-            "Write it like \"mqtt://127.0.0.1:1883\"; topics go into `topics`.",
+            "Write it like \"mqtt://127.0.0.1:1883\"; topics have a key of their own.",
         ),
         "mqtt" | "mqtts" => match url.host_str().filter(|host| !host.is_empty()) {
             // Brackets belong to the URL, not to the address.
@@ -60,7 +111,7 @@ fn has_more(url: &Url) -> bool {
 }
 
 /// The keys `ca`, `cert` and `key`. `Some(None)` without TLS; `None`: a problem was recorded.
-pub fn tls(section: &mut Section<'_>, endpoint: Option<&Endpoint>) -> Option<Option<TlsPlan>> {
+fn tls(section: &mut Section<'_>, endpoint: Option<&Endpoint>) -> Option<Option<TlsPlan>> {
     let mut file = |key| section.maybe(key, |field| field.file_path());
     let (ca, cert, key) = (file("ca")?, file("cert")?, file("key")?);
     let here = section.here();
