@@ -7,8 +7,9 @@
 //! ```
 //!
 //! [`pipeline`] wires them, sink first; [`types`] holds what flows between them, [`stage`] the hand-off
-//! from sources to the log, [`schemas`] what payloads are read by, `mqtt` how source and sink reach a broker, [`state`] how state becomes bytes. Beside the flow: [`status`], [`latency`], [`metrics`],
-//! [`telemetry`], [`watch`], [`access`] and the [`dashboard`]. [`cli`] has one file a subcommand.
+//! from sources to the log, [`schemas`] what payloads are read by, `kafka` and `mqtt` how source and sink reach a cluster or a broker,
+//! [`state`] how state becomes bytes. Beside the flow: [`status`], [`latency`], [`metrics`], [`telemetry`], [`watch`], [`access`]
+//! and the [`dashboard`]. [`cli`] has one file a subcommand.
 
 // The fixtures under tests/ serve unit tests too: to both, the library is `eddy`.
 #[cfg(test)]
@@ -25,6 +26,7 @@ pub mod demo;
 pub mod durable;
 pub mod engine;
 pub mod judge;
+pub mod kafka;
 pub mod latency;
 pub mod metrics;
 pub mod model;

@@ -6,8 +6,7 @@ use std::process::ExitCode;
 
 use super::{CheckArgs, EXIT_CONFIG, environment};
 use crate::config::plan::{
-    FormatPlan, Layout, ModelPlan, Plan, SaslPlan, Shape, SinkKind, SinkPlan, SourceKind, StreamPlan,
-    WindowPlan,
+    FormatPlan, Layout, ModelPlan, Plan, Shape, SinkKind, SourceKind, StreamPlan, WindowPlan,
 };
 use crate::config::{load, show_duration, show_size};
 use crate::pipeline;
@@ -34,13 +33,9 @@ fn judge(config: &Path, plan: &Plan) -> (String, ExitCode) {
         return (wrong, ExitCode::from(EXIT_CONFIG));
     }
     let mut text = summary(plan);
-    let sources = plan.sources.iter().filter(|source| shows_its_password(&source.kind));
-    let is_clear =
-        |sink: &&SinkPlan| matches!(&sink.kind, SinkKind::Mqtt(mqtt) if mqtt.broker.shows_its_password());
-    let sinks = plan.sinks.iter().filter(is_clear).map(|sink| ("sink", &sink.name));
-    for (part, name) in sources.map(|source| ("source", &source.name)).chain(sinks) {
+    for (what, name) in show_their_password(plan) {
         text += &format!(
-            "note: {part} {name} sends its password or token in clear, and whoever is on the way can read it: give it `tls`\n"
+            "note: {what} {name} sends its password or token in clear, and whoever is on the way can read it: give it `tls`\n"
         );
     }
     let page = &plan.dashboard;
@@ -60,15 +55,21 @@ fn judge(config: &Path, plan: &Plan) -> (String, ExitCode) {
     (text + &format!("{} is good\n", config.display()), ExitCode::SUCCESS)
 }
 
-/// SCRAM keeps the password to itself, but not what is read.
-fn shows_its_password(kind: &SourceKind) -> bool {
-    match kind {
-        SourceKind::Kafka(kafka) => {
-            kafka.tls.is_none() && kafka.sasl.as_ref().is_some_and(SaslPlan::goes_in_clear)
-        }
+fn show_their_password(plan: &Plan) -> Vec<(&'static str, &str)> {
+    let of_source = |kind: &SourceKind| match kind {
+        SourceKind::Kafka(kafka) => kafka.cluster.shows_its_password(),
         SourceKind::Mqtt(mqtt) => mqtt.broker.shows_its_password(),
         SourceKind::Http(_) | SourceKind::Replay(_) => false,
-    }
+    };
+    let of_sink = |kind: &SinkKind| match kind {
+        SinkKind::Kafka(kafka) => kafka.cluster.shows_its_password(),
+        SinkKind::Mqtt(mqtt) => mqtt.broker.shows_its_password(),
+        SinkKind::Webhook(_) | SinkKind::Alertmanager(_) | SinkKind::File { .. } | SinkKind::Stdout => false,
+    };
+    let sources = plan.sources.iter().filter(|source| of_source(&source.kind));
+    let sinks = plan.sinks.iter().filter(|sink| of_sink(&sink.kind));
+    let sources = sources.map(|source| ("source", source.name.as_str()));
+    sources.chain(sinks.map(|sink| ("sink", sink.name.as_str()))).collect()
 }
 
 /// Files a run reads. Not a problem of the config: `eddy train` may be about to make one.
@@ -101,6 +102,10 @@ pub fn summary(plan: &Plan) -> String {
                 keys => format!("webhook to {}, signed, verified with {}", webhook.host(), keys.join(" ")),
             },
             SinkKind::Alertmanager(alertmanager) => format!("Alertmanager at {}", alertmanager.host()),
+            SinkKind::Kafka(kafka) => {
+                let (brokers, access) = (kafka.cluster.brokers.join(","), kafka.cluster.access());
+                format!("kafka {brokers}{access}, topic {}", kafka.topic)
+            }
             SinkKind::File { path } => format!("{}, one line of JSON an alert", path.display()),
             SinkKind::Mqtt(mqtt) => {
                 format!("{} {}, QoS 1, topic {}", mqtt.broker.scheme(), mqtt.broker.address(), mqtt.topic)
@@ -132,7 +137,7 @@ fn describe_source(kind: &SourceKind) -> String {
             format!("{} {}, QoS {}, topics {topics}", broker.scheme(), broker.address(), mqtt.qos)
         }
         SourceKind::Kafka(kafka) => {
-            let (brokers, topics) = (kafka.brokers.join(","), kafka.topics.join(", "));
+            let (brokers, topics) = (kafka.cluster.brokers.join(","), kafka.topics.join(", "));
             let shared = kafka.shared.as_ref().map_or(String::new(), |shared| {
                 format!(", shared by {} and {}", shared.alerts, shared.state)
             });
@@ -144,7 +149,7 @@ fn describe_source(kind: &SourceKind) -> String {
                 .dead_letters
                 .as_ref()
                 .map_or(String::new(), |topic| format!(", dead letters to {topic}"));
-            let (access, group) = (kafka.access(), &kafka.group);
+            let (access, group) = (kafka.cluster.access(), &kafka.group);
             format!("kafka {brokers}{access}, group {group}, topics {topics}{shared}{registry}{dead}")
         }
         SourceKind::Http(http) => {
@@ -214,4 +219,28 @@ fn align(rows: &[[String; 3]]) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let (part, name) = (width(0), width(1));
     rows.iter().map(|row| format!("{:part$}  {:name$}  {}\n", row[0], row[1], row[2])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_sends_a_password_in_clear_is_named() {
+        let sasl = "sasl = { mechanism = \"PLAIN\", username = \"u\", password = \"p\" }";
+        let noted = |of_source: &str, of_sink: &str| {
+            let text = format!(
+                "[source.a]\ntype = \"kafka\"\nbrokers = \"b:9092\"\ntopics = \"t\"\n{of_source}\n[stream.s]\nfrom = \"a\"\n\
+                 key = \"id\"\ntime = \"arrival\"\ncolumns.x = \"x\"\nwindow = {{ type = \"tumbling\", size = \"1m\" }}\n\
+                 [sink.bus]\ntype = \"kafka\"\nbrokers = \"b:9092\"\ntopic = \"told\"\n{of_sink}\n"
+            );
+            let plan = crate::config::parse(&text, "", &Default::default());
+            let (told, _) =
+                judge(Path::new("eddy.toml"), &plan.unwrap_or_else(|problems| panic!("{problems}")));
+            ["source a", "sink bus"].map(|who| told.contains(&format!("note: {who} sends its password")))
+        };
+        let (open, closed) = (sasl, &format!("tls = {{}}\n{sasl}"));
+        assert_eq!(noted(open, closed), [true, false]);
+        assert_eq!(noted(closed, open), [false, true]);
+    }
 }

@@ -94,13 +94,44 @@ pub fn groups(sources: &[Source<'_>]) {
         })
         .collect();
     for (index, (plan, source)) in members.iter().enumerate() {
-        let same = |other: &KafkaPlan| (&other.brokers, &other.group) == (&plan.brokers, &plan.group);
+        let same = |other: &KafkaPlan| {
+            (&other.cluster.brokers, &other.group) == (&plan.cluster.brokers, &plan.group)
+        };
         if let Some((_, other)) = members[..index].iter().find(|(other, _)| same(other)) {
             source.field.locate("group").problem(
                 format!("[{}] is in the same group of the same brokers", other.field.path()),
                 "Give each its own, or leave it out: the default differs.",
             );
         }
+    }
+}
+
+/// Alerts that would come in again as readings, or stand among what is something else.
+pub fn alert_topics(sources: &[Source<'_>], sinks: &[Sink<'_>]) {
+    for sink in sinks {
+        let Some(SinkKind::Kafka(kafka)) = sink.plan.as_ref().map(|plan| &plan.kind) else { continue };
+        let use_of = |source: &Source<'_>| match source.plan.as_ref().map(|plan| &plan.kind) {
+            Some(SourceKind::Kafka(plan)) if plan.cluster.is_of(&kafka.cluster) => use_of(plan, &kafka.topic),
+            _ => None,
+        };
+        for (source, used) in sources.iter().filter_map(|source| Some((source, use_of(source)?))) {
+            sink.field.locate("topic").problem(
+                format!("{} is {used} of [{}]", kafka.topic, source.field.path()),
+                "Give alerts of this sink a topic of their own.",
+            );
+        }
+    }
+}
+
+/// What a source has a topic for, if it names it. One that a regular expression fits is passed over as it is read.
+fn use_of(plan: &KafkaPlan, topic: &String) -> Option<&'static str> {
+    let shared = plan.shared.as_ref();
+    match () {
+        () if plan.topics.contains(topic) => Some("one of the `topics`"),
+        () if plan.dead_letters.as_ref() == Some(topic) => Some("for the `dead_letters`"),
+        () if shared.is_some_and(|shared| shared.alerts == *topic) => Some("for `shared.alerts`"),
+        () if shared.is_some_and(|shared| shared.state == *topic) => Some("for `shared.state`"),
+        () => None,
     }
 }
 

@@ -8,6 +8,7 @@ mod appliance;
 mod cross;
 mod environment;
 mod field;
+mod kafka;
 pub mod kind;
 mod mqtt;
 mod node;
@@ -97,6 +98,7 @@ fn resolve<'a>(scope: &'a Scope<'a>, root: &'a Node) -> Option<Plan> {
     cross::own_alerts(&sources, &sinks);
     cross::groups(&sources);
     let streams: Option<Vec<StreamPlan>> = streams.into_iter().collect();
+    cross::alert_topics(&sources, &sinks);
     let sinks: Option<Vec<_>> = sinks.into_iter().map(|sink| sink.plan).collect();
     if let Some(streams) = streams.as_ref().filter(|streams| !streams.is_empty()) {
         cross::unused_sources(&sources, streams);

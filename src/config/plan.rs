@@ -24,10 +24,13 @@ pub use broker::{BrokerPlan, Version};
 pub use column::{Aggregate, ColumnPlan, DeviationRule, Direction};
 pub use dashboard::DashboardPlan;
 pub use format::{FormatPlan, RegistryAccess, RegistryPlan};
-pub use kafka::{KafkaField, KafkaPlan, KafkaStart, SaslMechanism, SaslPlan, SharedPlan, TokenPlan};
+pub use kafka::{
+    ClusterPlan, KafkaField, KafkaPlan, KafkaStart, SaslMechanism, SaslPlan, SharedPlan, TokenPlan,
+};
 pub use replay::ReplayPlan;
 pub use sink::{
-    AlertmanagerPlan, BodyFormat, GroupPlan, MqttSinkPlan, SigningKey, SinkKind, SinkPlan, WebhookPlan,
+    AlertmanagerPlan, BodyFormat, GroupPlan, KafkaSinkPlan, MqttSinkPlan, SigningKey, SinkKind, SinkPlan,
+    WebhookPlan,
 };
 pub use telemetry::TelemetryPlan;
 pub use time::{NoDataPlan, TimePlan, TimeUnit};

@@ -48,11 +48,11 @@ fn command(stream: &StreamPlan, source: &SourcePlan, now_ns: i64) -> Option<Stri
 
 /// Only where any client may write, and a topic can be named.
 fn kcat(kafka: &KafkaPlan, stream: &StreamPlan, payload: &str) -> Option<String> {
-    let open = kafka.tls.is_none() && kafka.sasl.is_none();
+    let open = kafka.cluster.tls.is_none() && kafka.cluster.sasl.is_none();
     let filter = stream.topics.as_deref().filter(|filter| !filter.contains(['+', '#']));
     let topic = filter.or(kafka.topics.iter().map(String::as_str).find(|topic| !topic.starts_with('^')))?;
     let command = |topic| {
-        let (payload, brokers) = (quoted(payload), quoted(&kafka.brokers.join(",")));
+        let (payload, brokers) = (quoted(payload), quoted(&kafka.cluster.brokers.join(",")));
         format!("printf '%s' {payload} | kcat -P -b {brokers} -k {KEY} -t {}", quoted(topic))
     };
     open.then(|| command(topic))

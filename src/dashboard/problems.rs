@@ -70,7 +70,7 @@ fn silent_sources(snapshot: &Snapshot, plan: &Plan) -> Vec<Problem> {
             ),
             SourceKind::Kafka(kafka) => (
                 "is not connected",
-                format!("Check the brokers {}; Eddy reconnects by itself", kafka.brokers.join(", ")),
+                format!("Check the brokers {}; Eddy reconnects by itself", kafka.cluster.brokers.join(", ")),
             ),
             SourceKind::Http(http) => {
                 ("does not listen", format!("Check that {} is free, then restart", http.listen))

@@ -172,7 +172,7 @@ impl Sources {
                     incoming: common.incoming.clone(),
                     messages_logged: counted.messages.get(plan.name.as_str()).copied().unwrap_or(0),
                     offsets_logged: counted.offsets.get(plan.name.as_str()).cloned().unwrap_or_default(),
-                    dead_letters: letters::topics(&common.plan),
+                    own_topics: letters::own_topics(&common.plan, plan),
                 };
                 let (plan, intake) = (plan.clone(), intake.clone());
                 running.spawn(async move {

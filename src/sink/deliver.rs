@@ -71,8 +71,7 @@ pub async fn run(delivery: Delivery) -> Result<(), SinkError> {
 /// As [`run`], to a receiver that is set up already.
 pub async fn run_to(receiver: Receiver, delivery: Delivery) {
     let receiver = Arc::new(receiver);
-    let closed_last = Arc::clone(&receiver);
-    Worker {
+    let mut worker = Worker {
         target: receiver.target(),
         width: receiver.width(),
         again_at: receiver.forgets().then(|| Instant::now() + delivery.again),
@@ -87,10 +86,9 @@ pub async fn run_to(receiver: Receiver, delivery: Delivery) {
         gather_at_ns: i64::MIN,
         breaker: Breaker::default(),
         watch: Watch::default(),
-    }
-    .work()
-    .await;
-    closed_last.close().await;
+    };
+    worker.work().await;
+    worker.receiver.close().await;
 }
 
 struct Worker {
@@ -192,6 +190,7 @@ impl Worker {
         let started_at_ns = clock.now_ns();
         self.space(started_at_ns);
         let outgoing = Outgoing {
+            id: due.id.clone(),
             message_id: due.message_id.clone(),
             body: due.body.clone(),
             traceparent: self.traceparent(&due, started_at_ns),

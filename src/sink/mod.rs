@@ -9,6 +9,7 @@ pub mod file;
 mod format;
 mod handshake;
 mod http;
+pub mod kafka;
 pub mod mqtt;
 mod patience;
 pub mod schedule;
@@ -34,7 +35,8 @@ pub struct SinkType {
 }
 
 /// Every kind of sink, in order of name.
-pub const TABLE: [SinkType; 5] = [alertmanager::TYPE, file::TYPE, mqtt::TYPE, stdout::TYPE, webhook::TYPE];
+pub const TABLE: [SinkType; 6] =
+    [alertmanager::TYPE, file::TYPE, kafka::TYPE, mqtt::TYPE, stdout::TYPE, webhook::TYPE];
 
 /// A sink that cannot be set up. Holds no url and no secret.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +47,8 @@ pub enum SinkError {
         "sink {sink}: no HTTPS client: {reason}; install the system's CA certificates (Debian: ca-certificates)"
     )]
     Client { sink: String, reason: String },
+    #[error("sink {sink}: {reason}")]
+    Kafka { sink: String, reason: String },
     #[error("sink {sink}: no thread for writing: {source}; raise the process limit")]
     Thread { sink: String, source: std::io::Error },
 }
@@ -52,6 +56,8 @@ pub enum SinkError {
 /// One message on its way to a receiver. The same id and bytes on every attempt.
 #[derive(Clone, Debug)]
 pub struct Outgoing {
+    /// Of the alert, or of the incident.
+    pub id: String,
     pub message_id: String,
     pub body: Bytes,
     /// W3C's `traceparent` of this attempt.
@@ -94,6 +100,7 @@ pub enum Receiver {
     Webhook(webhook::Webhook),
     Alertmanager(alertmanager::Alertmanager),
     File(file::FileSink),
+    Kafka(kafka::KafkaSink),
     Mqtt(mqtt::MqttSink),
     Stdout(stdout::Stdout),
 }
@@ -107,6 +114,7 @@ impl Receiver {
                 Ok(Receiver::Alertmanager(alertmanager::Alertmanager::new(plan, alertmanager)?))
             }
             SinkKind::File { path } => Ok(Receiver::File(file::FileSink::start(&plan.name, path)?)),
+            SinkKind::Kafka(kafka) => Ok(Receiver::Kafka(kafka::KafkaSink::start(plan, kafka)?)),
             SinkKind::Mqtt(mqtt) => Ok(Receiver::Mqtt(mqtt::MqttSink::start(&plan.name, mqtt))),
             SinkKind::Stdout => Ok(Receiver::Stdout(stdout::Stdout::start(&plan.name, std::io::stdout())?)),
         }
@@ -118,8 +126,9 @@ impl Receiver {
             Receiver::Webhook(webhook) => webhook.send(outgoing).await,
             Receiver::Alertmanager(alertmanager) => alertmanager.send(outgoing).await,
             Receiver::File(file) => file.send(outgoing).await,
+            Receiver::Kafka(kafka) => kafka.send(outgoing).await,
             Receiver::Mqtt(mqtt) => mqtt.send(outgoing).await,
-            // A webhook has a timeout of its own.
+            // The others have a timeout of their own, or a disk.
             Receiver::Stdout(stdout) => patience::answer(shown, stdout.send(outgoing)).await,
         }
     }
@@ -132,6 +141,7 @@ impl Receiver {
             Receiver::Webhook(_) | Receiver::Alertmanager(_) => 8,
             // They share one sync.
             Receiver::File(_) => file::WIDTH,
+            Receiver::Kafka(_) => kafka::WIDTH,
             Receiver::Mqtt(_) => mqtt::WIDTH,
             // Lines come out one after the other, in the order of the outbox.
             Receiver::Stdout(_) => 1,
@@ -142,9 +152,11 @@ impl Receiver {
     fn spacing(&self) -> Duration {
         match self {
             Receiver::Webhook(webhook) => webhook.spacing(),
-            Receiver::Alertmanager(_) | Receiver::File(_) | Receiver::Mqtt(_) | Receiver::Stdout(_) => {
-                Duration::ZERO
-            }
+            Receiver::Alertmanager(_)
+            | Receiver::File(_)
+            | Receiver::Kafka(_)
+            | Receiver::Mqtt(_)
+            | Receiver::Stdout(_) => Duration::ZERO,
         }
     }
 
@@ -154,15 +166,18 @@ impl Receiver {
             Receiver::Webhook(webhook) => webhook.target(),
             Receiver::Alertmanager(alertmanager) => alertmanager.target(),
             Receiver::File(file) => file.target(),
+            Receiver::Kafka(kafka) => kafka.target(),
             Receiver::Mqtt(mqtt) => mqtt.target(),
             Receiver::Stdout(_) => "stdout".to_owned(),
         }
     }
 
-    /// Ends a connection that is kept open. Nothing is under way any more.
+    /// Ends a connection that is kept open; nothing is sent any more.
     async fn close(&self) {
-        if let Receiver::Mqtt(mqtt) = self {
-            mqtt.close().await;
+        match self {
+            Receiver::Kafka(kafka) => kafka.close().await,
+            Receiver::Mqtt(mqtt) => mqtt.close().await,
+            Receiver::Webhook(_) | Receiver::Alertmanager(_) | Receiver::File(_) | Receiver::Stdout(_) => {}
         }
     }
 }

@@ -50,7 +50,8 @@ mod tests {
         let stdout = Stdout::start("console", writer).unwrap();
         // No pipe holds as much.
         let body = Bytes::from(vec![b'x'; 4 << 20]);
-        let outgoing = Outgoing { message_id: "a_1".into(), body, traceparent: String::new() };
+        let outgoing =
+            Outgoing { id: "a".into(), message_id: "a_1".into(), body, traceparent: String::new() };
         let sink = SinkStatus::default();
         let attempt = answer_within(Duration::from_millis(20), &sink, stdout.send(&outgoing));
         let read = async {

@@ -80,6 +80,7 @@ mod tests {
 
     fn outgoing(body: &'static str) -> Outgoing {
         Outgoing {
+            id: "a".into(),
             message_id: "a_1".into(),
             body: Bytes::from_static(body.as_bytes()),
             traceparent: String::new(),

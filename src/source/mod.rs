@@ -47,9 +47,9 @@ pub struct Context {
     pub offsets_logged: Offsets,
     /// Where messages wait for their schemas; `None`: they need none.
     pub door: Option<Arc<Door>>,
-    /// Topics of Kafka that dead letters of this deployment go to: what a regular expression takes in of them has been
-    /// here before.
-    pub dead_letters: Arc<[String]>,
+    /// Topics of Kafka that dead letters and alerts of this deployment go to: what a regular expression takes in of them has
+    /// been here before.
+    pub own_topics: Arc<[String]>,
 }
 
 impl Context {

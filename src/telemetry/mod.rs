@@ -20,7 +20,7 @@ pub use context::{Parent, SpanId, TraceId, traceparent};
 pub use export::Exporter;
 pub use incoming::Incoming;
 pub use post::TelemetryError;
-pub use spans::{Attempt, attempt_id, of_alert, of_attempt, origin};
+pub use spans::{Attempt, attempt_id, of_alert, of_attempt, of_revision, origin};
 
 use crate::status::Status;
 use proto::Span;

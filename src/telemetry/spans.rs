@@ -1,7 +1,7 @@
 //! Alerts and delivery attempts as spans, by the times of their receipts.
 
 use super::proto::{KeyValue, Link, Span, SpanKind, SpanStatus, Value};
-use super::{Parent, SpanId, TraceId};
+use super::{Parent, SpanId, TraceId, traceparent};
 use crate::config::plan::{Plan, SourceKind};
 use crate::types::Alert;
 
@@ -52,6 +52,11 @@ pub fn origin(plan: &Plan, stream: &str) -> Vec<KeyValue> {
 /// The span of a revision as a whole.
 fn whole_id(id: &str, revision: u32) -> SpanId {
     SpanId::of(&[b"revision", id.as_bytes(), &revision.to_le_bytes()])
+}
+
+/// `traceparent` of a revision where it is told of once and by no attempt.
+pub fn of_revision(id: &str, revision: u32, sampled: bool) -> String {
+    traceparent(TraceId::of(id), whole_id(id, revision), sampled)
 }
 
 /// The span of an attempt, which its `traceparent` names.

@@ -70,7 +70,7 @@ fn unknown_type() {
     let text = good_but("\"mqtt\"", "\"mqt\"");
     assert_snapshot!(problems(&text.replace("\"webhook\"", "\"pager\"")), @r#"
     eddy.toml:2: source.plant.type: there is no type "mqt". Did you mean "mqtt"?
-    eddy.toml:16: sink.on_call.type: there is no type "pager". Use "webhook" (POST each alert, signed by the Standard Webhooks specification), "alertmanager" (push each alert to Alertmanager, and resolve it there), "file" (append each alert to a file as one line of JSON), "mqtt" (publish each alert at an MQTT broker) or "stdout" (print each alert as one line of JSON).
+    eddy.toml:16: sink.on_call.type: there is no type "pager". Use "webhook" (POST each alert, signed by the Standard Webhooks specification), "alertmanager" (push each alert to Alertmanager, and resolve it there), "file" (append each alert to a file as one line of JSON), "kafka" (write each alert to a topic of a Kafka cluster), "mqtt" (publish each alert at an MQTT broker) or "stdout" (print each alert as one line of JSON).
     2 problems in eddy.toml
     "#);
 }

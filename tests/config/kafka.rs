@@ -35,12 +35,12 @@ fn a_whole_one() {
                 sasl = { mechanism = \"SCRAM-SHA-512\", username = \"u\", password = \"env:PW\" }\n[stream";
     let plan = plan_with(&good_but("[stream", more), &[("PW", "hidden")]);
     let SourceKind::Kafka(kafka) = &plan.sources[0].kind else { panic!("{plan:?}") };
-    assert_eq!((kafka.brokers.len(), kafka.topics.len(), kafka.group.as_str()), (2, 2, "g"));
+    assert_eq!((kafka.cluster.brokers.len(), kafka.topics.len(), kafka.group.as_str()), (2, 2, "g"));
     assert_eq!((kafka.start, kafka.member.as_str()), (KafkaStart::At(1_767_225_600_000), "eddy-eddy-plant"));
-    let sasl = kafka.sasl.as_ref().expect("a table");
+    let sasl = kafka.cluster.sasl.as_ref().expect("a table");
     let SaslPlan::Password { mechanism, password, .. } = sasl else { panic!("{sasl:?}") };
     assert_eq!((*mechanism, password.as_str()), (SaslMechanism::ScramSha512, "hidden"));
-    assert!(kafka.tls.is_some());
+    assert!(kafka.cluster.tls.is_some());
     assert!(!format!("{plan:?}").contains("hidden"));
     let stream = &plan.streams[0];
     assert_eq!(stream.key, FieldPath::Kafka(KafkaField::Key));
@@ -50,7 +50,7 @@ fn a_whole_one() {
     let usual = plan_with(GOOD, &[]);
     let SourceKind::Kafka(kafka) = &usual.sources[0].kind else { panic!("{usual:?}") };
     assert_eq!((kafka.group.as_str(), kafka.start), ("eddy-eddy-plant", KafkaStart::Earliest));
-    assert!(kafka.tls.is_none() && kafka.sasl.is_none());
+    assert!(kafka.cluster.tls.is_none() && kafka.cluster.sasl.is_none());
 }
 
 #[test]
@@ -59,10 +59,10 @@ fn one_with_tokens() {
                 client_secret = \"env:PW\", scope = \"a b\" }\n[stream";
     let plan = plan_with(&good_but("[stream", more), &[("PW", "hidden")]);
     let SourceKind::Kafka(kafka) = &plan.sources[0].kind else { panic!("{plan:?}") };
-    let Some(SaslPlan::Token(token)) = &kafka.sasl else { panic!("{plan:?}") };
+    let Some(SaslPlan::Token(token)) = &kafka.cluster.sasl else { panic!("{plan:?}") };
     assert_eq!((token.url.as_str(), token.client_id.as_str()), ("https://h/t", "c"));
     assert_eq!((token.client_secret.as_str(), token.scope.as_deref()), ("hidden", Some("a b")));
-    assert_eq!(kafka.access(), ", OAUTHBEARER");
+    assert_eq!(kafka.cluster.access(), ", OAUTHBEARER");
     assert!(!format!("{plan:?}").contains("hidden"));
 }
 

@@ -166,3 +166,55 @@ fn sinks_that_an_example_has_in_comments_are_good() {
     let kinds: Vec<&str> = plan.sinks.iter().map(|sink| sink.kind.as_str()).collect();
     assert_eq!(kinds, ["alertmanager", "file", "webhook", "mqtt"]);
 }
+
+/// A sink of Kafka beside a source of Kafka.
+fn bus(source: &str, sink: &str) -> String {
+    let kafka = format!("type = \"kafka\"\nbrokers = [\"k:9092\", \"l:9092\"]\n{source}\n");
+    let mqtt = &GOOD[GOOD.find("type = \"mqtt\"").unwrap()..GOOD.find("\n[stream.pumps]").unwrap()];
+    let text = with_sink(&format!("[sink.bus]\ntype = \"kafka\"\n{sink}\n"));
+    text.replace(mqtt, &kafka).replace("\"topic.4\"", "\"pump\"")
+}
+
+#[test]
+fn a_topic_of_kafka_is_reached_as_a_source_reaches_it() {
+    let sink = "brokers = \"m:9092\"\ntopic = \"plant.told\"\ntimeout = \"5s\"\ntls = {}\n\
+                sasl = { mechanism = \"SCRAM-SHA-512\", username = \"u\", password = \"env:PW\" }\ngroup = {}\n";
+    let plan = plan_with(&bus("topics = \"t\"", sink), &[("PW", "hidden")]);
+    let SinkKind::Kafka(kafka) = &plan.sinks[0].kind else { panic!("{plan:?}") };
+    assert_eq!((kafka.topic.as_str(), kafka.timeout), ("plant.told", Duration::from_secs(5)));
+    assert!(kafka.cluster.tls.is_some() && plan.sinks[0].group.is_some());
+    assert!(!format!("{plan:?}").contains("hidden"));
+    let told = eddy::cli::check::summary(&plan);
+    assert!(told.contains("kafka m:9092, TLS, SCRAM-SHA-512, topic plant.told"), "{told}");
+    let usual = plan_with(&bus("topics = \"t\"", "brokers = \"m:9092\"\ntopic = \"told\""), &[]);
+    let SinkKind::Kafka(kafka) = &usual.sinks[0].kind else { panic!("{usual:?}") };
+    assert_eq!(kafka.timeout, Duration::from_secs(15));
+}
+
+#[test]
+fn what_a_sink_of_kafka_cannot_do_is_told() {
+    let wrong = "brokers = \"m\"\ntopic = \"plant/told\"\ntimeout = \"0s\"\nsasl = { mechanism = \"PLAIN\", username = \"u\" }\nacks = 1\n";
+    assert_snapshot!(problems(&bus("topics = \"t\"", wrong)), @r#"
+    eddy.toml:21: sink.bus.brokers: "m" is no address of a broker. Write host and port, such as "kafka-1.plant.local:9092"; whether by TLS is said in `tls`.
+    eddy.toml:22: sink.bus.topic: "plant/told" is no name of a topic. Use 1 to 249 characters of A-Z, a-z, 0-9, ., _ and -.
+    eddy.toml:23: sink.bus.timeout: 0s is out of bounds. Choose from 1s to 1m.
+    eddy.toml:24: sink.bus.sasl.password: is missing. Add `password = "env:KAFKA_PASSWORD"`.
+    eddy.toml:25: sink.bus.acks: unknown key. Remove it; known here: type, brokers, tls, sasl, topic, timeout, group.
+    5 problems in eddy.toml
+    "#);
+    // By any broker that both name; others are other clusters, and what a regular expression fits is passed over.
+    let shared = "topics = \"t\"\nshared = { alerts = \"a\", state = \"s\" }";
+    for (source, topic, used) in [
+        ("topics = [\"t\", \"u\"]", "u", "one of the `topics`"),
+        ("topics = \"t\"\ndead_letters = \"d\"", "d", "for the `dead_letters`"),
+        (shared, "a", "for `shared.alerts`"),
+        (shared, "s", "for `shared.state`"),
+    ] {
+        let sink = |broker: &str| format!("brokers = [{broker:?}, \"z:9092\"]\ntopic = {topic:?}");
+        let told = problems(&bus(source, &sink("l:9092")));
+        let words = format!("sink.bus.topic: {topic} is {used} of [source.plant]. Give alerts");
+        assert!(told.contains(&words), "{words}:\n{told}");
+        plan_with(&bus(source, &sink("m:9092")), &[]);
+    }
+    plan_with(&bus("topics = \"^plant.*\"", "brokers = \"k:9092\"\ntopic = \"plant.told\""), &[]);
+}

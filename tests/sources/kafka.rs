@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::support::kafka::{Kafka, Sent};
 use crate::support::{FakeLog, Rig, numbered, read, stop, texts};
-use eddy::config::plan::{KafkaPlan, KafkaStart, SourceKind};
+use eddy::config::plan::{ClusterPlan, KafkaPlan, KafkaStart, SourceKind};
 use eddy::types::{Header, Message, Offsets};
 
 /// As long as a member that has gone without a word is waited for.
@@ -17,13 +17,11 @@ const COMMITTED: Duration = Duration::from_millis(2500);
 
 fn plan(kafka: &Kafka, topic: &str) -> KafkaPlan {
     KafkaPlan {
-        brokers: vec![kafka.brokers()],
+        cluster: ClusterPlan { brokers: vec![kafka.brokers()], tls: None, sasl: None },
         topics: vec![topic.into()],
         group: format!("of-{topic}"),
         member: "eddy-test-plant".into(),
         start: KafkaStart::Earliest,
-        tls: None,
-        sasl: None,
         dead_letters: None,
         registry: None,
         shared: None,

@@ -6,7 +6,7 @@ use crate::support::certificates::Certificates;
 use crate::support::kafka::{Kafka, Listener};
 use crate::support::{FakeLog, Rig, STEP_MAX, read, texts};
 use eddy::config::plan::{
-    ClientCertificate, KafkaPlan, KafkaStart, SaslMechanism, SaslPlan, SourceKind, TlsPlan,
+    ClientCertificate, ClusterPlan, KafkaPlan, KafkaStart, SaslMechanism, SaslPlan, SourceKind, TlsPlan,
 };
 use tokio::time::timeout;
 
@@ -68,13 +68,11 @@ impl Site {
 
     fn source(&self, address: String, tls: Option<TlsPlan>, sasl: Option<SaslPlan>) -> (Rig, FakeLog) {
         Rig::new(SourceKind::Kafka(KafkaPlan {
-            brokers: vec![address],
+            cluster: ClusterPlan { brokers: vec![address], tls, sasl },
             topics: vec![TOPIC.into()],
             group: "eddy".into(),
             member: "eddy-test-plant".into(),
             start: KafkaStart::Earliest,
-            tls,
-            sasl,
             dead_letters: None,
             registry: None,
             shared: None,

@@ -10,6 +10,7 @@ const STATIONS: [&str; 9] =
 /// What any station may name besides itself.
 const SHARED: [&str; 14] = [
     "types",
+    "kafka",
     "ring",
     "schemas",
     "stage",

@@ -18,6 +18,7 @@ const STREAM: &str = "[stream.s]\nfrom = \"a\"\nkey = \"id\"\ntime = { path = \"
 const WEBHOOK: &str = "[sink.b]\ntype = \"webhook\"\nurl = \"https://h/\"\nsecret = \"whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX\"\n";
 const ALERTMANAGER: &str = "[sink.b]\ntype = \"alertmanager\"\nurl = \"https://h/\"\n";
 const FILE: &str = "[sink.b]\ntype = \"file\"\npath = \"a.ndjson\"\n";
+const KAFKA_SINK: &str = "[sink.b]\ntype = \"kafka\"\nbrokers = [\"b:9092\"]\ntopic = \"told\"\n";
 const MQTT_SINK: &str = "[sink.b]\ntype = \"mqtt\"\nurl = \"mqtt://127.0.0.1\"\ntopic = \"a/b\"\n";
 const STDOUT: &str = "[sink.b]\ntype = \"stdout\"\n";
 
@@ -103,6 +104,7 @@ fn places() -> Vec<Place> {
         line(&of("sink", "webhook"), format!("{HTTP}{STREAM}{WEBHOOK}@\n")),
         line(&of("sink", "alertmanager"), format!("{HTTP}{STREAM}{ALERTMANAGER}@\n")),
         line(&of("sink", "file"), format!("{HTTP}{STREAM}{FILE}@\n")),
+        line(&of("sink", "kafka"), format!("{HTTP}{STREAM}{KAFKA_SINK}@\n")),
         line(&of("sink", "mqtt"), format!("{HTTP}{STREAM}{MQTT_SINK}@\n")),
         line(&of("sink", "stdout"), format!("{HTTP}{STREAM}{STDOUT}@\n")),
         line("`group` of a sink", format!("{HTTP}{STREAM}{STDOUT}[sink.b.group]\n@\n")),

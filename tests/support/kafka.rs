@@ -2,6 +2,8 @@
 //! process id.
 
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, Weak};
@@ -137,6 +139,22 @@ impl Kafka {
         }
     }
 
+    /// SIGSTOP: it does nothing and answers nothing, and what is sent to it waits.
+    pub fn freeze(&self) {
+        self.signal("STOP");
+    }
+
+    /// SIGCONT.
+    pub fn thaw(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.process.lock().unwrap_or_else(|p| p.into_inner()).as_ref().map(Child::id);
+        let id = id.expect("it runs").to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().is_ok_and(|s| s.success()));
+    }
+
     /// After a kill: its disk was exchanged. What it had of topics is gone; who is in the cluster it still knows.
     pub fn lose_disk(&self) {
         for entry in std::fs::read_dir(self.path("data")).expect("its data") {
@@ -245,6 +263,25 @@ impl Kafka {
         let admin = self.admin();
         let gone = wait_for(admin.delete_topics(&[name], &options())).expect("an answer");
         gone.into_iter().for_each(|topic| drop(topic.expect("the topic goes")));
+    }
+
+    /// A rule of access for a topic, of a broker with an authorizer: `CreateAcls`, version 1, which no client here has.
+    pub fn allow_to_write(&self, principal: &str, topic: &str) {
+        const CREATE_ACLS: i16 = 30;
+        let [topics, literal, write, allow] = [2_u8, 3, 4, 3];
+        let text = |text: &str| [&(text.len() as i16).to_be_bytes(), text.as_bytes()].concat();
+        let rule =
+            [&[topics][..], &text(topic), &[literal], &text(principal), &text("*"), &[write, allow]].concat();
+        let head =
+            [&CREATE_ACLS.to_be_bytes()[..], &1_i16.to_be_bytes(), &7_i32.to_be_bytes(), &text("test")]
+                .concat();
+        let request = [&head[..], &1_i32.to_be_bytes(), &rule].concat();
+        let mut socket = TcpStream::connect(("127.0.0.1", self.port)).expect("it listens");
+        socket.write_all(&[&(request.len() as i32).to_be_bytes()[..], &request].concat()).expect("it reads");
+        let mut answer = [0; 18];
+        socket.read_exact(&mut answer).expect("it answers");
+        // Behind length, number, throttling and the count of results: the code of the one result.
+        assert_eq!(answer[16..], [0, 0], "the rule is refused: {answer:?}");
     }
 
     /// What retention does: everything of the partition before `offset` goes.

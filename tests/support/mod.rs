@@ -132,7 +132,7 @@ impl Rig {
             incoming: Default::default(),
             offsets_logged: Default::default(),
             door: None,
-            dead_letters: Arc::new([]),
+            own_topics: Arc::new([]),
         };
         (Rig { plan, context }, FakeLog(receiver))
     }

@@ -4,19 +4,25 @@ use std::fmt;
 
 use super::{REDACTED, RegistryPlan, TlsPlan};
 
+/// A cluster, and how it is reached.
 #[derive(Clone, Debug)]
-pub struct KafkaPlan {
+pub struct ClusterPlan {
     /// `HOST:PORT` of those asked first; they name the others.
     pub brokers: Vec<String>,
+    /// `None`: in clear.
+    pub tls: Option<TlsPlan>,
+    pub sasl: Option<SaslPlan>,
+}
+
+#[derive(Clone, Debug)]
+pub struct KafkaPlan {
+    pub cluster: ClusterPlan,
     /// Names, or regular expressions that begin with `^`.
     pub topics: Vec<String>,
     pub group: String,
     /// Who of the group this is. The same after a restart, so that partitions are not waited for.
     pub member: String,
     pub start: KafkaStart,
-    /// `None`: in clear.
-    pub tls: Option<TlsPlan>,
-    pub sasl: Option<SaslPlan>,
     /// Topic for messages of which something was refused; `None`: they go to the file.
     pub dead_letters: Option<String>,
     /// Where the schemas of Avro and Protobuf are.
@@ -105,10 +111,20 @@ pub enum KafkaField {
     Header(Box<str>),
 }
 
-impl KafkaPlan {
+impl ClusterPlan {
     /// The client library gets no tokens for what only administers: topics are not made then, nor their settings looked at.
     pub fn has_tokens(&self) -> bool {
         matches!(self.sasl, Some(SaslPlan::Token(_)))
+    }
+
+    /// Whether a broker is named that the other one names too. The same cluster by other names is not known here.
+    pub fn is_of(&self, other: &ClusterPlan) -> bool {
+        self.brokers.iter().any(|broker| other.brokers.contains(broker))
+    }
+
+    /// SCRAM keeps the password to itself, but not what is sent beside it.
+    pub fn shows_its_password(&self) -> bool {
+        self.tls.is_none() && self.sasl.as_ref().is_some_and(SaslPlan::goes_in_clear)
     }
 
     /// How the connection is secured, for a summary; nothing where it is not.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{BrokerPlan, REDACTED, Version};
+use super::{BrokerPlan, ClusterPlan, REDACTED, Version};
 use crate::types::silence::Label;
 
 #[derive(Clone, Debug)]
@@ -33,6 +33,7 @@ pub enum SinkKind {
     Webhook(WebhookPlan),
     Alertmanager(AlertmanagerPlan),
     File { path: PathBuf },
+    Kafka(KafkaSinkPlan),
     Mqtt(MqttSinkPlan),
     Stdout,
 }
@@ -44,6 +45,7 @@ impl SinkKind {
             SinkKind::Webhook(_) => "webhook",
             SinkKind::Alertmanager(_) => "alertmanager",
             SinkKind::File { .. } => "file",
+            SinkKind::Kafka(_) => "kafka",
             SinkKind::Mqtt(_) => "mqtt",
             SinkKind::Stdout => "stdout",
         }
@@ -85,6 +87,14 @@ pub enum SigningKey {
 pub struct AlertmanagerPlan {
     /// Below which `/api/v2/alerts` lies.
     pub url: String,
+    pub timeout: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct KafkaSinkPlan {
+    pub cluster: ClusterPlan,
+    pub topic: String,
+    /// Until a message counts as not taken.
     pub timeout: Duration,
 }
 

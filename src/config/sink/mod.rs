@@ -3,6 +3,7 @@
 mod alertmanager;
 mod file;
 mod group;
+mod kafka;
 mod keys;
 mod mqtt;
 mod stdout;
@@ -18,7 +19,8 @@ use super::source::Naming;
 
 pub type Parse = fn(&mut Section<'_>, &Naming<'_>) -> Option<SinkKind>;
 
-pub const KINDS: &[Kind<Parse>] = &[webhook::KIND, alertmanager::KIND, file::KIND, mqtt::KIND, stdout::KIND];
+pub const KINDS: &[Kind<Parse>] =
+    &[webhook::KIND, alertmanager::KIND, file::KIND, kafka::KIND, mqtt::KIND, stdout::KIND];
 
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(15);
 

@@ -1,17 +1,15 @@
 //! Messages from Kafka: what they carry beside their value, and the partition of their rows.
 use super::*;
-use crate::config::plan::{KafkaField, KafkaPlan, KafkaStart};
+use crate::config::plan::{ClusterPlan, KafkaField, KafkaPlan, KafkaStart};
 use crate::types::{Header, KafkaOrigin, PartitionId, Reason, RecordRef, key_hash};
 
 fn of_kafka(stream: StreamPlan) -> Decoder {
     let kafka = KafkaPlan {
-        brokers: vec!["b:9092".to_owned()],
+        cluster: ClusterPlan { brokers: vec!["b:9092".to_owned()], tls: None, sasl: None },
         topics: vec!["^.*".to_owned()],
         group: "g".to_owned(),
         member: "m".to_owned(),
         start: KafkaStart::Earliest,
-        tls: None,
-        sasl: None,
         dead_letters: None,
         registry: None,
         shared: None,

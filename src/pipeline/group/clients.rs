@@ -11,9 +11,10 @@ use rdkafka::producer::ThreadedProducer;
 use super::refusals::Refusals;
 use super::watching::Watching;
 use crate::config::plan::KafkaPlan;
-use crate::source::kafka::client::{connection, receiving};
-use crate::source::kafka::quiet::Quiet;
-use crate::source::kafka::token::with_token;
+use crate::kafka::client::connection;
+use crate::kafka::quiet::Quiet;
+use crate::kafka::token::with_token;
+use crate::source::kafka::client::receiving;
 
 const CLOSE_MAX: Duration = Duration::from_secs(3);
 
@@ -27,7 +28,7 @@ pub type Producer = ThreadedProducer<Refusals>;
 pub type Reader = BaseConsumer<Quiet>;
 
 fn consumer(plan: &KafkaPlan, group: &str, member: &str) -> ClientConfig {
-    let mut config = connection(plan);
+    let mut config = connection(&plan.cluster);
     receiving(&mut config);
     config.set("client.id", member);
     config.set("group.id", group);
@@ -52,7 +53,7 @@ pub fn delivery(plan: &KafkaPlan, member: &str) -> KafkaResult<Reader> {
     let mut config = consumer(plan, &format!("{}-delivery", plan.group), member);
     config.set("auto.offset.reset", "earliest");
     config.set("statistics.interval.ms", "0");
-    BaseConsumer::from_config_and_context(&config, Quiet::of(plan))
+    BaseConsumer::from_config_and_context(&config, Quiet::of(&plan.cluster))
 }
 
 /// Reads partitions that it is told to; in no group, though it must name one. Brokers say at once where one ends.
@@ -61,12 +62,12 @@ pub fn reader(plan: &KafkaPlan, member: &str) -> KafkaResult<Reader> {
     config.set("fetch.wait.max.ms", "10");
     config.set("auto.offset.reset", "earliest");
     config.set("statistics.interval.ms", "0");
-    with_token(BaseConsumer::from_config_and_context(&config, Quiet::of(plan))?)
+    with_token(BaseConsumer::from_config_and_context(&config, Quiet::of(&plan.cluster))?)
 }
 
 /// A restart of the same member puts an end to what it had under way.
 pub fn producer(plan: &KafkaPlan, member: &str) -> KafkaResult<Producer> {
-    let mut config = connection(plan);
+    let mut config = connection(&plan.cluster);
     config.set("client.id", member);
     config.set("transactional.id", format!("{}-{member}", plan.group));
     config.set("transaction.timeout.ms", TRANSACTION_MS);

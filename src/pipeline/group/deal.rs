@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _};
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -18,7 +17,9 @@ use super::refusals::tag;
 use super::watching::Watching;
 use crate::alert::body;
 use crate::config::plan::{KafkaPlan, Plan, SharedPlan};
+use crate::kafka::alert::headers;
 use crate::pipeline::letters::{self, Letter};
+use crate::telemetry::of_revision;
 use crate::types::Alert;
 
 /// Of states, in one transaction: alerts wait for no more than that.
@@ -34,18 +35,20 @@ pub struct Told {
     pub id: String,
     pub message_id: String,
     pub r#type: &'static str,
+    pub traceparent: String,
     pub body: String,
 }
 
 impl Told {
-    /// `None` if it cannot be put in JSON: a bug, told in the log.
-    pub fn of(alert: &Alert) -> Option<Self> {
+    /// `None` if it cannot be put in JSON: a bug, told in the log. `traced`: spans of it are sent to a collector.
+    pub fn of(alert: &Alert, traced: bool) -> Option<Self> {
         let decision = &alert.decision;
         match body::encode(alert) {
             Ok(body) => Some(Told {
                 id: decision.id.clone(),
                 message_id: decision.message_id(),
                 r#type: decision.event_type(),
+                traceparent: of_revision(&decision.id, decision.revision, traced),
                 body,
             }),
             Err(error) => {
@@ -139,14 +142,10 @@ impl Deal<'_> {
 
     fn fill(&self, pending: &Pending, state: usize, offsets: &BTreeMap<i32, i64>) -> Result<(), KafkaError> {
         for told in &pending.alerts {
-            let header = |key, value| Header { key, value: Some(value) };
-            let headers = OwnedHeaders::new()
-                .insert(header("webhook-id", told.message_id.as_str()))
-                .insert(header("type", told.r#type));
             let record = BaseRecord::with_opaque_to(&self.shared.alerts, tag(None))
                 .key(told.id.as_bytes())
                 .payload(told.body.as_bytes());
-            self.send(record.headers(headers))?;
+            self.send(record.headers(headers(&told.message_id, told.r#type, &told.traceparent)))?;
         }
         for (at, letter) in pending.letters.iter().enumerate() {
             let topic = self.kafka.dead_letters.as_deref().unwrap_or_default();

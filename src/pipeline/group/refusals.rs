@@ -11,8 +11,8 @@ use rdkafka::message::Message as _;
 use rdkafka::producer::{DeliveryResult, NoCustomPartitioner, ProducerContext};
 
 use crate::config::plan::KafkaPlan;
+use crate::kafka::token::Tokens;
 use crate::pipeline::letters;
-use crate::source::kafka::token::Tokens;
 
 /// In the library's log, before a topic's name and a quotation mark.
 const BARRED: &str = "Failed to add partition \"";
@@ -53,7 +53,7 @@ pub struct Refusals {
 
 impl Refusals {
     pub fn of(plan: &KafkaPlan) -> Self {
-        Refusals { tokens: Tokens::of(plan), noted: Mutex::default() }
+        Refusals { tokens: Tokens::of(&plan.cluster), noted: Mutex::default() }
     }
 
     fn noted(&self) -> MutexGuard<'_, Vec<Refusal>> {

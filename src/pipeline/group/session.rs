@@ -226,9 +226,9 @@ impl<'a> Session<'a> {
         let alerts = self.driver.hand.barrier()?;
         self.pending.letters.extend(self.driver.hand.letters());
         let now_ns = self.driver.clock.now_ns();
-        self.pending
-            .alerts
-            .extend(alerts.into_iter().filter_map(|alert| Told::of(&with_receipt(alert, now_ns))));
+        let traced = self.driver.plan.telemetry.is_some();
+        let told = alerts.into_iter().filter_map(|alert| Told::of(&with_receipt(alert, now_ns), traced));
+        self.pending.alerts.extend(told);
         let touched = partitions_of(&self.pending);
         let told = |owned: &Owned| if owned.is_replaying() { owned.committed } else { owned.next };
         let ahead = |(id, owned): &(&i32, &Owned)| told(owned) > owned.committed || touched.contains(id);

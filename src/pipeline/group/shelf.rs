@@ -11,7 +11,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::clients::{Reader, reader};
 use super::manifest::{Control, Generation, Kept, Manifest, ReadBy, chunk_key, manifest_key, parse_key};
 use crate::config::plan::KafkaPlan;
-use crate::source::kafka::quiet::asking;
+use crate::kafka::quiet::asking;
 use crate::source::kafka::topics::ASK_MAX;
 
 /// A dead member's transaction is over by then.
@@ -37,7 +37,8 @@ pub fn read(
 ) -> Result<BTreeMap<i32, Shelf>, String> {
     let failed = |error: KafkaError| format!("the state topic {topic} cannot be read: {error}");
     let deadline = Instant::now() + READ_MAX;
-    let (ends, reader) = (asking(plan, member).map_err(failed)?, reader(plan, member).map_err(failed)?);
+    let (ends, reader) =
+        (asking(&plan.cluster, member).map_err(failed)?, reader(plan, member).map_err(failed)?);
     let mut list = TopicPartitionList::new();
     let mut shelves = BTreeMap::new();
     for partition in partitions {

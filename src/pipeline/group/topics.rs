@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 use super::End;
 use super::clients::Reader;
 use crate::config::plan::{KafkaPlan, SharedPlan};
-use crate::source::kafka::quiet::admin;
+use crate::kafka::quiet::admin;
 use crate::source::kafka::topics::{ASK_MAX, found_or_made, partitions};
 use crate::types::PARTITIONS;
 
@@ -32,7 +32,7 @@ pub fn prepare(runtime: &Handle, reader: &Reader, plan: &KafkaPlan, shared: &Sha
         )));
     }
     let make = |topic: &str, wanted, settings: &[_]| {
-        found_or_made(runtime, reader, plan, (topic, wanted), settings).map_err(End::Again)
+        found_or_made(runtime, reader, &plan.cluster, (topic, wanted), settings).map_err(End::Again)
     };
     let state = make(&shared.state, partitions, &STATE)?;
     if state != partitions {
@@ -56,12 +56,12 @@ fn check_compacted(runtime: &Handle, plan: &KafkaPlan, topic: &str) -> Result<()
         tracing::warn!(topic, why, "its settings are not looked at; it must be compacted");
         Ok(())
     };
-    if plan.has_tokens() {
+    if plan.cluster.has_tokens() {
         return unseen("`sasl` goes by tokens");
     }
     let again =
         |error: String| End::Again(format!("the settings of topic {topic} cannot be looked at: {error}"));
-    let admin = admin(plan).map_err(|error| again(error.to_string()))?;
+    let admin = admin(&plan.cluster).map_err(|error| again(error.to_string()))?;
     let options = AdminOptions::new().request_timeout(Some(ASK_MAX));
     let of = ResourceSpecifier::Topic(topic);
     let asked = admin.describe_configs([&of], &options);

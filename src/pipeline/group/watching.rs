@@ -15,8 +15,9 @@ use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaRespErr;
 
 use crate::config::plan::KafkaPlan;
-use crate::source::kafka::reasons::{Trouble, away, trouble};
-use crate::source::kafka::token::Tokens;
+use crate::kafka::reasons::away;
+use crate::kafka::token::Tokens;
+use crate::source::kafka::reasons::{Trouble, trouble};
 use crate::status::{SourceStatus, Status};
 
 /// What the group decided.
@@ -49,7 +50,7 @@ struct Inner {
 impl Watching {
     pub fn new(plan: KafkaPlan, status: Arc<Status>) -> Self {
         Watching {
-            tokens: Tokens::of(&plan),
+            tokens: Tokens::of(&plan.cluster),
             plan,
             status,
             leaving: AtomicBool::new(false),
@@ -95,7 +96,8 @@ impl Watching {
                 }
             }
             Trouble::AllBrokers => {
-                let reason = self.inner().away.clone().unwrap_or_else(|| away(&self.plan, "no answer"));
+                let reason =
+                    self.inner().away.clone().unwrap_or_else(|| away(&self.plan.cluster, "no answer"));
                 self.tell(reason);
                 self.source().connected.store(false, Relaxed);
             }

@@ -13,7 +13,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::BaseRecord;
 use rdkafka::util::IntoOpaque;
 
-use crate::config::plan::{KafkaPlan, Plan, SourceKind, SourcePlan};
+use crate::config::plan::{KafkaPlan, Plan, SinkKind, SourceKind, SourcePlan};
 use crate::decode::DeadRow;
 use crate::types::{Header as Carried, Message, Position};
 
@@ -62,13 +62,18 @@ pub fn source_of<'p>(plan: &'p Plan, message: &Message) -> Option<(&'p KafkaPlan
     (bytes(message) <= BYTES_MAX).then_some((kafka, topic))
 }
 
-/// Topics that dead letters go to.
-pub fn topics(plan: &Plan) -> Arc<[String]> {
-    let of = |source: &SourcePlan| match &source.kind {
+/// Topics that a source of Kafka is not to take in, if a regular expression fits them: dead letters go there, or alerts.
+pub fn own_topics(plan: &Plan, source: &SourcePlan) -> Arc<[String]> {
+    let SourceKind::Kafka(reads) = &source.kind else { return Arc::new([]) };
+    let dead = plan.sources.iter().filter_map(|source| match &source.kind {
         SourceKind::Kafka(kafka) => kafka.dead_letters.clone(),
         _ => None,
-    };
-    plan.sources.iter().filter_map(of).collect()
+    });
+    let told = plan.sinks.iter().filter_map(|sink| match &sink.kind {
+        SinkKind::Kafka(kafka) => kafka.cluster.is_of(&reads.cluster).then(|| kafka.topic.clone()),
+        _ => None,
+    });
+    dead.chain(told).collect()
 }
 
 fn bytes(message: &Message) -> usize {

@@ -96,7 +96,15 @@ fn what_a_topic_cannot_take_goes_to_the_file() {
     let goes = |plan: &Plan, message: &Message| source_of(plan, message).is_some();
     assert!(goes(&letters, &message("plant.pumps", vec![b'x'; 890_000])));
     assert!(!goes(&letters, &message("plant.pumps", vec![b'x'; 899_000])), "too long with its headers");
-    assert_eq!(*topics(&letters), ["plant.dead".to_owned()], "nothing that comes from there is taken in");
+    let alerts = "[sink.bus]\ntype = \"kafka\"\nbrokers = [\"b:9092\", \"c:9092\"]\ntopic = \"plant.told\"\n\
+                  [sink.other]\ntype = \"kafka\"\nbrokers = \"d:9092\"\ntopic = \"plant.more\"\n";
+    let told = plan(&format!("{CONFIG}{alerts}"));
+    let own = own_topics(&told, &told.sources[0]);
+    assert_eq!(
+        *own,
+        ["plant.dead", "plant.told"].map(str::to_owned),
+        "nothing that comes from there is taken in"
+    );
     let file = plan(&CONFIG.replace("dead_letters = \"plant.dead\"\n", ""));
     assert!(!goes(&file, &message("plant.pumps", Vec::new())));
 }

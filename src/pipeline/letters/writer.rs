@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Letter, fill, is_hopeless, source_of};
 use crate::config::plan::{KafkaPlan, Plan};
-use crate::source::kafka::client::connection;
-use crate::source::kafka::quiet::{Quiet, asking};
+use crate::kafka::client::connection;
+use crate::kafka::quiet::{Quiet, asking};
 use crate::source::kafka::topics::found_or_made;
 
 /// One look at what the brokers have taken.
@@ -150,16 +150,17 @@ impl Writer {
             return Ok(&self.open[at].1);
         }
         let failed = |error: KafkaError| error.to_string();
-        let reader = asking(kafka, &kafka.member).map_err(failed)?;
-        found_or_made(&self.runtime, &reader, kafka, (topic, 1), &[])?;
-        let mut config = connection(kafka);
+        let reader = asking(&kafka.cluster, &kafka.member).map_err(failed)?;
+        found_or_made(&self.runtime, &reader, &kafka.cluster, (topic, 1), &[])?;
+        let mut config = connection(&kafka.cluster);
         config.set("client.id", &kafka.member);
         config.set("enable.idempotence", "true");
         config.set("message.timeout.ms", "0");
         config.set("queue.buffering.max.kbytes", "32768");
         config.set("compression.type", "lz4");
         config.set("partitioner", "murmur2_random");
-        let producer = BaseProducer::from_config_and_context(&config, Quiet::of(kafka)).map_err(failed)?;
+        let producer =
+            BaseProducer::from_config_and_context(&config, Quiet::of(&kafka.cluster)).map_err(failed)?;
         self.open.push((kafka.member.clone(), producer));
         Ok(&self.open[self.open.len() - 1].1)
     }

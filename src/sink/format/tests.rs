@@ -6,6 +6,7 @@ const BODY: &str = r#"{"type":"anomaly.raised","timestamp":"2023-11-14T22:14:24Z
 
 fn outgoing(body: &'static str) -> Outgoing {
     Outgoing {
+        id: "a".into(),
         message_id: "a1_1".into(),
         body: Bytes::from_static(body.as_bytes()),
         traceparent: String::new(),

@@ -1,9 +1,9 @@
-//! The client library's settings, from the plan.
+//! How a member of a group receives, from the plan.
 
 use rdkafka::ClientConfig;
-use rdkafka::config::RDKafkaLogLevel;
 
-use crate::config::plan::{KafkaPlan, SaslPlan, TlsPlan};
+use crate::config::plan::KafkaPlan;
+use crate::kafka::client::connection;
 
 /// Of everything prefetched, over all partitions.
 const PREFETCH_KBYTES: &str = "32768";
@@ -13,7 +13,7 @@ const STATISTICS_MS: &str = "1000";
 const METADATA_MS: &str = "30000";
 
 pub(super) fn config(plan: &KafkaPlan) -> ClientConfig {
-    let mut config = connection(plan);
+    let mut config = connection(&plan.cluster);
     config.set("client.id", &plan.member);
     config.set("group.id", &plan.group);
     config.set("group.instance.id", instance(plan));
@@ -41,43 +41,4 @@ pub(crate) fn receiving(config: &mut ClientConfig) {
     config.set("statistics.interval.ms", STATISTICS_MS);
     config.set("topic.metadata.refresh.interval.ms", METADATA_MS);
     config.set("queued.max.messages.kbytes", PREFETCH_KBYTES);
-}
-
-/// Whatever the client is for.
-pub(crate) fn connection(plan: &KafkaPlan) -> ClientConfig {
-    let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", plan.brokers.join(","));
-    config.set("reconnect.backoff.max.ms", "5000");
-    config.set("security.protocol", protocol(plan));
-    if let Some(tls) = &plan.tls {
-        set_tls(&mut config, tls);
-    }
-    if let Some(sasl) = &plan.sasl {
-        config.set("sasl.mechanisms", sasl.mechanism());
-        if let SaslPlan::Password { username, password, .. } = sasl {
-            config.set("sasl.username", username);
-            config.set("sasl.password", password);
-        }
-    }
-    config.set_log_level(RDKafkaLogLevel::Info);
-    config
-}
-
-fn protocol(plan: &KafkaPlan) -> &'static str {
-    match (&plan.tls, &plan.sasl) {
-        (None, None) => "plaintext",
-        (Some(_), None) => "ssl",
-        (None, Some(_)) => "sasl_plaintext",
-        (Some(_), Some(_)) => "sasl_ssl",
-    }
-}
-
-/// Without a `ca`, the usual places of the system's certificates are tried.
-fn set_tls(config: &mut ClientConfig, tls: &TlsPlan) {
-    let ca = tls.ca.as_ref().map_or("probe".into(), |path| path.to_string_lossy());
-    config.set("ssl.ca.location", ca);
-    if let Some(client) = &tls.client {
-        config.set("ssl.certificate.location", client.cert.to_string_lossy());
-        config.set("ssl.key.location", client.key.to_string_lossy());
-    }
 }

@@ -13,9 +13,10 @@ use rdkafka::statistics::{Partition, Statistics};
 use rdkafka::types::RDKafkaRespErr;
 
 use super::place::{self, Found};
-use super::reasons::{Trouble, away, none_given, trouble};
-use super::token::Tokens;
+use super::reasons::{Trouble, none_given, trouble};
 use crate::config::plan::{KafkaPlan, KafkaStart};
+use crate::kafka::reasons::away;
+use crate::kafka::token::Tokens;
 use crate::source::Context;
 use crate::types::Offsets;
 use crate::types::kafka::{advance, next_of, takes};
@@ -50,7 +51,7 @@ impl Group {
     pub fn new(plan: KafkaPlan, context: Context, logged: Offsets) -> Self {
         let received = logged.clone();
         let inner = Mutex::new(Inner { received, logged, ..Inner::default() });
-        Group { tokens: Tokens::of(&plan), plan, context, inner, busy: AtomicBool::new(false) }
+        Group { tokens: Tokens::of(&plan.cluster), plan, context, inner, busy: AtomicBool::new(false) }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -103,7 +104,8 @@ impl Group {
                 }
             }
             Trouble::AllBrokers => {
-                let reason = self.inner().away.clone().unwrap_or_else(|| away(&self.plan, "no answer"));
+                let reason =
+                    self.inner().away.clone().unwrap_or_else(|| away(&self.plan.cluster, "no answer"));
                 self.tell(reason, true);
             }
             Trouble::Refused(reason) => {
@@ -137,7 +139,7 @@ impl Group {
             status.reconnects_total.fetch_add(1, Relaxed);
         }
         status.up();
-        tracing::info!(source = status.name, brokers = self.plan.brokers.join(","), "receiving");
+        tracing::info!(source = status.name, brokers = self.plan.cluster.brokers.join(","), "receiving");
     }
 
     fn assigned(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) -> KafkaResult<()> {
@@ -272,7 +274,7 @@ impl ConsumerContext for Group {
             consumer.incremental_unassign(list)
         };
         if let Err(error) = done {
-            self.inner().over = Some(away(&self.plan, &error.to_string()));
+            self.inner().over = Some(away(&self.plan.cluster, &error.to_string()));
         }
         let partitions = consumer.assignment().map_or(0, |list| list.count());
         status.kafka.partitions.store(partitions as u64, Relaxed);

@@ -23,12 +23,10 @@ pub(crate) mod batch;
 pub(crate) mod client;
 mod group;
 mod place;
-pub(crate) mod quiet;
 pub(crate) mod reasons;
 pub(crate) mod registry;
 mod session;
 mod taking;
-pub(crate) mod token;
 pub(crate) mod topics;
 pub(crate) mod waiting;
 

@@ -50,7 +50,7 @@ impl Taking<'_> {
             status.kafka.redelivered_total.fetch_add(1, Relaxed);
             return;
         }
-        if group.context.dead_letters.iter().any(|dead| *dead == topic) {
+        if group.context.own_topics.iter().any(|own| *own == topic) {
             return self.gathered.add((topic, partition, offset), None);
         }
         let message = message(received, self.source, arrival);

@@ -7,8 +7,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use tokio::runtime::Handle;
 
-use super::quiet::{Quiet, admin};
-use crate::config::plan::KafkaPlan;
+use crate::config::plan::ClusterPlan;
+use crate::kafka::quiet::{Quiet, admin};
 
 /// One question to a broker.
 pub(crate) const ASK_MAX: Duration = Duration::from_secs(10);
@@ -35,14 +35,14 @@ pub(crate) fn partitions(reader: &BaseConsumer<Quiet>, topic: &str) -> Result<Op
 pub(crate) fn found_or_made(
     runtime: &Handle,
     reader: &BaseConsumer<Quiet>,
-    plan: &KafkaPlan,
+    cluster: &ClusterPlan,
     (topic, wanted): (&str, i32),
     settings: &[(&str, &str)],
 ) -> Result<i32, String> {
     if let Some(partitions) = partitions(reader, topic)? {
         return Ok(partitions);
     }
-    if plan.has_tokens() {
+    if cluster.has_tokens() {
         let settings: String = settings.iter().map(|(key, value)| format!(", {key}={value}")).collect();
         return Err(format!(
             "topic {topic} is not there, and where `sasl` goes by tokens Eddy makes none: make it (partitions={wanted}{settings})"
@@ -53,7 +53,7 @@ pub(crate) fn found_or_made(
             "topic {topic} is not there and cannot be made ({error}); make it, or allow this user to create topics"
         )
     };
-    let admin = admin(plan).map_err(|error| failed(error.to_string()))?;
+    let admin = admin(cluster).map_err(|error| failed(error.to_string()))?;
     let mut new = NewTopic::new(topic, wanted, TopicReplication::Fixed(-1));
     for (key, value) in settings {
         new = new.set(key, value);

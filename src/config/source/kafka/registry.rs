@@ -3,9 +3,9 @@
 use url::Url;
 
 use super::super::super::field::Field;
+use super::super::super::kafka;
 use super::super::super::plan::{RegistryAccess, RegistryPlan};
 use super::super::super::web::{self, Wording};
-use super::access;
 
 const URL: Wording = Wording {
     other_scheme: "is no registry",
@@ -19,7 +19,7 @@ pub fn registry(field: &Field<'_>) -> Option<RegistryPlan> {
     let username = section.maybe("username", |field| field.text().map(str::to_owned));
     let password = section.maybe("password", |field| field.secret().map(str::to_owned));
     let token = section.maybe("token", |field| field.secret().map(str::to_owned));
-    let tls = section.maybe("tls", |field| access::tls(&field));
+    let tls = section.maybe("tls", |field| kafka::tls(&field));
     let here = section.here().clone();
     section.finish();
     let access = match (username?, password?, token?) {

@@ -1,11 +1,11 @@
 //! How the brokers are known to be the right ones, and Eddy to them.
 
-use super::super::super::field::Field;
-use super::super::super::plan::{SaslMechanism, SaslPlan, TlsPlan, TokenPlan};
-use super::super::super::section::Section;
-use super::super::super::suggest;
-use super::super::super::web::{self, Wording};
-use super::super::tls::checked;
+use super::super::field::Field;
+use super::super::plan::{SaslMechanism, SaslPlan, TlsPlan, TokenPlan};
+use super::super::section::Section;
+use super::super::source::tls::checked;
+use super::super::suggest;
+use super::super::web::{self, Wording};
 
 const TOKEN_EXAMPLE: &str = "Write it like \"https://login.example.com/oauth2/token\", and who Eddy is in `client_id` and `client_secret`.";
 const TOKEN_URL: Wording =

@@ -10,7 +10,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 
 use super::client::connection;
 use super::token::{Tokens, with_token};
-use crate::config::plan::KafkaPlan;
+use crate::config::plan::ClusterPlan;
 
 pub(crate) struct Quiet<T = ()> {
     pub tokens: Tokens,
@@ -19,8 +19,8 @@ pub(crate) struct Quiet<T = ()> {
 }
 
 impl<T: Default> Quiet<T> {
-    pub fn of(plan: &KafkaPlan) -> Self {
-        Quiet { tokens: Tokens::of(plan), kept: T::default() }
+    pub fn of(cluster: &ClusterPlan) -> Self {
+        Quiet { tokens: Tokens::of(cluster), kept: T::default() }
     }
 }
 
@@ -42,14 +42,14 @@ impl<T: Send + Sync> ClientContext for Quiet<T> {
 
 impl ConsumerContext for Quiet {}
 
-pub(crate) fn admin(plan: &KafkaPlan) -> KafkaResult<AdminClient<Quiet>> {
-    AdminClient::from_config_and_context(&connection(plan), Quiet::of(plan))
+pub(crate) fn admin(cluster: &ClusterPlan) -> KafkaResult<AdminClient<Quiet>> {
+    AdminClient::from_config_and_context(&connection(cluster), Quiet::of(cluster))
 }
 
 /// Knows topics and where partitions end, whether it is committed or not. In no group.
-pub(crate) fn asking(plan: &KafkaPlan, member: &str) -> KafkaResult<BaseConsumer<Quiet>> {
-    let mut config = connection(plan);
+pub(crate) fn asking(cluster: &ClusterPlan, member: &str) -> KafkaResult<BaseConsumer<Quiet>> {
+    let mut config = connection(cluster);
     config.set("client.id", member);
     config.set("isolation.level", "read_uncommitted");
-    with_token(BaseConsumer::from_config_and_context(&config, Quiet::of(plan))?)
+    with_token(BaseConsumer::from_config_and_context(&config, Quiet::of(cluster))?)
 }

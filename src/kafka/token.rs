@@ -15,7 +15,7 @@ use reqwest::{Client, Url, redirect};
 use serde::Deserialize;
 
 use super::quiet::Quiet;
-use crate::config::plan::{KafkaPlan, SaslPlan, TokenPlan};
+use crate::config::plan::{ClusterPlan, SaslPlan, TokenPlan};
 use crate::types::root_cause;
 
 /// Of one request. The poll it is made in waits meanwhile.
@@ -28,7 +28,7 @@ const HOLDS_MAX_S: u64 = 86_400;
 const FIRST_MAX: Duration = Duration::from_secs(15);
 const LOOK: Duration = Duration::from_millis(20);
 
-/// What every client of a source needs for its tokens, if it needs any.
+/// What every client needs for its tokens, if it needs any.
 pub(crate) struct Tokens {
     plan: Option<TokenPlan>,
     fetched: AtomicBool,
@@ -48,8 +48,8 @@ struct Refused {
 }
 
 impl Tokens {
-    pub fn of(plan: &KafkaPlan) -> Self {
-        let plan = match &plan.sasl {
+    pub fn of(cluster: &ClusterPlan) -> Self {
+        let plan = match &cluster.sasl {
             Some(SaslPlan::Token(token)) => Some(token.clone()),
             _ => None,
         };
@@ -88,7 +88,7 @@ pub(crate) fn with_token(client: BaseConsumer<Quiet>) -> KafkaResult<BaseConsume
         if began.elapsed() > FIRST_MAX {
             let url = tokens.plan.as_ref().map_or("", |plan| plan.url.as_str());
             return Err(KafkaError::ClientCreation(format!(
-                "no token from {url}; see that it answers, or correct `sasl` in this source"
+                "no token from {url}; see that it answers, or correct `sasl`"
             )));
         }
         drop(client.poll(LOOK));

@@ -1,0 +1,8 @@
+//! Kafka as sources, sinks and the wiring need it alike: how a cluster is reached, tokens for it, why it is not reached, and
+//! what stands beside an alert in a topic.
+
+pub(crate) mod alert;
+pub(crate) mod client;
+pub(crate) mod quiet;
+pub(crate) mod reasons;
+pub(crate) mod token;
