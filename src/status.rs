@@ -1,17 +1,23 @@
 //! What the appliance knows of itself right now: atomics written by their owner, read by page and metrics.
 
+mod held_back;
 mod kafka;
 mod models;
 mod rows;
 mod said;
+mod sinks;
+mod telemetry;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
+pub use held_back::HeldBackStatus;
 pub use kafka::{KafkaStatus, Member};
 pub use models::{ModelStatus, Sample};
 pub use rows::{Missed, RowStatus};
 pub use said::Said;
+pub use sinks::{SendRate, SinkStatus};
+pub use telemetry::{Failing, TelemetrySignal, TelemetryStatus};
 
 use crate::config::plan::Plan;
 use crate::types::drift::Drift;
@@ -57,7 +63,7 @@ pub struct PartitionStatus {
     /// Verdicts that could not be acted on: too little of a column was observed.
     pub windows_unsure_total: AtomicU64,
     pub windows_anomalous_total: AtomicU64,
-    /// Would have been anomalous, but no column gave a reason.
+    /// Would have been anomalous, and are not told.
     pub windows_held_back_total: AtomicU64,
     /// Messages that said what an earlier event turned out to be.
     pub outcomes_total: AtomicU64,
@@ -68,6 +74,9 @@ pub struct PartitionStatus {
     pub keys_silent: AtomicU64,
     pub keys: AtomicU64,
     pub keys_warm: AtomicU64,
+    /// Of which something came lately, and those of them that are warm.
+    pub keys_alive: AtomicU64,
+    pub keys_alive_warm: AtomicU64,
     /// Event time ns; `i64::MIN` before the first event.
     pub watermark: AtomicI64,
     /// Warm-up in thousandths; verdicts before 1000 are early.
@@ -84,31 +93,6 @@ pub struct PartitionStatus {
     pub digest: AtomicU64,
 }
 
-/// Of one sink.
-#[derive(Debug, Default)]
-pub struct SinkStatus {
-    pub name: String,
-    pub delivered_total: AtomicU64,
-    pub attempts_failed_total: AtomicU64,
-    /// Waiting in the outbox for the receiver.
-    pub queued: AtomicU64,
-    /// Held back by silences.
-    pub silenced: AtomicU64,
-    /// It failed many messages in a row, and is only probed.
-    pub circuit_open: AtomicBool,
-    /// Deliveries given up since the start, by attempts that failed or a 410.
-    pub failed_total: AtomicU64,
-    /// Those given up, ever, that could be replayed.
-    pub failed: AtomicU64,
-    pub disabled: AtomicBool,
-    pub blocked: AtomicBool,
-    /// Who read standard output has closed it: nothing will be taken any more.
-    pub closed: AtomicBool,
-    /// Wall time of the last 2xx, ns; 0 = none yet.
-    pub last_success: AtomicI64,
-    pub last_error: Mutex<Option<String>>,
-}
-
 /// Of the snapshots, over all streams.
 #[derive(Debug, Default)]
 pub struct SnapshotStatus {
@@ -120,17 +104,6 @@ pub struct SnapshotStatus {
     pub pause_ns_max: AtomicU64,
     /// Wall time ns at which a round of saves last ended without one that failed; 0 = not yet since the start.
     pub round: AtomicI64,
-}
-
-/// Of what is sent to a collector of OpenTelemetry; all 0 where there is none.
-#[derive(Debug, Default)]
-pub struct TelemetryStatus {
-    /// Alerts and delivery attempts whose spans it took.
-    pub exported_total: AtomicU64,
-    /// Those that it missed: there was no room for them, or it did not take them.
-    pub dropped_total: AtomicU64,
-    /// Requests that it did not take, of traces and of metrics.
-    pub failures_total: AtomicU64,
 }
 
 fn read<T: Clone>(of: &Mutex<T>) -> T {
@@ -184,6 +157,7 @@ pub struct Status {
     /// A stream each.
     rows: Vec<RowStatus>,
     models: Vec<ModelStatus>,
+    held_back: Vec<HeldBackStatus>,
     /// `stream * PARTITIONS + partition`
     partitions: Vec<PartitionStatus>,
     /// By stream.
@@ -225,6 +199,7 @@ impl Status {
             said: Said::default(),
             rows: plan.streams.iter().map(RowStatus::new).collect(),
             models: plan.streams.iter().map(|_| ModelStatus::default()).collect(),
+            held_back: plan.streams.iter().map(|_| HeldBackStatus::default()).collect(),
             partitions: (0..plan.streams.len() * PARTITIONS)
                 .map(|_| PartitionStatus {
                     watermark: AtomicI64::new(i64::MIN),
@@ -264,6 +239,10 @@ impl Status {
 
     pub fn models(&self, stream: StreamId) -> &ModelStatus {
         &self.models[stream.0 as usize]
+    }
+
+    pub fn held_back(&self, stream: StreamId) -> &HeldBackStatus {
+        &self.held_back[stream.0 as usize]
     }
 
     pub fn stream(&self, stream: StreamId) -> &[PartitionStatus] {

@@ -209,6 +209,16 @@ impl fmt::Display for Reason {
     }
 }
 
+/// Why a window below the threshold is not told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HeldBack {
+    /// No column departs as its rule asks.
+    Rule = 1,
+    /// It would not be odd but for what people called expected of its key.
+    Expected = 2,
+}
+
 /// A window's verdict: how odd, and on which side of the threshold.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Verdict {
@@ -216,8 +226,8 @@ pub struct Verdict {
     pub p_value: f64,
     /// `p_value` is below the threshold of its epoch, and some column gives a reason to tell.
     pub anomalous: bool,
-    /// It would be anomalous, but no column departs as its rule asks.
-    pub held_back: bool,
+    /// It would be anomalous, and is not told.
+    pub held_back: Option<HeldBack>,
     /// Nothing odd about it at all: an alert that is open may end.
     pub calm: bool,
     /// Enough of every column was observed to act on this verdict.
@@ -270,5 +280,6 @@ pub struct Point {
     /// p-value below which it was anomalous.
     pub threshold: f64,
     pub anomalous: bool,
+    pub held_back: Option<HeldBack>,
     pub confident: bool,
 }

@@ -150,7 +150,7 @@ impl Episode {
         self.calm = if verdict.calm { self.calm.saturating_add(1) } else { 0 };
         let before = *self;
         self.recent = shifted(before.recent, verdict.anomalous);
-        self.held_back = shifted(before.held_back, verdict.held_back);
+        self.held_back = shifted(before.held_back, verdict.held_back.is_some());
         if rule.overlap == 0 && verdict.anomalous {
             let first = !self.open && before.recent == 0;
             self.odd = if first { 1 } else { self.odd.saturating_add(1) };
@@ -162,7 +162,7 @@ impl Episode {
             (self.stood, self.last) = (self.stood.saturating_add(seen), end);
             return self.close(end, rule);
         }
-        if !verdict.anomalous && !verdict.held_back {
+        if !verdict.anomalous && verdict.held_back.is_none() {
             return None;
         }
         let p_value_min = if before.is_calm() { f64::INFINITY } else { before.p_value_min };

@@ -12,6 +12,7 @@ mod again;
 mod due;
 mod handle;
 mod incidents;
+mod messages_silenced;
 mod probe;
 mod prune;
 mod queue;
@@ -95,6 +96,8 @@ pub struct Outbox {
     receivers: Vec<String>,
     /// `None`: alerts have no link to where people say what they were.
     links: Option<Links>,
+    /// The newest message of an incident that another process may have been sending.
+    made_before: i64,
     /// Where the last step of [`Outbox::prune`] ended.
     pruned_to: i64,
 }
@@ -114,11 +117,14 @@ impl Outbox {
         connection.pragma_update(None, "journal_mode", "wal").map_err(open_error)?;
         connection.pragma_update(None, "synchronous", "full").map_err(open_error)?;
         connection.set_prepared_statement_cache_capacity(32);
+        let made_before =
+            connection.query_row("SELECT coalesce(max(seq), 0) FROM incidents", [], |row| row.get(0))?;
         Ok(Outbox {
             connection,
             path: path.to_owned(),
             receivers: receivers.to_vec(),
             links: None,
+            made_before,
             pruned_to: 0,
         })
     }
@@ -136,6 +142,8 @@ impl Outbox {
 
 #[cfg(test)]
 mod incidents_tests;
+#[cfg(test)]
+mod messages_silenced_tests;
 #[cfg(test)]
 mod schema_tests;
 #[cfg(test)]

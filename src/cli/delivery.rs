@@ -73,7 +73,7 @@ fn failed(plan: &Plan) -> Result<()> {
             let row = |row: crate::alert::outbox::FailedDelivery| {
                 json!({
                     "id": row.id, "revision": row.revision, "receiver": row.delivery.receiver, "stream": row.stream,
-                    "key": row.key, "attempts": row.delivery.attempts, "reason": row.delivery.last_error,
+                    "key": row.key, "onset_ns": row.onset_ns, "attempts": row.delivery.attempts, "reason": row.delivery.last_error,
                 })
             };
             rows.into_iter().map(row).collect()
@@ -87,7 +87,12 @@ fn failed(plan: &Plan) -> Result<()> {
         let text = |name: &str| row[name].as_str().unwrap_or_default();
         let (id, receiver, reason) = (text("id"), text("receiver"), text("reason"));
         let of = format!("{}/{}", text("stream"), text("key"));
-        println!("{id} {}  {receiver}  {of}  {} attempts  {reason}", row["revision"], row["attempts"]);
+        let onset_ns = row["onset_ns"].as_i64().unwrap_or_default();
+        let onset = jiff::Timestamp::from_nanosecond(i128::from(onset_ns)).unwrap_or_default();
+        println!(
+            "{id} {}  {receiver}  {of} since {onset}  {} attempts  {reason}",
+            row["revision"], row["attempts"]
+        );
     }
     if rows.is_empty() {
         println!("no delivery was given up");

@@ -31,6 +31,8 @@ pub struct FailedRow {
     pub revision: u32,
     pub stream: String,
     pub key: String,
+    /// Of the alert, event time ns.
+    pub onset_ns: i64,
     pub receiver: String,
     pub attempts: u32,
     pub last_status: Option<u16>,

@@ -9,11 +9,13 @@ use serde_json::json;
 
 use super::AppState;
 use super::alerts::{AlertQuery, AlertRow};
+use super::format::Format;
 use super::key::KeyView;
 use super::listed::{self, Wanted, Which};
 use super::sampler::Frame;
 use super::{chart as charts, gather, page};
-use crate::metrics::{self, Format};
+use crate::config::plan::Plan;
+use crate::metrics;
 use crate::types::StreamId;
 
 pub use super::answer::{Answer, ApiError, Params, blocking};
@@ -52,7 +54,7 @@ pub async fn readyz(State(state): State<AppState>, Params(query): Params<Vec<(St
 
 pub async fn metrics(State(state): State<AppState>, headers: HeaderMap) -> Answer {
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let format = Format::negotiate(accept);
+    let format = metrics::Format::negotiate(accept);
     let parts = state.parts;
     let text = blocking(move || {
         let now_ns = parts.clock.now_ns();
@@ -231,14 +233,19 @@ pub async fn alerts(State(state): State<AppState>, Params(query): Params<AlertsQ
 pub async fn alert(State(state): State<AppState>, Path(id): Path<String>) -> Answer {
     let rows = stored(&state, AlertQuery::One { id }).await?;
     if rows.is_empty() {
-        return Err(no_alert());
+        return Err(no_alert(&state.parts.plan));
     }
     let (_, rows) = listed::of_one(rows, &state.parts.status.said);
     Ok(Json(json!({"rows": rows})).into_response())
 }
 
-pub fn no_alert() -> ApiError {
-    ApiError::new(StatusCode::NOT_FOUND, "no alert of this id", "see /api/v1/alerts for ids")
+/// There never was one, or it is gone.
+pub fn no_alert(plan: &Plan) -> ApiError {
+    let kept = Format::Duration.write(plan.durable.retain_alerts.as_nanos() as f64);
+    let remedy = format!(
+        "alerts go once they have been over for {kept} (`durable.retain_alerts`); see /api/v1/alerts for those there are"
+    );
+    ApiError::new(StatusCode::NOT_FOUND, "no alert of this id is kept", remedy)
 }
 
 pub fn unread(error: String) -> ApiError {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
-use super::alerts::{AlertEntry, DeliveryRow, DeliveryState};
+use super::alerts::{AlertEntry, DeliveryRow, DeliveryState, FailedRow};
 use super::format::clock;
 use crate::types::Silence;
 
@@ -46,6 +46,11 @@ pub fn silence_lines(silences: &[Arc<Silence>], now_ns: i64, zone: &TimeZone) ->
     };
     let coming = |(_, silence): &(usize, &Arc<Silence>)| silence.ends_at_ns > now_ns;
     silences.iter().enumerate().filter(coming).map(line).collect()
+}
+
+/// Onsets of the alerts whose deliveries were given up.
+pub fn onsets(given_up: &[FailedRow], now_ns: i64, zone: &TimeZone) -> Vec<String> {
+    given_up.iter().map(|row| clock(row.onset_ns, now_ns, zone)).collect()
 }
 
 pub fn receivers(at: &str, entry: &AlertEntry) -> Vec<Receiver> {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::alerts::{AlertQuery, AlertRow};
-use super::api::{Answer, ApiError, Params, blocking, stream_id};
+use super::api::{Answer, ApiError, Params, blocking, no_alert, stream_id};
 use super::guard::{Detail, From, now_s};
 use super::orders::{ask, refused};
 use super::{AppState, Parts, knowing};
@@ -170,11 +170,7 @@ async fn alert(state: &AppState, id: &str) -> Result<Subject, ApiError> {
 
 fn deleted(parts: &Parts, id: &str, at_ns: i64) -> Result<Subject, ApiError> {
     let Some((stream, said)) = parts.status.said.word_on(id) else {
-        return Err(ApiError::new(
-            StatusCode::NOT_FOUND,
-            "no alert of this id",
-            "see /api/v1/alerts for ids",
-        ));
+        return Err(no_alert(&parts.plan));
     };
     let labelled = labelled(parts, id)?;
     let types::Feedback { alert, key, rule, onset_ns: start_ns, .. } = said;

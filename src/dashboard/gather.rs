@@ -2,24 +2,27 @@
 
 mod partitions;
 mod sources;
+mod streams;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 
 pub use partitions::partitions;
 use partitions::watermark;
 use sources::sources;
+use streams::streams;
 
+use super::drift;
+use super::problems::{self, ends};
 use super::snapshot::{
-    Alerts, ColumnView, ModelView, SinkState, SinkView, Snapshot, StageView, State, StreamView, Totals,
+    Alerts, FailingView, RateView, SinkState, SinkView, Snapshot, StageView, State, StreamView,
+    TelemetryView, Totals,
 };
 use super::tiles::Tiles;
-use super::{drift, problems};
-use crate::config::plan::{ColumnPlan, Plan};
+use crate::config::plan::Plan;
 use crate::latency::{Latency, Stage, StageSummary};
-use crate::status::{PartitionStatus, SinkStatus, Status};
-use crate::types::{Activation, MODEL_DIGITS, Reason, StreamId};
+use crate::status::{Failing, SinkStatus, Status, TelemetrySignal, TelemetryStatus};
+use crate::types::Reason;
 
 /// What a snapshot is taken of.
 pub struct Subject<'a> {
@@ -67,13 +70,19 @@ impl Snapshot {
             streams,
             stages: stages(latency),
             sinks,
+            telemetry: plan.telemetry.as_ref().map(|_| telemetry(&status.telemetry)),
             alerts,
             partitions: partitions(plan, status),
         };
         snapshot.problems = [problems::find(&snapshot, plan), problems::missed(status, plan)].concat();
         let drifted = drift::notes(&snapshot.streams, &plan.streams);
-        snapshot.notes =
-            [problems::of_streams(&snapshot, plan), problems::refusals(&snapshot), drifted].concat();
+        snapshot.notes = [
+            problems::of_streams(&snapshot, plan),
+            problems::refusals(&snapshot),
+            ends::notes(&snapshot),
+            drifted,
+        ]
+        .concat();
         snapshot.state = snapshot.judge();
         Snapshot { tiles: Tiles::of(&snapshot), ..snapshot }
     }
@@ -139,87 +148,6 @@ fn totals(status: &Status, dead: &BTreeMap<&str, u64>, streams: &[StreamView], r
     }
 }
 
-fn column(plan: &ColumnPlan) -> ColumnView {
-    ColumnView { name: plan.name.clone(), unit: plan.unit.clone() }
-}
-
-fn streams(plan: &Plan, status: &Status, rates: &Rates<'_>) -> Vec<StreamView> {
-    let view = |i: usize| {
-        let (stream, id) = (&plan.streams[i], StreamId(i as u16));
-        let (partitions, models, rows) = (status.stream(id), status.models(id), status.rows(id));
-        let sum = |read: fn(&PartitionStatus) -> u64| partitions.iter().map(read).sum::<u64>();
-        let watermark_ns = partitions.iter().filter_map(watermark).max();
-        let events_total = sum(|p| p.events_total.load(Relaxed));
-        let warm_milli = warm_milli(partitions);
-        let (seen, keys) = (status.drift(StreamId(i as u16)), sum(|p| p.keys.load(Relaxed)));
-        StreamView {
-            name: stream.name.clone(),
-            columns: stream.columns.iter().map(column).collect(),
-            window_type: stream.window.type_name(),
-            window_size_ns: length_ns(stream.window.size),
-            window_every_ns: length_ns(stream.window.every),
-            p_value: stream.alarm.p_value(),
-            alert_budget_per_day: stream.alarm.budget_per_day(),
-            alerts_opened_day: sum(|p| p.alerts_opened_day.load(Relaxed)),
-            rows_ignored_total: rows.ignored_total.load(Relaxed),
-            rows_before_2000_total: rows.before_2000_total.load(Relaxed),
-            rows_absent_total: (0..stream.columns.len()).map(|column| rows.absent_total(column)).collect(),
-            fields_missing: rows.fields_missing(),
-            events_total,
-            events_per_s: rates.per_s(events_total, |s| s.streams[i].events_total),
-            duplicates_total: sum(|p| p.duplicates_total.load(Relaxed)),
-            late_total: sum(|p| p.late_total.load(Relaxed)),
-            reopening_total: sum(|p| p.reopening_total.load(Relaxed)),
-            windows_again_total: sum(|p| p.windows_again_total.load(Relaxed)),
-            windows_provisional_total: sum(|p| p.windows_provisional_total.load(Relaxed)),
-            windows_total: sum(|p| p.windows_total.load(Relaxed)),
-            windows_unscored_total: sum(|p| p.windows_unscored_total.load(Relaxed)),
-            windows_unsure_total: sum(|p| p.windows_unsure_total.load(Relaxed)),
-            windows_anomalous_total: sum(|p| p.windows_anomalous_total.load(Relaxed)),
-            windows_held_back_total: sum(|p| p.windows_held_back_total.load(Relaxed)),
-            alerts_open: sum(|p| p.alerts_open.load(Relaxed)),
-            keys_silent: sum(|p| p.keys_silent.load(Relaxed)),
-            keys,
-            keys_warm: sum(|p| p.keys_warm.load(Relaxed)),
-            warm_milli,
-            warm_eta_ns: warm_eta_ns(warm_milli, rates, i),
-            model_windows: status.model_windows(StreamId(i as u16)),
-            fits_total: sum(|p| p.fits_total.load(Relaxed)),
-            watermark_ns,
-            watermark_lag_ns: watermark_ns.map(|ns| rates.time_ns.saturating_sub(ns)),
-            digest: hex(partitions.iter().fold(0, |d: u64, p| d.wrapping_add(p.digest.load(Relaxed)))),
-            drift: drift::view(&seen, stream, keys, rates.had_drifted(i)),
-            low_p_ratio: seen.low_share(),
-            model: models.active().map(model),
-            refits_activated_total: models.activated_total.load(Relaxed),
-            refits_rejected_total: models.rejected_total.load(Relaxed),
-            refits_failed_total: models.failed_total.load(Relaxed),
-            last_challenger: models.fate(),
-            next_refit_ns: Some(models.due.load(Relaxed)).filter(|due| *due != i64::MAX),
-        }
-    };
-    (0..plan.streams.len()).map(view).collect()
-}
-
-fn model(active: Activation) -> ModelView {
-    let Activation { name, mut checksum, by, at: _ } = active;
-    checksum.truncate(MODEL_DIGITS);
-    ModelView { name, checksum, by }
-}
-
-fn warm_milli(partitions: &[PartitionStatus]) -> u64 {
-    let used = partitions.iter().filter(|p| p.keys.load(Relaxed) > 0);
-    let (sum, count) = used.fold((0, 0), |(sum, n), p| (sum + p.warm_milli.load(Relaxed).min(1_000), n + 1));
-    // Rounded down: 100 % is shown only when every partition scores.
-    sum.checked_div(count).unwrap_or(0)
-}
-
-fn warm_eta_ns(warm_milli: u64, rates: &Rates<'_>, stream: usize) -> Option<i64> {
-    let per_s = rates.per_s(warm_milli, |s| s.streams[stream].warm_milli)?;
-    let left = 1_000 - warm_milli;
-    (per_s > 0.0 && left > 0).then(|| (left as f64 / per_s * 1e9) as i64)
-}
-
 fn sink(plan: &crate::config::plan::SinkPlan, sink: &SinkStatus, time_ns: i64) -> SinkView {
     let last_error = sink.last_error.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
     let (queued, delivered_total) = (sink.queued.load(Relaxed), sink.delivered_total.load(Relaxed));
@@ -244,6 +172,20 @@ fn sink(plan: &crate::config::plan::SinkPlan, sink: &SinkStatus, time_ns: i64) -
         last_success_ns,
         last_success_age_ns: last_success_ns.map(|ns| time_ns - ns),
         last_error,
+        rate: sink.rate().map(RateView::from),
+    }
+}
+
+fn telemetry(status: &TelemetryStatus) -> TelemetryView {
+    let failing = |signal: TelemetrySignal| {
+        let Failing { since_ns, reason } = status.failing(signal)?;
+        Some(FailingView { signal: signal.as_str(), since_ns, reason })
+    };
+    TelemetryView {
+        exported_total: status.exported_total.load(Relaxed),
+        dropped_total: status.dropped_total.load(Relaxed),
+        failures_total: status.failures_total.load(Relaxed),
+        failing: TelemetrySignal::ALL.into_iter().filter_map(failing).collect(),
     }
 }
 
@@ -265,11 +207,6 @@ fn stage_view(stage: Stage, summary: StageSummary) -> StageView {
         latency_ns_max: measured(summary.latency_ns_max),
         latency_ns_sum: summary.latency_ns_sum,
     }
-}
-
-/// `None` for what the shape does not have.
-fn length_ns(length: Duration) -> Option<u64> {
-    (!length.is_zero()).then_some(length.as_nanos() as u64)
 }
 
 fn some_time(ns: i64) -> Option<i64> {

@@ -6,7 +6,7 @@ use std::sync::{Arc, RwLock};
 use hashbrown::HashMap;
 use tokio::sync::mpsc;
 
-use crate::types::{Point, StreamId, key_hash};
+use crate::types::{HeldBack, Point, StreamId, key_hash};
 use crate::watch::{FOLLOWED_MAX, Watch};
 
 /// Windows kept of each followed key: 33 minutes at one a second.
@@ -25,6 +25,7 @@ pub struct Window {
     /// p-value below which it was anomalous.
     pub threshold: f64,
     pub anomalous: bool,
+    pub held_back: Option<HeldBack>,
     pub confident: bool,
 }
 
@@ -34,6 +35,7 @@ struct Head {
     p_value: f64,
     threshold: f64,
     anomalous: bool,
+    held_back: Option<HeldBack>,
     confident: bool,
 }
 
@@ -164,8 +166,8 @@ impl KeySeries {
     }
 
     fn write(&mut self, at: usize, point: &Point) {
-        let Point { time, p_value, threshold, anomalous, confident, .. } = *point;
-        self.heads[at] = Head { time_ns: time.0, p_value, threshold, anomalous, confident };
+        let Point { time, p_value, threshold, anomalous, held_back, confident, .. } = *point;
+        self.heads[at] = Head { time_ns: time.0, p_value, threshold, anomalous, held_back, confident };
         let parts = [&point.values, &point.expected, &point.low, &point.high];
         for (part, numbers) in parts.into_iter().enumerate() {
             let start = (4 * at + part) * self.columns;
@@ -175,7 +177,7 @@ impl KeySeries {
     }
 
     fn window(&self, i: usize) -> Window {
-        let Head { time_ns, p_value, threshold, anomalous, confident } = self.heads[i];
+        let Head { time_ns, p_value, threshold, anomalous, held_back, confident } = self.heads[i];
         let row = |part: usize| {
             let start = (4 * i + part) * self.columns;
             self.numbers.range(start..start + self.columns).copied().collect()
@@ -189,6 +191,7 @@ impl KeySeries {
             p_value,
             threshold,
             anomalous,
+            held_back,
             confident,
         }
     }
@@ -216,6 +219,7 @@ mod tests {
             p_value: 0.5,
             threshold: 1e-4,
             anomalous: time % 2 == 0,
+            held_back: None,
             confident: true,
         }
     }

@@ -6,7 +6,7 @@ use super::AppState;
 use super::chart::{self, Chart, ChartError, Panel, Scale};
 use super::history::Window;
 use super::reduce::Sample;
-use super::series::{Series, SeriesPoint, Spread};
+use super::series::{HeldWindow, Series, SeriesPoint, Spread};
 use super::snapshot::ColumnView;
 use crate::config::plan::{Plan, Shape, StreamPlan};
 use crate::types::{NoDataEvidence, StreamId};
@@ -66,6 +66,7 @@ impl KeyView {
 
     /// With the newest `limit` points.
     pub fn series(&self, limit: usize) -> Series {
+        let (held_back_count, held_back) = HeldWindow::of(&self.windows);
         let skipped = self.windows.len().saturating_sub(limit);
         Series {
             stream: self.plan().name.clone(),
@@ -75,6 +76,8 @@ impl KeyView {
             threshold: self.threshold(),
             count: self.windows.len(),
             anomalous_count: self.windows.iter().filter(|window| window.anomalous).count(),
+            held_back_count,
+            held_back,
             from_ns: self.windows.first().map(|window| window.time_ns),
             to_ns: self.windows.last().map(|window| window.time_ns),
             spread: (0..self.plan().columns.len()).map(|column| self.spread(column)).collect(),

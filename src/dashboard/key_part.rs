@@ -67,6 +67,7 @@ struct Row {
     at: String,
     clock: String,
     anomalous: bool,
+    held_back: bool,
 }
 
 /// Everything a [`KeyPart`] borrows.
@@ -142,6 +143,7 @@ impl KeyData {
             at: format!("points[{i}]"),
             clock: clock(point.time_ns, now_ns, zone),
             anomalous: point.anomalous,
+            held_back: point.held_back.is_some(),
         };
         let name = format!("{}/{}", series.stream, self.choice.key);
         KeyPart {

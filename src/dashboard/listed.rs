@@ -65,13 +65,14 @@ pub fn list(parts: &Parts, wanted: &Wanted) -> Result<Listed, String> {
     let mut open = (parts.alerts.page)(AlertQuery::Open)?;
     open.retain(fits);
     let mut listed = Listed { open: open.len(), ..Listed::default() };
-    if wanted.which != Which::Ended {
+    // Of all of them, those that fire stand on the pages before the first one that goes on from an ended one.
+    if wanted.which == Which::Firing || wanted.which == Which::All && wanted.before.is_none() {
         let end = wanted.offset.saturating_add(wanted.limit);
         listed.next_offset = (end < open.len()).then_some(end);
         let page = open.into_iter().skip(wanted.offset).take(wanted.limit).collect();
         listed.rows.extend(entries(page, &parts.status.said));
     }
-    if wanted.which != Which::Firing {
+    if wanted.which != Which::Firing && listed.next_offset.is_none() {
         add_ended(parts, wanted, &mut listed)?;
     }
     Ok(listed)
@@ -84,7 +85,8 @@ fn add_ended(parts: &Parts, wanted: &Wanted, listed: &mut Listed) -> Result<(), 
         let rows = (parts.alerts.page)(AlertQuery::Page { before, limit: wanted.limit, stream, key })?;
         for row in &rows {
             if listed.rows.len() == wanted.limit {
-                listed.next_before = before;
+                // Those that fire may have filled the page.
+                listed.next_before = Some(before.unwrap_or(row.seq + 1));
                 return Ok(());
             }
             before = Some(row.seq);

@@ -5,7 +5,7 @@ use askama::filters::HtmlSafe;
 use jiff::tz::TimeZone;
 
 use super::alerts::{AlertEntry, DeliveryState, FailedRow, SegmentKind, Spoken};
-use super::aside::{Receiver, SilenceLine, receivers, silence_lines};
+use super::aside::{Receiver, SilenceLine, onsets, receivers, silence_lines};
 use super::doc::Doc;
 use super::format::clock;
 use super::snapshot::Snapshot;
@@ -24,6 +24,7 @@ pub struct AlertsPart<'a> {
     pub open_more: usize,
     pub silences: Vec<SilenceLine>,
     pub failed: &'a [FailedRow],
+    pub failed_since: Vec<String>,
     pub error: Option<String>,
 }
 
@@ -119,6 +120,7 @@ impl<'a> AlertsPart<'a> {
             open_more: snapshot.alerts.open.saturating_sub(SHOWN),
             silences: silence_lines(&snapshot.alerts.silences, snapshot.time_ns, zone),
             failed: &snapshot.alerts.failed,
+            failed_since: onsets(&snapshot.alerts.failed, snapshot.time_ns, zone),
             error: snapshot.alerts.error.clone(),
         }
     }

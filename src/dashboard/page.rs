@@ -65,6 +65,8 @@ struct TablesPart<'a> {
     sinks: Vec<(&'static str, &'static str)>,
     dead: Vec<(&'static str, String)>,
     arrivals: Vec<String>,
+    /// Since when the collector does not take what it is sent.
+    collector: Vec<String>,
 }
 
 impl HtmlSafe for NoticesPart<'_> {}
@@ -238,6 +240,11 @@ fn tables<'a>(state: &AppState, status: &'a Doc<'a>, snapshot: &'a Snapshot) -> 
         sinks: sink_states(snapshot),
         dead: snapshot.dead_letters.keys().map(|&reason| (reason, reason.replace('_', " "))).collect(),
         arrivals: snapshot.sources.iter().map(|s| arrival(s.last_arrival_ns)).collect(),
+        collector: snapshot
+            .telemetry
+            .iter()
+            .flat_map(|telemetry| telemetry.failing.iter().map(|failing| arrival(Some(failing.since_ns))))
+            .collect(),
     }
 }
 

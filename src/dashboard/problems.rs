@@ -1,5 +1,6 @@
 //! What an operator must look at, each with its remedy. An empty list is what "healthy" means.
 
+pub mod ends;
 mod rows;
 
 use serde::Serialize;

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::history::Window;
 use super::snapshot::ColumnView;
+use crate::types::HeldBack;
 
 /// `/api/v1/series`. Missing numbers are `null`. Times are ns.
 #[derive(Clone, Debug, Serialize)]
@@ -18,6 +19,10 @@ pub struct Series {
     /// Windows in `points`, and how many of them are anomalous.
     pub count: usize,
     pub anomalous_count: usize,
+    /// Those below the threshold that were not told.
+    pub held_back_count: usize,
+    /// The newest of them.
+    pub held_back: Vec<HeldWindow>,
     pub from_ns: Option<i64>,
     pub to_ns: Option<i64>,
     /// Over all windows in `from_ns..=to_ns`, by column.
@@ -67,11 +72,36 @@ impl Spread {
     }
 }
 
+/// A window that was not told though it was below the threshold.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct HeldWindow {
+    pub time_ns: i64,
+    pub p_value: f64,
+    pub why: HeldBack,
+}
+
+impl HeldWindow {
+    /// Of how many of a key's windows it is said why.
+    const LISTED_MAX: usize = 10;
+
+    /// How many of `windows`, oldest first, were held back, and the newest of them, newest first.
+    pub fn of(windows: &[Window]) -> (usize, Vec<HeldWindow>) {
+        let held = |window: &Window| {
+            let (time_ns, p_value) = (window.time_ns, window.p_value);
+            window.held_back.map(|why| HeldWindow { time_ns, p_value, why })
+        };
+        let newest_first = || windows.iter().rev().filter_map(held);
+        (newest_first().count(), newest_first().take(Self::LISTED_MAX).collect())
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SeriesPoint {
     pub time_ns: i64,
     pub p_value: Option<f64>,
     pub anomalous: bool,
+    /// Why it is not told though it is below the threshold; `null` of any other.
+    pub held_back: Option<HeldBack>,
     pub confident: bool,
     pub columns: Vec<SeriesCell>,
 }
@@ -96,6 +126,7 @@ impl From<&Window> for SeriesPoint {
             time_ns: window.time_ns,
             p_value: window.p_value.is_finite().then_some(window.p_value),
             anomalous: window.anomalous,
+            held_back: window.held_back,
             confident: window.confident,
             columns: (0..window.values.len()).map(cell).collect(),
         }

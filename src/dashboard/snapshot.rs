@@ -4,6 +4,8 @@
 mod alerts;
 mod kafka;
 mod sinks;
+mod streams;
+mod telemetry;
 
 use std::collections::BTreeMap;
 
@@ -11,11 +13,12 @@ use serde::Serialize;
 
 pub use alerts::Alerts;
 pub use kafka::KafkaView;
-pub use sinks::{SinkState, SinkView};
+pub use sinks::{RateView, SinkState, SinkView};
+pub use streams::{AliveView, DriftView, HeldBackView, ModelView};
+pub use telemetry::{FailingView, TelemetryView};
 
 use super::problems::Problem;
 use super::tiles::Tiles;
-use crate::types::By;
 
 /// What the first glance should say of the whole box.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -58,6 +61,8 @@ pub struct Snapshot {
     pub streams: Vec<StreamView>,
     pub stages: Vec<StageView>,
     pub sinks: Vec<SinkView>,
+    /// `null` without a collector.
+    pub telemetry: Option<TelemetryView>,
     /// Served by `/api/v1/alerts?seq=`.
     #[serde(skip)]
     pub alerts: Alerts,
@@ -149,14 +154,16 @@ pub struct StreamView {
     pub windows_unscored_total: u64,
     pub windows_unsure_total: u64,
     pub windows_anomalous_total: u64,
-    /// Would have been anomalous, but no column gave a reason.
+    /// Would have been anomalous, and are not told.
     pub windows_held_back_total: u64,
+    pub windows_held_back_day: HeldBackView,
     pub alerts_open: u64,
     /// Keys that sent regularly and are silent.
     pub keys_silent: u64,
     pub keys: u64,
     pub keys_warm: u64,
-    /// Mean over the partitions that have a key, thousandths; verdicts before 1000 are early.
+    pub alive: AliveView,
+    /// Mean over the partitions of which something came lately, thousandths; verdicts before 1000 are early.
     pub warm_milli: u64,
     /// At the speed of the last seconds.
     pub warm_eta_ns: Option<i64>,
@@ -182,27 +189,6 @@ pub struct StreamView {
     pub last_challenger: Option<String>,
     /// Event time; `null` where none is due.
     pub next_refit_ns: Option<i64>,
-}
-
-/// The column of a stream that has moved the farthest since its model was trained.
-#[derive(Clone, Debug, Serialize)]
-pub struct DriftView {
-    pub column: String,
-    /// Median over keys, about a day, sd of a key's readings; negative: down.
-    pub shift_sd: f64,
-    /// Share of the keys that have moved by an sd or more that way.
-    pub keys_ratio: f64,
-    /// Far enough to say so; it takes less to go on than to begin.
-    pub drifted: bool,
-}
-
-/// What scores a stream.
-#[derive(Clone, Debug, Serialize)]
-pub struct ModelView {
-    pub name: String,
-    /// As in alerts.
-    pub checksum: String,
-    pub by: By,
 }
 
 impl StreamView {
@@ -248,7 +234,7 @@ pub struct PartitionView {
     pub windows_unscored_total: u64,
     pub windows_unsure_total: u64,
     pub windows_anomalous_total: u64,
-    /// Would have been anomalous, but no column gave a reason.
+    /// Would have been anomalous, and are not told.
     pub windows_held_back_total: u64,
     pub alerts_open: u64,
     pub alerts_opened_day: u64,
@@ -256,6 +242,9 @@ pub struct PartitionView {
     pub keys_silent: u64,
     pub keys: u64,
     pub keys_warm: u64,
+    /// Of which something came lately, and those of them that are warm.
+    pub keys_alive: u64,
+    pub keys_alive_warm: u64,
     pub warm_milli: u64,
     pub model_windows: u64,
     pub fits_total: u64,

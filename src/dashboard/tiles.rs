@@ -107,9 +107,13 @@ fn warm_up(snapshot: &Snapshot) -> String {
 
 fn warm_line(stream: &StreamView) -> String {
     let done = Format::Milli.write(stream.warm_milli as f64);
+    let count = |count: u64| Format::Count.write(count as f64);
+    let keys = format!("{} of {} keys", count(stream.alive.keys_warm), count(stream.alive.keys));
     match stream.warm_eta_ns {
-        Some(ns) => format!("{} {done}, about {} left", stream.name, Format::Duration.write(ns as f64)),
-        None => format!("{} {done}", stream.name),
+        Some(ns) => {
+            format!("{} {done}, {keys}, about {} left", stream.name, Format::Duration.write(ns as f64))
+        }
+        None => format!("{} {done}, {keys}", stream.name),
     }
 }
 

@@ -131,6 +131,9 @@ impl Partition {
         let shown = self.followed[key as usize] && standing.is_none();
         let surprise = surprise(row, closing);
         self.count(verdict);
+        if let Some(why) = verdict.held_back {
+            closing.out.held_back.push((setup.id, EventTime(span.end), why));
+        }
         self.digest(key, span, surprise, verdict);
         self.record(key, span, surprise, verdict, closing);
         // A window without a column shows less, and would teach that there is less to see.
@@ -207,7 +210,7 @@ impl Partition {
         counts.windows += 1;
         counts.windows_unsure += u64::from(!verdict.confident);
         counts.windows_anomalous += u64::from(verdict.anomalous && verdict.confident);
-        counts.windows_held_back += u64::from(verdict.held_back);
+        counts.windows_held_back += u64::from(verdict.held_back.is_some());
     }
 
     /// Keeps a final verdict, if somebody wants them all.
@@ -235,8 +238,10 @@ impl Partition {
         bytes[32..36].copy_from_slice(&surprise[0].to_bits().to_le_bytes());
         bytes[36..40].copy_from_slice(&surprise[1].to_bits().to_le_bytes());
         let Verdict { p_value: _, anomalous, held_back, calm, confident } = verdict;
-        bytes[40] =
-            u8::from(held_back) * 8 + u8::from(calm) * 4 + u8::from(confident) * 2 + u8::from(anomalous);
+        bytes[40] = u8::from(held_back.is_some()) * 8
+            + u8::from(calm) * 4
+            + u8::from(confident) * 2
+            + u8::from(anomalous);
         counts.digest = xxhash_rust::xxh3::xxh3_64(&bytes);
     }
 }

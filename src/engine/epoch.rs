@@ -87,7 +87,7 @@ impl Partition {
         // The choice is the keys' own.
         let shares = self.sample_shares(setup);
         let early = self.is_early(setup);
-        let mut warm = 0;
+        let (mut warm, mut alive, mut alive_warm) = (0, 0, 0);
         for i in 0..self.keys.len() {
             let key = self.keys.ordered()[i];
             let calm = self.episodes[key as usize].teaches(setup.p_odd);
@@ -107,7 +107,11 @@ impl Partition {
             self.grid.rest(key, self.released - setup.ring_cells() as i64);
             self.events.rest(key, self.released, setup);
             self.rescale(key, setup);
-            warm += u64::from(self.scoring.is_some() && self.is_known(key, setup));
+            let is_warm = self.scoring.is_some() && self.is_known(key, setup);
+            let is_alive = self.is_alive(key, setup);
+            warm += u64::from(is_warm);
+            alive += u64::from(is_alive);
+            alive_warm += u64::from(is_alive && is_warm);
         }
         self.end_probation(setup);
         if let Some(scoring) = &mut self.scoring {
@@ -121,6 +125,7 @@ impl Partition {
         self.epoch = epoch;
         self.set_alarm(setup);
         self.counts.keys_warm = warm;
+        (self.counts.keys_alive, self.counts.keys_alive_warm) = (alive, alive_warm);
         self.fit_if_due(setup);
         self.onsets.forget(self.scoring.as_ref().map_or(&[], Scoring::flags));
     }
@@ -150,6 +155,12 @@ impl Partition {
             // When a key's first row arrived must not matter, only when it became final.
             if self.grid.seen(key) { self.rescale(key, setup) } else { self.seed(key, setup) }
         }
+    }
+
+    /// Something came of it lately, or is still to become final.
+    fn is_alive(&self, key: KeyIndex, setup: &StreamSetup) -> bool {
+        let newest = self.grid.newest_cell(key);
+        newest.is_none_or(|cell| (self.released - cell).saturating_mul(setup.grid_ns) <= setup.alive_ns)
     }
 
     /// A key is judged once the columns that it sends at all are known.

@@ -139,6 +139,7 @@ impl Partition {
             p_value: verdict.p_value,
             threshold: scoring.alarm.threshold,
             anomalous: verdict.anomalous,
+            held_back: verdict.held_back,
             confident: verdict.confident,
         }
     }

@@ -151,7 +151,7 @@ impl Partition {
         scoring: &Scoring,
         closing: &mut Closing<'_, '_>,
     ) {
-        if !verdict.confident || !(verdict.anomalous || verdict.held_back) {
+        if !verdict.confident || !(verdict.anomalous || verdict.held_back.is_some()) {
             return;
         }
         let key = closing.scratch.batch.keys[row];

@@ -4,7 +4,7 @@ use crate::backend::Phases;
 use crate::engine::close::Times;
 use crate::judge::calibration::Surprise;
 use crate::types::{
-    Arrival, Decision, EventTime, PartitionId, Point, Position, RecordRef, StreamId, Verdict,
+    Arrival, Decision, EventTime, HeldBack, PartitionId, Point, Position, RecordRef, StreamId, Verdict,
 };
 
 /// A decision with the clock readings its receipt is made of.
@@ -74,6 +74,8 @@ pub struct Outputs {
     /// Every final verdict, for whoever wants them all; `None` keeps none and costs nothing. Where late rows
     /// open a window again, its new verdict follows later: the last one holds.
     pub judged: Option<Vec<Judged>>,
+    /// Windows that are not told though they are below the threshold: stream, end of the window, why.
+    pub held_back: Vec<(StreamId, EventTime, HeldBack)>,
     /// Windows judged, and the trigger's arrival to the verdict, weighted: for the latency histogram.
     pub verdicts: Vec<(Arrival, i64, u32)>,
     /// Time spent gathering, scoring and judging in this step, ns of [`super::Env::now`]; scoring without what was spent
@@ -103,6 +105,7 @@ impl Outputs {
         if let Some(judged) = &mut self.judged {
             judged.clear();
         }
+        self.held_back.clear();
         self.verdicts.clear();
         self.gather_ns = 0;
         self.score_ns = 0;
@@ -127,7 +130,7 @@ pub struct Counts {
     pub windows_unscored: u64,
     pub windows_unsure: u64,
     pub windows_anomalous: u64,
-    /// Would have been anomalous, but no column gave a reason.
+    /// Would have been anomalous, and are not told.
     pub windows_held_back: u64,
     /// Verdicts on arrival, before the final one.
     pub windows_provisional: u64,
@@ -138,6 +141,10 @@ pub struct Counts {
     pub keys_silent: u64,
     pub keys: u64,
     pub keys_warm: u64,
+    /// Keys of which something came lately, see [`crate::config::plan::WindowPlan::alive`], as of the last epoch's end, and
+    /// those of them that are warm. After a restart all are, until an epoch ends.
+    pub keys_alive: u64,
+    pub keys_alive_warm: u64,
     pub watermark: i64,
     pub warm_milli: u64,
     /// Windows behind the model that the partition fitted last, and how many it has fitted; 0 where one is loaded.

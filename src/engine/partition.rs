@@ -1,5 +1,6 @@
 //! One stream's state in one partition: rows in, cells and windows out in canonical order.
 
+mod counts;
 mod fold;
 pub(super) mod scoring;
 pub(super) mod state;
@@ -234,6 +235,7 @@ impl Partition {
         self.cohorts.push(cohort);
         self.seed(key as KeyIndex, setup);
         self.counts.keys += 1;
+        self.counts.keys_alive += 1;
     }
 
     /// Makes all cells below `until` final, closing windows on the way.

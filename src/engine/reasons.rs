@@ -10,7 +10,7 @@ use crate::engine::partition::{Closing, Partition, Scale};
 use crate::engine::scoring::Scoring;
 use crate::engine::setup::StreamSetup;
 use crate::model::pyramid::Expected;
-use crate::types::Verdict;
+use crate::types::{HeldBack, Verdict};
 use crate::window::keys::KeyIndex;
 
 impl Partition {
@@ -29,9 +29,12 @@ impl Partition {
         if !verdict.anomalous || !verdict.confident || !self.must_give_reasons(key, closing.setup) {
             return verdict;
         }
-        let reason = (!has_rules || self.has_reason(row, scoring, closing))
-            && !self.is_expected(row, scoring, closing);
-        Verdict { anomalous: reason, held_back: !reason, ..verdict }
+        let held_back = if has_rules && !self.has_reason(row, scoring, closing) {
+            Some(HeldBack::Rule)
+        } else {
+            self.is_expected(row, scoring, closing).then_some(HeldBack::Expected)
+        };
+        Verdict { anomalous: held_back.is_none(), held_back, ..verdict }
     }
 
     /// Whether a window of `key` that is odd is asked for reasons. While an alert is open, either kind of window neither opens

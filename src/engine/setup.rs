@@ -69,6 +69,8 @@ pub(crate) struct StreamSetup {
     /// How far back the windows go that a refit learns from; 0: there are no refits.
     pub refit_span_ns: i64,
     pub patience: Patience,
+    /// How old a key's newest reading may be while it is alive.
+    pub alive_ns: i64,
     pub onsets: Option<OnsetPlan>,
 }
 
@@ -180,6 +182,7 @@ impl StreamSetup {
                 NoDataPlan::After(wait) => Patience::Fixed(ns(wait)),
                 NoDataPlan::Learn => Patience::Learnt,
             },
+            alive_ns: ns(window.alive()),
             onsets: plan.onsets.filter(|_| on_grid),
         }
     }

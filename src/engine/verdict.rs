@@ -37,7 +37,7 @@ pub(super) fn verdict(
     let Alarm { threshold, calm } = scoring.alarm;
     let likely_fraud = is_likely_fraud(row, scoring.alarm, closing);
     let (anomalous, calm) = (p_value < threshold || likely_fraud, p_value >= calm && !likely_fraud);
-    Verdict { p_value, anomalous, held_back: false, calm, confident }
+    Verdict { p_value, anomalous, held_back: None, calm, confident }
 }
 
 /// Where many transactions are likely frauds by known outcomes, none of them is rare. They are told all the same as long

@@ -26,6 +26,8 @@ pub(super) fn publish(to: &PartitionStatus, counts: &Counts) {
     to.idle_acts.store(counts.idle_acts, Relaxed);
     to.keys.store(counts.keys, Relaxed);
     to.keys_warm.store(counts.keys_warm, Relaxed);
+    to.keys_alive.store(counts.keys_alive, Relaxed);
+    to.keys_alive_warm.store(counts.keys_alive_warm, Relaxed);
     to.watermark.store(counts.watermark, Relaxed);
     to.warm_milli.store(counts.warm_milli, Relaxed);
     to.model_windows.store(counts.model_windows, Relaxed);

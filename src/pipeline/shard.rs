@@ -261,6 +261,7 @@ impl Shard {
             }
             publish(status.partition(stream, partition.0 as usize), counts);
         });
+        out.held_back.iter().for_each(|(stream, end, why)| status.held_back(*stream).add(end.0, *why));
         if !out.raised.is_empty() {
             let alerts: Vec<Alert> =
                 out.raised.drain(..).map(|r| with_receipt(r, stamps, start_ns)).collect();

@@ -34,7 +34,7 @@ pub(super) async fn start(
         Some(_) => member::name(&common.plan.durable.path)?,
         None => common.plan.deployment.clone(),
     };
-    let exporter = Exporter::new(plan, &instance, common.status.clone(), stop.clone())?;
+    let exporter = Exporter::new(plan, &instance, common.status.clone(), common.clock, stop.clone())?;
     let (tracer, told) = Tracer::on(common.status.clone());
     let shown = common.clone();
     let figures = move || metrics::collect(&shown.plan, &shown.status, &shown.latency, shown.clock.now_ns());

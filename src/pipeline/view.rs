@@ -111,12 +111,13 @@ fn alerts_view(reader: OutboxReader) -> AlertsView {
 }
 
 fn failed_row(failed: FailedDelivery) -> FailedRow {
-    let FailedDelivery { id, revision, stream, key, delivery } = failed;
+    let FailedDelivery { id, revision, stream, key, onset_ns, delivery } = failed;
     FailedRow {
         id,
         revision,
         stream,
         key,
+        onset_ns,
         receiver: delivery.receiver,
         attempts: delivery.attempts,
         last_status: delivery.last_status,

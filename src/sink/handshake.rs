@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::Answer;
 use super::http::Poster;
+use crate::status::SendRate;
 
 /// A receiver may change its mind.
 const ASKED_AGAIN: Duration = Duration::from_secs(24 * 3600);
@@ -16,7 +17,7 @@ const ASKED_AGAIN: Duration = Duration::from_secs(24 * 3600);
 const ASKED_AGAIN_AFTER_FAILURE: Duration = Duration::from_secs(60);
 /// One that does not answer the question may only be sent to "at a very low request rate"; it was configured by whoever
 /// wants the alerts, so not at all would be worse.
-const WITHOUT_PERMISSION: Duration = Duration::from_secs(6);
+const WITHOUT_PERMISSION: SendRate = SendRate { per_minute: Some(10), permitted: false };
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// What one receiver has said.
@@ -29,8 +30,7 @@ pub struct Handshake {
 struct Answered {
     /// When it is asked again.
     until: Instant,
-    /// From one message to the next, at least.
-    spacing: Duration,
+    rate: SendRate,
 }
 
 impl Handshake {
@@ -50,7 +50,12 @@ impl Handshake {
 
     /// From one message to the next, at least; also while it is due to be asked again.
     pub fn spacing(&self) -> Duration {
-        self.answered().map_or(Duration::ZERO, |answered| answered.spacing)
+        self.rate().and_then(|rate| rate.per_minute).map_or(Duration::ZERO, |rate| MINUTE / rate)
+    }
+
+    /// How often it may be sent to; `None` before it was asked.
+    pub fn rate(&self) -> Option<SendRate> {
+        self.answered().map(|answered| answered.rate)
     }
 
     /// Asks, unless it was within a day. An error is what the attempt came to: nothing may be sent. A question that fails is
@@ -63,13 +68,14 @@ impl Handshake {
             HeaderValue::from_str(&self.origin).map_err(|_| Answer::unsent("its origin is no text"))?;
         let headers = HeaderMap::from_iter([(HeaderName::from_static("webhook-request-origin"), origin)]);
         let said = poster.options(headers).await?;
-        let before = self.answered().map(|answered| answered.spacing);
-        let allowed = match &said {
-            Some(said) => spacing(said, &self.origin),
+        let before = self.rate();
+        let rate = match &said {
+            Some(said) => permission(said, &self.origin),
             None => before,
         };
+        let rate = rate.unwrap_or(WITHOUT_PERMISSION);
         // Of one that fails each time it is said once.
-        if allowed.is_none() && (said.is_some() || before.is_none()) {
+        if !rate.permitted && (said.is_some() || before.is_none()) {
             tracing::warn!(
                 sink,
                 origin = self.origin,
@@ -78,7 +84,7 @@ impl Handshake {
             );
         }
         let until = Instant::now() + if said.is_some() { ASKED_AGAIN } else { ASKED_AGAIN_AFTER_FAILURE };
-        let answered = Answered { until, spacing: allowed.unwrap_or(WITHOUT_PERMISSION) };
+        let answered = Answered { until, rate };
         *self.answered.lock().unwrap_or_else(PoisonError::into_inner) = Some(answered);
         Ok(())
     }
@@ -89,15 +95,14 @@ impl Handshake {
 }
 
 /// `None`: no permission. Without a rate, or with `*`, there is no limit; the rate is in messages a minute.
-fn spacing(said: &HeaderMap, origin: &str) -> Option<Duration> {
+fn permission(said: &HeaderMap, origin: &str) -> Option<SendRate> {
     let text = |name: &str| said.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let allowed = text("webhook-allowed-origin")?;
     if allowed != "*" && !allowed.eq_ignore_ascii_case(origin) {
         return None;
     }
-    let rate =
-        text("webhook-allowed-rate").and_then(|rate| rate.parse::<u32>().ok()).filter(|rate| *rate > 0);
-    Some(rate.map_or(Duration::ZERO, |rate| MINUTE / rate))
+    let rate = text("webhook-allowed-rate").and_then(|rate| rate.parse::<u32>().ok());
+    Some(SendRate { per_minute: rate.filter(|rate| *rate > 0), permitted: true })
 }
 
 #[cfg(test)]
@@ -110,15 +115,14 @@ mod tests {
             let pairs = pairs
                 .iter()
                 .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
-            spacing(&pairs.collect(), "plant-3")
+            permission(&pairs.collect(), "plant-3").map(|rate| rate.per_minute)
         };
-        let s = Duration::from_secs;
         assert_eq!(of(&[]), None);
         assert_eq!(of(&[("webhook-allowed-rate", "120")]), None, "a rate is no permission");
         assert_eq!(of(&[("webhook-allowed-origin", "other")]), None);
-        assert_eq!(of(&[("webhook-allowed-origin", "PLANT-3")]), Some(s(0)));
-        assert_eq!(of(&[("webhook-allowed-origin", "*"), ("webhook-allowed-rate", "*")]), Some(s(0)));
-        assert_eq!(of(&[("webhook-allowed-origin", "*"), ("webhook-allowed-rate", "20")]), Some(s(3)));
+        assert_eq!(of(&[("webhook-allowed-origin", "PLANT-3")]), Some(None));
+        assert_eq!(of(&[("webhook-allowed-origin", "*"), ("webhook-allowed-rate", "*")]), Some(None));
+        assert_eq!(of(&[("webhook-allowed-origin", "*"), ("webhook-allowed-rate", "20")]), Some(Some(20)));
         assert_eq!(Handshake::new("plant_3").origin(), "plant-3");
     }
 }

@@ -123,7 +123,7 @@ impl Receiver {
     /// One attempt; `shown` is the sink's own.
     async fn send(&self, outgoing: &Outgoing, shown: &SinkStatus) -> Answer {
         match self {
-            Receiver::Webhook(webhook) => webhook.send(outgoing).await,
+            Receiver::Webhook(webhook) => webhook.send(outgoing, shown).await,
             Receiver::Alertmanager(alertmanager) => alertmanager.send(outgoing).await,
             Receiver::File(file) => file.send(outgoing).await,
             Receiver::Kafka(kafka) => kafka.send(outgoing).await,

@@ -10,6 +10,7 @@ use super::http::{Poster, now_s};
 use super::signature::Signer;
 use super::{Answer, Outgoing, SinkError, SinkType};
 use crate::config::plan::{BodyFormat, SinkPlan, WebhookPlan};
+use crate::status::SinkStatus;
 
 pub const TYPE: SinkType = SinkType {
     name: "webhook",
@@ -46,11 +47,14 @@ impl Webhook {
     }
 
     /// One attempt, at most the timeout long; twice that where the receiver is asked first whether it may be sent to.
-    pub async fn send(&self, outgoing: &Outgoing) -> Answer {
-        if let Some(handshake) = &self.handshake
-            && let Err(answer) = handshake.ask(&self.poster, &self.dress.receiver).await
-        {
-            return answer;
+    /// `shown` says how often it allows.
+    pub async fn send(&self, outgoing: &Outgoing, shown: &SinkStatus) -> Answer {
+        if let Some(handshake) = &self.handshake {
+            let asked = handshake.ask(&self.poster, &self.dress.receiver).await;
+            shown.set_rate(handshake.rate());
+            if let Err(answer) = asked {
+                return answer;
+            }
         }
         let made = self.dress.dress(outgoing).map(|dressed| (self.headers(outgoing, &dressed), dressed.body));
         match made {

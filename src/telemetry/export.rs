@@ -16,7 +16,8 @@ use super::proto::{
     Span, Traces,
 };
 use crate::config::plan::TelemetryPlan;
-use crate::status::Status;
+use crate::latency::Clock;
+use crate::status::{Status, TelemetrySignal};
 
 /// What comes within this time goes together.
 const GATHER: Duration = Duration::from_secs(1);
@@ -38,14 +39,14 @@ pub struct Exporter {
     resource: Resource,
     every: Duration,
     status: Arc<Status>,
+    clock: Clock,
     stop: CancellationToken,
 }
 
 /// Where one signal goes, and how that went last.
 pub struct Signal {
-    name: &'static str,
+    signal: TelemetrySignal,
     post: Post,
-    failing: bool,
 }
 
 impl Exporter {
@@ -57,9 +58,10 @@ impl Exporter {
         plan: &TelemetryPlan,
         instance: &str,
         status: Arc<Status>,
+        clock: Clock,
         stop: CancellationToken,
     ) -> Result<Self, TelemetryError> {
-        let signal = |name, path| Ok(Signal { name, post: Post::new(plan, path)?, failing: false });
+        let signal = |signal, path| Ok(Signal { signal, post: Post::new(plan, path)? });
         let mut resource = plan.resource.clone();
         let mut own = |key: &str, value: &str| {
             resource.entry(key.to_owned()).or_insert_with(|| value.to_owned());
@@ -69,25 +71,26 @@ impl Exporter {
         own("service.instance.id", instance);
         let attributes = resource.iter().map(|(key, value)| KeyValue::text(key, value)).collect();
         Ok(Exporter {
-            traces: signal("traces", "v1/traces")?,
-            metrics: signal("metrics", "v1/metrics")?,
+            traces: signal(TelemetrySignal::Traces, "v1/traces")?,
+            metrics: signal(TelemetrySignal::Metrics, "v1/metrics")?,
             resource: Resource { attributes },
             every: plan.every,
             status,
+            clock,
             stop,
         })
     }
 
     /// Until everybody who tells of something is gone, or a few seconds after the stop. `figures` reads what
     /// `/metrics` shows.
-    pub async fn run(mut self, mut told: mpsc::Receiver<Vec<Span>>, figures: impl Fn() -> Vec<Metric>) {
+    pub async fn run(self, mut told: mpsc::Receiver<Vec<Span>>, figures: impl Fn() -> Vec<Metric>) {
         let stop = self.stop.clone();
         let overdue = async {
             stop.cancelled().await;
             tokio::time::sleep(LAST_WORDS).await;
         };
-        let Exporter { traces, metrics, resource, every, status, stop } = &mut self;
-        let mut sender = Sender { resource, status, stop };
+        let Exporter { traces, metrics, resource, every, status, clock, stop } = &self;
+        let sender = Sender { resource, status, clock: *clock, stop };
         tokio::select! {
             () = sender.clone().spans(traces, &mut told) => {}
             never = sender.clone().figures(metrics, *every, &figures) => match never {},
@@ -102,11 +105,12 @@ impl Exporter {
 struct Sender<'a> {
     resource: &'a Resource,
     status: &'a Status,
+    clock: Clock,
     stop: &'a CancellationToken,
 }
 
 impl Sender<'_> {
-    async fn spans(self, signal: &mut Signal, told: &mut mpsc::Receiver<Vec<Span>>) {
+    async fn spans(self, signal: &Signal, told: &mut mpsc::Receiver<Vec<Span>>) {
         let mut lot = Vec::with_capacity(LOT_MAX);
         while told.recv_many(&mut lot, LOT_MAX).await > 0 {
             let until = Instant::now() + GATHER;
@@ -133,11 +137,11 @@ impl Sender<'_> {
     }
 
     /// How many spans of it the collector refused; `None` if it took none. Tried again while that makes sense.
-    async fn deliver(&self, signal: &mut Signal, traces: &Traces) -> Option<u64> {
+    async fn deliver(&self, signal: &Signal, traces: &Traces) -> Option<u64> {
         let mut wait = WAIT;
         for attempt in 1..=ATTEMPTS_MAX {
             let patience = if self.stop.is_cancelled() { LAST_ATTEMPT } else { Duration::MAX };
-            let after = match signal.note(signal.post.send(traces, patience).await, self.status) {
+            let after = match self.note(signal, signal.post.send(traces, patience).await) {
                 Outcome::Taken { rejected, .. } => return Some(rejected),
                 Outcome::Refused { .. } => return None,
                 Outcome::Later { after, .. } => after.unwrap_or(wait).min(WAIT_MAX),
@@ -154,12 +158,7 @@ impl Sender<'_> {
         None
     }
 
-    async fn figures(
-        mut self,
-        signal: &mut Signal,
-        every: Duration,
-        read: &impl Fn() -> Vec<Metric>,
-    ) -> Infallible {
+    async fn figures(self, signal: &Signal, every: Duration, read: &impl Fn() -> Vec<Metric>) -> Infallible {
         let mut due = tokio::time::interval_at(Instant::now() + every, every);
         due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -169,34 +168,37 @@ impl Sender<'_> {
     }
 
     /// Once: the next ones hold whatever these would have.
-    async fn push(&mut self, signal: &mut Signal, read: &impl Fn() -> Vec<Metric>) {
+    async fn push(&self, signal: &Signal, read: &impl Fn() -> Vec<Metric>) {
         let scope_metrics = vec![ScopeMetrics { scope: Some(scope()), metrics: read() }];
         let resource_metrics = vec![ResourceMetrics { resource: Some(self.resource.clone()), scope_metrics }];
         let patience = if self.stop.is_cancelled() { LAST_ATTEMPT } else { Duration::MAX };
         let outcome = signal.post.send(&Metrics { resource_metrics }, patience).await;
-        signal.note(outcome, self.status);
+        self.note(signal, outcome);
     }
-}
 
-impl Signal {
-    /// Counts a failure, and says so once until it is over.
-    fn note(&mut self, outcome: Outcome, status: &Status) -> Outcome {
-        let signal = self.name;
-        let reason = match &outcome {
+    /// Counts a failure, shows it, and says so once until it is over.
+    fn note(&self, Signal { signal, .. }: &Signal, outcome: Outcome) -> Outcome {
+        let (shown, name) = (&self.status.telemetry, signal.as_str());
+        let was_failing = shown.failing(*signal).is_some();
+        // What the collector says is for the log alone: it may repeat what it was sent.
+        let (reason, said) = match &outcome {
             Outcome::Taken { rejected: 0, .. } => {
-                if std::mem::take(&mut self.failing) {
-                    tracing::info!(signal, "the collector takes what it is sent again");
+                shown.note(*signal, self.clock.now_ns(), None);
+                if was_failing {
+                    tracing::info!(signal = name, "the collector takes what it is sent again");
                 }
                 return outcome;
             }
-            Outcome::Taken { rejected, said } => format!("{rejected} were refused: {said}"),
-            Outcome::Later { reason, .. } | Outcome::Refused { reason } => reason.clone(),
+            Outcome::Taken { rejected, said } => (format!("{rejected} were refused"), said.as_str()),
+            Outcome::Later { reason, .. } | Outcome::Refused { reason } => (reason.clone(), ""),
         };
-        status.telemetry.failures_total.fetch_add(1, Relaxed);
-        if !std::mem::replace(&mut self.failing, true) {
+        shown.failures_total.fetch_add(1, Relaxed);
+        shown.note(*signal, self.clock.now_ns(), Some(reason.clone()));
+        if !was_failing {
             tracing::warn!(
-                signal,
+                signal = name,
                 reason,
+                said,
                 "the collector does not take what it is sent; nothing waits for it, and what it misses is counted in \
                  eddy_telemetry_dropped_total. Look at `[telemetry]`"
             );

@@ -158,6 +158,11 @@ impl Grid {
         self.newest[key as usize].cell != i64::MIN
     }
 
+    /// The newest cell with data; `None` before the first.
+    pub fn newest_cell(&self, key: KeyIndex) -> Option<i64> {
+        Some(self.newest[key as usize].cell).filter(|cell| *cell != i64::MIN)
+    }
+
     pub fn newest_arrival(&self, key: KeyIndex) -> i64 {
         self.newest[key as usize].arrival
     }

@@ -228,6 +228,8 @@ fn fill_status(status: &Status, scene: Scene, now_ns: i64) {
         partition.keys.store(1, Relaxed);
         let early = scene == Scene::Warming;
         partition.keys_warm.store(u64::from(warm || early), Relaxed);
+        partition.keys_alive.store(1, Relaxed);
+        partition.keys_alive_warm.store(u64::from(warm || early), Relaxed);
         partition.model_windows.store(u64::from(early) * (256 + p as u64), Relaxed);
         partition.fits_total.store(u64::from(early) * 4, Relaxed);
         partition.warm_milli.store(if warm { 1_000 } else { 688 }, Relaxed);
@@ -306,6 +308,7 @@ pub fn point(key: &str, time: i64, i: i64, faulty: bool) -> Point {
         p_value: (0.5 * (-2.4 * climb).exp() * (1.0 + 0.9 * noise(9))).max(1e-9),
         threshold: 1e-4,
         anomalous: climb > 4.0,
+        held_back: None,
         confident: true,
     }
 }

@@ -16,9 +16,11 @@ const axeSource = readFileSync(createRequire(import.meta.url).resolve('axe-core/
 const SIZES = { phone: { width: 390, height: 844 }, laptop: { width: 1280, height: 800 }, wall: { width: 1920, height: 1080 } };
 // A desk's screen, a panel in a hall, a phone.
 const WIDTHS = { desk: { width: 1440, height: 900 }, panel: { width: 1024, height: 768 }, phone: { width: 390, height: 844 } };
+// Windows of other widths, on either side of where the page is laid out otherwise.
+const BETWEEN = { desk: [1280, 1200, 1100], panel: [1099, 768, 601], phone: [600, 420] };
 // Every page, with the least figures of the API on it.
 const PAGES = {
-  overview: ['/', 80], alerts: ['/alerts', 20], ended: ['/alerts?state=ended', 18], alert: ['/alerts/00000000000000a1', 45],
+  overview: ['/', 80], alerts: ['/alerts', 20], ended: ['/alerts?state=ended', 18], all: ['/alerts?state=all', 25], alert: ['/alerts/00000000000000a1', 45],
   resolved: ['/alerts/00000000000000c3', 45], streams: ['/streams', 200], keys: ['/keys', 16], 'keys-found': ['/keys?q=pump-1&by=begins', 16],
   key: ['/keys/pumps/pump-17', 100], receivers: ['/receivers', 50], model: ['/model', 25],
 };
@@ -125,11 +127,12 @@ async function everyPage(browser) {
         await page.waitForSelector('#live:not([hidden])');
         await page.screenshot({ path: join(shots, `${name}.png`), fullPage: true });
         await fits(page, name);
-        if (size === 'phone') {
-          await targets(page, name);
-          await page.setViewportSize({ width: 420, height: 844 });
-          await fits(page, `${name} at 420`);
+        if (size === 'phone') await targets(page, name);
+        for (const width of BETWEEN[size]) {
+          await page.setViewportSize({ width, height: viewport.height });
+          await fits(page, `${name} at ${width}`);
         }
+        await page.setViewportSize(viewport);
         if (size === 'desk' && colorScheme === 'light') {
           await page.evaluate(() => document.querySelectorAll('details').forEach((e) => { e.open = true; }));
           await page.click('#pause');

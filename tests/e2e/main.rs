@@ -21,6 +21,7 @@ mod page;
 #[path = "../plant/mod.rs"]
 mod plant;
 mod power_cut;
+mod pruning;
 mod receipts;
 mod refit;
 mod refusals;

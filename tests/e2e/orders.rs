@@ -220,6 +220,12 @@ async fn what_was_given_up_is_listed_with_its_reason_and_told_when_asked_for() {
     assert!(first["reason"].as_str().is_some_and(|reason| reason.contains("410")), "{failed}");
     let listed = plant.eddy(&["delivery", "failed", "eddy.toml"], false);
     assert!(listed.lines().filter(|line| line.contains("410")).count() >= 2, "{listed}");
+    let onset_ns = first["onset_ns"].as_i64().expect("a time");
+    let onset = jiff::Timestamp::from_nanosecond(i128::from(onset_ns)).expect("a time");
+    let alert_of = format!("pumps/{} since {onset}  ", first["key"].as_str().expect("a key"));
+    assert!(listed.contains(&alert_of), "{alert_of} in {listed}");
+    let alert = eddy.get(&format!("/api/v1/alerts/{}", first["id"].as_str().expect("an id")));
+    assert_eq!(alert["rows"][0]["alert"]["decision"]["onset"], onset_ns, "{alert}");
     eddy.until("the page lists them", |eddy| {
         http::get(eddy.page, "/").ok()?.text().contains("Deliveries given up").then_some(())
     });

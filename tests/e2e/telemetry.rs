@@ -275,11 +275,24 @@ async fn a_collector_that_is_down_is_said_once_and_gets_what_is_left_when_it_is_
     eddy.until("failures", |eddy| (eddy.metric("eddy_telemetry_failures_total") >= 4).then_some(()));
     let said = eddy.said();
     assert_eq!((warnings(&said, "traces"), warnings(&said, "metrics")), (1, 1), "{said}");
+    let shown = eddy.until("both are shown", |eddy| {
+        let telemetry = eddy.get("/api/v1/status")["telemetry"].take();
+        telemetry["failing"].as_array().is_some_and(|failing| failing.len() == 2).then_some(telemetry)
+    });
+    for failing in shown["failing"].as_array().expect("both") {
+        assert!(failing["reason"].as_str().is_some_and(|why| why.contains("cannot connect")), "{shown}");
+        assert!(failing["since_ns"].as_i64() > eddy.get("/api/v1/status")["started_ns"].as_i64(), "{shown}");
+    }
+    let page = http::get(eddy.page, "/").expect("a page").text();
+    assert!(page.contains("traces not taken since <time") && !page.contains("otlp-token"), "{page}");
     let collector = Collector::start(port, 200);
     eddy.until("what waited", |_| {
         collector.spans().iter().any(|s| s["name"] == "anomaly.raised").then_some(())
     });
     eddy.until("it is said", |eddy| eddy.said().contains("takes what it is sent again").then_some(()));
+    eddy.until("nothing is shown any more", |eddy| {
+        (eddy.get("/api/v1/status")["telemetry"]["failing"] == serde_json::json!([])).then_some(())
+    });
     assert_eq!(eddy.metric("eddy_telemetry_dropped_total"), 0);
     assert!(eddy.metric("eddy_telemetry_exported_total") >= 2, "the alert and its delivery");
 }

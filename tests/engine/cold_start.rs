@@ -108,6 +108,30 @@ fn digests(told: &Told) -> Vec<(u8, u64, u64, u64, u64)> {
     told.counts.iter().map(of).collect()
 }
 
+/// Of two keys of a partition the second sends for so long and never again.
+fn with_a_stray(seconds: i64, lasts_s: i64) -> Counts {
+    let home = |key: &str| PartitionId::of(eddy::types::key_hash(key.as_bytes()));
+    let stray = (1..).map(|i| format!("stray-{i}")).find(|key| home(key) == home("pump-0")).unwrap();
+    let mut rows = plant::rows(1, seconds, 3, 0..0);
+    let until = START_NS + lasts_s * SECOND_NS;
+    let mut strays: Vec<Row> = rows.iter().filter(|row| row.time_ns < until).cloned().collect();
+    strays.iter_mut().for_each(|row| row.key.clone_from(&stray));
+    rows.extend(strays);
+    rows.sort_by_key(|row| row.time_ns);
+    let mut plan = plan(300, 1);
+    plan.streams[0].window.size = Duration::from_secs(16);
+    run(&plan, &rows).counts.into_values().find(|counts| counts.keys > 0).unwrap()
+}
+
+#[test]
+fn a_key_is_alive_for_ten_minutes_after_its_last_reading_and_then_counted_no_more_among_those_that_are() {
+    let of = |counts: Counts| (counts.keys, counts.keys_alive, counts.keys_alive_warm, counts.keys_warm);
+    assert_eq!(of(with_a_stray(590, 1)), (2, 2, 1, 1), "a single reading makes no key warm");
+    assert_eq!(of(with_a_stray(690, 1)), (2, 1, 1, 1));
+    assert_eq!(of(with_a_stray(690, 60)), (2, 2, 2, 2), "its last reading was later");
+    assert_eq!(of(with_a_stray(750, 60)), (2, 1, 1, 2), "it stays warm");
+}
+
 #[test]
 fn models_grow_with_what_was_seen_and_stop_nothing() {
     let told = run(&plan(600, 1), &plant::rows(6, 3000, 3, 0..0));

@@ -8,7 +8,9 @@ use eddy::config::plan::{AlarmPlan, Plan};
 use eddy::engine::{Engine, Env, Outputs};
 use eddy::ring::Slot;
 use eddy::state::StateReader;
-use eddy::types::{AlertState, Decision, Feedback, PartitionId, Position, StreamId, Word, key_hash};
+use eddy::types::{
+    AlertState, Decision, Feedback, HeldBack, PartitionId, Position, StreamId, Word, key_hash,
+};
 
 const STREAM: StreamId = StreamId(0);
 /// Of the fault, vibration's own units.
@@ -78,6 +80,10 @@ impl Run {
 
     /// The same, where an alert of this rule is spoken of.
     fn decide_on(&self, rows: &[Row], said: &[Say], rule: &str) -> Vec<Decision> {
+        self.outputs(rows, said, rule).raised.into_iter().map(|raised| raised.decision).collect()
+    }
+
+    fn outputs(&self, rows: &[Row], said: &[Say], rule: &str) -> Outputs {
         let mut engine = plant::engine(&self.plan);
         let mut out = Outputs::default();
         let mut cuts: Vec<usize> = said.iter().map(|say| place(rows, say.1)).collect();
@@ -103,7 +109,7 @@ impl Run {
             from = until;
         }
         engine.end_of_input(STREAM, Position(u64::MAX), &Env::SIMULATED, &mut out);
-        out.raised.into_iter().map(|raised| raised.decision).collect()
+        out
     }
 }
 
@@ -161,6 +167,16 @@ fn what_was_called_expected_is_not_told_again_and_what_is_graver_is() {
     assert_eq!(other(&decisions), other(&unsaid), "another key");
     let below = faulty([1.0, -1.0, 1.0, 0.9]);
     assert_eq!(windows(&below, &said), [true, true, false, false], "to the other side");
+}
+
+#[test]
+fn a_window_that_is_held_back_says_that_it_was_expected() {
+    let (rows, run) = (faulty(SAME), Run::of(plan()));
+    assert_eq!(run.outputs(&rows, &[], "window").held_back, []);
+    let held = run.outputs(&rows, &[Say(Word::Expected, SAID_S)], "window").held_back;
+    let seconds = held.iter().map(|(_, end, _)| (end.0 - START_NS) / SECOND_NS);
+    assert!(held.len() >= 3 && seconds.min() > Some(FAULTS_S[1]), "{held:?}");
+    assert!(held.iter().all(|(stream, _, why)| (*stream, *why) == (STREAM, HeldBack::Expected)), "{held:?}");
 }
 
 #[test]

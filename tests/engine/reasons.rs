@@ -7,7 +7,7 @@ use crate::plant::{self, Row, SECOND_NS, START_NS};
 use eddy::config::plan::Direction::{self, *};
 use eddy::config::plan::{DeviationRule, Plan};
 use eddy::engine::{Counts, Engine, Env, Outputs};
-use eddy::types::{AlertState, Decision, Position, StreamId};
+use eddy::types::{AlertState, Decision, HeldBack, Position, StreamId};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -19,12 +19,17 @@ const LATENESS_S: i64 = 12;
 /// A column's rule.
 type Ruled = (usize, Direction, f64);
 
+/// p-value, anomalous, why held back.
+type LastVerdict = (u64, bool, Option<HeldBack>);
+
 #[derive(Debug, Default, PartialEq)]
 struct Outcome {
     decisions: Vec<Decision>,
-    /// The last verdict on each window: key and end to p-value, anomalous, held back.
-    verdicts: BTreeMap<(Vec<u8>, i64), (u64, bool, bool)>,
+    /// The last verdict on each window, by key and end.
+    verdicts: BTreeMap<(Vec<u8>, i64), LastVerdict>,
     counts: BTreeMap<u8, Counts>,
+    /// Why, of each final verdict that was held back.
+    why: Vec<HeldBack>,
 }
 
 impl Outcome {
@@ -72,6 +77,7 @@ fn run(rows: &[Row], plan: &Plan, batch: usize) -> Outcome {
         let verdict = (judged.verdict.p_value.to_bits(), judged.verdict.anomalous, judged.verdict.held_back);
         outcome.verdicts.insert((judged.key.to_vec(), judged.end.0), verdict);
     }
+    outcome.why = out.held_back.into_iter().map(|(_, _, why)| why).collect();
     outcome.decisions = out.raised.into_iter().map(|raised| raised.decision).collect();
     outcome.decisions.sort_by_key(|decision| eddy::types::key_hash(decision.key.as_bytes()));
     outcome
@@ -104,6 +110,7 @@ fn a_side_that_nobody_wants_to_hear_of_is_held_back() {
     let (held, free) = (told(&cold, &above), told(&cold, &[]));
     assert_eq!((held.raised(), held.anomalous()), (0, 0), "{:?}", held.decisions);
     assert_eq!(held.held_back(), free.anomalous());
+    assert_eq!(held.why, vec![HeldBack::Rule; held.held_back() as usize], "nobody called it expected");
     let p_values = |of: &Outcome| of.verdicts.values().map(|(p, ..)| *p).collect::<Vec<_>>();
     assert_eq!(p_values(&held), p_values(&free), "they stay as they are");
     assert_eq!(told(&cold, &[(TEMPERATURE, Below, 0.0)]).raised(), 1);
@@ -161,7 +168,7 @@ fn windows_opened_again_by_late_rows_are_held_back_alike() {
         let in_time = run(&rows, &plan(&rules, 1, LATENESS_S), 64);
         let outcome = run(&late, &plan(&rules, 1, 2), 64);
         assert_eq!(outcome.verdicts, in_time.verdicts, "EDDY_SEED={seed}");
-        held += outcome.verdicts.values().filter(|(_, _, held)| *held).count();
+        held += outcome.verdicts.values().filter(|(_, _, held)| held.is_some()).count();
         again += outcome.counts.values().map(|counts| counts.windows_again).sum::<u64>();
         for (batch, shards) in [(1, 1), (7, 2), (4096, 1)] {
             let other = run(&late, &plan(&rules, shards, 2), batch);

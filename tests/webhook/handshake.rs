@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use eddy::alert::outbox::DeliveryState;
 use eddy::config::plan::{BodyFormat, SinkKind, SinkPlan};
+use eddy::status::SendRate;
 
 use crate::delivery::{self, Rig, SHORT, THREE, alert, file};
 use crate::receiver::{Behaviour, Received, Receiver};
@@ -25,8 +26,8 @@ fn delivered(rig: &Rig) -> bool {
     (1..4).all(|n| rig.delivery(&format!("a{n}"), 1).state == DeliveryState::Delivered)
 }
 
-/// Three alerts to a receiver that behaves so, first to `OPTIONS`; what it received.
-async fn three(format: BodyFormat, behaviours: &[Behaviour]) -> Vec<Received> {
+/// Three alerts to a receiver that behaves so, first to `OPTIONS`; what it received, and how often it is said to allow.
+async fn three(format: BodyFormat, behaviours: &[Behaviour]) -> (Vec<Received>, Option<SendRate>) {
     let folder = tempfile::tempdir().unwrap();
     let receiver = Receiver::start(behaviours.iter().cloned()).await;
     let rig = Rig::start_sink(&file(&folder), events(&receiver.url, format), &SHORT);
@@ -34,20 +35,23 @@ async fn three(format: BodyFormat, behaviours: &[Behaviour]) -> Vec<Received> {
     for n in 1..4 {
         rig.wait_for_state(&format!("a{n}"), 1, DeliveryState::Delivered).await;
     }
+    let rate = rig.status.sinks[0].rate();
     rig.stop().await;
-    receiver.received()
+    (receiver.received(), rate)
 }
 
 #[tokio::test]
 async fn a_receiver_of_events_is_asked_once_and_told_who_sends() {
     for format in [BodyFormat::CloudEvents, BodyFormat::CloudEventsBinary] {
-        let received = three(format, &[Behaviour::AcceptSaying(ALLOWED)]).await;
+        let (received, rate) = three(format, &[Behaviour::AcceptSaying(ALLOWED)]).await;
+        assert_eq!(rate, Some(SendRate { per_minute: None, permitted: true }));
         assert_eq!(methods(&received), ["OPTIONS", "POST", "POST", "POST"], "{format:?}");
         assert_eq!(received[0].header("webhook-request-origin"), "test");
         assert!(received[0].body.is_empty());
         assert!(received[1..].iter().all(|request| request.header("origin") == "test"));
     }
-    let received = three(BodyFormat::Standard, &[]).await;
+    let (received, rate) = three(BodyFormat::Standard, &[]).await;
+    assert_eq!(rate, None);
     assert_eq!(methods(&received), ["POST"; 3], "others are not asked");
     assert!(received.iter().all(|request| request.headers.get("origin").is_none()));
 }
@@ -55,7 +59,8 @@ async fn a_receiver_of_events_is_asked_once_and_told_who_sends() {
 #[tokio::test]
 async fn the_rate_that_it_allows_is_kept() {
     const FIFTY: &str = "WebHook-Allowed-Origin: *\r\nWebHook-Allowed-Rate: 50\r\n";
-    let received = three(BodyFormat::CloudEvents, &[Behaviour::AcceptSaying(FIFTY)]).await;
+    let (received, rate) = three(BodyFormat::CloudEvents, &[Behaviour::AcceptSaying(FIFTY)]).await;
+    assert_eq!(rate, Some(SendRate { per_minute: Some(50), permitted: true }));
     assert_eq!(methods(&received), ["OPTIONS", "POST", "POST", "POST"]);
     let spaced = received[1..].windows(2).map(|two| two[1].at - two[0].at);
     let spaced: Vec<Duration> = spaced.collect();
@@ -94,6 +99,7 @@ async fn one_that_fails_whenever_it_is_asked_is_told_all_the_same() {
     rig.store(&[alert("a1", 1), alert("a2", 1)]);
     rig.wait_for_state("a1", 1, DeliveryState::Delivered).await;
     rig.wait_for_state("a2", 1, DeliveryState::Delivered).await;
+    assert_eq!(rig.status.sinks[0].rate(), Some(SendRate { per_minute: Some(10), permitted: false }));
     rig.stop().await;
     assert_eq!(methods(&receiver.received()), ["OPTIONS", "POST", "POST"]);
 }
@@ -108,6 +114,8 @@ async fn without_permission_little_is_sent_rather_than_nothing() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(methods(&receiver.received()), ["OPTIONS", "POST"], "the next one waits for six seconds");
     assert!(!delivered(&rig));
+    let shown = rig.status.sinks[0].rate();
+    assert_eq!(shown, Some(SendRate { per_minute: Some(10), permitted: false }), "whoever asks sees why");
     receiver.wait_for(3).await;
     rig.stop().await;
 }

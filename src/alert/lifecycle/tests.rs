@@ -3,6 +3,7 @@
 use super::*;
 use crate::alert::told::{Change, Told};
 use crate::types::AlertState::{self, *};
+use crate::types::HeldBack;
 use proptest::prelude::*;
 
 fn rule(overlap: usize, standing_ns: i64) -> Rule {
@@ -22,7 +23,7 @@ fn verdict(c: char) -> Verdict {
         _ => 0.5,
     };
     let (anomalous, calm) = (c == 'x', !matches!(c, 'x' | '-' | 'h'));
-    Verdict { p_value, anomalous, held_back: c == 'h', calm, confident: c != '?' }
+    Verdict { p_value, anomalous, held_back: (c == 'h').then_some(HeldBack::Rule), calm, confident: c != '?' }
 }
 
 /// Windows of 10 ns, one after the other; what the `i`-th of them did.
@@ -73,7 +74,7 @@ fn a_key_teaches_unless_what_it_did_was_odd() {
         let verdict = Verdict {
             p_value,
             anomalous: p_value < 0.03,
-            held_back: false,
+            held_back: None,
             calm: p_value > 0.03,
             confident: true,
         };

@@ -25,7 +25,7 @@ impl Outbox {
         silences: &[Arc<Silence>],
         asked: &HashSet<String>,
     ) -> Result<Option<Due>, OutboxError> {
-        let message = self.longest_waiting_incident(receiver, now_ns, asked)?;
+        let message = self.longest_waiting_incident(receiver, now_ns, silences, asked)?;
         if message.is_some() {
             return Ok(message);
         }
@@ -63,13 +63,15 @@ impl Outbox {
         &self,
         receiver: &str,
         now_ns: i64,
+        silences: &[Arc<Silence>],
         asked: &HashSet<String>,
     ) -> Result<Option<Due>, OutboxError> {
         let sql = format!("{WAITING} AND i.attempts > 0 ORDER BY i.seq");
         let mut statement = self.connection.prepare_cached(&sql)?;
         let mut rows = statement.query(params![receiver, now_ns])?;
         while let Some(row) = rows.next()? {
-            if !asked.contains(row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?) {
+            let is_new = !asked.contains(row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?);
+            if is_new && !self.is_all_silenced(row.get(2)?, receiver, silences)? {
                 return Ok(Some(Due::read(row)?));
             }
         }

@@ -68,7 +68,12 @@ impl Outbox {
             params![receiver, target],
         )?;
         for table in ["deliveries", "incidents"] {
-            let held = if table == "deliveries" { "OR silenced_by IS NOT NULL" } else { "" };
+            let held = match table {
+                "deliveries" => "OR silenced_by IS NOT NULL",
+                _ => {
+                    "OR EXISTS (SELECT 1 FROM deliveries d WHERE d.incident = seq AND d.silenced_by IS NOT NULL)"
+                }
+            };
             let sql = format!(
                 "UPDATE {table} SET next_attempt_at = min(next_attempt_at, ?2 + iif(attempts = 0 {held}, 0, ?3))
                  WHERE receiver = ?1 AND state = 'pending' AND next_attempt_at > ?2"
@@ -148,7 +153,7 @@ impl Outbox {
                     (SELECT count(*) FROM deliveries WHERE receiver = ?1 AND state = 'failed'),
                     EXISTS (SELECT 1 FROM disabled WHERE receiver = ?1),
                     (SELECT count(*) FROM deliveries
-                     WHERE receiver = ?1 AND state = 'pending' AND incident IS NOT NULL)",
+                     WHERE receiver = ?1 AND state = 'pending' AND incident IS NOT NULL AND silenced_by IS NULL)",
         )?;
         Ok(statement.query_row([receiver], |row| {
             // A count is never negative; SQLite only has signed integers.

@@ -58,6 +58,8 @@ pub struct FailedDelivery {
     pub revision: u32,
     pub stream: String,
     pub key: String,
+    /// Of the alert, event time ns.
+    pub onset_ns: i64,
     pub delivery: Delivery,
 }
 
@@ -124,7 +126,7 @@ impl OutboxReader {
     /// Deliveries that were given up, of any receiver, in order of storing, and at most `limit`.
     pub fn failed(&self, limit: usize) -> Result<Vec<FailedDelivery>, OutboxError> {
         let mut statement = self.connection.prepare_cached(&format!(
-            "SELECT {DELIVERY}, a.id, a.revision, a.stream, a.key
+            "SELECT {DELIVERY}, a.id, a.revision, a.stream, a.key, a.onset
              FROM deliveries d JOIN alerts a ON a.seq = d.alert
              WHERE d.state = 'failed' ORDER BY d.alert, d.receiver LIMIT ?1"
         ))?;
@@ -134,6 +136,7 @@ impl OutboxReader {
                 revision: row.get(11)?,
                 stream: row.get(12)?,
                 key: row.get(13)?,
+                onset_ns: row.get(14)?,
                 delivery: delivery(row)?,
             })
         })?;

@@ -179,4 +179,90 @@ mod tests {
         assert_eq!(outbox.due_incidents("on_call", 50, 9).unwrap(), []);
         assert_eq!(outbox.counts("on_call").unwrap(), Counts::default());
     }
+
+    /// Gives up what of these alerts is due, or delivers it.
+    fn settle(outbox: &mut super::Outbox, receiver: &str, next: Next) {
+        for due in outbox.due(receiver, 1_000, 9).unwrap() {
+            outbox.record_attempts(receiver, "t", &[attempt(&due, next)]).unwrap();
+        }
+    }
+
+    #[test]
+    fn only_a_later_revision_that_the_receiver_itself_has_takes_the_place_of_one() {
+        let fixture = Fixture::new();
+        let mut outbox = fixture.open();
+        outbox
+            .store(&[alert("a1", 1, "k"), alert("a1", 2, "k"), alert("b1", 1, "k"), alert("b1", 2, "k")], 10)
+            .unwrap();
+        // The first revisions, then the second ones; of the console's none is ever delivered.
+        [Next::GiveUp, Next::GiveUp].iter().for_each(|next| settle(&mut outbox, "console", *next));
+        settle(&mut outbox, "on_call", Next::Delivered);
+        settle(&mut outbox, "on_call", Next::GiveUp);
+        outbox.store(&[alert("c1", 1, "k"), alert("c1", 2, "k")], 20).unwrap();
+        settle(&mut outbox, "on_call", Next::GiveUp);
+        settle(&mut outbox, "on_call", Next::Delivered);
+        [Next::GiveUp, Next::GiveUp].iter().for_each(|next| settle(&mut outbox, "console", *next));
+        let none = Replayed::default();
+        assert_eq!(outbox.replay_failed("a1", 1, "on_call", 40).unwrap(), none, "it was delivered");
+        assert_eq!(outbox.replay_failed("c1", 2, "on_call", 40).unwrap(), none, "so was this");
+        assert_eq!(
+            outbox.replay_failed("c1", 1, "on_call", 40).unwrap(),
+            Replayed { deliveries: 0, superseded: 1 }
+        );
+        let one = Replayed { deliveries: 1, superseded: 0 };
+        assert_eq!(outbox.replay_failed("c1", 1, "console", 40).unwrap(), one, "it was told of none of them");
+        assert_eq!(outbox.counts("console").unwrap().failed, 5, "the others");
+        let on_call = outbox.replay_all_failed(Some("on_call"), 50).unwrap();
+        assert_eq!(on_call, Replayed { deliveries: 2, superseded: 0 }, "revisions after what was delivered");
+        let console = outbox.replay_all_failed(None, 50).unwrap();
+        assert_eq!(console, Replayed { deliveries: 5, superseded: 0 }, "another receiver has heard of some");
+    }
+
+    #[test]
+    fn a_replay_of_one_receiver_passes_over_nothing_of_another_s() {
+        let fixture = Fixture::new();
+        let mut outbox = fixture.open();
+        outbox.store(&[alert("a1", 1, "k"), alert("a1", 2, "k")], 10).unwrap();
+        for receiver in ["on_call", "console"] {
+            settle(&mut outbox, receiver, Next::GiveUp);
+            settle(&mut outbox, receiver, Next::Delivered);
+        }
+        let one = Replayed { deliveries: 0, superseded: 1 };
+        assert_eq!(outbox.replay_all_failed(Some("on_call"), 40).unwrap(), one);
+        assert_eq!(outbox.replay_failed("x", 1, "on_call", 40).unwrap(), Replayed::default());
+        assert_eq!(outbox.counts("console").unwrap().failed, 1, "nobody has asked for it");
+        assert_eq!(outbox.replay_all_failed(None, 50).unwrap(), one, "until somebody does");
+    }
+
+    #[test]
+    fn only_a_later_message_of_the_same_incident_that_was_delivered_takes_the_place_of_one() {
+        let fixture = Fixture::new();
+        let mut outbox = fixture.open();
+        let short = Duration::from_nanos(1);
+        let by_key = GroupPlan { by: vec![crate::types::silence::Label::Key], wait: short, interval: short };
+        // Each time the messages of these alerts, as they come to be due.
+        let mut tell = |alerts: &[(&str, u32)], at_ns, next: &[Next]| {
+            let alerts: Vec<_> = alerts
+                .iter()
+                .map(|(id, revision)| {
+                    let mut alert = alert(id, *revision, id);
+                    alert.decision.state = AlertState::Revised;
+                    alert
+                })
+                .collect();
+            outbox.store(&alerts, at_ns).unwrap();
+            outbox.gather("on_call", &by_key, at_ns + 5, &[]).unwrap();
+            let due = outbox.due_incidents("on_call", at_ns + 5, 9).unwrap();
+            assert_eq!(due.len(), next.len());
+            for (due, next) in due.iter().zip(next) {
+                outbox.record_attempts("on_call", "t", &[attempt(due, *next)]).unwrap();
+            }
+        };
+        // Of b the second message, whose number is higher, is delivered; of a and c never one.
+        tell(&[("a", 1), ("b", 1), ("c", 1)], 10, &[Next::GiveUp, Next::Delivered, Next::GiveUp]);
+        tell(&[("b", 2), ("c", 2)], 30, &[Next::Delivered, Next::GiveUp]);
+        let all = outbox.replay_all_failed(Some("on_call"), 50).unwrap();
+        assert_eq!(all, Replayed { deliveries: 3, superseded: 0 });
+        assert_eq!(outbox.due_incidents("on_call", 50, 9).unwrap().len(), 2, "of c one after the other");
+    }
 }

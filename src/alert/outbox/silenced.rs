@@ -64,13 +64,21 @@ impl Outbox {
 
     /// A silence has ended early: what it held back is due. Gives how many deliveries that are.
     pub fn end_silence(&mut self, id: &str, now_ns: i64) -> Result<usize, OutboxError> {
-        Ok(self.connection.execute(
+        let transaction = self.connection.transaction()?;
+        transaction.execute(
+            "UPDATE incidents SET next_attempt_at = ?2 WHERE state = 'pending' AND seq IN
+                 (SELECT incident FROM deliveries WHERE silenced_by = ?1 AND state = 'pending')",
+            params![id, now_ns],
+        )?;
+        let released = transaction.execute(
             "UPDATE deliveries SET next_attempt_at = ?2 WHERE silenced_by = ?1 AND state = 'pending'",
             params![id, now_ns],
-        )?)
+        )?;
+        transaction.commit()?;
+        Ok(released)
     }
 
-    fn has_silenced(&mut self, receiver: &str) -> Result<bool, OutboxError> {
+    pub(super) fn has_silenced(&mut self, receiver: &str) -> Result<bool, OutboxError> {
         let mut statement = self.connection.prepare_cached(
             "SELECT EXISTS (SELECT 1 FROM deliveries
                             WHERE receiver = ?1 AND silenced_by IS NOT NULL AND state = 'pending')

@@ -29,6 +29,7 @@ impl Scores {
         let Judged { key, end, surprise: [state, column], verdict, .. } = judged;
         self.0.field(key);
         let Verdict { p_value, anomalous, held_back, calm: _, confident } = *verdict;
+        let held_back = held_back.is_some();
         // The shortest digits that read back as the same number.
         write!(self.0.line, ",{},{state},{column},{p_value:e},{confident},{anomalous},{held_back}", end.0)?;
         self.0.end()
@@ -52,13 +53,8 @@ mod tests {
         let path = folder.path().join("scores.csv");
         let mut scores = Scores::create(&path).expect("a file");
         for key in ["pump-1", "a,\"b\""] {
-            let verdict = Verdict {
-                p_value: 0.000_25,
-                anomalous: false,
-                held_back: false,
-                calm: true,
-                confident: true,
-            };
+            let verdict =
+                Verdict { p_value: 0.000_25, anomalous: false, held_back: None, calm: true, confident: true };
             let (stream, key, end) = (StreamId(0), key.as_bytes().into(), EventTime(60));
             scores.add(&Judged { stream, key, end, surprise: [8.5, 0.25], verdict }).expect("room");
         }

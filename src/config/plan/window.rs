@@ -35,7 +35,18 @@ pub struct WindowPlan {
     pub lateness: Duration,
 }
 
+/// Devices restart, and networks too.
+const ALIVE_MIN: Duration = Duration::from_secs(600);
+/// Where events are counted and no window has a length.
+const ALIVE_UNTIMED: Duration = Duration::from_secs(24 * 3600);
+
 impl WindowPlan {
+    /// How old a key's newest reading may be while the key counts as alive: two windows, and ten minutes at least.
+    pub fn alive(&self) -> Duration {
+        let windows = if self.size.is_zero() { ALIVE_UNTIMED } else { 2 * self.size };
+        windows.max(ALIVE_MIN)
+    }
+
     /// As the config has it.
     pub fn type_name(&self) -> &'static str {
         match self.shape {

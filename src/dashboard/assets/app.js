@@ -199,7 +199,7 @@ function done({ replayed, superseded, why }) {
 /** What the server's templates branch on: when it changes, they must be rendered again. */
 function shape(s) {
   return JSON.stringify([s.state, s.problems, s.notes, Object.keys(s.dead_letters), s.sources.map((x) => x.connected),
-    s.sources.map((x) => x.last_arrival_ns === null), s.sinks.map((x) => [x.state, x.last_success_ns === null]),
+    s.sources.map((x) => x.last_arrival_ns === null), s.sinks.map((x) => [x.state, x.last_success_ns === null, x.rate]), s.telemetry?.failing.map((x) => x.signal),
     s.streams.map((x) => [x.keys > 0, x.warm_milli, x.warm_eta_ns === null, x.model_windows === null, x.alerts_open > 0]), s.tiles.first_onset_ns === null]);
 }
 

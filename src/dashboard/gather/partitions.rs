@@ -43,6 +43,8 @@ fn partition_view(stream: &str, partition: usize, p: &PartitionStatus) -> Partit
         keys_silent: p.keys_silent.load(Relaxed),
         keys: p.keys.load(Relaxed),
         keys_warm: p.keys_warm.load(Relaxed),
+        keys_alive: p.keys_alive.load(Relaxed),
+        keys_alive_warm: p.keys_alive_warm.load(Relaxed),
         warm_milli: p.warm_milli.load(Relaxed),
         model_windows: p.model_windows.load(Relaxed),
         fits_total: p.fits_total.load(Relaxed),

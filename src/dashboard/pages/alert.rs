@@ -55,7 +55,7 @@ pub async fn show(State(state): State<AppState>, Path(id): Path<String>) -> Answ
     blocking(move || {
         let rows = (state.parts.alerts.page)(AlertQuery::One { id: id.clone() }).map_err(unread)?;
         if rows.is_empty() {
-            return Err(no_alert());
+            return Err(no_alert(&state.parts.plan));
         }
         let (at, rows) = of_one(rows, &state.parts.status.said);
         let frame = state.frames.newest();

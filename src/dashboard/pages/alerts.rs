@@ -1,4 +1,4 @@
-//! `/alerts`: every alert once, those that fire or those that ended, a page at a time.
+//! `/alerts`: every alert once, those that fire, those that ended or all, a page at a time.
 
 use askama::Template;
 use axum::extract::State;
@@ -18,7 +18,7 @@ use crate::dashboard::shell::{Shell, status_doc};
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Query {
-    /// `ended`, or those that fire.
+    /// `ended`, `all`, or those that fire.
     state: String,
     stream: String,
     offset: Option<String>,
@@ -34,6 +34,7 @@ struct Page<'a> {
     silences: &'a Doc<'a>,
     silence_lines: Vec<SilenceLine>,
     ended: bool,
+    all: bool,
     streams: Vec<(String, bool)>,
     /// Not the first page.
     further: bool,
@@ -61,6 +62,7 @@ pub async fn show(State(state): State<AppState>, Params(query): Params<Query>) -
             silence_lines: silence_lines(&said, snapshot.time_ns, &state.parts.zone),
             cards: listed.rows.iter().enumerate().map(card).collect(),
             ended: wanted.which == Which::Ended,
+            all: wanted.which == Which::All,
             streams: snapshot.streams.iter().map(|s| (s.name.clone(), s.name == query.stream)).collect(),
             further: query.offset.is_some() || query.before.is_some(),
             first_page: page_url(&query, None),
@@ -72,7 +74,7 @@ pub async fn show(State(state): State<AppState>, Params(query): Params<Query>) -
 
 fn wanted(query: &Query) -> Result<Wanted, crate::dashboard::api::ApiError> {
     Ok(Wanted {
-        which: if query.state == "ended" { Which::Ended } else { Which::Firing },
+        which: Which::named(&query.state).unwrap_or(Which::Firing),
         stream: Some(query.stream.clone()).filter(|name| !name.is_empty()),
         key: None,
         offset: query.offset.as_deref().map_or(Ok(0), |text| whole("offset", text))?,

@@ -15,9 +15,10 @@ use crate::dashboard::key_part::{KeyData, KeyPart};
 use crate::dashboard::listed::{Listed, Wanted, Which, list};
 use crate::dashboard::listing::Card;
 use crate::dashboard::page::choice;
+use crate::dashboard::series::HeldWindow;
 use crate::dashboard::shell::{Shell, status_doc};
 use crate::dashboard::snapshot::ColumnView;
-use crate::types::Feedback;
+use crate::types::{Feedback, HeldBack};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -32,11 +33,19 @@ struct Page<'a> {
     key: KeyPart<'a>,
     spread: &'a Doc<'a>,
     columns: &'a [ColumnView],
+    held: Vec<Held>,
     alerts: &'a Doc<'a>,
     cards: Vec<Card>,
     /// Words on alerts that are not listed.
     earlier: Vec<Earlier>,
     outages: Vec<Outage>,
+}
+
+/// A window that was not told.
+struct Held {
+    at: String,
+    clock: String,
+    why: &'static str,
 }
 
 /// A word on an alert that was deleted, or is none of the newest.
@@ -100,6 +109,7 @@ fn render(
         key: data.part(&now, &recent, snapshot.time_ns, zone, Some(own)),
         spread: &Doc { root: "spread", url, json: &spread },
         columns: &series.columns,
+        held: held(&series.held_back, clock),
         alerts: &Doc { root: "alerts", url: api_url(&wanted), json: &stored },
         cards: listed.rows.iter().enumerate().map(card).collect(),
         earlier: earlier(&state.parts.status.said.feedback_of(stream, key), &listed, |said| Earlier {
@@ -112,6 +122,18 @@ fn render(
         }),
         outages: outages(&listed, clock),
     })
+}
+
+fn held(windows: &[HeldWindow], clock: impl Fn(i64) -> String) -> Vec<Held> {
+    let held = |(i, window): (usize, &HeldWindow)| Held {
+        at: format!("held_back[{i}]"),
+        clock: clock(window.time_ns),
+        why: match window.why {
+            HeldBack::Rule => "no column departs as its rule asks",
+            HeldBack::Expected => "called expected",
+        },
+    };
+    windows.iter().enumerate().map(held).collect()
 }
 
 fn earlier(words: &[Feedback], listed: &Listed, of: impl Fn(&Feedback) -> Earlier) -> Vec<Earlier> {

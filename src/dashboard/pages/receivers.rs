@@ -10,7 +10,7 @@ use super::{ROWS, html};
 use crate::dashboard::AppState;
 use crate::dashboard::alerts::{AlertEntry, AlertQuery, FailedRow};
 use crate::dashboard::api::{Answer, Params, blocking, unread, whole};
-use crate::dashboard::aside::Receiver;
+use crate::dashboard::aside::{Receiver, onsets};
 use crate::dashboard::doc::Doc;
 use crate::dashboard::format::clock;
 use crate::dashboard::listed::entries;
@@ -34,6 +34,7 @@ struct Page<'a> {
     sinks: Vec<(&'static str, &'static str)>,
     failed: &'a Doc<'a>,
     given_up: &'a [FailedRow],
+    given_up_since: Vec<String>,
     sent: Vec<Sent>,
     further: bool,
     next: Option<i64>,
@@ -75,6 +76,7 @@ pub async fn show(State(state): State<AppState>, Params(query): Params<Query>) -
             sinks: sink_states(snapshot),
             failed: &failed,
             given_up: &given_up,
+            given_up_since: onsets(&given_up, snapshot.time_ns, &state.parts.zone),
             sent: sent(&rows, snapshot.time_ns, &state.parts.zone),
             further: before.is_some(),
             next,

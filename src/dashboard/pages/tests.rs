@@ -1,3 +1,4 @@
+mod missed;
 mod orders;
 
 use std::sync::Arc;
@@ -36,7 +37,12 @@ fn documents(page: &str) -> Vec<String> {
 async fn every_page_can_be_linked_and_says_where_it_is_and_what_its_numbers_are_from() {
     for scene in [Scene::Trouble, Scene::Calm, Scene::Warming, Scene::Recovering, Scene::Empty] {
         let served = Served::new(scene).await;
-        let one = ["/alerts?state=ended", "/keys?q=pump-0&by=begins", "/keys/pumps/pump-03?range=5m"];
+        let one = [
+            "/alerts?state=ended",
+            "/alerts?state=all",
+            "/keys?q=pump-0&by=begins",
+            "/keys/pumps/pump-03?range=5m",
+        ];
         for path in PAGES.iter().map(|(path, _)| *path).chain(one) {
             let page = page(&served, path).await;
             let place = path.split(['?']).next().unwrap();
@@ -288,5 +294,5 @@ async fn an_old_link_ends_on_a_page_for_people_and_in_json_for_programs() {
     }
     let api = ask("/api/v1/alerts/none").await.unwrap();
     let body: Value = serde_json::from_str(&api.text().await.unwrap()).unwrap();
-    assert_eq!(body["detail"], "no alert of this id");
+    assert_eq!(body["detail"], "no alert of this id is kept");
 }

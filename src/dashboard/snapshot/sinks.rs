@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::status::SendRate;
+
 #[derive(Clone, Debug, Serialize)]
 pub struct SinkView {
     pub name: String,
@@ -18,6 +20,23 @@ pub struct SinkView {
     pub last_success_ns: Option<i64>,
     pub last_success_age_ns: Option<i64>,
     pub last_error: Option<String>,
+    /// Only of a receiver of CloudEvents that was asked.
+    pub rate: Option<RateView>,
+}
+
+/// How often a receiver of CloudEvents allows to be sent to.
+#[derive(Clone, Debug, Serialize)]
+pub struct RateView {
+    /// Messages; `null` where it sets no limit.
+    pub per_minute: Option<u32>,
+    /// `false`: it has not answered the handshake, and the limit is the sender's.
+    pub permitted: bool,
+}
+
+impl From<SendRate> for RateView {
+    fn from(SendRate { per_minute, permitted }: SendRate) -> Self {
+        RateView { per_minute, permitted }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -9,7 +9,7 @@ use crate::engine::partition::scoring::{decode_scoring, encode_scoring};
 use crate::engine::partition::state::{decode_scales, encode_scales};
 use crate::model::Model;
 use crate::state::{NotUnderstood, StateReader, StateWriter, expect};
-use crate::types::Verdict;
+use crate::types::{HeldBack, Verdict};
 
 const VERDICT_BYTES: usize = 8 + 8 + 4; // At least.
 
@@ -23,7 +23,7 @@ impl Past {
             to.number(*last_cell);
             to.number(p_value);
             to.flag(anomalous);
-            to.flag(held_back);
+            to.number(held_back.map_or(0, |why| why as u8));
             to.flag(calm);
             to.flag(confident);
             to.number(*rows);
@@ -36,7 +36,7 @@ impl Past {
         let mut past = Past { before: Episode::decode(from)?, ..Past::default() };
         for _ in 0..from.len(VERDICT_BYTES)? {
             let last_cell = from.number()?;
-            let (p_value, anomalous, held_back) = (from.number()?, from.flag()?, from.flag()?);
+            let (p_value, anomalous, held_back) = (from.number()?, from.flag()?, decode_held_back(from)?);
             let (calm, confident) = (from.flag()?, from.flag()?);
             let rows = from.number()?;
             let verdict = Verdict { p_value, anomalous, held_back, calm, confident };
@@ -44,6 +44,15 @@ impl Past {
             past.verdicts.push_back(PastVerdict { last_cell, verdict, rows });
         }
         Ok(past)
+    }
+}
+
+fn decode_held_back(from: &mut StateReader<'_>) -> Result<Option<HeldBack>, NotUnderstood> {
+    match from.number::<u8>()? {
+        0 => Ok(None),
+        1 => Ok(Some(HeldBack::Rule)),
+        2 => Ok(Some(HeldBack::Expected)),
+        _ => Err(NotUnderstood("another reason to hold a window back")),
     }
 }
 

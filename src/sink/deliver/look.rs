@@ -31,6 +31,8 @@ struct Visit {
     index: usize,
     group: Option<GroupPlan>,
     gather_at_ns: i64,
+    /// Alerts and incidents of which something is under way, or was until now.
+    held: HashSet<String>,
 }
 
 /// What one look at the outbox gives.
@@ -66,6 +68,7 @@ impl Worker {
             index: self.delivery.index,
             group: self.delivery.sink.group.clone(),
             gather_at_ns: self.gather_at_ns,
+            held: self.held.clone(),
         };
         let clock = self.delivery.clock;
         // Read while the outbox is locked: what others stored while this waited must not lie ahead of it.
@@ -93,7 +96,9 @@ impl Visit {
         }
         // Asked for while the outbox is locked: a silence that is ended from here on lets go of what this visit holds back.
         let silences = self.status.said.active(now_ns);
-        let mut look = Look { now_ns, gather_at_ns: self.gather_at_ns, ..Look::default() };
+        let is_apart = outbox.hold_back_messages(receiver, now_ns, &silences, &self.held)?;
+        let gather_at_ns = if is_apart { now_ns } else { self.gather_at_ns };
+        let mut look = Look { now_ns, gather_at_ns, ..Look::default() };
         match &self.group {
             Some(group) => self.gather(outbox, group, &silences, &mut look)?,
             None => {
@@ -161,32 +166,17 @@ mod tests {
                           key = \"id\"\ntime = \"arrival\"\ncolumns.x = \"x\"\n\
                           window = { type = \"tumbling\", size = \"1m\" }\n[sink.out]\ntype = \"stdout\"\n";
 
-    fn alert() -> Alert {
+    fn alert(id: &str) -> Alert {
         let (last_seen, due) = (EventTime(1), EventTime(2));
         let about = About::NoData(NoDataEvidence { last_seen, expected_every_ns: 1, due, resumed: None });
-        let (id, stream, key) = ("a1".into(), "s".into(), "k".into());
+        let (id, stream, key) = (id.into(), "s".into(), format!("key of {id}"));
         let (state, rule, onset) = (AlertState::Raised, "no_data".into(), EventTime(1));
         let decision = Decision { id, revision: 1, state, stream, key, rule, onset, about };
         Alert { decision, receipt: Receipt::default() }
     }
 
-    #[test]
-    fn a_silence_that_is_ended_on_the_way_to_the_outbox_holds_nothing_back() {
-        let plan = crate::config::parse(CONFIG, "", &Default::default());
-        let status = Arc::new(Status::new(&plan.unwrap_or_else(|problems| panic!("{problems}")), 0));
-        let folder = tempfile::tempdir().unwrap();
-        let mut outbox = Outbox::open(&folder.path().join("outbox.db"), &["out".to_owned()]).unwrap();
-        outbox.store(&[alert()], 10).unwrap();
-        let draft = SilenceDraft {
-            matchers: vec!["stream=s".into()],
-            starts_at_ns: None,
-            ends_at_ns: 1_000_000,
-            author: "ann".into(),
-            comment: String::new(),
-        };
-        let silence = Silence::new(&draft, 10).unwrap();
-        status.said.silence(silence.clone());
-        let visit = Visit {
+    fn visit(status: &Arc<Status>, group: Option<GroupPlan>) -> Visit {
+        Visit {
             receiver: "out".into(),
             target: "t".into(),
             attach: true,
@@ -198,13 +188,72 @@ mod tests {
             probe: None,
             status: status.clone(),
             index: 0,
-            group: None,
+            group,
             gather_at_ns: i64::MIN,
+            held: HashSet::new(),
+        }
+    }
+
+    /// From 10 on.
+    fn silence(matcher: &str) -> Silence {
+        let draft = SilenceDraft {
+            matchers: vec![matcher.into()],
+            starts_at_ns: None,
+            ends_at_ns: 1_000_000,
+            author: "ann".into(),
+            comment: String::new(),
         };
+        Silence::new(&draft, 10).unwrap()
+    }
+
+    fn started() -> (Arc<Status>, tempfile::TempDir, Outbox) {
+        let plan = crate::config::parse(CONFIG, "", &Default::default());
+        let status = Arc::new(Status::new(&plan.unwrap_or_else(|problems| panic!("{problems}")), 0));
+        let folder = tempfile::tempdir().unwrap();
+        let mut outbox = Outbox::open(&folder.path().join("outbox.db"), &["out".to_owned()]).unwrap();
+        outbox.store(&[alert("a1")], 10).unwrap();
+        (status, folder, outbox)
+    }
+
+    #[test]
+    fn a_silence_that_is_ended_on_the_way_to_the_outbox_holds_nothing_back() {
+        let (status, _folder, mut outbox) = started();
+        let silence = silence("stream=s");
+        status.said.silence(silence.clone());
         // The visit has its time, and waits for the outbox: whoever ends the silence had it first.
+        let visit = visit(&status, None);
         status.said.end_silence(&silence.id, 20);
         outbox.end_silence(&silence.id, 20).unwrap();
         let look = visit.pay(&mut outbox, 20).unwrap();
         assert_eq!((look.due.len(), look.counts.silenced), (1, 0));
+    }
+
+    #[test]
+    fn a_message_that_was_put_together_is_held_back_by_a_silence_begun_since_unless_it_is_under_way() {
+        let (status, _folder, mut outbox) = started();
+        let short = Duration::from_nanos(1);
+        let group = Some(GroupPlan { by: vec![], wait: short, interval: Duration::from_secs(1) });
+        let first = visit(&status, group.clone()).pay(&mut outbox, 20).unwrap();
+        assert_eq!(first.due.len(), 1);
+        status.said.silence(silence("stream=s"));
+        let held = first.due.iter().map(|due| due.id.clone()).collect();
+        let under_way = Visit { held, ..visit(&status, group.clone()) };
+        let look = under_way.pay(&mut outbox, 30).unwrap();
+        assert_eq!((&look.due, look.counts.silenced), (&first.due, 0));
+        let look = visit(&status, group).pay(&mut outbox, 40).unwrap();
+        assert_eq!((look.due.len(), look.counts.silenced, look.counts.in_messages), (0, 1, 0));
+    }
+
+    #[test]
+    fn what_is_left_of_a_message_that_is_taken_apart_is_put_together_at_once() {
+        let (status, _folder, mut outbox) = started();
+        outbox.store(&[alert("b1")], 10).unwrap();
+        let short = Duration::from_nanos(1);
+        let group = Some(GroupPlan { by: vec![], wait: short, interval: Duration::from_secs(1) });
+        assert_eq!(visit(&status, group.clone()).pay(&mut outbox, 20).unwrap().due.len(), 1);
+        status.said.silence(silence("key=key of a1"));
+        // Alerts are put together again much later.
+        let look = Visit { gather_at_ns: i64::MAX, ..visit(&status, group) }.pay(&mut outbox, 30).unwrap();
+        assert_eq!((look.due.len(), look.counts.silenced, look.counts.in_messages), (1, 1, 1));
     }
 }

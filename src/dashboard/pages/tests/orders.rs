@@ -17,6 +17,7 @@ async fn what_was_given_up_can_be_tried_again_where_the_receivers_are() {
         revision: 2,
         stream: "pumps".to_owned(),
         key: "pump-17".to_owned(),
+        onset_ns: 1_700_000_000_000_000_000,
         receiver: "on_call".to_owned(),
         attempts: 9,
         last_status: None,
@@ -29,7 +30,15 @@ async fn what_was_given_up_can_be_tried_again_where_the_receivers_are() {
     assert_eq!(number(&page, "failed.rows[0].attempts"), 9.0);
     let button = r#"data-to="/api/v1/deliveries/replay" data-id="00000000000000a1" data-revision="2" data-receiver="on_call">Try again"#;
     assert!(page.contains(button) && page.contains("no route"), "{page}");
-    assert_eq!(served.json("/api/v1/deliveries/failed?limit=50").await["rows"][0]["revision"], 2);
+    let since = r#"pumps/pump-17</b></a> since <time data-api="failed.rows[0].onset_ns" data-fmt="time" datetime="2023-11-14T22:13:20Z">"#;
+    assert!(page.contains(since), "{page}");
+    let listed = served.json("/api/v1/deliveries/failed?limit=50").await["rows"][0].take();
+    assert_eq!(
+        (&listed["revision"], &listed["onset_ns"]),
+        (&2.into(), &1_700_000_000_000_000_000_i64.into())
+    );
+    let overview = super::page(&served, "/").await;
+    assert!(overview.contains(r#"data-api="alerts.failed[0].onset_ns""#), "{overview}");
 }
 
 #[tokio::test]

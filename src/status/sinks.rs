@@ -1,0 +1,52 @@
+//! What is known of a receiver.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
+
+use super::{read, write};
+
+/// Of one sink.
+#[derive(Debug, Default)]
+pub struct SinkStatus {
+    pub name: String,
+    pub delivered_total: AtomicU64,
+    pub attempts_failed_total: AtomicU64,
+    /// Waiting in the outbox for the receiver.
+    pub queued: AtomicU64,
+    /// Held back by silences.
+    pub silenced: AtomicU64,
+    /// It failed many messages in a row, and is only probed.
+    pub circuit_open: AtomicBool,
+    /// Deliveries given up since the start, by attempts that failed or a 410.
+    pub failed_total: AtomicU64,
+    /// Those given up, ever, that could be replayed.
+    pub failed: AtomicU64,
+    pub disabled: AtomicBool,
+    pub blocked: AtomicBool,
+    /// Who read standard output has closed it: nothing will be taken any more.
+    pub closed: AtomicBool,
+    /// Wall time of the last 2xx, ns; 0 = none yet.
+    pub last_success: AtomicI64,
+    pub last_error: Mutex<Option<String>>,
+    pub rate: Mutex<Option<SendRate>>,
+}
+
+/// How often a receiver of CloudEvents may be sent to, by its answer to the handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SendRate {
+    /// `None`: as often as there is something to send.
+    pub per_minute: Option<u32>,
+    /// It said that it wants events of this origin; a rate is its own then.
+    pub permitted: bool,
+}
+
+impl SinkStatus {
+    /// `None` where nothing was asked yet, or never is.
+    pub fn rate(&self) -> Option<SendRate> {
+        read(&self.rate)
+    }
+
+    pub fn set_rate(&self, rate: Option<SendRate>) {
+        write(&self.rate, rate);
+    }
+}
