@@ -8,8 +8,8 @@
 //!
 //! [`pipeline`] wires them, sink first; [`types`] holds what flows between them, [`stage`] the hand-off
 //! from sources to the log, [`schemas`] what payloads are read by, `kafka` and `mqtt` how source and sink reach a cluster or a broker,
-//! [`state`] how state becomes bytes. Beside the flow: [`status`], [`latency`], [`metrics`], [`telemetry`], [`watch`], [`access`]
-//! and the [`dashboard`]. [`cli`] has one file a subcommand.
+//! [`state`] how state becomes bytes. Beside the flow: [`status`], [`latency`], [`metrics`], [`telemetry`], [`watch`], [`access`],
+//! [`connections`] and the [`dashboard`]. [`cli`] has one file a subcommand.
 
 // The fixtures under tests/ serve unit tests too: to both, the library is `eddy`.
 #[cfg(test)]
@@ -20,6 +20,7 @@ pub mod alert;
 pub mod backend;
 pub mod cli;
 pub mod config;
+pub mod connections;
 pub mod dashboard;
 pub mod decode;
 pub mod demo;

@@ -2,6 +2,7 @@
 
 mod held_back;
 mod kafka;
+mod late;
 mod models;
 mod rows;
 mod said;
@@ -13,6 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 pub use held_back::HeldBackStatus;
 pub use kafka::{KafkaStatus, Member};
+pub use late::{LateRows, remedy as late_remedy};
 pub use models::{ModelStatus, Sample};
 pub use rows::{Missed, RowStatus};
 pub use said::Said;

@@ -24,7 +24,7 @@ pub use decision::{
 pub use feedback::{Feedback, LASTS_NS, UNSAID_MAX, Word};
 pub use kafka::{Header, KafkaOrigin, Offsets};
 pub use schema::SchemaChange;
-pub use silence::{Acknowledgement, Labels, Silence, SilenceDraft};
+pub use silence::{Acknowledgement, Labels, Names, Silence, SilenceDraft};
 
 /// Number of partitions of the engine: of Kafka's own, or virtual ones for sources that bring none (MQTT, HTTP, files).
 pub const PARTITIONS: usize = 64;

@@ -71,6 +71,70 @@ fn the_replay_finds_the_fault_in_its_trace() {
     assert_eq!(top["column"], "vibration");
 }
 
+/// The newest row first: whoever hands in such a file must not be left to wonder why no alert comes.
+#[test]
+fn a_file_in_the_wrong_order_is_said_to_be_so_and_one_in_order_is_not() {
+    let rows = |minute: i64| {
+        let at = jiff::Timestamp::from_second(1_767_225_600 + minute * 60).expect("a time");
+        ["pump-01", "pump-02"].map(|pump| format!("{at},{pump},2.0,36.0,5.8,9.9\n")).concat()
+    };
+    let said = |minutes: Vec<i64>| {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let text: String = minutes.into_iter().map(rows).collect();
+        let text = format!("ts,pump,vibration,temperature,pressure,flow\n{text}");
+        std::fs::write(folder.path().join("rows.csv"), text).expect("the file is written");
+        let overrides = [
+            ("EDDY__SOURCE__RECORDED__PATH", "\"rows.csv\"".to_owned()),
+            ("EDDY__DASHBOARD__ENABLED", "false".to_owned()),
+        ];
+        let mut eddy = run("replay.toml", folder.path(), &overrides);
+        assert!(eddy.wait().expect("it ends by itself").success(), "{}", read(folder.path(), "err"));
+        let said = read(folder.path(), "err");
+        said.lines().filter(|line| line.contains("came too late")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let reversed = said((0..300).rev().collect());
+    assert_eq!(reversed.len(), 1, "{reversed:?}");
+    for part in ["598 of all 600 rows so far", "stream=\"pumps\"", "sort a file by its time, oldest first"] {
+        assert!(reversed[0].contains(part), "{part} is not in {}", reversed[0]);
+    }
+    assert_eq!(said((0..300).collect()), Vec::<String>::new());
+}
+
+/// From a shell that has not the secrets of the Eddy that runs: they are for those who send and receive.
+#[test]
+fn commands_that_ask_need_no_secret_and_those_that_run_do() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::create_dir_all(folder.path().join("eddy-data/plant")).expect("a data folder");
+    let config = concat!(env!("CARGO_MANIFEST_DIR"), "/configs/plant-mqtt.toml");
+    let said = |words: &str| {
+        let words = words.split(' ').map(|word| if word == "CONFIG" { config } else { word });
+        let mut command = Command::new(env!("CARGO_BIN_EXE_eddy"));
+        command.args(words).current_dir(folder.path()).env_remove("ON_CALL_SECRET");
+        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+        // What runs on is none of these, and must not be waited for.
+        let started = Instant::now();
+        while process.try_wait().expect("it can be waited for").is_none() {
+            if started.elapsed() > Duration::from_secs(30) {
+                process.kill().expect("it runs still");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let output = process.wait_with_output().expect("its output");
+        (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    };
+    for (words, code, expected) in [
+        ("silence list CONFIG", 0, "nothing was ever silenced"),
+        ("delivery failed CONFIG", 0, "no delivery was given up"),
+        ("alert acknowledge CONFIG a1 --author ann", 1, "Eddy is not running"),
+        ("token list CONFIG", 0, ""),
+        ("run CONFIG", 78, "\"ON_CALL_SECRET\" is not set"),
+        ("check CONFIG", 78, "\"ON_CALL_SECRET\" is not set"),
+    ] {
+        let (ended, text) = said(words);
+        assert!(ended == Some(code) && text.contains(expected), "eddy {words}: {ended:?}: {text}");
+    }
+}
+
 /// The README's first five minutes: three hours of readings with a hot end, then one that comes too late.
 #[tokio::test]
 async fn the_first_five_minutes_are_as_the_readme_tells() {
@@ -83,13 +147,22 @@ async fn the_first_five_minutes_are_as_the_readme_tells() {
     let mut eddy = run("minimal.toml", folder.path(), &overrides);
     wait(folder.path(), || std::net::TcpStream::connect(&listen).ok());
 
-    let now_s = jiff::Timestamp::now().as_second();
+    // In the midst of a minute, as most begin: the first window has not all of its cells.
+    let now_s = jiff::Timestamp::now().as_second() / 60 * 60 - 33;
     let body: String = (0..1_080).map(|i| reading(now_s - 10_800 + i * 10, i >= 990, i)).collect();
     let answer = post(&listen, "pumps", body).await;
     assert_eq!(answer["accepted"], 1_080, "{answer}");
     let alert = wait(folder.path(), || lines(&read(folder.path(), "out")).into_iter().next());
     assert_eq!(alert["type"], "anomaly.raised");
     assert_eq!(alert["data"]["key"], "P-101");
+
+    // Who sees it for the first time is not to be alarmed by what is in order.
+    let said = read(folder.path(), "err");
+    assert!(
+        said.contains("a new data folder") && said.contains("still learning: 31 of a partition's 32"),
+        "{said}"
+    );
+    assert!(!said.contains("WARN") && !said.contains("ERROR"), "{said}");
 
     // Later than the lateness of ten seconds: kept in the dead-letter file, and nothing stops.
     let answer = post(&listen, "pumps", reading(now_s - 9_000, false, 0)).await;

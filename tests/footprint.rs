@@ -3,15 +3,17 @@
 //! `EDDY_KEYS=1000000` adds a run of a million keys, which `make prove` does.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::time::Duration;
 
 use eddy::config::plan::*;
-use eddy::engine::footprint::{Demand, Footprint, device_bytes};
+use eddy::engine::footprint::{Demand, Footprint, device_bytes, heard_bytes};
 use eddy::engine::train::Trainer;
 use eddy::engine::{Engine, Env, Outputs};
+use eddy::judge::tolerance::{Departure, Detector, Episodes, InForce};
 use eddy::model::{Cohort, Model, Showing};
 use eddy::ring::Slot;
 use eddy::types::{Arrival, EventTime, PartitionId, Position, RecordRef, StreamId, key_hash};
@@ -192,6 +194,8 @@ fn stream(shape: &Load, model: ModelPlan) -> Plan {
         lateness: Duration::from_secs(shape.lateness),
     };
     stream.model = model;
+    // Nothing is told, and nothing kept of what was.
+    stream.alarm = AlarmPlan::PValue(1e-12);
     let onsets = OnsetPlan { cells: 500, span: Duration::from_secs(86_400) };
     stream.onsets = shape.on_grid().then_some(onsets);
     plan
@@ -328,7 +332,12 @@ fn the_command_says_what_the_structures_take() {
     std::fs::write(&config, text).expect("the config is written");
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_eddy"));
     let output = command.arg("plan").arg(&config).args(["--keys", "50000", "--rate", "25000"]).output();
-    let said = String::from_utf8(output.expect("it runs").stdout).expect("text");
+    let output = output.expect("it runs");
+    let (said, waiting) =
+        (String::from_utf8(output.stdout).expect("text"), String::from_utf8_lossy(&output.stderr));
+    let begun: Vec<&str> =
+        waiting.lines().filter_map(|line| line.strip_prefix("stream s: ")?.split(' ').next()).collect();
+    assert_eq!(begun, ["fitting", "filling", "measuring"], "who waits is told for what:\n{waiting}");
     let plan = eddy::config::load(&config, &Default::default()).expect("a good config");
     let demand = Demand { keys: 50_000, rows_per_s: 25_000.0, key_bytes: 16 };
     let bytes = Footprint::of(&plan.streams[0], plan.shards, &demand).steady_bytes();
@@ -376,6 +385,63 @@ fn memory_of_refits_is_what_was_said() {
     let model = model(shape, &plan);
     let measured = measured_after(300, shape, &plan, keys, Some(model));
     assert!(held_to_15_percent("refits", shape, keys, said.steady_bytes(), measured));
+}
+
+/// Alerts fall on keys by chance, and somebody calls each expected.
+#[test]
+fn memory_of_feedback_is_what_was_said() {
+    let _alone = ALONE.lock();
+    let (keys, mut good) = (5_000u64, true);
+    for (alerts, columns) in [(2_000u64, 3), (5_000, 1), (20_000, 4), (40_000, 12)] {
+        let before = LIVE.load(Relaxed);
+        let mut lot = 7u64;
+        let mut episodes = BTreeMap::<u32, Episodes>::new();
+        for number in 0..alerts {
+            lot = lot.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let (of, onset) = (episodes.entry((lot >> 33) as u32 % keys as u32).or_default(), number as i64);
+            let departures = (0..columns).map(|column| Departure::of_window(column, 0.0, 1.0));
+            of.saw(Detector::Window, onset, 1e-6, departures);
+            of.hear(Detector::Window, onset, (number + 1, &format!("{number:032x}")), Some(true), 0);
+        }
+        let mut in_force = BTreeMap::<u32, InForce>::new();
+        for (key, episodes) in &episodes {
+            in_force.insert(*key, episodes.in_force());
+        }
+        let measured = LIVE.load(Relaxed) - before;
+        let said = heard_bytes(keys, alerts as f64, columns);
+        let off = (said / measured as f64 - 1.0) * 100.0;
+        println!(
+            "{alerts} alerts of {columns} column(s): said {said:.0} B, allocated {measured}: {off:+.1} %"
+        );
+        good &= off.abs() <= 15.0 && in_force.len() == episodes.len();
+    }
+    assert!(good, "more than 15 % off, see above");
+}
+
+/// What is told within 30 days by the config: its budget, or its p-value of windows that do not overlap.
+#[test]
+fn alerts_that_are_kept_follow_the_config() {
+    let heard = |alarm| {
+        let mut plan = stream(&GRIDS[2], ModelPlan::Fit { warmup: Duration::from_secs(600) });
+        plan.streams[0].alarm = alarm;
+        let demand = Demand { keys: 1_000, rows_per_s: 100.0, key_bytes: 12 };
+        let footprint = Footprint::of(&plan.streams[0], 1, &demand);
+        let without = Footprint { heard: 0.0, ..footprint };
+        assert!(
+            (footprint.steady_bytes() - without.steady_bytes() - footprint.heard).abs() < 1.0,
+            "it is counted"
+        );
+        footprint.heard
+    };
+    assert_eq!(heard(AlarmPlan::Budget { per_day: 10.0 }), heard_bytes(1_000, 300.0, 3));
+    // 144 windows of ten minutes a key and day.
+    let by_p_value = heard(AlarmPlan::PValue(1e-4));
+    assert!((by_p_value / heard_bytes(1_000, 432.0, 3) - 1.0).abs() < 1e-6, "{by_p_value}");
+    assert_eq!(
+        heard(AlarmPlan::Budget { per_day: 1e9 }),
+        heard_bytes(1_000, 32_000.0, 3),
+        "so many are kept of a key"
+    );
 }
 
 /// A partition of some thirty keys has references for each of eight cohorts.

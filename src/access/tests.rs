@@ -36,6 +36,29 @@ fn a_token_is_shown_once_kept_as_a_hash_and_holds_until_it_is_revoked() {
     }
 }
 
+/// As the README says: above 64 MiB, and above 1 MiB.
+#[test]
+fn a_start_puts_a_large_audit_log_aside_and_leaves_the_last_words() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(Access::open(dir.path()).unwrap());
+    let file = |name: &str| folder(dir.path()).join(name);
+    let grow = |bytes: u64| {
+        let audit = std::fs::OpenOptions::new().create(true).append(true).open(file("audit.jsonl"));
+        audit.unwrap().set_len(bytes).unwrap();
+        drop(Access::open(dir.path()).unwrap());
+        file("audit.1.jsonl").exists()
+    };
+    assert!(!grow(64 << 20), "no larger than it may be");
+    assert!(grow((64 << 20) + 1) && !file("audit.jsonl").exists());
+
+    let word = r#"{"alert":"a","verdict":"real","reason":"","who":"ana","at_ns":1,"stream":"s","key":"k","start_ns":0,"end_ns":1}"#;
+    let words = format!("{word}\n").repeat((1 << 20) / word.len() + 1);
+    std::fs::write(file("feedback.jsonl"), words).unwrap();
+    let access = Access::open(dir.path()).unwrap();
+    assert_eq!(access.feedback().last_words().unwrap().len(), 1);
+    assert_eq!(std::fs::read_to_string(file("feedback.jsonl")).unwrap().lines().count(), 1);
+}
+
 #[test]
 fn bad_tokens_are_limited_by_address_and_good_ones_never() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,10 +1,10 @@
 //! Asking the Eddy that runs, over the listener of its page.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use reqwest::Method;
 use serde_json::Value;
 
-use super::page::{self, Page};
+use super::page::{self, Page, Refused};
 use crate::config::plan::Plan;
 use crate::durable::{DirLock, LogError};
 
@@ -41,15 +41,20 @@ pub fn ask(plan: &Plan, method: Method, path: &str, body: Option<&Value>, again:
         request = request.header("content-type", "application/json").body(serde_json::to_vec(body)?);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let said = runtime.block_on(page::body(request)).with_context(|| {
+    let said = runtime.block_on(page::body(request)).map_err(|error| {
         let asked = format!("asked Eddy at {}", page.base());
-        if changes {
+        let may_be_done = changes && !error.is::<Refused>() && !was_not_reached(&error);
+        error.context(if may_be_done {
             format!("{asked}; it may have been done: look at `{again}` before you say it again")
         } else {
             asked
-        }
+        })
     })?;
     Ok(serde_json::from_slice(&said)?)
+}
+
+fn was_not_reached(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect)
 }
 
 /// Percent-encoded, for a path.

@@ -251,7 +251,7 @@ fn counted(engine: &mut Engine) -> Counts {
         sum.windows_unscored += counts.windows_unscored;
         sum.windows_unsure += counts.windows_unsure;
         sum.windows_held_back += counts.windows_held_back;
-        reasons.extend(why);
+        reasons.extend(why.map(|why| why.to_string()));
     });
     reasons.iter().for_each(|why| eprintln!("a partition has no model: {why}"));
     sum

@@ -220,12 +220,12 @@ pub struct BacktestArgs {
     pub columns: Option<PathBuf>,
 }
 
-/// The plan of a config file, or every problem of it.
+/// The plan of a config file, or every problem of it; `env:NAME` secrets are not looked up, only who runs it needs them.
 ///
 /// # Errors
 /// With all problems in one text; [`fail`] gives them exit code 78.
 pub fn load(config: &Path) -> anyhow::Result<Plan> {
-    Ok(config::load(config, &environment())?)
+    Ok(config::load_without_secrets(config, &environment())?)
 }
 
 /// Which of the plan's streams has this name.

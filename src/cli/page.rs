@@ -57,16 +57,25 @@ impl Page {
     }
 }
 
+/// It was said, and nothing was done.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Refused(String);
+
 /// Body of a good answer; else what the refusal said.
+///
+/// # Errors
+/// [`Refused`] if the request was not followed. After any other it may have been.
 pub async fn body(request: RequestBuilder) -> Result<Vec<u8>> {
     let answer = request.send().await?;
-    let (good, body) = (answer.status().is_success(), answer.bytes().await?);
-    if good {
+    let (status, body) = (answer.status(), answer.bytes().await?);
+    if status.is_success() {
         return Ok(body.into());
     }
     let said: Value = serde_json::from_slice(&body).unwrap_or_default();
     let part = |name: &str| said[name].as_str().unwrap_or("no reason").to_owned();
-    bail!("{}; {}", part("detail"), part("remedy"))
+    let why = format!("{}; {}", part("detail"), part("remedy"));
+    if status.is_client_error() { Err(Refused(why).into()) } else { Err(anyhow!(why)) }
 }
 
 /// What listens on every address listens on this one.

@@ -1,5 +1,7 @@
 //! `eddy plan CONFIG --keys N --rate R`: what a deployment will take, before anything runs.
 
+mod densities;
+
 use std::fmt::Write;
 use std::path::Path;
 
@@ -9,10 +11,11 @@ use crate::backend::cuda::{SHARD_PINNED_BYTES, WEIGHTS_BYTES_MAX, shard_bytes};
 use crate::cli::{PlanArgs, load};
 use crate::config::plan::{Choice, ModelPlan, Plan, Shape, SourceKind, StreamPlan};
 use crate::engine::footprint::{Demand, Footprint, device_bytes};
-use crate::engine::rehearsal::{Rehearsal, rehearse};
+use crate::engine::rehearsal::{MEASURED_S, Phase, Rehearsal, rehearse};
 use crate::latency::Clock;
-use crate::model::{Model, Pyramid, cohorts_max};
+use crate::model::Model;
 use crate::types::PARTITIONS;
+use densities::Densities;
 
 /// Resident memory of the process with one key (`lone events` of benches/first-figures.json).
 const PROCESS_BYTES: f64 = 19e6;
@@ -38,9 +41,9 @@ pub fn plan(args: &PlanArgs) -> Result<()> {
         }
         bytes += footprint.steady_bytes();
         on_device += device_bytes(stream, &demand);
-        eprintln!("measuring stream {} on this machine", stream.name);
         let alone = Plan { streams: vec![stream.clone()], ..plan.clone() };
-        let rehearsal = rehearse(&alone, model, &demand, &|| clock.now_ns())?;
+        let begins = |phase| eprintln!("stream {}: {}", stream.name, said(phase));
+        let rehearsal = rehearse(&alone, model, &demand, &|| clock.now_ns(), &begins)?;
         cores += describe(&mut text, &plan, stream, &demand, &footprint, &rehearsal)?;
         densities.map_or(Ok(()), |of| of.describe(&mut text))?;
     }
@@ -50,6 +53,20 @@ pub fn plan(args: &PlanArgs) -> Result<()> {
     describe_device(&mut text, &plan, on_device)?;
     print!("{text}");
     Ok(())
+}
+
+/// Memory is computed, and there at once; the load is what takes its time.
+fn said(phase: Phase) -> String {
+    match phase {
+        Phase::Fit => {
+            "fitting a model on made-up rows, since it has none yet; seconds, or minutes for wide windows"
+                .to_owned()
+        }
+        Phase::Fill => "filling the first windows with made-up rows; seconds".to_owned(),
+        Phase::Measure => {
+            format!("measuring windows and scores on this machine; about {MEASURED_S} s at most")
+        }
+    }
 }
 
 fn hold_against_machine(text: &mut String, bytes: f64, cores: f64) -> std::fmt::Result {
@@ -98,69 +115,6 @@ fn known_model(stream: &StreamPlan) -> Result<Option<Model>> {
             Ok(Some(Model::load(path)?))
         }
         _ => Ok(None),
-    }
-}
-
-/// Densities of a stream's loaded model.
-struct Densities {
-    /// The file is there; else they are what training may come to at most.
-    known: bool,
-    cohorts: usize,
-    keys: usize,
-    /// Of everyone's density, and of the cohorts'.
-    bytes: [f64; 2],
-    /// Of everyone's, a window; 0: not known.
-    flop: f64,
-    memory_bytes: u64,
-}
-
-impl Densities {
-    /// `None` for a stream that fits its models: they have no cohorts.
-    fn of(stream: &StreamPlan, model: Option<&Model>) -> Option<Densities> {
-        let ModelPlan::Load { memory_bytes, .. } = stream.model else { return None };
-        let (cells, columns) = (stream.window.cells(), stream.columns.len());
-        let of = match model {
-            Some(model) => Densities {
-                known: true,
-                cohorts: model.cohorts.len(),
-                keys: model.card().cohorts.iter().map(|cohort| cohort.keys).sum(),
-                bytes: model.heap_bytes().map(|bytes| bytes as f64),
-                flop: model.pyramid.flop() as f64,
-                memory_bytes,
-            },
-            None => {
-                let cohorts = cohorts_max(cells, columns, memory_bytes);
-                let bytes = [
-                    Pyramid::heap_bytes(cells, columns),
-                    if cohorts > 0 { memory_bytes as f64 } else { 0.0 },
-                ];
-                Densities { known: false, cohorts, keys: 0, bytes, flop: 0.0, memory_bytes }
-            }
-        };
-        Some(of)
-    }
-
-    fn describe(&self, text: &mut String) -> std::fmt::Result {
-        let [everyone, cohorts] = self.bytes.map(size);
-        let (number, keys, memory) = (self.cohorts, self.keys, size(self.memory_bytes as f64));
-        if self.known {
-            writeln!(text, "  arithmetic: {:.2} MFLOP a window without gaps", self.flop / 1e6)?;
-        }
-        if number == 0 {
-            writeln!(text, "  models: one for all keys, {everyone}")
-        } else if self.known {
-            writeln!(
-                text,
-                "  models: one for all keys, {everyone}; {number} of cohorts, for {keys} of the keys it was trained on, \
-                 {cohorts} of the {memory} that `memory` allows"
-            )
-        } else {
-            writeln!(
-                text,
-                "  models: one for all keys, {everyone}; at most {number} of cohorts, as `memory` allows {memory}: training \
-                 finds how many there are"
-            )
-        }
     }
 }
 
@@ -215,6 +169,7 @@ fn memory(text: &mut String, footprint: &Footprint, demand: &Demand) -> std::fmt
         onsets,
         late,
         waiting,
+        heard,
         partitions,
         scoring,
         warmup,
@@ -229,6 +184,7 @@ fn memory(text: &mut String, footprint: &Footprint, demand: &Demand) -> std::fmt
         ("ranges that onsets are told by", onsets),
         ("verdicts that late rows may change", late),
         ("rows waiting for the watermark", waiting),
+        ("alerts of 30 days, and what may be said of them", heard),
         ("calibration", partitions),
         ("batches", scoring),
         ("second keys, at most", second_keys),
@@ -269,28 +225,4 @@ fn available_bytes(meminfo: &Path) -> Option<f64> {
     let text = std::fs::read_to_string(meminfo).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     line.trim().strip_suffix(" kB")?.parse::<f64>().ok().map(|kib| kib * 1024.0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_arithmetic_of_a_model_that_is_there_is_told() {
-        let of = |known| Densities {
-            known,
-            cohorts: 0,
-            keys: 0,
-            bytes: [1e6, 0.0],
-            flop: 3_557_888.0,
-            memory_bytes: 0,
-        };
-        let said = |known| {
-            let mut text = String::new();
-            of(known).describe(&mut text).unwrap();
-            text
-        };
-        assert!(said(true).contains("arithmetic: 3.56 MFLOP a window"), "{}", said(true));
-        assert!(!said(false).contains("MFLOP"), "nobody knows yet");
-    }
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use anyhow::Result;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::cli::{RunArgs, load, service};
-use crate::pipeline;
+use crate::cli::{RunArgs, environment, service};
 use crate::status::{SinkStatus, Status};
+use crate::{config, pipeline};
 
 /// How long draining may take on a stop.
 const STOP_MAX: Duration = Duration::from_secs(60);
@@ -30,7 +30,7 @@ pub struct OutputClosed {
 /// If the config has problems (exit code 78), a station cannot be started, or standard output was closed and no other
 /// receiver is left (74).
 pub fn run(args: &RunArgs) -> Result<()> {
-    let plan = load(&args.config)?;
+    let plan = config::load(&args.config, &environment())?;
     let scheme = plan.dashboard.scheme();
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;

@@ -3,6 +3,7 @@
 //! While Eddy runs the data folder is its own, so it is asked. Else silences are read from the control log, and written
 //! there, here.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use serde_json::{Value, json};
 use super::ask::{Holder, ask, holder, segment, utc};
 use super::deed::noted;
 use super::{duration, load};
+use crate::alert::outbox::Outbox;
 use crate::config::plan::Plan;
 use crate::durable::{ControlEntry, ControlEvent, ControlLog, Log, RealDisk};
 use crate::latency::Clock;
@@ -132,7 +134,7 @@ fn add(args: &AddArgs) -> Result<()> {
     let from = args.from.and_then(|at| i64::try_from(at.as_nanosecond()).ok());
     let lasts_ns = i64::try_from(args.lasts.as_nanos()).unwrap_or(i64::MAX);
     let ends_at_ns = from.unwrap_or(now_ns).saturating_add(lasts_ns);
-    let id = match holder(&plan)? {
+    let (id, fitting) = match holder(&plan)? {
         Holder::Us(_lock) => {
             let draft = SilenceDraft {
                 matchers: args.matcher.clone(),
@@ -142,10 +144,12 @@ fn add(args: &AddArgs) -> Result<()> {
                 comment: args.comment.clone(),
             };
             let silence = Silence::new(&draft, now_ns).map_err(|wrong| anyhow!(wrong))?;
+            silence.check_names(&plan.names()).map_err(|wrong| anyhow!(wrong))?;
             let id = silence.id.clone();
             let what = format!("eddy silence add: {id}: {}", matchers(&silence));
+            let fitting = fits_of(&plan, &silence)?;
             noted(&plan, what, || append(&plan, ControlEvent::Silenced { silence }))?;
-            id
+            (id, fitting)
         }
         Holder::Eddy => {
             let body = json!({
@@ -156,11 +160,47 @@ fn add(args: &AddArgs) -> Result<()> {
                 "comment": args.comment,
             });
             let said = ask(&plan, Method::POST, "/api/v1/silences", Some(&body), LIST)?;
-            said["id"].as_str().unwrap_or_default().to_owned()
+            let count = |name: &str| said["fits"][name].as_u64();
+            let fitting = Fitting { alerts: count("alerts"), keys: count("keys") };
+            (said["id"].as_str().unwrap_or_default().to_owned(), fitting)
         }
     };
     println!("silence {id} ends {}", utc(ends_at_ns));
+    println!("{fitting}");
     Ok(())
+}
+
+/// What a silence fits now; `None`: not known.
+struct Fitting {
+    alerts: Option<u64>,
+    keys: Option<u64>,
+}
+
+impl fmt::Display for Fitting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.alerts, self.keys) {
+            (Some(0), Some(0)) => f.write_str(
+                "it fits no alert that fires now and no known key: if that was not meant, look at its matchers",
+            ),
+            (Some(alerts), Some(keys)) => {
+                write!(f, "it fits {alerts} alert(s) that fire now, and {keys} known key(s)")
+            }
+            (Some(alerts), None) => {
+                write!(f, "it fits {alerts} alert(s) that fire now; how many keys is known once Eddy runs")
+            }
+            (None, _) => f.write_str("what it fits now could not be read"),
+        }
+    }
+}
+
+/// Of a deployment that is not running.
+fn fits_of(plan: &Plan, silence: &Silence) -> Result<Fitting> {
+    let outbox = plan.durable.path.join("outbox.sqlite");
+    let open =
+        if outbox.exists() { Outbox::open(&outbox, &[])?.reader()?.open_alerts()? } else { Vec::new() };
+    let names = plan.names();
+    let alerts = open.iter().filter(|stored| silence.fits_alert(&stored.alert.decision, &names)).count();
+    Ok(Fitting { alerts: Some(alerts as u64), keys: None })
 }
 
 fn list(plan: &Plan) -> Result<()> {

@@ -56,7 +56,7 @@ pub fn dashboard(root: &mut Section<'_>) -> Option<DashboardPlan> {
         // Whether somebody else than this box may ask depends on the tokens of the data folder: looked at by the start.
         let listen = section.or("listen", DASHBOARD_DEFAULT, |field| field.listen());
         let tls = section.maybe("tls", server_tls);
-        let url = section.maybe("url", |field| web::url(&field, &PAGE));
+        let url = section.maybe("url", |field| page_url(&field));
         section.finish();
         Some(DashboardPlan { enabled: enabled?, listen: listen?, tls: tls?, url: url? })
     })
@@ -67,6 +67,16 @@ const PAGE: web::Wording = web::Wording {
     example: "Write it as browsers reach the page: https://eddy.example.com.",
     user: "Whoever opens the page logs in with a token.",
 };
+
+/// Without a path: the page's own links and forms begin at the root.
+fn page_url(field: &Field<'_>) -> Option<url::Url> {
+    let url = web::url(field, &PAGE)?;
+    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+        field.problem("has something behind the host, where the page's own paths begin", PAGE.example);
+        return None;
+    }
+    Some(url)
+}
 
 /// `tls = { cert = "….pem", key = "….pem" }`; the files are looked into.
 fn server_tls(field: Field<'_>) -> Option<ServerTlsPlan> {

@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use super::node::{Node, Value};
 use super::problem::{Origin, Problem};
-use super::section::{Scope, Section};
+use super::section::{Scope, Secrets, Section};
 use super::units::{parse_duration, parse_size, show_duration, show_size};
 
 /// Longest name of a source, stream, sink, column or deployment.
 pub const NAME_LENGTH_MAX: usize = 64;
+
+/// In place of a secret that is not looked up; wherever one may stand it is well formed.
+const STAND_IN: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
 #[derive(Clone)]
 pub struct Field<'a> {
@@ -217,6 +220,9 @@ impl<'a> Field<'a> {
             );
             return None;
         }
+        if !self.sees_secrets() {
+            return Some(STAND_IN);
+        }
         match self.scope.env.get(variable) {
             Some(value) if !value.is_empty() => Some(value),
             found => {
@@ -228,6 +234,11 @@ impl<'a> Field<'a> {
                 None
             }
         }
+    }
+
+    /// Whether this is the environment that Eddy runs in, or will.
+    pub fn sees_secrets(&self) -> bool {
+        self.scope.secrets == Secrets::LookedUp
     }
 
     /// A variable of the environment that is set and not empty.

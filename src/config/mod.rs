@@ -35,7 +35,7 @@ use std::path::Path;
 use field::Field;
 use node::Node;
 use plan::{Plan, StreamPlan};
-use section::{Scope, Section};
+use section::{Scope, Secrets, Section};
 
 pub use problem::{Origin, Problem, Problems};
 pub use units::{parse_duration, show_duration, show_size};
@@ -46,24 +46,43 @@ const COMPONENTS_MAX: usize = 256;
 /// The plan of a file, with `EDDY__…` variables of `env` laid over it and `env:NAME` secrets looked up
 /// in it.
 pub fn load(path: &Path, env: &BTreeMap<String, String>) -> Result<Plan, Problems> {
+    read(path, env, Secrets::LookedUp)
+}
+
+/// The same for who asks a running Eddy or looks into its data folder, from a shell that has not its secrets: those of
+/// `env:NAME` are not looked up, and nothing can be sent or received by the plan.
+pub fn load_without_secrets(path: &Path, env: &BTreeMap<String, String>) -> Result<Plan, Problems> {
+    read(path, env, Secrets::Unseen)
+}
+
+fn read(path: &Path, env: &BTreeMap<String, String>, secrets: Secrets) -> Result<Plan, Problems> {
     let origin = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|error| {
         let remedy = "Give the path of a config file, such as configs/minimal.toml.".to_string();
         let fault = format!("cannot be read ({error})");
         Problems::new(&origin, vec![Problem { origin: Origin::File, key: String::new(), fault, remedy }])
     })?;
-    parse(&text, &origin, env)
+    parse_with(&text, &origin, env, secrets)
 }
 
 /// The same for a text; `origin` is what problems call the file.
 pub fn parse(text: &str, origin: &str, env: &BTreeMap<String, String>) -> Result<Plan, Problems> {
+    parse_with(text, origin, env, Secrets::LookedUp)
+}
+
+fn parse_with(
+    text: &str,
+    origin: &str,
+    env: &BTreeMap<String, String>,
+    secrets: Secrets,
+) -> Result<Plan, Problems> {
     let mut root = node::parse_document(text).map_err(|(place, message)| {
         let fault = format!("is not TOML: {message}");
         let remedy = "Correct this line first; the rest is checked after that.".to_string();
         Problems::new(origin, vec![Problem { origin: place, key: String::new(), fault, remedy }])
     })?;
     let overrides = environment::apply(&mut root, env);
-    let scope = Scope { env, problems: RefCell::new(overrides) };
+    let scope = Scope { env, secrets, problems: RefCell::new(overrides) };
     let plan = resolve(&scope, &root);
     let problems = scope.problems.into_inner();
     match plan {

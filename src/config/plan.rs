@@ -13,12 +13,14 @@ mod time;
 mod tls;
 mod window;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub use crate::backend::Choice;
+use crate::types::Names;
 pub use alarm::{AlarmPlan, OnsetPlan};
 pub use broker::{BrokerPlan, Version};
 pub use column::{Aggregate, ColumnPlan, DeviationRule, Direction};
@@ -60,6 +62,17 @@ impl Plan {
     /// A shard's part of a GPU's memory for the windows of keys.
     pub fn ring_bytes(&self) -> usize {
         self.device_memory_bytes / self.shards
+    }
+
+    /// What silences may name.
+    pub fn names(&self) -> Names<'_> {
+        let columns = self.streams.iter().flat_map(|stream| &stream.columns);
+        let columns: BTreeSet<&str> = columns.map(|column| &column.name[..]).collect();
+        Names {
+            streams: self.streams.iter().map(|stream| &stream.name[..]).collect(),
+            columns: columns.into_iter().collect(),
+            sinks: self.sinks.iter().map(|sink| &sink.name[..]).collect(),
+        }
     }
 
     /// The source of a deployment that several processes share, its only one.

@@ -12,7 +12,16 @@ use super::suggest;
 /// What all readers of one config share.
 pub struct Scope<'a> {
     pub env: &'a BTreeMap<String, String>,
+    pub secrets: Secrets,
     pub problems: RefCell<Vec<Problem>>,
+}
+
+/// Whether what `"env:NAME"` points to is looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secrets {
+    LookedUp,
+    /// They are of the environment of the Eddy that runs, and the plan holds stand-ins for them.
+    Unseen,
 }
 
 /// One table on its way to becoming a component. It remembers every key it was asked for.

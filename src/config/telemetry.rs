@@ -16,6 +16,9 @@ const EVERY_DEFAULT: Duration = Duration::from_secs(60);
 const EVERY_MIN: Duration = Duration::from_secs(1);
 const EVERY_MAX: Duration = Duration::from_secs(3600);
 
+/// By OpenTelemetry's convention.
+const GRPC_PORT: u16 = 4317;
+
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 const HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
 const PROTOCOL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
@@ -50,7 +53,7 @@ pub fn telemetry(root: &mut Section<'_>) -> Option<Option<TelemetryPlan>> {
     let endpoint = match (written.endpoint, here.variable(ENDPOINT)) {
         (Some(endpoint), _) => endpoint,
         (None, Some(text)) => from_variable(&here, text)?,
-        (None, None) if is_written => {
+        (None, None) if is_written && here.sees_secrets() => {
             let remedy = format!("Add `otlp_endpoint = \"http://127.0.0.1:4318\"`, or set {ENDPOINT}.");
             here.locate("otlp_endpoint").problem("is missing", remedy);
             return None;
@@ -100,19 +103,38 @@ fn written(field: &Field<'_>) -> Option<Written> {
 
 fn endpoint(field: &Field<'_>) -> Option<Url> {
     let url = web::url(field, &URL)?;
-    if url.query().is_some() || url.fragment().is_some() {
-        field.problem("has something behind ? or #, where a path is appended", "Remove that.");
+    if let Some((fault, remedy)) = misplaced(&url) {
+        field.problem(fault, remedy);
         return None;
     }
     Some(url)
 }
 
 fn from_variable(here: &Field<'_>, text: &str) -> Option<Url> {
-    let found = web::check(text, &URL);
+    let found = web::check(text, &URL)
+        .and_then(|url| misplaced(&url).map_or(Ok(url), |(fault, remedy)| Err((fault.to_owned(), remedy))));
     if let Err((fault, remedy)) = &found {
         here.blame(ENDPOINT, fault, *remedy);
     }
     found.ok()
+}
+
+/// Where a collector takes something else, or a signal's own address was copied; what is wrong, and the remedy.
+fn misplaced(url: &Url) -> Option<(&'static str, &'static str)> {
+    let path = url.path().trim_end_matches('/');
+    match () {
+        () if url.query().is_some() || url.fragment().is_some() => {
+            Some(("has something behind ? or #, where a path is appended", "Remove that."))
+        }
+        () if ["/v1/traces", "/v1/metrics", "/v1/logs"].iter().any(|signal| path.ends_with(signal)) => {
+            Some(("ends in the path of one signal, which is appended", "Leave out /v1/... at the end."))
+        }
+        () if url.port() == Some(GRPC_PORT) => Some((
+            "has port 4317, where collectors take OTLP over gRPC, which is not spoken here",
+            "Write the port where yours takes OTLP over HTTP, which is 4318 unless it was changed.",
+        )),
+        () => None,
+    }
 }
 
 /// Of milliseconds.

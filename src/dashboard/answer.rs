@@ -11,7 +11,8 @@ use serde::de::DeserializeOwned;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::connections::{LIMITS, Limits};
+use super::LIMITS;
+use crate::connections::Limits;
 
 /// Of a refusal of axum's own, bytes.
 const TEXT_BYTES_MAX: usize = 4_096;

@@ -1,6 +1,6 @@
 //! Stands before every address: lets in who may ask there, and notes who acts.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
 
 use axum::RequestExt as _;
@@ -13,13 +13,10 @@ use super::api::{ApiError, Params, blocking};
 use super::ways::{self, Rule};
 use super::{AppState, feedback, host, login};
 use crate::access::{Deed, Denied, Scope, Who};
+use crate::connections::Peer;
 
 /// Of an address in the audit log, bytes.
 const WHAT_BYTES_MAX: usize = 512;
-
-/// Where a connection comes from; beside every request.
-#[derive(Clone, Copy, Debug)]
-pub struct Peer(pub SocketAddr);
 
 /// Where a request comes from, for handlers.
 #[derive(Clone, Copy, Debug)]

@@ -10,12 +10,12 @@ mod aside;
 mod assets;
 mod audit;
 mod chart;
-mod connections;
 mod doc;
 mod door;
 mod drift;
 mod feedback;
 mod first_event;
+mod fitting;
 pub(crate) mod format;
 mod gather;
 mod guard;
@@ -65,6 +65,7 @@ pub use history::{History, POINTS_MAX};
 
 use crate::access::Access;
 use crate::config::plan::Plan;
+use crate::connections::{self, Limits};
 use crate::latency::{Clock, Latency};
 use crate::stage::{Ask, Order};
 use crate::status::Status;
@@ -74,6 +75,9 @@ use roster::Roster;
 use sampler::Frames;
 use snapshot::Snapshot;
 use words::Words;
+
+const LIMITS: Limits =
+    Limits { connections: 512, head: Duration::from_secs(30), body: Duration::from_secs(30) };
 
 /// Live connections at a time; more are told to poll.
 const LIVE_MAX: usize = 64;
@@ -169,7 +173,7 @@ pub async fn sample_each_second(state: AppState) {
 /// Serves until shutdown, then lets open requests finish. `listener`: in clear, or a [`TlsDoor`].
 pub async fn serve(listener: impl Listener<Addr = SocketAddr>, state: AppState) {
     let shutdown = state.parts.shutdown.clone();
-    connections::serve(listener, ways::router(state), shutdown, connections::LIMITS).await;
+    connections::serve(listener, ways::router(state), shutdown, LIMITS).await;
 }
 
 #[cfg(test)]

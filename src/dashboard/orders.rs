@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 use super::AppState;
 use super::api::{Answer, ApiError, Params, blocking, time};
+use super::fitting::fits;
 use super::guard::Detail;
 use crate::access::Who;
 use crate::stage::{Done, Given, Order, Refused, What};
@@ -143,12 +144,18 @@ pub async fn ask(state: &AppState, what: What) -> Result<Result<Done, Refused>, 
 }
 
 async fn order(state: &AppState, what: What) -> Answer {
-    let asked = said(&what);
+    let (asked, is_new) = (said(&what), matches!(what, What::Silence(_)));
     let done = ask(state, what).await?;
     let now_ns = state.parts.clock.now_ns();
     let (detail, answer) = match done {
         Ok(Done::Silenced(silence)) => {
-            (format!("{}: {}", silence.id, matchers(&silence)), Json(shown(&silence, now_ns)).into_response())
+            let (detail, mut shown) =
+                (format!("{}: {}", silence.id, matchers(&silence)), shown(&silence, now_ns));
+            if is_new {
+                let state = state.clone();
+                shown["fits"] = json!(blocking(move || Ok(fits(&state, &silence))).await?);
+            }
+            (detail, Json(shown).into_response())
         }
         Ok(Done::Acknowledged(acknowledgement)) => (asked, Json(json!(acknowledgement)).into_response()),
         Ok(Done::Replayed { deliveries, superseded }) => (

@@ -71,6 +71,14 @@ impl Roster {
         names.get(stream.0 as usize).map_or_else(Found::default, |names| names.find(wanted))
     }
 
+    /// How many names of a stream fit. Blocks: reads every one.
+    pub fn count(&self, stream: StreamId, fits: impl Fn(&str) -> bool) -> usize {
+        self.gather(|waiting, _| !waiting.is_empty());
+        let names = self.names.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let Some(names) = names.get(stream.0 as usize) else { return 0 };
+        (0..names.len()).filter(|&i| fits(&String::from_utf8_lossy(names.get(i)))).count()
+    }
+
     /// Puts a stream's waiting names in order where `due` says so.
     fn gather(&self, due: impl Fn(&[Box<[u8]>], usize) -> bool) {
         let mut incoming = self.incoming.lock().unwrap_or_else(|poisoned| poisoned.into_inner());

@@ -59,7 +59,22 @@ impl Engine {
     }
 }
 
+/// Of an alert's id, digits.
+const ID_BYTES: usize = 32;
+
+/// Room in a map's nodes for each element that is there, about: nodes that were split are half full.
+const NODES: f64 = 1.6;
+
 impl Heard {
+    /// Heap of a key of which so many alerts are kept, each with a word on it, bytes, about.
+    pub fn key_bytes(alerts: f64, columns: usize) -> f64 {
+        let places =
+            size_of::<(KeyIndex, Episodes)>() + size_of::<(KeyIndex, InForce)>() + size_of::<KeyIndex>();
+        NODES * places as f64
+            + Episodes::heap_bytes(alerts, columns, ID_BYTES)
+            + InForce::heap_bytes(alerts, columns, ID_BYTES)
+    }
+
     /// What the ended epoch brought acts from `epoch` on.
     pub fn roll(&mut self, epoch: i64) {
         if self.episodes.is_empty() && self.in_force.is_empty() {

@@ -4,7 +4,8 @@
 use crate::alert::lifecycle::Episode;
 use crate::alert::told::Told;
 use crate::backend::cuda::rings_bytes;
-use crate::config::plan::{Aggregate, ModelPlan, NoDataPlan, Shape, StreamPlan};
+use crate::config::plan::{Aggregate, AlarmPlan, ModelPlan, NoDataPlan, Shape, StreamPlan};
+use crate::engine::feedback::Heard;
 use crate::engine::onsets::Onsets;
 use crate::engine::partition::{Partition, Scale};
 use crate::engine::past::Past;
@@ -19,8 +20,9 @@ use crate::judge::calibrate::REFERENCE_MAX;
 use crate::judge::calibration::{Calibration, Surprise};
 use crate::judge::moments::Moments;
 use crate::judge::risk::SecondKeys;
+use crate::judge::tolerance::Episodes;
 use crate::model::Pyramid;
-use crate::types::{EPOCH_NS, PARTITIONS};
+use crate::types::{EPOCH_NS, LASTS_NS, PARTITIONS};
 use crate::window::grid::Grid;
 use crate::window::grow::grown;
 use crate::window::keys::Keys;
@@ -55,6 +57,8 @@ pub struct Footprint {
     pub late: f64,
     /// Rows that wait for the watermark, and the identities of those that have passed.
     pub waiting: f64,
+    /// Of alerts that were told as long as a word on them may act, how far they went, and the words.
+    pub heard: f64,
     /// What every partition has once: calibration, counts.
     pub partitions: f64,
     /// Windows of one partition as they are scored, in every shard.
@@ -116,6 +120,7 @@ impl Footprint {
             },
             late: partitions * (keys * late_bytes(stream, kept_s) + epochs_kept(kept_s) * CALIBRATION_BYTES),
             waiting: partitions * Pending::heap_bytes(pending_cells, rows_a_cell, columns),
+            heard: heard_bytes(demand.keys, alerts_kept(stream, demand), columns),
             partitions: partitions
                 * (size_of::<Partition>() as f64 + CALIBRATION_BYTES + probation::heap_bytes(keys, size_ns)),
             scoring: shards as f64 * (scored + 1.5 * scores),
@@ -145,6 +150,7 @@ impl Footprint {
             onsets,
             late,
             waiting,
+            heard,
             partitions,
             scoring,
             refits,
@@ -152,9 +158,34 @@ impl Footprint {
             models,
             warmup,
         } = self;
-        let kept = refits + second_keys + models + warmup;
+        let kept = heard + refits + second_keys + models + warmup;
         rings + moments + keys + onsets + late + waiting + partitions + scoring + kept
     }
+}
+
+/// Of so many alerts spread over the keys by chance, with a word on each.
+pub fn heard_bytes(keys: u64, alerts: f64, columns: usize) -> f64 {
+    let keys = keys.max(1) as f64;
+    let told = keys * (1.0 - (1.0 - 1.0 / keys).powf(alerts));
+    if told < 0.5 { 0.0 } else { told * Heard::key_bytes((alerts / told).min(Episodes::MAX as f64), columns) }
+}
+
+/// Alerts told within the time for which words on them act: as many as the budget lets through, or as p-values that are
+/// right bring. Windows that overlap open one.
+fn alerts_kept(stream: &StreamPlan, demand: &Demand) -> f64 {
+    let window = stream.window;
+    let (keys, size_s) = (demand.keys as f64, window.size.max(window.every).as_secs_f64());
+    let apart_a_second = match window.shape {
+        Shape::Grid => keys / size_s,
+        Shape::Sliding => demand.rows_per_s.min(keys / size_s),
+        Shape::Session { gap } => demand.rows_per_s.min(keys / gap.as_secs_f64()),
+        Shape::Count { events, .. } => demand.rows_per_s / f64::from(events),
+    };
+    let a_day = match stream.alarm {
+        AlarmPlan::Budget { per_day } => per_day,
+        AlarmPlan::PValue(p_value) => p_value * apart_a_second * 86_400.0,
+    };
+    (a_day * LASTS_NS as f64 / 86_400e9).min(keys * Episodes::MAX as f64)
 }
 
 /// Memory of a GPU for the keys' windows, bytes; 0 where windows cross the bus whole.

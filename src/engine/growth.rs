@@ -54,7 +54,7 @@ impl Partition {
                     self.warmup.set_due(self.warmup.seen().saturating_add(self.warmup.seen() / 8));
                 }
                 // While it is early, that is no failure.
-                Err(error) if !early => self.fit_error = Some(error.to_string()),
+                Err(error) if !early => self.fit_error = Some(error),
                 Err(_) => {}
             }
         }

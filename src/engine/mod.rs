@@ -49,7 +49,7 @@ pub use output::{Counts, Judged, LateRow, Outputs, Raised};
 
 use crate::backend::{Backend, Explanation, Scores};
 use crate::config::plan::Plan;
-use crate::model::{Model, ModelError};
+use crate::model::{FitError, Model, ModelError};
 use crate::ring::Slot;
 use crate::types::{PARTITIONS, PartitionId, Position, StreamId};
 use batch::Batch;
@@ -165,7 +165,7 @@ impl Engine {
     }
 
     /// Counts of the partitions that changed since the last call, and why a fit of theirs failed.
-    pub fn changed(&mut self, mut tell: impl FnMut(StreamId, PartitionId, &Counts, Option<String>)) {
+    pub fn changed(&mut self, mut tell: impl FnMut(StreamId, PartitionId, &Counts, Option<FitError>)) {
         for (stream, id) in self.touched.drain(..) {
             let index = stream.0 as usize * PARTITIONS + id.0 as usize;
             if let Some(partition) = &mut self.partitions[index] {

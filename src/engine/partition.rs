@@ -26,7 +26,7 @@ use crate::judge::budget::Budget;
 use crate::judge::calibration::Surprise;
 use crate::judge::drift::Watched;
 use crate::judge::moments::Moments;
-use crate::model::EVERYONE;
+use crate::model::{EVERYONE, FitError};
 use crate::types::{EPOCH_NS, EventTime, PartitionId, RecordRef};
 use crate::window::cell::CellFold;
 use crate::window::grid::{Grid, cell_of};
@@ -74,7 +74,7 @@ pub(crate) struct Partition {
     /// What a refit may learn from.
     pub reservoir: Reservoir,
     /// Why the last fit failed, until it was told.
-    pub fit_error: Option<String>,
+    pub fit_error: Option<FitError>,
     pub epoch: i64,
     pub counts: Counts,
     pub touched: bool,

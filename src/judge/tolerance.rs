@@ -10,6 +10,7 @@
 //! A tolerance is what one episode showed and never a sum: to be told less of a graver one, somebody has to have been
 //! told of a graver one, and called it expected.
 
+mod room;
 mod seen;
 mod state;
 

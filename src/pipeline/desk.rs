@@ -10,6 +10,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use crate::alert::outbox::{OutboxError, OutboxHandle, Replayed};
+use crate::config::plan::Plan;
 use crate::durable::{ControlEntry, ControlEvent};
 use crate::latency::Clock;
 use crate::pipeline::Common;
@@ -25,6 +26,7 @@ const NO_DATA: &str = "no_data";
 
 /// Takes orders, one after the other.
 pub struct Desk {
+    plan: Arc<Plan>,
     status: Arc<Status>,
     clock: Clock,
     outbox: OutboxHandle,
@@ -50,7 +52,8 @@ pub fn recall(said: &Said, entries: &[ControlEntry]) {
 
 impl Desk {
     pub(super) fn new(common: &Common, outbox: &OutboxHandle, orders: mpsc::Receiver<Order>) -> Self {
-        Desk { status: common.status.clone(), clock: common.clock, outbox: outbox.clone(), orders }
+        let (plan, status) = (common.plan.clone(), common.status.clone());
+        Desk { plan, status, clock: common.clock, outbox: outbox.clone(), orders }
     }
 
     /// Runs for ever.
@@ -92,6 +95,7 @@ impl Desk {
     async fn silence(&self, draft: &SilenceDraft, intake: Option<&Intake>) -> Result<Done, Refused> {
         let (said, now_ns) = (&self.status.said, self.clock.now_ns());
         let silence = Silence::new(draft, now_ns).map_err(Refused::Wrong)?;
+        silence.check_names(&self.plan.names()).map_err(Refused::Wrong)?;
         if said.silences().iter().filter(|silence| silence.ends_at_ns > now_ns).count() >= SILENCES_MAX {
             let full = format!("there are {SILENCES_MAX} silences already: end some, or use patterns");
             return Err(Refused::Impossible(full));

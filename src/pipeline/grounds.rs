@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::common::Common;
 use super::desk::{self, Desk};
 use super::group::member;
+use super::lateness;
 use super::pruning;
 use super::running::follow_the_clock;
 use super::{ASKS_MAX, POINT_GROUPS_MAX};
@@ -57,6 +58,8 @@ impl Grounds {
             common.clock,
             stop_workers.clone(),
         ));
+        let (plan, status) = (common.plan.clone(), common.status.clone());
+        workers.spawn(lateness::watch(plan, status, stop_workers.clone(), lateness::warn));
         let tracer = telemetry::start(common, &outbox, &stop_workers, &mut workers).await?;
         start_sinks(common, (&outbox, &tracer), &stop_workers, &mut workers)?;
         let (points_to, points) = mpsc::channel(POINT_GROUPS_MAX);

@@ -21,6 +21,7 @@ mod group;
 mod idle;
 pub mod keeping;
 mod keys;
+mod lateness;
 pub mod ledger;
 mod letters;
 pub mod logging;

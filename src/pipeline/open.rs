@@ -187,11 +187,16 @@ impl Opened {
         let Opened { reading, entries, models, snapshots, .. } = self;
         let restored = Found { plan, log: reading, entries, models, snapshots }.restore(engines, &env)?;
         let partitions = restored.partitions.iter().filter(|begun| begun.restored.is_some()).count();
-        tracing::info!(
-            partitions,
-            from = restored.start.0,
-            "restored from snapshots; the log is read from here"
-        );
+        let from = restored.start.0;
+        match () {
+            () if reading.next_position() == Position(0) => {
+                tracing::info!(path = %plan.durable.path.display(), "a new data folder: learning begins");
+            }
+            () if partitions == 0 => {
+                tracing::info!(from, "no snapshots yet: the log is read from its beginning")
+            }
+            () => tracing::info!(partitions, from, "restored from snapshots; the log is read from here"),
+        }
         Ok(restored)
     }
 

@@ -248,16 +248,9 @@ impl Shard {
         });
         self.engine.expected(|stream, partition, alerts| status.said.expect(stream, partition, alerts));
         self.engine.changed(|stream, partition, counts, fit_error| {
-            if let Some(error) = fit_error
-                && unfitted::is_news(&status.models(stream).told_unfitted, &error)
-            {
-                let stream = &self.plan.streams[stream.0 as usize].name;
-                tracing::warn!(
-                    stream,
-                    %error,
-                    "a partition has no model yet; each tries again every minute of event time, and others that fail \
-                     alike are not heard of"
-                );
+            if let Some(error) = fit_error {
+                let name = &self.plan.streams[stream.0 as usize].name;
+                unfitted::tell(&status.models(stream).told_unfitted, name, &error);
             }
             publish(status.partition(stream, partition.0 as usize), counts);
         });

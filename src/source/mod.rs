@@ -96,8 +96,6 @@ pub enum SourceError {
         "cannot listen on {address}: {error}; choose another `listen` address, or stop what holds this one"
     )]
     Listen { address: SocketAddr, error: std::io::Error },
-    #[error("the HTTP server stopped: {0}; restart eddy")]
-    Serve(std::io::Error),
     #[error("cannot open {}: {error}; correct `path`, or make the file readable for this user", path.display())]
     Open { path: PathBuf, error: std::io::Error },
     #[error("{} is not a CSV file with a header line: {detail}; correct the file or `path`", path.display())]

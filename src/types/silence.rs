@@ -3,11 +3,13 @@
 //! Both are about delivery alone. No verdict, id or revision depends on them.
 
 mod matcher;
+mod names;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub use matcher::{Label, Matcher};
+pub use names::Names;
 
 use super::Decision;
 

@@ -7,7 +7,7 @@ use eddy::cli::CheckArgs;
 use eddy::cli::check::check;
 use insta::assert_snapshot;
 
-use super::{GOOD, KEY, good_but, problems, problems_with};
+use super::{GOOD, KEY, env, good_but, plan_with, problems, problems_with};
 
 #[test]
 fn syntax_error() {
@@ -219,6 +219,21 @@ fn open_listeners() {
 }
 
 #[test]
+fn a_page_has_no_path() {
+    for url in
+        ["https://eddy.example.com/eddy", "https://eddy.example.com/?a=b", "https://eddy.example.com#top"]
+    {
+        let said = problems(&format!("{GOOD}[dashboard]\nurl = \"{url}\"\n"));
+        let expected = "dashboard.url: has something behind the host, where the page's own paths begin. Write it as browsers \
+                        reach the page: https://eddy.example.com.";
+        assert!(said.contains(expected) && said.ends_with("1 problem in eddy.toml"), "{said}");
+    }
+    for url in ["https://eddy.example.com", "http://10.0.0.5:8080/"] {
+        assert!(plan_with(&format!("{GOOD}[dashboard]\nurl = \"{url}\"\n"), &[]).dashboard.url.is_some());
+    }
+}
+
+#[test]
 fn same_client_id() {
     let second = "client_id = \"eddy\"\n[source.second]\ntype = \"mqtt\"\nurl = \"mqtt://127.0.0.1\"\ntopics = \"a/b/c/d\"\nclient_id = \"eddy\"\n\n[stream.pumps]";
     let text =
@@ -237,6 +252,52 @@ fn unset_secret() {
     "#);
     let empty = problems_with(&good_but(KEY, "env:ON_CALL_SECRET"), &[("ON_CALL_SECRET", "")]);
     assert!(empty.to_string().contains("\"ON_CALL_SECRET\" is empty"), "{empty}");
+}
+
+/// Of every kind, each in the one config.
+#[test]
+fn who_only_asks_needs_no_secret() {
+    let secrets = "[source.web]
+type = \"http\"
+listen = \"0.0.0.0:8088\"
+token = \"env:HTTP\"
+[source.bus]
+type = \"kafka\"
+brokers = \"127.0.0.1:9092\"
+topics = \"a\"
+sasl = { mechanism = \"SCRAM-SHA-256\", username = \"eddy\", password = \"env:KAFKA\" }
+[stream.cards]
+from = \"bus\"
+key = \"id\"
+time = \"arrival\"
+window = { type = \"tumbling\", size = \"1m\" }
+columns.x = \"x\"
+[telemetry]
+every = \"5s\"
+headers = { authorization = \"env:OTEL\" }
+";
+    let more = [
+        (KEY, "env:HOOK"),
+        ("from = \"plant\"", "from = [\"plant\", \"web\"]"),
+        ("topic.4", "id"),
+        ("qos = 1", "qos = 1\nusername = \"eddy\"\npassword = \"env:MQTT\""),
+    ];
+    let text = more.iter().fold(GOOD.to_owned(), |text, (old, new)| text.replace(old, new)) + secrets;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("eddy.toml");
+    let load = |text: &str| {
+        std::fs::write(&path, text).expect("the config is written");
+        eddy::config::load_without_secrets(&path, &env(&[]))
+    };
+    let plan = load(&text).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!((plan.sources.len(), plan.sinks.len(), plan.telemetry.is_some()), (3, 1, false));
+    let asked = problems(&text);
+    for name in ["HTTP", "KAFKA", "OTEL", "HOOK", "MQTT"] {
+        assert!(asked.contains(&format!("the environment variable \"{name}\" is not set")), "{asked}");
+    }
+    let wrong = load(&text.replace("env:HOOK", "env:whsec_AAECAwQFBgcICQoL")).expect_err("it is no name");
+    assert!(wrong.to_string().contains("does not name an environment variable"), "{wrong}");
+    assert!(load(&text.replace("key = \"id\"", "kee = \"id\"")).is_err(), "all else is looked at");
 }
 
 #[test]

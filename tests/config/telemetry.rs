@@ -6,6 +6,9 @@ use eddy::config::plan::TelemetryPlan;
 
 use super::{GOOD, plan_with, problems_with};
 
+const GRPC: &str = "has port 4317, where collectors take OTLP over gRPC, which is not spoken here. Write the port where yours takes \
+                    OTLP over HTTP, which is 4318";
+const SIGNAL: &str = "ends in the path of one signal, which is appended. Leave out /v1/...";
 const TABLE: &str = "[telemetry]\notlp_endpoint = \"https://otel.example.com/base\"\n";
 
 fn plan(table: &str, variables: &[(&str, &str)]) -> Option<TelemetryPlan> {
@@ -68,7 +71,7 @@ fn no_secret_is_shown() {
 fn what_is_wrong_is_said_with_its_place_and_remedy() {
     let secret = "pass%zzword";
     type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
-    let cases: [Case; 9] = [
+    let cases: [Case; 14] = [
         ("[telemetry]\nevery = \"5s\"\n", &[], "telemetry.otlp_endpoint: is missing. Add `otlp_endpoint = "),
         (
             "[telemetry]\notlp_endpoint = \"grpc://h:4317\"\n",
@@ -81,6 +84,11 @@ fn what_is_wrong_is_said_with_its_place_and_remedy() {
             "telemetry.otlp_endpoint: must not hold a user or password",
         ),
         ("[telemetry]\notlp_endpoint = \"https://h/?a=b\"\n", &[], "has something behind ? or #"),
+        ("[telemetry]\notlp_endpoint = \"http://h:4317\"\n", &[], GRPC),
+        ("", &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://h:4317")], GRPC),
+        ("[telemetry]\notlp_endpoint = \"http://h:4318/v1/traces\"\n", &[], SIGNAL),
+        ("[telemetry]\notlp_endpoint = \"https://h/otlp/v1/metrics/\"\n", &[], SIGNAL),
+        ("", &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://h:4318/v1/logs")], SIGNAL),
         (
             "[telemetry]\notlp_endpoint = \"http://h:4318\"\nheaders.key = \"x\"\n",
             &[],

@@ -114,7 +114,14 @@ async fn a_silence_keeps_what_fires_from_being_sent_until_it_ends_even_over_a_ki
         ],
         false,
     );
+    assert!(
+        said.contains("it fits 0 alert(s) that fire now; how many keys is known once Eddy runs"),
+        "{said}"
+    );
     let id = said.split(' ').nth(1).expect("an id").to_owned();
+    let slip = ["silence", "add", "eddy.toml", "--matcher", "stream=pump", "--for", "1s", "--author", "ann"];
+    let said = plant.eddy(&slip, true);
+    assert!(said.contains("names no stream of the config: it has pumps"), "{said}");
     let mut eddy = plant.deployment.start();
     plant.post();
     eddy.until("both fire, one is told", |eddy| {
@@ -155,7 +162,21 @@ async fn a_silence_keeps_what_fires_from_being_sent_until_it_ends_even_over_a_ki
         "no id has changed"
     );
     let said = plant.eddy(&["silence", "expire", "eddy.toml", "nonsense"], true);
-    assert!(said.contains("there is no silence nonsense"), "{said}");
+    assert!(said.contains("there is no silence nonsense") && !said.contains("may have been done"), "{said}");
+    let said = plant.eddy(&slip, true);
+    assert!(said.contains("names no stream of the config; it has pumps"), "{said}");
+    assert!(!said.contains("may have been done"), "{said}");
+    let add = |key: &str| {
+        let matcher = format!("key={key}");
+        plant.eddy(
+            &["silence", "add", "eddy.toml", "--matcher", &matcher, "--for", "1s", "--author", "ann"],
+            false,
+        )
+    };
+    let said = add("pump-1");
+    assert!(said.contains("it fits 1 alert(s) that fire now, and 1 known key(s)"), "{said}");
+    let said = add("pump-77");
+    assert!(said.contains("it fits no alert that fires now and no known key"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

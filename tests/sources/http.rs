@@ -1,17 +1,21 @@
 //! The HTTP source over a socket: every answer, and what reaches the log.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::support::mosquitto::free_port;
 use crate::support::{self, FakeLog, Rig, STEP_MAX, read, texts};
 use eddy::config::plan::{HttpPlan, SourceKind};
-use eddy::source::http::AnsweredKey;
+use eddy::connections::Limits;
+use eddy::source::http::{AnsweredKey, LIMITS, serve as serve_listener};
 use eddy::source::{Ended, SourceError};
 use eddy::stage::{NotSafe, RejectedRow, RowReport, Validate};
 use eddy::types::Reason;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 const BODY_BYTES_MAX: usize = 1000;
@@ -106,6 +110,63 @@ async fn good_rows_are_answered_after_the_log_has_them() {
     assert_eq!(body(response).await, json!({"accepted": 2, "rejected": rejected}));
     assert_eq!(read(&server.rig.status().acked_total), 1);
     server.stop().await;
+}
+
+/// Served with these limits, on a port of its own.
+async fn limited(limits: Limits) -> (Rig, SocketAddr, tokio::task::JoinHandle<Ended>, FakeLog) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let plan = HttpPlan { listen: address, token: None, max_body_bytes: BODY_BYTES_MAX };
+    let (rig, log) = Rig::new(SourceKind::Http(plan.clone()));
+    let context = rig.context.clone();
+    let serving =
+        tokio::spawn(async move { serve_listener(listener, &plan, "plant".into(), context, limits).await });
+    (rig, address, serving, log)
+}
+
+#[tokio::test]
+async fn one_who_sends_ever_so_slowly_is_hung_up_on() {
+    let limits = Limits { head: Duration::from_secs(1), body: Duration::from_secs(1), ..LIMITS };
+    let (rig, address, serving, log) = limited(limits).await;
+    log.accept_from_now_on();
+    let mut slow = TcpStream::connect(address).await.unwrap();
+    let (mut answer, mut to) = slow.split();
+    let mut rest = Vec::new();
+    let drip = async {
+        while to.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::select! {
+        // Closed in the midst of what was sent: an end or a reset.
+        _ = answer.read_to_end(&mut rest) => {}
+        () = drip => {}
+        () = tokio::time::sleep(STEP_MAX) => panic!("a head that never ends is waited for"),
+    }
+
+    let mut slow = TcpStream::connect(address).await.unwrap();
+    let head = "POST /v1/events/pumps HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{";
+    slow.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 4096];
+    let read = timeout(STEP_MAX, slow.read(&mut answer))
+        .await
+        .expect("a body that never ends is waited for")
+        .unwrap();
+    let answer = String::from_utf8_lossy(&answer[..read]);
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+
+    let good = Client::new().post(format!("http://{address}/v1/events/pumps"));
+    let good = good.header("content-type", "application/x-ndjson").body("a");
+    assert_eq!(send(good).await.status(), StatusCode::OK);
+    rig.context.shutdown.cancel();
+    assert_eq!(timeout(STEP_MAX, serving).await.expect("it stops").unwrap(), Ended::Shutdown);
+}
+
+#[test]
+fn the_readme_says_how_long_is_waited() {
+    let readme = include_str!("../../README.md");
+    assert!(readme.contains(&format!("| 408 | The body took longer than {} s |", LIMITS.body.as_secs())));
+    assert!(readme.contains(&format!("within {} s of the last answer is closed", LIMITS.head.as_secs())));
 }
 
 #[tokio::test]

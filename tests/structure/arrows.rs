@@ -8,7 +8,7 @@ const STATIONS: [&str; 9] =
     ["source", "durable", "decode", "window", "model", "judge", "alert", "sink", "dashboard"];
 
 /// What any station may name besides itself.
-const SHARED: [&str; 14] = [
+const SHARED: [&str; 16] = [
     "types",
     "kafka",
     "ring",
@@ -20,6 +20,7 @@ const SHARED: [&str; 14] = [
     "watch",
     "metrics",
     "config",
+    "connections",
     "mqtt",
     "backend",
     "access",

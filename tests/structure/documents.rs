@@ -170,15 +170,54 @@ fn every_subcommand_and_option_is_in_the_readme() {
     assert!(commands.contains(&format!("| `{EXIT_CONFIG}` |")));
 }
 
+/// What the README says of a container: a user of its own, nothing written but below `/data`, the config where it is put.
+#[test]
+fn the_image_runs_as_the_readme_says() {
+    let (image, readme) = (read("Dockerfile"), read("README.md"));
+    let after = image.rsplit_once("\nFROM ").expect("a last stage").1;
+    let last: Vec<&str> = after.lines().collect();
+    let place = |wanted: &str| {
+        let found = last.iter().position(|line| *line == wanted);
+        found.unwrap_or_else(|| panic!("the last stage has no line {wanted}"))
+    };
+    let user = place("USER 10001:10001");
+    let made =
+        last.iter().rposition(|line| line.starts_with("RUN ") || line.starts_with("COPY ")).expect("a layer");
+    assert!(made < user, "what is made after that is the user's own");
+    assert!(after.contains("useradd --system --uid 10001 --gid 10001 "), "there is such a user");
+    assert!(after.contains("install -d -o eddy -g eddy -m 0750 /data\n"), "it may write there");
+    assert!(place("WORKDIR /data") > user && place("VOLUME [\"/data\"]") > user);
+    place("COPY --from=build /src/target/release/eddy /usr/local/bin/eddy");
+    assert!(place("CMD [\"run\", \"/etc/eddy/eddy.toml\"]") == place("ENTRYPOINT [\"eddy\"]") + 1);
+    for said in [
+        "runs as its own user and writes only to `/data`",
+        "-v eddy-data:/data -v \"$PWD/eddy.toml:/etc/eddy/eddy.toml:ro\"",
+    ] {
+        assert!(readme.contains(said), "the README does not say {said}");
+    }
+    let built = image.lines().find_map(|line| line.strip_prefix("FROM rust:")).expect("a compiler");
+    let (version, debian) =
+        built.split(' ').next().and_then(|tag| tag.split_once('-')).expect("version and Debian");
+    assert!(image.contains(&format!("FROM debian:{debian}-slim AS base-plain")), "one C library");
+    let number =
+        |text: &str| text.split('.').map(|part| part.parse().expect("a number")).collect::<Vec<u32>>();
+    let manifest = read("Cargo.toml");
+    let least = manifest.lines().find_map(|line| line.strip_prefix("rust-version = \"")).expect("a version");
+    assert!(number(version) >= number(least.trim_end_matches('"')), "{version} is too old");
+}
+
 /// The image that trains on a GPU differs from the plain one by a build argument, and names what there is.
 #[test]
 fn the_image_s_variants_are_what_the_readme_says() {
     let (image, readme) = (read("Dockerfile"), read("README.md"));
     let lines: Vec<&str> = image.lines().collect();
-    let begins = |wanted: &str| lines.iter().position(|line| *line == wanted || line.ends_with(wanted));
+    let begins = |wanted: &str| {
+        let found = lines.iter().position(|line| *line == wanted || line.ends_with(wanted));
+        found.unwrap_or_else(|| panic!("the Dockerfile has no line {wanted}"))
+    };
     assert!(begins("ARG VARIANT=plain") < begins("FROM compiler-${VARIANT} AS build"), "plain unless asked");
     for stage in ["compiler-plain", "compiler-cuda", "base-plain", "base-cuda"] {
-        assert!(begins(&format!(" AS {stage}")).is_some(), "no stage {stage}");
+        begins(&format!(" AS {stage}"));
     }
     assert_eq!(lines.iter().rfind(|line| line.starts_with("FROM ")), Some(&"FROM base-${VARIANT}"));
     assert!(begins("ENV NVIDIA_DRIVER_CAPABILITIES=compute,utility") > begins("FROM base-${VARIANT}"));

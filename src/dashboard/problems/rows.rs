@@ -3,8 +3,9 @@
 use super::{Problem, grouped};
 use crate::config::plan::{Plan, SourceKind};
 use crate::dashboard::snapshot::{Snapshot, StreamView};
+use crate::status::{LateRows, late_remedy};
 
-/// One row in so many may be refused or too late unmentioned: the page counts them all the same.
+/// One row in so many may be refused unmentioned: the page counts them all the same.
 const LEFT_OUT_SHARE_MAX: u64 = 100;
 
 /// Nothing that came has become an event: a config that does not fit its senders.
@@ -54,8 +55,8 @@ fn where_it_says_why(plan: &Plan) -> String {
 /// A file in the wrong order, or senders that hold back more than was thought.
 pub(super) fn late(streams: &[StreamView]) -> Vec<Problem> {
     let many = |stream: &&StreamView| {
-        let taken = stream.events_total + stream.late_total;
-        stream.late_total > 0 && stream.late_total * LEFT_OUT_SHARE_MAX > taken
+        let rows = stream.events_total + stream.duplicates_total + stream.late_total;
+        LateRows { late: stream.late_total, rows }.are_many()
     };
     let note = |stream: &StreamView| Problem {
         what: format!(
@@ -65,10 +66,7 @@ pub(super) fn late(streams: &[StreamView]) -> Vec<Problem> {
             grouped(stream.events_total)
         ),
         effect: "They changed no verdict; they are dead letters".to_owned(),
-        remedy: format!(
-            "Give [stream.{}] window a longer `disorder` or `lateness`, or sort a file by its time, oldest first",
-            stream.name
-        ),
+        remedy: late_remedy(&stream.name),
     };
     streams.iter().filter(many).map(note).collect()
 }

@@ -4,11 +4,11 @@ use reqwest::Method;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::super::connections::{self, Limits};
-use super::super::ways;
+use super::super::{LIMITS, ways};
 use super::access::Guarded;
 use super::*;
 use crate::access::{Scope, Tokens, folder};
+use crate::connections::{self, Limits};
 
 #[tokio::test]
 async fn one_who_says_nothing_is_hung_up_on_and_so_makes_room() {
@@ -16,10 +16,8 @@ async fn one_who_says_nothing_is_hung_up_on_and_so_makes_room() {
         spawn_blocking(|| AppState::new(testing::parts(Scene::Calm, Clock::start().now_ns()))).await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let (shutdown, limits) = (
-        state.parts.shutdown.clone(),
-        Limits { connections: 2, head: Duration::from_secs(2), ..connections::LIMITS },
-    );
+    let (shutdown, limits) =
+        (state.parts.shutdown.clone(), Limits { connections: 2, head: Duration::from_secs(2), ..LIMITS });
     let serving = tokio::spawn(connections::serve(listener, ways::router(state), shutdown.clone(), limits));
     let mut silent = TcpStream::connect(address).await.unwrap();
     let mut slow = TcpStream::connect(address).await.unwrap();

@@ -8,7 +8,7 @@ use super::*;
 use crate::access::Scope;
 
 /// As it stands beside the code, which is what the binary serves.
-fn description() -> Value {
+pub fn description() -> Value {
     serde_json::from_str(
         &std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/dashboard/openapi.json")).unwrap(),
     )
@@ -96,7 +96,7 @@ fn hold(description: &Value, path: &str, status: &str, answer: &Value) {
     hold_of(description, (path, "get", status), answer);
 }
 
-fn hold_of(description: &Value, (path, method, status): (&str, &str, &str), answer: &Value) {
+pub fn hold_of(description: &Value, (path, method, status): (&str, &str, &str), answer: &Value) {
     let wrong = wrong(description, schema(description, path, method, status), path, answer);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

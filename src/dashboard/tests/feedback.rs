@@ -8,7 +8,7 @@ use super::orders::desk;
 use super::*;
 use crate::access::{Scope, link_query};
 use crate::dashboard::{AlertQuery, AlertRow, AlertsView};
-use crate::stage::{Done, Order};
+use crate::stage::{Done, Order, What};
 use crate::types::{Feedback, UNSAID_MAX, Word};
 
 /// Where somebody follows what is said.
@@ -70,6 +70,38 @@ async fn only_the_form_behind_a_link_acts() {
     let audit = guarded.json("/api/v1/audit", Scope::Admin).await;
     assert_eq!(audit["rows"].as_array().unwrap().len(), noted, "who shows no good link writes nothing");
     assert_eq!(send(link, "verdict=maybe").await.status(), 422);
+}
+
+/// The control log and the labels must end with the same word, whoever of two is the faster.
+#[tokio::test]
+async fn of_two_who_speak_at_once_the_second_waits_for_the_first() {
+    let (orders, mut given) = mpsc::channel::<Order>(4);
+    let guarded = Guarded::with(Scene::Trouble, |parts| parts.orders = orders).await;
+    let id = guarded.alert().await;
+    let say = |verdict: &str| {
+        let request = guarded.request(Method::POST, &format!("/api/v1/alerts/{id}/feedback"));
+        let request = request.bearer_auth(&guarded.tokens[1]).header("content-type", "application/json");
+        request.body(format!(r#"{{"verdict":"{verdict}"}}"#)).send()
+    };
+    let follow = async {
+        let mut words = Vec::new();
+        for at in 0..2 {
+            let order = timeout(Duration::from_secs(20), given.recv()).await.expect("no word comes").unwrap();
+            let early = timeout(Duration::from_millis(500), given.recv()).await;
+            assert!(early.is_err(), "another word comes before word {at} is a label");
+            let What::Feedback { feedback, .. } = &order.what else { panic!("a word") };
+            words.push(feedback.word);
+            let _ = order.answer.send(Ok(Done::Heard(Ok(()))));
+        }
+        words
+    };
+    let (real, expected, words) = tokio::join!(say("real"), say("expected"), follow);
+    assert_eq!(
+        (real.unwrap().status(), expected.unwrap().status()),
+        (reqwest::StatusCode::CREATED, reqwest::StatusCode::CREATED)
+    );
+    let rows = guarded.json("/api/v1/feedback", Scope::Read).await["rows"].take();
+    assert_eq!(rows[0]["verdict"], words[1].as_str());
 }
 
 #[tokio::test]

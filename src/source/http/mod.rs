@@ -28,6 +28,7 @@ use tokio::time::timeout;
 
 use super::{Context, Ended, SourceError, overdue};
 use crate::config::plan::HttpPlan;
+use crate::connections::{self, Limits};
 use crate::stage::{NotSafe, RejectedRow};
 use crate::types::{Arrival, Message};
 pub use idempotency::{AnsweredKey, IdempotencyIndex, KEYS_MAX};
@@ -35,13 +36,17 @@ use idempotency::{Claim, Ticket};
 use refusal::Refusal;
 
 const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
-/// A client may take this long for its body.
-const BODY_MAX: Duration = Duration::from_secs(30);
+
+/// A gateway may hold a connection for each of its devices. One that is kept open must not be closed just when its device
+/// speaks again, which many do once in 30 s or in a minute.
+pub const LIMITS: Limits =
+    Limits { connections: 10_000, head: Duration::from_secs(90), body: Duration::from_secs(30) };
 
 struct App {
     source: Arc<str>,
     token: Option<String>,
     max_body_bytes: usize,
+    body_max: Duration,
     context: Context,
 }
 
@@ -60,7 +65,7 @@ pub async fn run(plan: &HttpPlan, source: Arc<str>, context: Context) -> Result<
     let listener = TcpListener::bind(plan.listen)
         .await
         .map_err(|error| SourceError::Listen { address: plan.listen, error })?;
-    serve(listener, plan, source, context).await
+    Ok(serve(listener, plan, source, context, LIMITS).await)
 }
 
 /// Serves a listener that is bound already; returns once requests under way are answered.
@@ -69,11 +74,18 @@ pub async fn serve(
     plan: &HttpPlan,
     source: Arc<str>,
     context: Context,
-) -> Result<Ended, SourceError> {
+    limits: Limits,
+) -> Ended {
     let shutdown = context.shutdown.clone();
     let status = context.status.clone();
     let status = &status.sources[context.index];
-    let app = App { source, token: plan.token.clone(), max_body_bytes: plan.max_body_bytes, context };
+    let app = App {
+        source,
+        token: plan.token.clone(),
+        max_body_bytes: plan.max_body_bytes,
+        body_max: limits.body,
+        context,
+    };
     let router = Router::new()
         .route("/v1/events/{stream}", post(post_events))
         .layer(DefaultBodyLimit::max(plan.max_body_bytes))
@@ -81,14 +93,13 @@ pub async fn serve(
         .method_not_allowed_fallback(|method: Method| async move { Refusal::method(method.as_str()) })
         .with_state(Arc::new(app));
     status.up();
-    let served = axum::serve(listener, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    let result = tokio::select! {
-        served = async { served.await } => served.map_err(SourceError::Serve),
+    tokio::select! {
+        () = connections::serve(listener, router, shutdown.clone(), limits) => {}
         // A client that never finishes its request must not hold up the stop.
-        () = overdue(&shutdown) => Ok(()),
-    };
+        () = overdue(&shutdown) => {}
+    }
     status.connected.store(false, Ordering::Relaxed);
-    result.map(|()| Ended::Shutdown)
+    Ended::Shutdown
 }
 
 async fn post_events(
@@ -123,7 +134,7 @@ async fn take_events(
     let idempotency_key = idempotency_key(request.headers())?;
     let headers = request.headers();
     let parent = app.context.incoming.read(|name| headers.get(name)?.to_str().ok());
-    let payload = read_body(request, app.max_body_bytes, BODY_MAX).await?;
+    let payload = read_body(request, app.max_body_bytes, app.body_max).await?;
     let arrival = Arrival(app.context.intake.clock.now_ns());
     let topic = stream.into_boxed_str();
     let mut message =
@@ -236,26 +247,5 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<Box<str>>, Refusal> {
     match value.to_str() {
         Ok(key) if (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len()) => Ok(Some(key.into())),
         _ => Err(Refusal::idempotency_key(IDEMPOTENCY_KEY_BYTES_MAX)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::convert::Infallible;
-
-    use axum::body::Body;
-    use axum::response::IntoResponse as _;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_body_that_comes_ever_so_slowly_is_refused_in_the_end() {
-        let one = tokio_stream::once(Ok::<_, Infallible>("{"));
-        let slow = tokio_stream::StreamExt::chain(one, tokio_stream::pending());
-        let request = Request::new(Body::from_stream(slow));
-        let refusal = read_body(request, 100, Duration::from_millis(20)).await.expect_err("it never ends");
-        assert_eq!(refusal.into_response().status(), StatusCode::REQUEST_TIMEOUT);
-        let whole = read_body(Request::new(Body::from("{}")), 100, BODY_MAX).await;
-        assert_eq!(whole.map_err(|_| "refused"), Ok(Bytes::from("{}")));
     }
 }

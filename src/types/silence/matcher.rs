@@ -39,7 +39,7 @@ impl Label {
 }
 
 #[derive(Clone, Debug)]
-enum Test {
+pub(super) enum Test {
     Is(String),
     IsNot(String),
     /// The pattern as written, and compiled to fit a whole value.
@@ -52,8 +52,8 @@ enum Test {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Matcher {
-    label: Label,
-    test: Test,
+    pub(super) label: Label,
+    pub(super) test: Test,
 }
 
 impl Matcher {

@@ -84,6 +84,50 @@ fn a_silence_holds_where_all_matchers_fit_and_while_it_lasts() {
     assert_ne!(silence.id, Silence::new(&draft(), 1_001).unwrap().id, "said again, it is another");
 }
 
+#[test]
+fn a_silence_that_names_what_there_is_not_is_refused_with_what_there_is() {
+    let names = Names { streams: vec!["cards", "pumps"], columns: vec!["amount", "flow"], sinks: vec![] };
+    let check = |matcher: &str| {
+        let matchers = vec!["key=a".to_owned(), matcher.to_owned()];
+        Silence::new(&SilenceDraft { matchers, ..draft() }, 1_000).unwrap().check_names(&names)
+    };
+    for good in [
+        "stream=pumps",
+        "stream!=cards",
+        "stream=~pu.*",
+        "stream!~x.*",
+        "column=flow",
+        "column=",
+        "column=~flow|heat",
+        "rule=no_data",
+        "key=~anything",
+    ] {
+        assert_eq!(check(good), Ok(()), "{good}");
+    }
+    for (bad, said) in [
+        ("stream=pump", "stream=\"pump\" names no stream of the config: it has cards, pumps"),
+        ("stream!=pump", "stream!=\"pump\" names no stream of the config: it has cards, pumps"),
+        ("stream=~pump", "stream=~\"pump\" names no stream of the config: it has cards, pumps"),
+        ("column=heat", "column=\"heat\" names no column of the config: it has amount, flow"),
+        ("rule=silence", "rule=\"silence\" names no rule of the config: it has window, onset, no_data"),
+        ("sink=on_call", "sink=\"on_call\" names no sink of the config: it has none"),
+    ] {
+        assert_eq!(check(bad), Err(said.to_owned()));
+    }
+}
+
+#[test]
+fn a_key_fits_by_what_is_said_of_stream_and_key() {
+    let of = |matchers: &[&str]| {
+        let matchers = matchers.iter().map(|&text| text.to_owned()).collect();
+        Silence::new(&SilenceDraft { matchers, ..draft() }, 1_000).unwrap()
+    };
+    let silence = of(&["key=~hall-3/.*", "rule=window", "sink=on_call", "column=flow"]);
+    assert!(silence.fits_key("pumps", "hall-3/pump-17") && !silence.fits_key("pumps", "hall-4/pump-1"));
+    let silence = of(&["stream=pumps"]);
+    assert!(silence.fits_key("pumps", "a") && !silence.fits_key("cards", "a"));
+}
+
 /// Written down, it takes more bytes than are allowed: a deployment that holds one must start again.
 #[test]
 fn the_longest_silence_reads_back_however_much_of_it_is_escaped() {

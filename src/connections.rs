@@ -1,4 +1,4 @@
-//! Connections to the page: so many at a time, and none that is silent for long.
+//! Connections to the page and to the HTTP source: so many at a time, and none that is silent for long.
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -15,7 +15,9 @@ use hyper_util::service::TowerToHyperService;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::guard::Peer;
+/// Where a connection comes from; beside every request.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
 
 /// What one who says nothing can take from the others.
 #[derive(Clone, Copy, Debug)]
@@ -28,10 +30,7 @@ pub struct Limits {
     pub body: Duration,
 }
 
-pub const LIMITS: Limits =
-    Limits { connections: 512, head: Duration::from_secs(30), body: Duration::from_secs(30) };
-
-/// Serves until shutdown, then lets open requests finish.
+/// Serves until shutdown, then lets open requests finish. Each finds [`Peer`] and `limits` among its extensions.
 pub async fn serve<L>(mut listener: L, router: Router, shutdown: CancellationToken, limits: Limits)
 where
     L: Listener<Addr = SocketAddr>,
