@@ -127,6 +127,8 @@ pub enum Refused {
     Wrong(String),
     /// Not here, or not now.
     Impossible(String),
+    /// It may have been done, wholly or in part.
+    Unsure(String),
 }
 
 /// A source's end of the hand-off to the log. Bounded: a full log makes sources wait.

@@ -152,8 +152,13 @@ fn model(rng: &mut ChaCha8Rng) -> Model {
 
 #[test]
 fn kernels_hold_under_the_sanitizers() {
-    let done =
-        Command::new(built().join("check")).arg(seeds(4).count().to_string()).output().expect("it runs");
+    // Without a first seed it draws one, and says so if it fails.
+    let mut command = Command::new(built().join("check"));
+    match std::env::var("EDDY_SEED") {
+        Ok(seed) => command.args(["1", &seed]),
+        Err(_) => command.arg(seeds(4).count().to_string()),
+    };
+    let done = command.output().expect("it runs");
     succeeded(&done);
 }
 

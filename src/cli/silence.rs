@@ -147,9 +147,11 @@ fn add(args: &AddArgs) -> Result<()> {
             silence.check_names(&plan.names()).map_err(|wrong| anyhow!(wrong))?;
             let id = silence.id.clone();
             let what = format!("eddy silence add: {id}: {}", matchers(&silence));
-            let fitting = fits_of(&plan, &silence)?;
-            noted(&plan, what, || append(&plan, ControlEvent::Silenced { silence }))?;
-            (id, fitting)
+            let kept = silence.clone();
+            noted(&plan, what, || append(&plan, ControlEvent::Silenced { silence: kept }))?;
+            // It holds whether or not this can be read.
+            let alerts = fits_of(&plan, &silence).ok();
+            (id, Fitting { alerts, keys: None })
         }
         Holder::Eddy => {
             let body = json!({
@@ -193,14 +195,14 @@ impl fmt::Display for Fitting {
     }
 }
 
-/// Of a deployment that is not running.
-fn fits_of(plan: &Plan, silence: &Silence) -> Result<Fitting> {
+/// Alerts that it fits, of a deployment that is not running.
+fn fits_of(plan: &Plan, silence: &Silence) -> Result<u64> {
     let outbox = plan.durable.path.join("outbox.sqlite");
     let open =
         if outbox.exists() { Outbox::open(&outbox, &[])?.reader()?.open_alerts()? } else { Vec::new() };
     let names = plan.names();
     let alerts = open.iter().filter(|stored| silence.fits_alert(&stored.alert.decision, &names)).count();
-    Ok(Fitting { alerts: Some(alerts as u64), keys: None })
+    Ok(alerts as u64)
 }
 
 fn list(plan: &Plan) -> Result<()> {

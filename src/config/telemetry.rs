@@ -47,13 +47,15 @@ pub fn telemetry(root: &mut Section<'_>) -> Option<Option<TelemetryPlan>> {
     let field = root.get("telemetry");
     let is_written = field.is_some();
     let written = field.map_or(Some(Written::default()), |field| written(&field))?;
-    if here.variable(DISABLED).is_some_and(|text| text.eq_ignore_ascii_case("true")) {
+    let is_off = here.variable(DISABLED).is_some_and(|text| text.eq_ignore_ascii_case("true"));
+    // Who only asks sends nothing, and the variables of a shell are not the running Eddy's.
+    if is_off || !here.sees_secrets() {
         return Some(None);
     }
     let endpoint = match (written.endpoint, here.variable(ENDPOINT)) {
         (Some(endpoint), _) => endpoint,
         (None, Some(text)) => from_variable(&here, text)?,
-        (None, None) if is_written && here.sees_secrets() => {
+        (None, None) if is_written => {
             let remedy = format!("Add `otlp_endpoint = \"http://127.0.0.1:4318\"`, or set {ENDPOINT}.");
             here.locate("otlp_endpoint").problem("is missing", remedy);
             return None;

@@ -193,6 +193,7 @@ pub fn refused(why: Refused) -> ApiError {
         Refused::Unknown(why) => (StatusCode::NOT_FOUND, why),
         Refused::Wrong(why) => (StatusCode::BAD_REQUEST, why),
         Refused::Impossible(why) => (StatusCode::CONFLICT, why),
+        Refused::Unsure(why) => (StatusCode::SERVICE_UNAVAILABLE, why),
     };
     let (error, remedy) =
         why.rsplit_once(": ").unwrap_or((why.as_str(), "see /api/v1/silences and /api/v1/alerts"));

@@ -111,14 +111,19 @@ impl Desk {
         let silences = said.silences();
         let known = silences.iter().find(|silence| silence.id == id);
         let known = known.ok_or_else(|| Refused::Unknown(format!("there is no silence {id}")))?;
-        if known.ends_at_ns <= at_ns {
-            return Ok(Done::Silenced(Silence::clone(known)));
+        let mut ended = known.clone();
+        if known.ends_at_ns > at_ns {
+            write(intake, Notice::SilenceEnded { id: id.clone(), at_ns }).await?;
+            tracing::info!(id, "a silence was ended");
+            ended = said.end_silence(&id, at_ns).unwrap_or(ended);
         }
-        write(intake, Notice::SilenceEnded { id: id.clone(), at_ns }).await?;
-        tracing::info!(id, "a silence was ended");
-        let ended = said.end_silence(&id, at_ns).unwrap_or_else(|| known.clone());
-        // The outbox second: a worker that has it now may hold back by the silence as it was.
-        self.outbox(move |outbox| outbox.end_silence(&id, at_ns)).await?;
+        // The outbox second: a worker that has it now may hold back by the silence as it was. And again of one that was ended
+        // before, when this may have failed.
+        let released = self.outbox(move |outbox| outbox.end_silence(&id, at_ns)).await;
+        released.map_err(|_| {
+            let held = "the silence is ended, but what it held back could not be let go: free disk space, and end it again";
+            Refused::Unsure(held.to_owned())
+        })?;
         Ok(Done::Silenced(Silence::clone(&ended)))
     }
 
@@ -203,15 +208,11 @@ impl Desk {
 }
 
 async fn write(intake: Option<&Intake>, notice: Notice) -> Result<(), Refused> {
-    let logged = match intake {
-        Some(intake) => intake.notice(notice).await.ok(),
-        None => None,
-    };
-    let written = match logged {
-        Some(logged) => logged.await.ok().and_then(Result::ok),
-        None => None,
-    };
-    written.ok_or_else(|| {
-        Refused::Impossible("the control log cannot be written: free disk space, and say it again".to_owned())
+    let stopping = || Refused::Impossible("Eddy is stopping: ask again once it runs".to_owned());
+    let logged = intake.ok_or_else(stopping)?.notice(notice).await.map_err(|_| stopping())?;
+    // What failed may be on the disk all the same.
+    logged.await.ok().and_then(Result::ok).ok_or_else(|| {
+        let unsure = "the control log could not be written: free disk space, look whether it was done, and say it again";
+        Refused::Unsure(unsure.to_owned())
     })
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use eddy::alert::outbox::DeliveryState;
 use eddy::config::plan::GroupPlan;
 use eddy::types::silence::Label;
+use eddy::types::{Silence, SilenceDraft};
 
 use crate::delivery::{Rig, SHORT, SINK, alert, file, webhook};
 use crate::receiver::{Behaviour, Receiver};
@@ -110,4 +111,36 @@ async fn what_is_stored_while_the_worker_waits_for_the_outbox_waits_for_its_grou
     assert!(waited >= WAIT, "sent after {waited:?}");
     holder.join().unwrap();
     rig.stop().await;
+}
+
+/// The silence comes while the first message is on its way and the next one waits for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_silenced_does_not_go_out_with_the_visit_that_records_the_message_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start([Behaviour::AcceptAfter(Duration::from_secs(2))]).await;
+    let mut sink = webhook(SINK, &receiver.url);
+    let short = Duration::from_millis(300);
+    sink.group = Some(GroupPlan { by: vec![], wait: short, interval: short });
+    let rig = Rig::start_sink(&file(&folder), sink, &SHORT);
+    rig.store(&[alert("a1", 1)]);
+    receiver.wait_for(1).await;
+    rig.store(&[alert("a2", 1)]);
+    let waits = || rig.outbox.run(|outbox| outbox.counts(SINK));
+    while waits().await.unwrap().in_messages < 2 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let now_ns = rig.clock.now_ns();
+    let draft = SilenceDraft {
+        matchers: vec!["stream=pumps".into()],
+        starts_at_ns: None,
+        ends_at_ns: now_ns + 3_600_000_000_000,
+        author: "ann".into(),
+        comment: String::new(),
+    };
+    rig.status.said.silence(Silence::new(&draft, now_ns).unwrap());
+    while waits().await.unwrap().silenced < 2 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    rig.stop().await;
+    assert_eq!(receiver.received().len(), 1);
 }

@@ -201,12 +201,13 @@ impl Gathering<'_> {
         Ok(seq)
     }
 
-    /// A message tells all that earlier ones of its incident tell: those that still wait are not sent any more.
+    /// A message tells all that earlier ones of its incident tell: those that still wait are not sent any more. One may be on
+    /// its way at this moment, so that what it tells counts as attempted.
     fn supersede(&self, id: &str, by: i64) -> rusqlite::Result<()> {
         const EARLIER: &str = "receiver = ?1 AND id = ?2 AND seq < ?3 AND state = 'pending'";
         let of = params![self.receiver, id, by];
         let deliveries = format!(
-            "UPDATE deliveries SET incident = ?3, next_attempt_at = ?4
+            "UPDATE deliveries SET incident = ?3, next_attempt_at = ?4, first_attempt_at = coalesce(first_attempt_at, ?4)
              WHERE receiver = ?1 AND state = 'pending' AND incident IN (SELECT seq FROM incidents WHERE {EARLIER})"
         );
         self.transaction.prepare_cached(&deliveries)?.execute(params![self.receiver, id, by, self.now_ns])?;

@@ -40,7 +40,8 @@ impl Outbox {
         silences: &[Arc<Silence>],
         under_way: &HashSet<String>,
     ) -> Result<bool, OutboxError> {
-        if silences.is_empty() && !self.has_silenced(receiver)? {
+        if silences.is_empty() {
+            self.let_go(receiver, now_ns)?;
             return Ok(false);
         }
         let made_before = self.made_before;
@@ -60,6 +61,16 @@ impl Outbox {
         }
         transaction.commit()?;
         Ok(is_apart)
+    }
+
+    /// No silence is in force: what was held back and is due is so no more.
+    fn let_go(&mut self, receiver: &str, now_ns: i64) -> rusqlite::Result<()> {
+        let mut free = self.connection.prepare_cached(
+            "UPDATE deliveries SET silenced_by = NULL
+             WHERE receiver = ?1 AND silenced_by IS NOT NULL AND state = 'pending' AND incident IN
+                 (SELECT seq FROM incidents WHERE receiver = ?1 AND state = 'pending' AND next_attempt_at <= ?2)",
+        )?;
+        free.execute(params![receiver, now_ns]).map(drop)
     }
 
     /// Whether one of `silences` fits each alert of which the message has yet to tell.

@@ -165,3 +165,22 @@ fn what_took_the_place_of_one_that_was_attempted_counts_as_attempted() {
     let part = [silence("key=k3", 0, 900 * S)];
     assert_eq!((second[0].revision, visit(&mut outbox, 340 * S, &part)), (2, second.clone()));
 }
+
+/// The first message is on its way while the next one takes its place, and arrives.
+#[test]
+fn what_took_the_place_of_one_under_way_counts_as_attempted() {
+    let fixture = Fixture::new();
+    let mut outbox = fixture.open();
+    let first = put_together(&mut outbox);
+    outbox.store(&[firing("a3", "k3")], 40 * S).unwrap();
+    let second = visit(&mut outbox, 330 * S, &[]);
+    assert_eq!(told(&second), [(2, vec!["a1".to_owned(), "a2".to_owned(), "a3".to_owned()])]);
+    outbox.record_attempts("on_call", "t", &[attempt(&first, Next::Delivered)]).unwrap();
+    let part = [silence("key=k1", 0, 900 * S)];
+    assert_eq!(visit(&mut outbox, 340 * S, &part), second, "the receiver may know a1");
+    outbox.record_attempts("on_call", "t", &[attempt(&second[0], Next::Delivered)]).unwrap();
+    outbox.store(&[alert("a1", 2, "k1")], 350 * S).unwrap();
+    assert_eq!(visit(&mut outbox, 640 * S, &part), [], "its end is silenced");
+    let then = visit(&mut outbox, 900 * S, &[]);
+    assert_eq!(then[0].revision, 3, "and told after the silence: {:?}", told(&then));
+}

@@ -78,7 +78,7 @@ impl Outbox {
         Ok(released)
     }
 
-    pub(super) fn has_silenced(&mut self, receiver: &str) -> Result<bool, OutboxError> {
+    fn has_silenced(&mut self, receiver: &str) -> Result<bool, OutboxError> {
         let mut statement = self.connection.prepare_cached(
             "SELECT EXISTS (SELECT 1 FROM deliveries
                             WHERE receiver = ?1 AND silenced_by IS NOT NULL AND state = 'pending')

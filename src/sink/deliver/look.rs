@@ -32,7 +32,7 @@ struct Visit {
     group: Option<GroupPlan>,
     gather_at_ns: i64,
     /// Alerts and incidents of which something is under way, or was until now.
-    held: HashSet<String>,
+    under_way: HashSet<String>,
 }
 
 /// What one look at the outbox gives.
@@ -53,6 +53,8 @@ impl Worker {
     /// What finished is written down before anything is taken out.
     pub(super) async fn look(&mut self, room: usize) -> Result<Look, OutboxError> {
         let asks = self.breaker.is_open() && room > 0 && self.under_way.is_empty();
+        // What finished is recorded by this visit, before it is held against silences.
+        let is_recorded = |id: &String| self.unrecorded.iter().any(|attempt| attempt.id == *id);
         let visit = Visit {
             receiver: self.delivery.sink.name.clone(),
             target: self.target.clone(),
@@ -68,7 +70,7 @@ impl Worker {
             index: self.delivery.index,
             group: self.delivery.sink.group.clone(),
             gather_at_ns: self.gather_at_ns,
-            held: self.held.clone(),
+            under_way: self.held.iter().filter(|id| !is_recorded(id)).cloned().collect(),
         };
         let clock = self.delivery.clock;
         // Read while the outbox is locked: what others stored while this waited must not lie ahead of it.
@@ -96,7 +98,7 @@ impl Visit {
         }
         // Asked for while the outbox is locked: a silence that is ended from here on lets go of what this visit holds back.
         let silences = self.status.said.active(now_ns);
-        let is_apart = outbox.hold_back_messages(receiver, now_ns, &silences, &self.held)?;
+        let is_apart = outbox.hold_back_messages(receiver, now_ns, &silences, &self.under_way)?;
         let gather_at_ns = if is_apart { now_ns } else { self.gather_at_ns };
         let mut look = Look { now_ns, gather_at_ns, ..Look::default() };
         match &self.group {
@@ -190,7 +192,7 @@ mod tests {
             index: 0,
             group,
             gather_at_ns: i64::MIN,
-            held: HashSet::new(),
+            under_way: HashSet::new(),
         }
     }
 
@@ -236,9 +238,9 @@ mod tests {
         let first = visit(&status, group.clone()).pay(&mut outbox, 20).unwrap();
         assert_eq!(first.due.len(), 1);
         status.said.silence(silence("stream=s"));
-        let held = first.due.iter().map(|due| due.id.clone()).collect();
-        let under_way = Visit { held, ..visit(&status, group.clone()) };
-        let look = under_way.pay(&mut outbox, 30).unwrap();
+        let under_way = first.due.iter().map(|due| due.id.clone()).collect();
+        let busy = Visit { under_way, ..visit(&status, group.clone()) };
+        let look = busy.pay(&mut outbox, 30).unwrap();
         assert_eq!((&look.due, look.counts.silenced), (&first.due, 0));
         let look = visit(&status, group).pay(&mut outbox, 40).unwrap();
         assert_eq!((look.due.len(), look.counts.silenced, look.counts.in_messages), (0, 1, 0));
