@@ -35,7 +35,7 @@ fn judge(config: &Path, plan: &Plan) -> (String, ExitCode) {
     let mut text = summary(plan);
     for (what, name) in show_their_password(plan) {
         text += &format!(
-            "note: {what} {name} sends its password or token in clear, and whoever is on the way can read it: give it `tls`\n"
+            "note: {what} {name} sends its password or token in clear, and whoever is on the way can read it: give it `tls`, or a url of mqtts://\n"
         );
     }
     let page = &plan.dashboard;

@@ -178,7 +178,7 @@ fn sink(plan: &crate::config::plan::SinkPlan, sink: &SinkStatus, time_ns: i64) -
 
 fn telemetry(status: &TelemetryStatus) -> TelemetryView {
     let failing = |signal: TelemetrySignal| {
-        let Failing { since_ns, reason } = status.failing(signal)?;
+        let Failing { since_ns, reason, is_away: _ } = status.failing(signal)?;
         Some(FailingView { signal: signal.as_str(), since_ns, reason })
     };
     TelemetryView {

@@ -177,7 +177,7 @@ fn told(snapshot: &Snapshot, open: Option<&AlertEntry>) -> Tile {
         let lines = ["alerts stay on this page".to_owned(), "add a [sink.NAME]".to_owned()];
         return Tile { level: Level::Warn, mark: "◆", headline: "Nobody".to_owned(), lines };
     }
-    let Some(entry) = open.or(snapshot.alerts.rows.first()) else { return quiet("Nobody to tell") };
+    let Some(entry) = open.or(snapshot.alerts.rows.first()) else { return quiet("Nothing to tell") };
     let deliveries = &entry.row.deliveries;
     let reached = deliveries.iter().filter(|d| d.state == DeliveryState::Delivered).count();
     let line = |i: usize| {

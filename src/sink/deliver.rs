@@ -226,7 +226,7 @@ impl Worker {
             Answer::Accepted { status } => {
                 self.delivered_ns.push(finished_at_ns - due.stored_at_ns);
                 self.width = self.receiver.width();
-                self.breaker.accepted();
+                self.breaker.accepted(&due.id);
                 self.shown().circuit_open.store(self.breaker.is_open(), Ordering::Relaxed);
                 self.shown().delivered_total.fetch_add(1, Ordering::Relaxed);
                 self.shown().last_success.store(finished_at_ns, Ordering::Relaxed);

@@ -43,6 +43,8 @@ pub struct Failing {
     pub since_ns: i64,
     /// Of the last failure; names no url and no secret.
     pub reason: String,
+    /// It was not reached, or had too much to do: not this signal's fault.
+    pub is_away: bool,
 }
 
 impl TelemetryStatus {
@@ -51,9 +53,40 @@ impl TelemetryStatus {
         read(&self.failing[signal as usize])
     }
 
-    /// Notes how the last attempt went: `reason` if it failed. It fails since the first that did.
-    pub fn note(&self, signal: TelemetrySignal, now_ns: i64, reason: Option<String>) {
+    /// Notes that an attempt failed. It fails since the first that did.
+    pub fn failed(&self, signal: TelemetrySignal, now_ns: i64, reason: String, is_away: bool) {
         let since_ns = self.failing(signal).map_or(now_ns, |failing| failing.since_ns);
-        write(&self.failing[signal as usize], reason.map(|reason| Failing { since_ns, reason }));
+        write(&self.failing[signal as usize], Some(Failing { since_ns, reason, is_away }));
+    }
+
+    /// Notes that it took all of a signal. So it is there, for the others too: traces are only sent when there is an alert, which
+    /// may be days from now.
+    pub fn took(&self, signal: TelemetrySignal) {
+        for other in TelemetrySignal::ALL {
+            if other == signal || self.failing(other).is_some_and(|failing| failing.is_away) {
+                write(&self.failing[other as usize], None);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::TelemetrySignal::{Metrics, Traces};
+    use super::*;
+
+    #[test]
+    fn a_collector_that_takes_one_signal_is_there_for_the_other() {
+        let status = TelemetryStatus::default();
+        status.failed(Traces, 5, "cannot connect".into(), true);
+        status.failed(Traces, 9, "cannot connect".into(), true);
+        assert_eq!(status.failing(Traces).map(|failing| failing.since_ns), Some(5));
+        status.took(Metrics);
+        assert_eq!(status.failing(Traces), None);
+        status.failed(Traces, 5, "answered 400".into(), false);
+        status.took(Metrics);
+        assert!(status.failing(Traces).is_some(), "it does not want these");
+        status.took(Traces);
+        assert_eq!(status.failing(Traces), None);
     }
 }

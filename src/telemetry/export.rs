@@ -183,7 +183,7 @@ impl Sender<'_> {
         // What the collector says is for the log alone: it may repeat what it was sent.
         let (reason, said) = match &outcome {
             Outcome::Taken { rejected: 0, .. } => {
-                shown.note(*signal, self.clock.now_ns(), None);
+                shown.took(*signal);
                 if was_failing {
                     tracing::info!(signal = name, "the collector takes what it is sent again");
                 }
@@ -193,7 +193,8 @@ impl Sender<'_> {
             Outcome::Later { reason, .. } | Outcome::Refused { reason } => (reason.clone(), ""),
         };
         shown.failures_total.fetch_add(1, Relaxed);
-        shown.note(*signal, self.clock.now_ns(), Some(reason.clone()));
+        let is_away = matches!(outcome, Outcome::Later { .. });
+        shown.failed(*signal, self.clock.now_ns(), reason.clone(), is_away);
         if !was_failing {
             tracing::warn!(
                 signal = name,

@@ -138,7 +138,8 @@ async fn what_is_silenced_does_not_go_out_with_the_visit_that_records_the_messag
         comment: String::new(),
     };
     rig.status.said.silence(Silence::new(&draft, now_ns).unwrap());
-    while waits().await.unwrap().silenced < 2 {
+    let end = Instant::now() + Duration::from_secs(20);
+    while waits().await.unwrap().silenced < 2 && Instant::now() < end {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     rig.stop().await;

@@ -119,7 +119,9 @@ async fn alerts_made_again_by_a_recovery_are_not_sent_again() {
 #[tokio::test]
 async fn a_stop_still_sends_what_is_due_and_leaves_the_rest_for_later() {
     let folder = tempfile::tempdir().unwrap();
-    let receiver = Receiver::start([Behaviour::Status(500)]).await;
+    let taken = vec![Behaviour::Accept; 20];
+    let answers = [vec![Behaviour::Status(500)], taken, vec![Behaviour::Status(500); 9]].concat();
+    let receiver = Receiver::start(answers).await;
     let rig = Rig::start(&file(&folder), &receiver.url, &PATIENT);
     rig.store(&[alert("late", 1)]);
     while rig.delivery("late", 1).attempts == 0 {
@@ -131,7 +133,8 @@ async fn a_stop_still_sends_what_is_due_and_leaves_the_rest_for_later() {
     assert!(start.elapsed() < Duration::from_secs(2), "stopped after {:?}", start.elapsed());
     let counts = outbox.run(|outbox| outbox.counts(SINK)).await.unwrap();
     assert_eq!((counts.pending, counts.failed), (1, 0));
-    assert_eq!(receiver.received().len(), 21);
+    let asked = receiver.received().len();
+    assert!((21..=22).contains(&asked), "{asked}: asked for again once, since others were taken");
 }
 
 const CHILD_FILE: &str = "EDDY_TEST_OUTBOX";
@@ -197,5 +200,69 @@ async fn a_wall_clock_set_back_puts_no_delivery_off() {
         let delivery = rig.wait_for_state(id, 1, DeliveryState::Delivered).await;
         assert!(delivery.attempts <= 2, "{id}: {} attempts", delivery.attempts);
     }
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn what_waits_is_told_as_soon_as_the_receiver_takes_a_message_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start([Behaviour::Status(500), Behaviour::Status(500)]).await;
+    let rig = Rig::start(&file(&folder), &receiver.url, &PATIENT);
+    for (n, id) in ["a1", "a2"].into_iter().enumerate() {
+        rig.store(&[alert(id, 1)]);
+        receiver.wait_for(n + 1).await;
+    }
+    let failed = || rig.status.sinks[0].attempts_failed_total.load(Ordering::Relaxed);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while failed() < 2 && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    rig.store(&[alert("b1", 1)]);
+    for id in ["b1", "a1", "a2"] {
+        rig.wait_for_state(id, 1, DeliveryState::Delivered).await;
+    }
+    let ids: Vec<String> = receiver.received().iter().map(|request| request.id().to_owned()).collect();
+    assert_eq!(ids, ["a1_1", "a2_1", "b1_1", "a1_1", "a2_1"], "the longest first");
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn a_message_that_is_never_taken_loses_nothing_by_being_asked_for_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (no, yes) = (Behaviour::Status(500), Behaviour::Accept);
+    let receiver = Receiver::start([no.clone(), yes.clone(), no.clone(), yes, no]).await;
+    let rig = Rig::start(&file(&folder), &receiver.url, &PATIENT);
+    rig.store(&[alert("poison", 1)]);
+    receiver.wait_for(1).await;
+    for (n, id) in [(3, "b1"), (5, "c1")] {
+        rig.store(&[alert(id, 1)]);
+        rig.wait_for_state(id, 1, DeliveryState::Delivered).await;
+        receiver.wait_for(n).await;
+    }
+    rig.stop().await;
+    let rig = Rig::start(&file(&folder), &receiver.url, &PATIENT);
+    let waits = rig.delivery("poison", 1);
+    assert_eq!((waits.state, waits.attempts), (DeliveryState::Pending, 1));
+    let ids: Vec<String> = receiver.received().iter().map(|request| request.id().to_owned()).collect();
+    assert_eq!(ids, ["poison_1", "b1_1", "poison_1", "c1_1", "poison_1"], "once after each that is taken");
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn a_start_shows_why_what_waits_was_not_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start([Behaviour::Status(500)]).await;
+    let rig = Rig::start(&file(&folder), &receiver.url, &PATIENT);
+    rig.store(&[alert("a1", 1)]);
+    receiver.wait_for(1).await;
+    rig.stop().await;
+    let rig = Rig::start(&file(&folder), &receiver.url, &PATIENT);
+    let shown = || rig.status.sinks[0].last_error.lock().unwrap().clone();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while shown().is_none() && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(shown().is_some_and(|reason| reason.contains("500")), "{:?}", shown());
+    assert_eq!(rig.status.sinks[0].queued.load(Ordering::Relaxed), 1);
     rig.stop().await;
 }

@@ -1,6 +1,6 @@
 //! Taking deliveries out, attempt by attempt.
 
-use rusqlite::{Transaction, params};
+use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::due::{DELIVERIES, Due};
 use super::{Outbox, OutboxError};
@@ -145,11 +145,24 @@ impl Outbox {
         Ok(given_up)
     }
 
+    /// Why the newest of what waits for another attempt was not taken at the last one.
+    pub fn last_failure(&mut self, receiver: &str) -> Result<Option<String>, OutboxError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT last_error FROM deliveries
+             WHERE receiver = ?1 AND state = 'pending' AND attempts > 0 AND last_error IS NOT NULL
+             ORDER BY alert DESC LIMIT 1",
+        )?;
+        Ok(statement.query_row([receiver], |row| row.get(0)).optional()?)
+    }
+
     pub fn counts(&mut self, receiver: &str) -> Result<Counts, OutboxError> {
         let mut statement = self.connection.prepare_cached(
             "SELECT (SELECT count(*) FROM deliveries WHERE receiver = ?1 AND state = 'pending'),
                     (SELECT count(*) FROM deliveries
-                     WHERE receiver = ?1 AND silenced_by IS NOT NULL AND state = 'pending'),
+                     WHERE receiver = ?1 AND silenced_by IS NOT NULL AND state = 'pending')
+                  + (SELECT count(DISTINCT d.alert) FROM deliveries h JOIN deliveries d ON d.id = h.id AND d.receiver = h.receiver
+                     WHERE h.receiver = ?1 AND h.silenced_by IS NOT NULL AND h.state = 'pending'
+                         AND d.revision > h.revision AND d.state = 'pending' AND d.silenced_by IS NULL),
                     (SELECT count(*) FROM deliveries WHERE receiver = ?1 AND state = 'failed'),
                     EXISTS (SELECT 1 FROM disabled WHERE receiver = ?1),
                     (SELECT count(*) FROM deliveries

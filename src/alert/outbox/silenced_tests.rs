@@ -159,3 +159,14 @@ fn more_than_a_lot_is_held_back_at_once() {
     assert_eq!(told, 25);
     assert_eq!(outbox.counts("on_call").unwrap(), Counts { silenced: 25, ..Counts::default() });
 }
+
+#[test]
+fn what_waits_behind_what_is_silenced_waits_for_no_receiver() {
+    let fixture = Fixture::new();
+    let mut outbox = fixture.open();
+    outbox.store(&[alert("a1", 1, "k1"), alert("b1", 1, "k2")], 10).unwrap();
+    outbox.hold_back("on_call", 20, &[silence("key=k1", 0, 1_000)], 9).unwrap();
+    outbox.store(&[alert("a1", 2, "k1"), alert("a1", 3, "k1")], 30).unwrap();
+    let counts = outbox.counts("on_call").unwrap();
+    assert_eq!((counts.pending, counts.silenced), (1, 3));
+}

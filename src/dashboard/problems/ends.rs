@@ -15,7 +15,7 @@ fn unanswered(snapshot: &Snapshot) -> Vec<Problem> {
     let silent = snapshot.sinks.iter().filter_map(|sink| {
         let rate = sink.rate.as_ref().filter(|rate| !rate.permitted)?;
         Some(Problem {
-            what: format!("Receiver {} has not answered the handshake of CloudEvents", sink.name),
+            what: format!("Receiver {} has not agreed in the handshake of CloudEvents", sink.name),
             effect: format!(
                 "It is sent {} messages a minute at most; {} alerts wait",
                 rate.per_minute.unwrap_or_default(),

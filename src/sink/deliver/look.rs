@@ -26,6 +26,8 @@ struct Visit {
     limit: usize,
     /// One message is to ask whether the receiver takes anything again; what has asked before.
     probe: Option<HashSet<String>>,
+    /// It takes messages again: what it did not take so far of those it was asked for since.
+    asked_again: Option<HashSet<String>>,
     status: Arc<Status>,
     /// Of the sink in `status`.
     index: usize,
@@ -43,6 +45,10 @@ pub(super) struct Look {
     pub due: Vec<Due>,
     /// The first of these asks for all that wait.
     pub probe: bool,
+    /// There is one, and nothing else: the first of these is asked for before its time, since the receiver takes messages again.
+    pub again: bool,
+    /// Why the last of what waits failed, before this start.
+    pub failed: Option<String>,
     pub next_due_at_ns: Option<i64>,
     /// When alerts are next put together.
     pub gather_at_ns: i64,
@@ -66,6 +72,7 @@ impl Worker {
             // What is under way is still due in the outbox and comes first, so ask for that much more.
             limit: if room == 0 { 0 } else { room + self.under_way.len() },
             probe: asks.then(|| self.breaker.probed().clone()),
+            asked_again: self.breaker.asked_again().filter(|_| room > 0).cloned(),
             status: self.delivery.status.clone(),
             index: self.delivery.index,
             group: self.delivery.sink.group.clone(),
@@ -78,8 +85,14 @@ impl Worker {
         self.attached = true;
         self.watch.untold_ns = 0;
         self.gather_at_ns = look.gather_at_ns;
+        let first = look.due.first().map(|due| due.id.as_str());
         if asks {
-            self.breaker.probes(look.due.first().filter(|_| look.probe).map(|due| due.id.as_str()));
+            self.breaker.probes(first.filter(|_| look.probe));
+        } else if room > 0 && (look.again || look.due.is_empty()) {
+            self.breaker.asks_again(first);
+        }
+        if look.failed.is_some() {
+            self.show_error(look.failed.clone());
         }
         Ok(look)
     }
@@ -88,8 +101,10 @@ impl Worker {
 impl Visit {
     fn pay(&self, outbox: &mut Outbox, now_ns: i64) -> Result<Look, OutboxError> {
         let Visit { receiver, target, .. } = self;
+        let mut failed = None;
         if self.attach {
             outbox.attach(receiver, target, now_ns)?;
+            failed = outbox.last_failure(receiver)?;
         }
         let given_up = outbox.record_attempts(receiver, target, &self.finished)?;
         self.status.sinks[self.index].failed_total.fetch_add(given_up, Ordering::Relaxed);
@@ -100,7 +115,7 @@ impl Visit {
         let silences = self.status.said.active(now_ns);
         let is_apart = outbox.hold_back_messages(receiver, now_ns, &silences, &self.under_way)?;
         let gather_at_ns = if is_apart { now_ns } else { self.gather_at_ns };
-        let mut look = Look { now_ns, gather_at_ns, ..Look::default() };
+        let mut look = Look { now_ns, gather_at_ns, failed, ..Look::default() };
         match &self.group {
             Some(group) => self.gather(outbox, group, &silences, &mut look)?,
             None => {
@@ -109,6 +124,7 @@ impl Visit {
             }
         }
         self.probe(outbox, &silences, &mut look)?;
+        self.ask_again(outbox, &silences, &mut look)?;
         look.next_due_at_ns = outbox.next_due_at(receiver, now_ns)?;
         look.counts = outbox.counts(receiver)?;
         if self.group.is_some() && look.counts.pending + look.counts.silenced > 0 {
@@ -133,6 +149,21 @@ impl Visit {
         }
         if let Some(probe) = probe {
             (look.due, look.probe) = (vec![probe], true);
+        }
+        Ok(())
+    }
+
+    /// Once nothing is due, the receiver that takes messages again is asked for what has waited longest.
+    fn ask_again(
+        &self,
+        outbox: &mut Outbox,
+        silences: &[Arc<Silence>],
+        look: &mut Look,
+    ) -> Result<(), OutboxError> {
+        let Some(asked) = self.asked_again.as_ref().filter(|_| look.due.is_empty()) else { return Ok(()) };
+        let asked: HashSet<String> = asked.union(&self.under_way).cloned().collect();
+        if let Some(waits) = outbox.longest_waiting(&self.receiver, look.now_ns, silences, &asked)? {
+            (look.due, look.again) = (vec![waits], true);
         }
         Ok(())
     }
@@ -188,6 +219,7 @@ mod tests {
             delivered_ns: vec![],
             limit: 9,
             probe: None,
+            asked_again: None,
             status: status.clone(),
             index: 0,
             group,

@@ -123,12 +123,12 @@ async fn a_receiver_that_has_not_answered_the_handshake_is_said_to_be_sent_littl
     for path in ["/receivers", "/"] {
         let page = page(&served, path).await;
         assert_eq!(number(&page, "status.sinks[0].rate.per_minute"), 10.0, "{path}");
-        assert!(page.contains("a minute: has not answered the handshake</p>"), "{path}: {page}");
+        assert!(page.contains("a minute: has not agreed in the handshake</p>"), "{path}: {page}");
     }
     let status = served.json("/api/v1/status").await;
     assert_eq!(status["sinks"][0]["rate"], json!({"per_minute": 10, "permitted": false}));
     let note = &status["notes"][0];
-    assert_eq!(note["what"], "Receiver on_call has not answered the handshake of CloudEvents");
+    assert_eq!(note["what"], "Receiver on_call has not agreed in the handshake of CloudEvents");
     assert_eq!(note["effect"], "It is sent 10 messages a minute at most; 7 alerts wait");
     assert_eq!(status["state"], "ok", "no alert is lost by it");
     show(Some(120), true);
@@ -160,8 +160,8 @@ async fn a_collector_that_is_down_is_said_with_since_when_why_and_what_is_droppe
     assert_eq!(number(&good, "status.telemetry.exported_total"), 0.0);
     assert!(!good.contains("not taken since"), "{good}");
     telemetry.dropped_total.store(23, Relaxed);
-    telemetry.note(TelemetrySignal::Traces, 1_700_000_000 * S, Some("cannot connect: refused".to_owned()));
-    telemetry.note(TelemetrySignal::Traces, 1_700_000_900 * S, Some("answered 503".to_owned()));
+    telemetry.failed(TelemetrySignal::Traces, 1_700_000_000 * S, "cannot connect: refused".to_owned(), true);
+    telemetry.failed(TelemetrySignal::Traces, 1_700_000_900 * S, "answered 503".to_owned(), true);
     served.sample().await;
     let down = page(&served, "/").await;
     let since = r#"traces not taken since <time data-api="status.telemetry.failing[0].since_ns" data-fmt="time" datetime="2023-11-14T22:13:20Z">"#;
@@ -177,7 +177,7 @@ async fn a_collector_that_is_down_is_said_with_since_when_why_and_what_is_droppe
     );
     assert!(note["effect"].as_str().unwrap().starts_with("23 alerts and attempts have no trace"), "{note}");
     assert!(!down.contains("secret") && !status.to_string().contains("secret"), "{status}");
-    telemetry.note(TelemetrySignal::Traces, 1_700_001_000 * S, None);
+    telemetry.took(TelemetrySignal::Traces);
     served.sample().await;
     let status = served.json("/api/v1/status").await;
     assert_eq!((&status["notes"], &status["telemetry"]["failing"]), (&json!([]), &json!([])));
