@@ -52,6 +52,9 @@ pub struct PartitionStatus {
     pub events_total: AtomicU64,
     pub duplicates_total: AtomicU64,
     pub late_total: AtomicU64,
+    /// Rows since the start that were not read back, with the late ones, and these alone. They stay when the partition goes.
+    pub live_rows_total: AtomicU64,
+    pub live_late_total: AtomicU64,
     /// Events behind the watermark but within the lateness: their windows were opened again.
     pub reopening_total: AtomicU64,
     /// Final windows with a verdict.

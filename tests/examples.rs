@@ -94,7 +94,9 @@ fn a_file_in_the_wrong_order_is_said_to_be_so_and_one_in_order_is_not() {
     };
     let reversed = said((0..300).rev().collect());
     assert_eq!(reversed.len(), 1, "{reversed:?}");
-    for part in ["598 of all 600 rows so far", "stream=\"pumps\"", "sort a file by its time, oldest first"] {
+    for part in
+        ["598 of all 600 rows since the start", "stream=\"pumps\"", "sort a file by its time, oldest first"]
+    {
         assert!(reversed[0].contains(part), "{part} is not in {}", reversed[0]);
     }
     assert_eq!(said((0..300).collect()), Vec::<String>::new());

@@ -75,6 +75,10 @@ impl Plan {
         }
     }
 
+    pub fn http_sources(&self) -> usize {
+        self.sources.iter().filter(|source| matches!(source.kind, SourceKind::Http(_))).count()
+    }
+
     /// The source of a deployment that several processes share, its only one.
     pub fn shared(&self) -> Option<(&KafkaPlan, &SharedPlan)> {
         self.sources.iter().find_map(|source| match &source.kind {

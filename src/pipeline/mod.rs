@@ -62,6 +62,7 @@ pub use running::Running;
 
 use crate::alert::outbox::OutboxHandle;
 use crate::config::plan::Plan;
+use crate::connections;
 use crate::decode::{DeadLetters, Decoder, ROTATE_BYTES};
 use crate::engine::Engine;
 use crate::source::http::IdempotencyIndex;
@@ -97,6 +98,7 @@ pub const THREAD_PREFIX: &str = "eddy-";
 /// # Errors
 /// If the data folder, a model, a port or a sink cannot be used; the text names the remedy.
 pub async fn start(mut plan: Plan) -> Result<Running> {
+    connections::raise_open_files();
     let (backend, gpu) = plan.backend.find(plan.shards, plan.ring_bytes()).context("backend = \"cuda\"")?;
     plan.backend = backend;
     if let Some(gpu) = gpu {

@@ -5,8 +5,16 @@ use std::sync::atomic::Ordering::Relaxed;
 use crate::engine::Counts;
 use crate::status::PartitionStatus;
 
-/// One writer, so plain stores; readers may see a slot half published.
-pub(super) fn publish(to: &PartitionStatus, counts: &Counts) {
+/// One writer, so plain stores; readers may see a slot half published. What is not `live` was read back, or came with the
+/// partition or went with it.
+pub(super) fn publish(to: &PartitionStatus, counts: &Counts, live: bool) {
+    if live {
+        let late = counts.late.saturating_sub(to.late_total.load(Relaxed));
+        let taken = (counts.events + counts.duplicates).saturating_sub(to.taken_total());
+        // In this order nobody sees more late ones than rows.
+        to.live_rows_total.fetch_add(late + taken, Relaxed);
+        to.live_late_total.fetch_add(late, Relaxed);
+    }
     to.events_total.store(counts.events, Relaxed);
     to.duplicates_total.store(counts.duplicates, Relaxed);
     to.late_total.store(counts.late, Relaxed);

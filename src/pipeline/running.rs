@@ -168,6 +168,7 @@ impl Sources {
                     streams: names(&mut common.plan.streams.iter().filter(takes)),
                     csv_streams: names(&mut common.plan.streams.iter().filter(takes).filter(is_csv)),
                     validate: validate.clone(),
+                    http_sources: common.plan.http_sources(),
                     answered: answered.clone(),
                     incoming: common.incoming.clone(),
                     messages_logged: counted.messages.get(plan.name.as_str()).copied().unwrap_or(0),

@@ -137,7 +137,8 @@ impl Shard {
         };
         let mut out = Outputs::default();
         // What was restored, though nothing comes to be read back.
-        self.hand_on(&mut out, Stamps::default(), self.clock.now_ns());
+        let restored = Stamps { recovered: true, ..Stamps::default() };
+        self.hand_on(&mut out, restored, self.clock.now_ns());
         while let Some(work) = self.work.blocking_recv() {
             out.clear();
             let start_ns = self.clock.now_ns();
@@ -252,8 +253,12 @@ impl Shard {
                 let name = &self.plan.streams[stream.0 as usize].name;
                 unfitted::tell(&status.models(stream).told_unfitted, name, &error);
             }
-            publish(status.partition(stream, partition.0 as usize), counts);
+            publish(status.partition(stream, partition.0 as usize), counts, !stamps.recovered);
         });
+        if self.tells_once && stamps.recovered {
+            out.late.clear();
+            out.held_back.clear();
+        }
         out.held_back.iter().for_each(|(stream, end, why)| status.held_back(*stream).add(end.0, *why));
         if !out.raised.is_empty() {
             let alerts: Vec<Alert> =
@@ -262,9 +267,6 @@ impl Shard {
             if self.alerts.blocking_send(Outgoing::Alerts(alerts)).is_err() {
                 tracing::error!("the outbox is closed; its alerts come back from the log after a restart");
             }
-        }
-        if self.tells_once && stamps.recovered {
-            out.late.clear();
         }
         for late in out.late.drain(..) {
             let _ = self.dead.blocking_send(Dead::Late(late));
@@ -291,3 +293,6 @@ impl Recorders {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -37,6 +37,8 @@ pub struct Context {
     pub csv_streams: Vec<String>,
     /// Asked by HTTP before anything is logged.
     pub validate: Validate,
+    /// How many share the open files that may be their connections.
+    pub http_sources: usize,
     /// Shared by all HTTP sources; refilled from the log before they start.
     pub answered: http::IdempotencyIndex,
     /// What senders said they were doing, of those that say so.

@@ -7,7 +7,7 @@ use super::PartitionStatus;
 /// One row in so many may be too late unmentioned: the page counts them all the same.
 const SHARE_MAX: u64 = 100;
 
-/// Over all partitions, as their states have it: restarts do not begin anew.
+/// Over all partitions, since the start and without what was read back: both only grow, whatever partitions come and go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LateRows {
     pub late: u64,
@@ -19,9 +19,8 @@ impl LateRows {
     pub fn of(partitions: &[PartitionStatus]) -> LateRows {
         let mut sum = LateRows::default();
         for partition in partitions {
-            let late = partition.late_total.load(Relaxed);
-            sum.late += late;
-            sum.rows += late + partition.taken_total();
+            sum.late += partition.live_late_total.load(Relaxed);
+            sum.rows += partition.live_rows_total.load(Relaxed);
         }
         sum
     }
@@ -29,7 +28,7 @@ impl LateRows {
     /// What came after `before`.
     #[must_use]
     pub fn since(self, before: LateRows) -> LateRows {
-        LateRows { late: self.late.saturating_sub(before.late), rows: self.rows.saturating_sub(before.rows) }
+        LateRows { late: self.late - before.late, rows: self.rows - before.rows }
     }
 
     /// So many that somebody should know.

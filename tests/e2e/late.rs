@@ -81,3 +81,28 @@ async fn an_alert_is_raised_revised_and_retracted_at_a_receiver_and_on_the_page(
     assert_eq!(eddy.metric("eddy_stream_alerts_open{stream=\"pumps\"}"), 0);
     assert!(eddy.metric("eddy_stream_reopening_total{stream=\"pumps\"}") > 1000);
 }
+
+/// The newest first: most are late, and a start that reads them back within a second has nothing to say of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn that_rows_are_late_is_said_when_they_come_and_not_when_they_are_read_back() {
+    let receiver = Receiver::start([]).await;
+    let address: SocketAddr = ([127, 0, 0, 1], free_port()).into();
+    let source = format!("[source.line]\ntype = \"http\"\nlisten = \"{address}\"");
+    let deployment = Deployment::new(&config(&source, "[\"line\"]", "max_future = \"none\"", &receiver.url));
+    let mut eddy: Eddy = deployment.start();
+    let mut reversed = rows(2, 1_000, 7, 0..0);
+    reversed.reverse();
+    post(address, &reversed);
+    eddy.until("it is said", |eddy| eddy.said().contains("rows came too late").then_some(()));
+    let late = |eddy: &Eddy| eddy.metric("eddy_stream_late_total{stream=\"pumps\"}");
+    let before = late(&eddy);
+    assert!(before > 1_000, "{before}");
+    eddy.kill();
+
+    let mut eddy = deployment.start();
+    eddy.until("they are read back", |eddy| (late(eddy) == before).then_some(()));
+    // It is looked once a second.
+    std::thread::sleep(std::time::Duration::from_millis(2_500));
+    let (status, said) = eddy.stop();
+    assert!(status.success() && !said.contains("came too late"), "{said}");
+}

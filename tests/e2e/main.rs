@@ -16,6 +16,7 @@ mod late;
 mod mqtt;
 mod mqtt_sink;
 mod noted;
+mod open_files;
 mod orders;
 mod page;
 #[path = "../plant/mod.rs"]

@@ -127,6 +127,7 @@ impl Rig {
             streams: vec!["fans".into(), "lines".into(), "pumps".into()],
             csv_streams: vec!["lines".into()],
             validate: accept_all(),
+            http_sources: 1,
             answered: Default::default(),
             messages_logged: 0,
             incoming: Default::default(),

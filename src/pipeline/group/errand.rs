@@ -87,6 +87,6 @@ impl Errand {
 /// Its figures are the next owner's to show.
 fn clear(status: &Status, stream: StreamId, partition: PartitionId) {
     let of = status.partition(stream, partition.0 as usize);
-    publish(of, &Counts { watermark: i64::MIN, idle_acts: i64::MAX, ..Counts::default() });
+    publish(of, &Counts { watermark: i64::MIN, idle_acts: i64::MAX, ..Counts::default() }, false);
     of.set_drift(&Drift::default());
 }

@@ -37,6 +37,9 @@ use refusal::Refusal;
 
 const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 
+/// Where fewer connections may be open than [`LIMITS`] has.
+const REMEDY: &str = "raise the hard limit of open files, by `LimitNOFILE=` in a unit of systemd or `--ulimit nofile=` of `docker run`";
+
 /// A gateway may hold a connection for each of its devices. One that is kept open must not be closed just when its device
 /// speaks again, which many do once in 30 s or in a minute.
 pub const LIMITS: Limits =
@@ -65,7 +68,17 @@ pub async fn run(plan: &HttpPlan, source: Arc<str>, context: Context) -> Result<
     let listener = TcpListener::bind(plan.listen)
         .await
         .map_err(|error| SourceError::Listen { address: plan.listen, error })?;
-    Ok(serve(listener, plan, source, context, LIMITS).await)
+    let files = connections::open_files_max();
+    let limits = LIMITS.within(files, context.http_sources);
+    let Limits { connections, .. } = limits;
+    if connections < LIMITS.connections {
+        tracing::warn!(
+            source = &*source,
+            remedy = REMEDY,
+            "no more than {connections} connections may be open at a time, since the process may have {files} files open"
+        );
+    }
+    Ok(serve(listener, plan, source, context, limits).await)
 }
 
 /// Serves a listener that is bound already; returns once requests under way are answered.

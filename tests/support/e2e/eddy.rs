@@ -131,6 +131,15 @@ impl Deployment {
         Eddy::start(command)
     }
 
+    /// As [`Deployment::start`], with these soft and hard limits of open files.
+    pub fn start_with_few_files(&self, soft: u64, hard: u64) -> Eddy {
+        let mut command = Command::new("sh");
+        self.place(&mut command);
+        let limited = format!("ulimit -S -n {soft} && ulimit -H -n {hard} && exec \"$0\" run eddy.toml");
+        command.args(["-c", &limited, env!("CARGO_BIN_EXE_eddy")]);
+        Eddy::start(command)
+    }
+
     /// Every message of the log. No process may be running.
     pub fn logged(&self) -> Vec<Message> {
         let _lock = DirLock::acquire(&self.data()).expect("nobody uses the folder");
