@@ -15,6 +15,8 @@ mod handshake;
 mod mosquitto;
 #[path = "webhook/mqtt.rs"]
 mod mqtt;
+#[path = "webhook/mqtt_limits.rs"]
+mod mqtt_limits;
 #[path = "webhook/mqtt_wire.rs"]
 mod mqtt_wire;
 #[path = "support/receiver.rs"]

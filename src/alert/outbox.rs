@@ -17,6 +17,7 @@ mod probe;
 mod prune;
 mod queue;
 mod reader;
+mod release;
 mod replay;
 mod schema;
 mod silenced;

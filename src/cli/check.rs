@@ -8,7 +8,7 @@ use super::{CheckArgs, EXIT_CONFIG, environment};
 use crate::config::plan::{
     FormatPlan, Layout, ModelPlan, Plan, Shape, SinkKind, SourceKind, StreamPlan, WindowPlan,
 };
-use crate::config::{load, show_duration, show_size};
+use crate::config::{load, perhaps_own_alerts, show_duration, show_size};
 use crate::pipeline;
 use crate::sink::signature;
 
@@ -36,6 +36,12 @@ fn judge(config: &Path, plan: &Plan) -> (String, ExitCode) {
     for (what, name) in show_their_password(plan) {
         text += &format!(
             "note: {what} {name} sends its password or token in clear, and whoever is on the way can read it: give it `tls`, or a url of mqtts://\n"
+        );
+    }
+    for (sink, source) in perhaps_own_alerts(plan) {
+        text += &format!(
+            "note: source {source} reads the topic of sink {sink} at another port of the same host: if that is the same broker, alerts \
+             come back as readings, so give the sink another `topic`\n"
         );
     }
     let page = &plan.dashboard;
@@ -224,6 +230,24 @@ fn align(rows: &[[String; 3]]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn alerts_that_perhaps_come_back_as_readings_are_noted() {
+        let is_noted = |url: &str, topic: &str| {
+            let text = format!(
+                "[source.a]\ntype = \"mqtt\"\nurl = \"mqtt://b:1883\"\ntopics = \"plant/#\"\n[stream.s]\nfrom = \"a\"\n\
+                 key = \"id\"\ntime = \"arrival\"\ncolumns.x = \"x\"\nwindow = {{ type = \"tumbling\", size = \"1m\" }}\n\
+                 [sink.c]\ntype = \"mqtt\"\nurl = {url:?}\ntopic = {topic:?}\n"
+            );
+            let plan = crate::config::parse(&text, "", &Default::default());
+            let (told, _) =
+                judge(Path::new("eddy.toml"), &plan.unwrap_or_else(|problems| panic!("{problems}")));
+            told.contains("note: source a reads the topic of sink c at another port of the same host")
+        };
+        assert!(is_noted("mqtts://b:8883", "plant/alerts"));
+        assert!(!is_noted("mqtts://b:8883", "alerts/eddy"), "nobody reads it");
+        assert!(!is_noted("mqtts://c:8883", "plant/alerts"), "another host");
+    }
 
     #[test]
     fn whoever_sends_a_password_in_clear_is_named() {

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use super::field::Field;
 use super::plan::{
-    BrokerPlan, DashboardPlan, KafkaPlan, ModelPlan, MqttPlan, SinkKind, SinkPlan, SourceKind, StreamPlan,
+    BrokerPlan, DashboardPlan, KafkaPlan, ModelPlan, MqttPlan, Plan, SinkKind, SinkPlan, SourceKind,
+    StreamPlan,
 };
 use super::sink::Sink;
 use super::source::Source;
@@ -54,7 +55,7 @@ pub fn client_ids(sources: &[Source<'_>], sinks: &[Sink<'_>]) {
 }
 
 /// Alerts that come back as readings would end among the dead letters, one for each.
-pub fn own_alerts(sources: &[Source<'_>], sinks: &[Sink<'_>]) {
+pub fn alerts_over_mqtt(sources: &[Source<'_>], sinks: &[Sink<'_>]) {
     for sink in sinks {
         let Some(SinkKind::Mqtt(plan)) = sink.plan.as_ref().map(|plan| &plan.kind) else { continue };
         for (source, named) in mqtt_sources(sources) {
@@ -71,6 +72,24 @@ pub fn own_alerts(sources: &[Source<'_>], sinks: &[Sink<'_>]) {
             }
         }
     }
+}
+
+/// Sinks and sources, by name, for which the same would be if two ports of one host were one broker's.
+pub fn perhaps_own_alerts(plan: &Plan) -> Vec<(&str, &str)> {
+    let mut found = Vec::new();
+    for sink in &plan.sinks {
+        let SinkKind::Mqtt(told) = &sink.kind else { continue };
+        for source in &plan.sources {
+            if let SourceKind::Mqtt(read) = &source.kind
+                && read.broker.host == told.broker.host
+                && read.broker.port != told.broker.port
+                && read.topics.iter().any(|filter| takes(filter, &told.topic))
+            {
+                found.push((sink.name.as_str(), source.name.as_str()));
+            }
+        }
+    }
+    found
 }
 
 fn mqtt_sources<'a, 'b>(sources: &'b [Source<'a>]) -> impl Iterator<Item = (&'b MqttPlan, &'b Source<'a>)> {
@@ -107,7 +126,7 @@ pub fn groups(sources: &[Source<'_>]) {
 }
 
 /// Alerts that would come in again as readings, or stand among what is something else.
-pub fn alert_topics(sources: &[Source<'_>], sinks: &[Sink<'_>]) {
+pub fn alerts_over_kafka(sources: &[Source<'_>], sinks: &[Sink<'_>]) {
     for sink in sinks {
         let Some(SinkKind::Kafka(kafka)) = sink.plan.as_ref().map(|plan| &plan.kind) else { continue };
         let use_of = |source: &Source<'_>| match source.plan.as_ref().map(|plan| &plan.kind) {

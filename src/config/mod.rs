@@ -37,6 +37,7 @@ use node::Node;
 use plan::{Plan, StreamPlan};
 use section::{Scope, Secrets, Section};
 
+pub use cross::perhaps_own_alerts;
 pub use problem::{Origin, Problem, Problems};
 pub use units::{parse_duration, show_duration, show_size};
 
@@ -114,10 +115,10 @@ fn resolve<'a>(scope: &'a Scope<'a>, root: &'a Node) -> Option<Plan> {
     let page = section.here().locate("dashboard").locate("listen");
     cross::listeners(&sources, dashboard.as_ref().map(|plan| (plan, page)));
     cross::client_ids(&sources, &sinks);
-    cross::own_alerts(&sources, &sinks);
+    cross::alerts_over_mqtt(&sources, &sinks);
     cross::groups(&sources);
     let streams: Option<Vec<StreamPlan>> = streams.into_iter().collect();
-    cross::alert_topics(&sources, &sinks);
+    cross::alerts_over_kafka(&sources, &sinks);
     let sinks: Option<Vec<_>> = sinks.into_iter().map(|sink| sink.plan).collect();
     if let Some(streams) = streams.as_ref().filter(|streams| !streams.is_empty()) {
         cross::unused_sources(&sources, streams);

@@ -3,31 +3,25 @@
 //! *Order.* The outbox hands a revision out when the one before is told or given up. One that timed out may still lie with a
 //! broker that hangs; were it written later, behind the revision after it, the end of an alert could come before its
 //! beginning. The brokers refuse it then: the producer is idempotent, goes on under a new epoch after a message that timed out,
-//! and all revisions of an alert are in one partition, by their key.
+//! and all revisions of an alert are in one partition, by their key. One producer knows nothing of another, of a later start or
+//! of another Eddy.
 
+mod producer;
 mod reasons;
 
-use std::error::Error;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-use rdkafka::ClientConfig;
-use rdkafka::client::{ClientContext, OAuthToken};
-use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::producer::{
-    BaseRecord, DeliveryResult, NoCustomPartitioner, Producer as _, ProducerContext, ThreadedProducer,
-};
-use sha2::{Digest, Sha256};
-use tokio::sync::oneshot;
+use rdkafka::producer::BaseRecord;
+use tokio::sync::{Mutex, oneshot};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use super::{Answer, Outgoing, SinkError, SinkType, format};
-use crate::config::plan::{ClusterPlan, KafkaSinkPlan, SinkPlan};
+use crate::config::plan::{KafkaSinkPlan, SinkPlan};
 use crate::kafka::alert::headers;
-use crate::kafka::client::connection;
-use crate::kafka::reasons::unreached;
-use crate::kafka::token::Tokens;
-use crate::types::hex;
+use producer::{Kept, Producer};
 
 pub const TYPE: SinkType = SinkType {
     name: "kafka",
@@ -42,40 +36,22 @@ topic = "plant.anomalies"
 /// Messages under way at once: they share requests.
 pub const WIDTH: usize = 64;
 
-/// The library tells of an error again after 30 s only. What was longer ago explains no failure of now.
-const RECENT: Duration = Duration::from_secs(60);
-/// A topic that was made a moment ago is not known to every broker.
-const UNKNOWN_MAX: Duration = Duration::from_secs(5);
-/// The least that the library takes for setting a connection up.
-const SETUP_MIN: Duration = Duration::from_secs(1);
 /// A client that reaches no broker closes slowly.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
-
-/// Of a refusal that passes, such as too few replicas, so that it is told by its name and not as one more time-out: some five
-/// seconds with the library's pauses.
-const RETRIES: &str = "8";
-/// Small, since a topic's limit of sizes is held against all that is sent together.
-const BATCH_BYTES: &str = "65536";
-/// The topic decides what is too large.
-const MESSAGE_BYTES_MAX: &str = "67108864";
-
-/// A producer, with a thread that polls it.
-type Producer = ThreadedProducer<Watching>;
 
 /// One topic. Has no `Debug`: its plan holds secrets.
 pub struct KafkaSink {
     plan: KafkaSinkPlan,
     client_id: String,
     /// `None`: the last one could not go on.
-    producer: Mutex<Option<Arc<Producer>>>,
+    kept: Mutex<Option<Kept>>,
 }
 
 impl KafkaSink {
     pub fn start(sink: &SinkPlan, plan: &KafkaSinkPlan) -> Result<Self, SinkError> {
         let client_id = format!("eddy-{}-{}", sink.deployment, sink.name);
-        let kafka = KafkaSink { plan: plan.clone(), client_id, producer: Mutex::default() };
-        match kafka.producer() {
-            Ok(_) => Ok(kafka),
+        match producer::start(plan, &client_id) {
+            Ok(kept) => Ok(KafkaSink { plan: plan.clone(), client_id, kept: Mutex::new(Some(kept)) }),
             Err(reason) => Err(SinkError::Kafka { sink: sink.name.clone(), reason }),
         }
     }
@@ -87,7 +63,7 @@ impl KafkaSink {
             Ok(r#type) => r#type,
             Err(error) => return Answer::unsent(&error.to_string()),
         };
-        let producer = match self.producer() {
+        let producer = match self.producer().await {
             Ok(producer) => producer,
             Err(reason) => return Answer::unsent(&reason),
         };
@@ -98,147 +74,53 @@ impl KafkaSink {
             .headers(headers(&outgoing.message_id, r#type, &outgoing.traceparent));
         let told = match producer.send(record) {
             Ok(()) => report.await.unwrap_or(Err(KafkaError::Canceled)),
-            Err((error, _)) => Err(error),
+            Err(error) => Err(error),
         };
         match told {
             Ok(()) => Answer::Accepted { status: None },
-            Err(error) => self.failed(producer, &error, outgoing.body.len()),
+            Err(error) => self.failed(&producer, &error, outgoing.body.len()).await,
         }
     }
 
-    fn failed(&self, producer: Arc<Producer>, error: &KafkaError, bytes: usize) -> Answer {
-        let away = producer.context().away();
-        let fatal = producer.client().fatal_error();
+    async fn failed(&self, producer: &Arc<Producer>, error: &KafkaError, bytes: usize) -> Answer {
+        let away = producer.away();
+        let fatal = producer.fatal();
         let (code, detail) = match &fatal {
             Some((code, detail)) => (*code, detail.clone()),
             None => (error.rdkafka_error_code().unwrap_or(Code::Unknown), error.to_string()),
         };
-        if fatal.is_some() {
-            self.give_up(producer);
+        if fatal.is_some() || away.as_ref().is_some_and(|away| away.of_credentials) {
+            self.give_up(producer).await;
         }
-        let reason = reasons::of(&self.plan, (code, &detail), away, bytes);
+        let reason = reasons::of(&self.plan, (code, &detail), away.map(|away| away.reason), bytes);
         Answer::Failed { status: None, reason, busy: reasons::is_busy(code), retry_after: None }
     }
 
-    fn producer(&self) -> Result<Arc<Producer>, String> {
-        let mut kept = self.kept();
-        if let Some(producer) = &*kept {
-            return Ok(producer.clone());
+    /// Made off the runtime, since it reads files.
+    async fn producer(&self) -> Result<Arc<Producer>, String> {
+        let mut kept = self.kept.lock().await;
+        if let Some(kept) = &*kept {
+            return Ok(kept.producer.clone());
         }
-        let cluster = &self.plan.cluster;
-        let watching =
-            Watching { tokens: Tokens::of(cluster), cluster: cluster.clone(), away: Mutex::default() };
-        let made =
-            ThreadedProducer::from_config_and_context(&settings(&self.plan, &self.client_id), watching)
-                .map_err(|error| reasons::not_made(&error.to_string()))?;
-        Ok(kept.insert(Arc::new(made)).clone())
+        let (plan, client_id) = (self.plan.clone(), self.client_id.clone());
+        let made = spawn_blocking(move || producer::start(&plan, &client_id)).await;
+        Ok(kept.insert(made.map_err(|error| error.to_string())??).producer.clone())
     }
 
-    /// The next message gets another one.
-    fn give_up(&self, producer: Arc<Producer>) {
-        let last = self.kept().take_if(|kept| Arc::ptr_eq(kept, &producer));
-        drop(last);
-        close(producer);
-    }
-
-    fn kept(&self) -> MutexGuard<'_, Option<Arc<Producer>>> {
-        self.producer.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The next message gets another one, which reads the files of certificates again. What is under way with this one ends
+    /// with it.
+    async fn give_up(&self, producer: &Arc<Producer>) {
+        self.kept.lock().await.take_if(|kept| Arc::ptr_eq(&kept.producer, producer));
     }
 
     /// Nothing is sent from here on, not what is under way either.
     pub(super) async fn close(&self) {
-        let last = self.kept().take();
-        if let Some(producer) = last {
-            let _ = tokio::time::timeout(CLOSE_MAX, close(producer)).await;
+        if let Some(Kept { producer, gone }) = self.kept.lock().await.take() {
+            drop(producer);
+            let _ = timeout(CLOSE_MAX, gone).await;
         }
     }
-
-    /// A digest of cluster and topic.
-    pub(super) fn target(&self) -> String {
-        hex(&Sha256::digest(format!("kafka {} {}", self.plan.cluster.brokers.join(","), self.plan.topic)))
-    }
 }
 
-/// On a thread of its own, which nobody has to wait for: the library waits for its own.
-fn close(producer: Arc<Producer>) -> oneshot::Receiver<()> {
-    let (closed_to, closed) = oneshot::channel();
-    let _ = std::thread::Builder::new().name("sink-closing".to_owned()).spawn(move || {
-        drop(producer);
-        let _ = closed_to.send(());
-    });
-    closed
-}
-
-fn settings(plan: &KafkaSinkPlan, client_id: &str) -> ClientConfig {
-    let ms = |duration: Duration| duration.as_millis().to_string();
-    let timeout = plan.timeout;
-    let mut config = connection(&plan.cluster);
-    config.set("client.id", client_id);
-    config.set("enable.idempotence", "true");
-    config.set("acks", "all");
-    config.set("message.timeout.ms", ms(timeout));
-    config.set("socket.timeout.ms", ms(timeout));
-    config.set("socket.connection.setup.timeout.ms", ms((timeout / 2).max(SETUP_MIN)));
-    config.set("topic.metadata.propagation.max.ms", ms((timeout / 2).min(UNKNOWN_MAX)));
-    config.set("retries", RETRIES);
-    config.set("compression.type", "zstd");
-    config.set("partitioner", "murmur2_random");
-    config.set("linger.ms", "1");
-    config.set("batch.size", BATCH_BYTES);
-    config.set("message.max.bytes", MESSAGE_BYTES_MAX);
-    config
-}
-
-/// What the library tells.
-struct Watching {
-    tokens: Tokens,
-    cluster: ClusterPlan,
-    /// Why a broker was not reached, and when, since the last message that was taken.
-    away: Mutex<Option<(Instant, String)>>,
-}
-
-impl Watching {
-    fn noted(&self) -> MutexGuard<'_, Option<(Instant, String)>> {
-        self.away.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn away(&self) -> Option<String> {
-        self.noted().as_ref().filter(|(at, _)| at.elapsed() < RECENT).map(|(_, reason)| reason.clone())
-    }
-}
-
-impl ProducerContext<NoCustomPartitioner> for Watching {
-    type DeliveryOpaque = Box<oneshot::Sender<Result<(), KafkaError>>>;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, reported: Self::DeliveryOpaque) {
-        let told = match result {
-            Ok(_) => Ok(()),
-            Err((error, _)) => Err(error.clone()),
-        };
-        if told.is_ok() {
-            *self.noted() = None;
-        }
-        // The worker may have stopped waiting: the message is then sent again, with the same id.
-        let _ = reported.send(told);
-    }
-}
-
-impl ClientContext for Watching {
-    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
-
-    fn log(&self, _: RDKafkaLogLevel, facility: &str, text: &str) {
-        tracing::debug!(facility, "{text}");
-    }
-
-    fn error(&self, error: KafkaError, detail: &str) {
-        tracing::debug!(%error, detail, "Kafka");
-        let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
-        if let Some(reason) = unreached(&self.cluster, "sink", code, detail) {
-            *self.noted() = Some((Instant::now(), reason));
-        }
-    }
-
-    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
-        self.tokens.fetch()
-    }
-}
+#[cfg(test)]
+mod tests;

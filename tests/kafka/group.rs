@@ -4,6 +4,7 @@
 //!
 //! `EDDY_KAFKA_EVENTS` and `EDDY_KAFKA_KILLS` make it longer, `EDDY_KAFKA_KEYS` makes what is handed over larger.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
@@ -139,6 +140,30 @@ async fn alerts_of_a_member_that_dies_are_delivered_by_another() {
         expected.decisions.keys().all(|id| delivered.contains(id)).then_some(())
     });
     assert!(delivered().iter().all(|id| expected.decisions.contains_key(id)), "other ids");
+}
+
+/// Told by both, a revision could come behind the one after it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_member_hands_over_and_has_not_told_is_left_to_the_next() {
+    let rows = rows(12_000);
+    let expected = expected(&rows);
+    let all = expected.decisions.len();
+    let kafka = Kafka::start();
+    kafka.make_topic(TOPIC, PARTITIONS);
+    let receiver = Receiver::start([]).await;
+    let (here, there) = (deployment(&kafka, NOBODY, "1s"), deployment(&kafka, &receiver.url, "1s"));
+    let mut first = here.start();
+    send(&kafka.producer(), &rows, &AtomicUsize::new(usize::MAX));
+    until_committed(&kafka, rows.len(), |_| {});
+    let queued = |eddy: &Eddy| eddy.metric("eddy_sink_queued{sink=\"on_call\"}") as usize;
+    first.until("all alerts wait", |eddy| (queued(eddy) == all).then_some(()));
+    let _next = there.start();
+    let told = || -> BTreeSet<String> { receiver.received().iter().map(|r| r.id().to_owned()).collect() };
+    first.until("each waits at one or was told by the other", |eddy| {
+        let (queued, told) = (queued(eddy), told().len());
+        (told > 0 && queued + told == all).then_some(())
+    });
+    assert!(told().iter().all(|id| expected.decisions.contains_key(id)), "other ids");
 }
 
 /// With much in hand that is judged and not told: the group must refuse it.

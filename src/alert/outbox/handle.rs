@@ -37,10 +37,13 @@ impl OutboxHandle {
     /// [`Outbox::store_sent`], then wakes the workers. Blocks for one sync of the disk.
     pub fn store_sent(&self, sent: &[Sent], now_ns: i64) -> Result<Stored, OutboxError> {
         let stored = self.lock().store_sent(sent, now_ns)?;
-        if stored.new > 0 {
-            self.shared.work.send_modify(|calls| *calls += 1);
-        }
+        self.shared.work.send_modify(|calls| *calls += 1);
         Ok(stored)
+    }
+
+    /// [`Outbox::release`]. Blocks for one sync of the disk.
+    pub fn release(&self, revisions: &[(String, u32)]) -> Result<u64, OutboxError> {
+        self.lock().release(revisions)
     }
 
     /// [`Outbox::is_settled`].

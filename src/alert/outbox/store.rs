@@ -5,7 +5,7 @@ use rusqlite::{Transaction, params};
 use super::prune::is_removed;
 use super::{Outbox, OutboxError};
 use crate::alert::body;
-use crate::types::{Alert, AlertState};
+use crate::types::{Alert, AlertState, Decision};
 
 /// What became of a batch of alerts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,7 +35,8 @@ impl Outbox {
         self.store_each(alerts.iter().map(|alert| (alert, None)), now_ns)
     }
 
-    /// The same of alerts whose bodies were made elsewhere.
+    /// The same of alerts whose bodies were made elsewhere, from where they come again until each is settled: of a known one
+    /// deliveries that are missing, as after [`Outbox::release`], begin anew.
     pub fn store_sent(&mut self, sent: &[Sent], now_ns: i64) -> Result<Stored, OutboxError> {
         self.store_each(sent.iter().map(|sent| (&sent.alert, Some(sent.body.as_str()))), now_ns)
     }
@@ -52,6 +53,7 @@ impl Outbox {
                 stored.known += 1;
                 continue;
             }
+            let comes_again = body.is_some();
             let encode_error = |source| OutboxError::Encode {
                 id: alert.decision.id.clone(),
                 revision: alert.decision.revision,
@@ -69,11 +71,11 @@ impl Outbox {
             let texts = Texts { decision: &decision, receipt: &receipt, body: &body };
             if insert_alert(&transaction, alert, texts, now_ns)? {
                 stored.new += 1;
-                let seq = transaction.last_insert_rowid();
-                for receiver in &self.receivers {
-                    insert_delivery(&transaction, seq, alert, receiver, now_ns)?;
-                }
+                insert_deliveries(&transaction, alert, &self.receivers, now_ns)?;
             } else {
+                if comes_again {
+                    insert_deliveries(&transaction, alert, &self.receivers, now_ns)?;
+                }
                 stored.known += 1;
                 stored.differing += usize::from(differs(&transaction, alert, &decision)?);
             }
@@ -127,20 +129,24 @@ fn insert_alert(
     Ok(rows == 1)
 }
 
-/// A receiver that answered 410 gets no attempt, but its alerts are listed as failed, with the reason.
-fn insert_delivery(
+/// Those that are not there. A receiver that answered 410 gets no attempt, but its alerts are listed as failed, with the reason.
+fn insert_deliveries(
     transaction: &Transaction<'_>,
-    seq: i64,
     alert: &Alert,
-    receiver: &str,
+    receivers: &[String],
     now_ns: i64,
 ) -> rusqlite::Result<()> {
+    let Decision { id, revision, .. } = &alert.decision;
     let mut statement = transaction.prepare_cached(
         "INSERT INTO deliveries (alert, id, revision, receiver, state, next_attempt_at, last_error)
-         SELECT ?5, ?1, ?2, ?3, CASE WHEN reason IS NULL THEN 'pending' ELSE 'failed' END, ?4, reason
-         FROM (SELECT (SELECT reason FROM disabled WHERE receiver = ?3) AS reason)",
+         SELECT seq, ?1, ?2, ?3, CASE WHEN reason IS NULL THEN 'pending' ELSE 'failed' END, ?4, reason
+         FROM (SELECT seq, (SELECT reason FROM disabled WHERE receiver = ?3) AS reason FROM alerts
+               WHERE id = ?1 AND revision = ?2)
+         WHERE true ON CONFLICT (id, revision, receiver) DO NOTHING",
     )?;
-    statement.execute(params![alert.decision.id, alert.decision.revision, receiver, now_ns, seq])?;
+    for receiver in receivers {
+        statement.execute(params![id, revision, receiver, now_ns])?;
+    }
     Ok(())
 }
 

@@ -154,7 +154,10 @@ impl Delivery {
     fn settle(&self, consumer: &Reader, waiting: &mut BTreeMap<i32, VecDeque<Waiting>>) -> KafkaResult<()> {
         let assigned = consumer.assignment()?;
         let ours: BTreeSet<i32> = assigned.elements().iter().map(|element| element.partition()).collect();
-        waiting.retain(|partition, _| ours.contains(partition));
+        let lost: Vec<i32> = waiting.keys().filter(|partition| !ours.contains(partition)).copied().collect();
+        for partition in lost {
+            self.release(waiting.remove(&partition).unwrap_or_default());
+        }
         let mut list = TopicPartitionList::new();
         for (partition, waiting) in waiting {
             let mut next = None;
@@ -171,6 +174,15 @@ impl Delivery {
             tracing::debug!(%error, "offsets of alerts were not committed");
         }
         Ok(())
+    }
+
+    /// Another member reads these again, since their offsets were not committed. Told by both, a revision could come behind the one
+    /// after it.
+    fn release(&self, waiting: VecDeque<Waiting>) {
+        let revisions: Vec<(String, u32)> = waiting.into_iter().filter_map(|waiting| waiting.alert).collect();
+        if let Err(error) = self.outbox.release(&revisions) {
+            tracing::warn!(%error, "alerts that another member tells are told here as well");
+        }
     }
 
     fn is_settled(&self, waiting: &Waiting) -> bool {

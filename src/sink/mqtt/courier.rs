@@ -7,10 +7,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::flights::Flights;
-use super::refusals::{answer, beyond, lost, silent};
-use super::wire::{Client, Event, Limits, Link, open, packet_bytes};
+use super::refusals::{answer, beyond, lost, silent, stuck};
+use super::wire::{Client, Event, Limits, Link, Receipt, open, packet_bytes};
 use crate::config::plan::MqttSinkPlan;
-use crate::mqtt::reasons::{explain_connect, unusable};
+use crate::mqtt::reasons::explain_connect;
 use crate::mqtt::{Fault, Full, GOODBYE_MAX};
 use crate::sink::format::type_of;
 use crate::sink::{Answer, Outgoing};
@@ -37,8 +37,10 @@ pub(super) struct Courier {
 /// What a connection ended by.
 enum End {
     Lost(Fault),
-    /// Something was not acknowledged in time. A broker acknowledges in order, so what was sent later would not be either.
+    /// Something is late, and nothing at all was acknowledged for as long as a message may take.
     Silent,
+    /// The library holds a message back for ever.
+    Stuck,
     Leave(Option<oneshot::Sender<()>>),
 }
 
@@ -57,28 +59,30 @@ impl Courier {
 
     /// One connection, from CONNECT for the first message to its end.
     async fn connection(&mut self, mut first: Ask) {
-        let connected = match open(&self.plan) {
+        let connected = match open(&self.plan).await {
             Ok((client, mut link)) => match self.connect(&mut link, &mut first).await {
                 Ok(limits) => Ok((client, link, limits)),
                 Err(reason) => Err(reason),
             },
-            Err(problem) => Err(unusable(&problem)),
+            Err(reason) => Err(reason),
         };
         let (client, mut link, limits) = match connected {
             Ok(connected) => connected,
             Err(reason) => return self.refuse(first, &reason),
         };
         tracing::info!(sink = self.sink, broker = self.plan.broker.address(), "connected");
-        let desk = Desk { plan: &self.plan, client, limits, flights: Mutex::default() };
+        let state = State { flights: Flights::default(), heard: Instant::now() };
+        let desk = Desk { plan: &self.plan, client, limits, state: Mutex::new(state) };
         // Polled to its end or dropped: a poll that is cut short may lose what it took to send.
         let mut listening = pin!(desk.listen(&mut link));
         let end = tokio::select! {
-            fault = &mut listening => End::Lost(fault),
+            end = &mut listening => end,
             end = desk.hand_over(first, &mut self.errands) => end,
         };
         let reason = match end {
             End::Lost(fault) => lost(&self.plan, &fault),
             End::Silent => silent(&self.plan),
+            End::Stuck => stuck(&self.plan),
             End::Leave(left) => {
                 desk.client.disconnect();
                 let _ = timeout(GOODBYE_MAX, listening).await;
@@ -89,8 +93,8 @@ impl Courier {
             }
         };
         tracing::warn!(sink = self.sink, reason, "the connection has ended; the next message makes another");
-        for ask in std::mem::take(&mut *desk.flights()).into_lost() {
-            let _ = ask.answer.send(Answer::unsent(&reason));
+        for flight in std::mem::take(&mut desk.state().flights).into_lost() {
+            flight.end(Answer::unsent(&reason));
         }
     }
 
@@ -125,57 +129,90 @@ impl Courier {
     }
 }
 
+/// A message on its way.
+enum Flight {
+    Awaited(Ask),
+    /// It was answered as failed. Its acknowledgement may come still, and its packet id is not free until then.
+    Late,
+}
+
+impl Flight {
+    /// Of a late one it changes nothing.
+    fn end(self, answer: Answer) {
+        if let Flight::Awaited(ask) = self {
+            let _ = ask.answer.send(answer);
+        }
+    }
+}
+
+struct State {
+    /// Of this connection: what an earlier one had on its way is answered.
+    flights: Flights<Flight>,
+    /// When the broker last acknowledged anything. That it answers pings says nothing of messages.
+    heard: Instant,
+}
+
 /// One connection that stands.
 struct Desk<'a> {
     plan: &'a MqttSinkPlan,
     client: Client,
     limits: Limits,
-    /// Its own: what an earlier connection had on its way is answered.
-    flights: Mutex<Flights<Ask>>,
+    state: Mutex<State>,
 }
 
 impl Desk<'_> {
     /// Never waits: both who fill and who empty it are one task.
-    fn flights(&self) -> MutexGuard<'_, Flights<Ask>> {
-        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Polls the connection until it ends, and says why.
-    async fn listen(&self, link: &mut Link) -> Fault {
+    async fn listen(&self, link: &mut Link) -> End {
         loop {
             match link.poll().await {
-                Ok(event) => self.hear(event),
+                Ok(event) => {
+                    if let Some(end) = self.hear(event) {
+                        return end;
+                    }
+                }
                 Err(fault) => {
                     // Read before the connection broke: what was acknowledged by then is told.
                     while let Some(event) = link.leftover() {
                         self.hear(event);
                     }
-                    return fault;
+                    return End::Lost(fault);
                 }
             }
         }
     }
 
-    fn hear(&self, event: Event) {
+    fn hear(&self, event: Event) -> Option<End> {
         match event {
-            Event::Sent { pkid } => self.flights().send(pkid),
+            Event::Sent { pkid } => self.state().flights.send(pkid),
+            Event::Held { pkid } => self.state().flights.hold(pkid),
             Event::Acked { pkid, receipt } => {
-                if let Some(ask) = self.flights().acknowledge(pkid) {
-                    let _ = ask.answer.send(answer(self.plan, receipt));
+                let mut state = self.state();
+                state.heard = Instant::now();
+                let is_refusal = matches!(receipt, Receipt::Refused { .. });
+                let is_stuck = is_refusal && state.flights.held() == Some(pkid);
+                if let Some(flight) = state.flights.acknowledge(pkid) {
+                    flight.end(answer(self.plan, receipt));
                 }
+                return is_stuck.then_some(End::Stuck);
             }
             Event::Connected(_) | Event::Other => {}
         }
+        None
     }
 
-    /// Takes errands until there is one to leave, or something waits for longer than it may.
+    /// Takes errands until there is one to leave, or the broker is silent for longer than it may.
     async fn hand_over(&self, first: Ask, errands: &mut mpsc::Receiver<Errand>) -> End {
         self.publish(first);
         loop {
-            let deadline = self.flights().iter().map(|ask| ask.deadline).min();
+            let next = self.next_look();
             let late = async {
-                match deadline {
-                    Some(deadline) => sleep_until(deadline).await,
+                match next {
+                    Some(next) => sleep_until(next).await,
                     None => std::future::pending().await,
                 }
             };
@@ -185,17 +222,34 @@ impl Desk<'_> {
                     Some(Errand::Leave(left)) => return End::Leave(Some(left)),
                     None => return End::Leave(None),
                 },
-                // It may have been acknowledged since.
-                () = late => if self.is_overdue() {
+                () = late => if self.is_silent() {
                     return End::Silent;
                 },
             }
         }
     }
 
-    fn is_overdue(&self) -> bool {
-        let now = Instant::now();
-        self.flights().iter().any(|ask| ask.deadline <= now)
+    /// When something will be late, or silence too long.
+    fn next_look(&self) -> Option<Instant> {
+        let state = self.state();
+        let at = |flight: &Flight| match flight {
+            Flight::Awaited(ask) => ask.deadline,
+            Flight::Late => state.heard + self.plan.timeout,
+        };
+        state.flights.iter().map(at).min()
+    }
+
+    /// Answers what is late. A broker may take long for one message and go on with others.
+    fn is_silent(&self) -> bool {
+        let (mut state, now) = (self.state(), Instant::now());
+        let mut any_late = false;
+        for flight in state.flights.iter_mut() {
+            if matches!(flight, Flight::Awaited(ask) if ask.deadline <= now) {
+                std::mem::replace(flight, Flight::Late).end(Answer::unsent(&silent(self.plan)));
+            }
+            any_late |= matches!(flight, Flight::Late);
+        }
+        any_late && state.heard + self.plan.timeout <= now
     }
 
     fn publish(&self, ask: Ask) {
@@ -207,7 +261,7 @@ impl Desk<'_> {
             }
         });
         match asked {
-            Ok(()) => self.flights().ask(ask),
+            Ok(()) => self.state().flights.ask(Flight::Awaited(ask)),
             Err(reason) => {
                 let _ = ask.answer.send(Answer::unsent(&reason));
             }

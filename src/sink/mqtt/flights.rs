@@ -8,11 +8,13 @@ pub struct Flights<T> {
     /// Asked to be published, without a packet id so far; in order.
     asked: VecDeque<T>,
     sent: BTreeMap<u16, T>,
+    /// The packet id that the first of the asked waits for.
+    held: Option<u16>,
 }
 
 impl<T> Default for Flights<T> {
     fn default() -> Self {
-        Flights { asked: VecDeque::new(), sent: BTreeMap::new() }
+        Flights { asked: VecDeque::new(), sent: BTreeMap::new(), held: None }
     }
 }
 
@@ -23,9 +25,19 @@ impl<T> Flights<T> {
 
     /// The one that has waited longest goes out under this id.
     pub fn send(&mut self, pkid: u16) {
+        self.held = None;
         if let Some(message) = self.asked.pop_front() {
             self.sent.insert(pkid, message);
         }
+    }
+
+    /// It does not go out before what has this id is acknowledged.
+    pub fn hold(&mut self, pkid: u16) {
+        self.held = Some(pkid);
+    }
+
+    pub fn held(&self) -> Option<u16> {
+        self.held
     }
 
     /// What is acknowledged; `None` if nothing is on its way under this id.
@@ -37,6 +49,10 @@ impl<T> Flights<T> {
         self.asked.iter().chain(self.sent.values())
     }
 
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.asked.iter_mut().chain(self.sent.values_mut())
+    }
+
     /// All that nothing will be heard of any more.
     pub fn into_lost(self) -> impl Iterator<Item = T> {
         self.sent.into_values().chain(self.asked)
@@ -46,6 +62,17 @@ impl<T> Flights<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_waits_for_an_id_is_held_until_it_goes_out() {
+        let mut flights = Flights::default();
+        ["a", "b"].into_iter().for_each(|message| flights.ask(message));
+        flights.send(1);
+        flights.hold(1);
+        assert_eq!((flights.held(), flights.acknowledge(1)), (Some(1), Some("a")));
+        flights.send(1);
+        assert_eq!((flights.held(), flights.acknowledge(1)), (None, Some("b")));
+    }
 
     #[test]
     fn acks_are_matched_by_packet_id_in_whatever_order_they_come() {

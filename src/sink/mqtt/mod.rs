@@ -7,7 +7,7 @@
 //!
 //! *Acknowledged.* Packet ids are given by the library, in the order in which it was asked to publish: see
 //! [`flights`]. A PUBACK of MQTT 5 that says that nobody was subscribed is no success, unless the broker keeps the message
-//! (`retain`): it threw it away. MQTT 3.1.1 has no words for that.
+//! (`retain`): most likely it has let go of it. MQTT 3.1.1 has no words for that.
 
 mod courier;
 mod flights;
@@ -64,41 +64,6 @@ impl MqttSink {
         let (left, gone) = oneshot::channel();
         if self.errands.send(Errand::Leave(left)).await.is_ok() {
             let _ = timeout(2 * GOODBYE_MAX, gone).await;
-        }
-    }
-
-    /// Not who Eddy is to the broker: another login or client id sends to the same place.
-    pub(super) fn target(&self) -> String {
-        format!("mqtt {} {}", self.plan.broker.address(), self.plan.topic)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::config::plan::{BrokerPlan, Version};
-
-    #[tokio::test]
-    async fn another_broker_or_topic_is_another_receiver_and_another_login_is_not() {
-        let target = |host: &str, port, topic: &str, client_id: &str| {
-            let broker = BrokerPlan {
-                host: host.into(),
-                port,
-                tls: None,
-                client_id: client_id.into(),
-                username: None,
-                password: None,
-            };
-            let (topic, timeout) = (topic.into(), Duration::from_secs(15));
-            let plan = MqttSinkPlan { broker, version: Version::V5, topic, retain: false, timeout };
-            MqttSink::start("plant", &plan).target()
-        };
-        let here = target("h", 1883, "alerts/eddy", "a");
-        assert_eq!(target("h", 1883, "alerts/eddy", "b"), here);
-        for other in [("i", 1883, "alerts/eddy"), ("h", 1884, "alerts/eddy"), ("h", 1883, "alerts")] {
-            assert_ne!(target(other.0, other.1, other.2, "a"), here, "{other:?}");
         }
     }
 }

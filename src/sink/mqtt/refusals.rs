@@ -15,11 +15,11 @@ pub(super) fn answer(plan: &MqttSinkPlan, receipt: Receipt) -> Answer {
         // It is kept for who comes later.
         Receipt::Nobody if plan.retain => Answer::Accepted { status: None },
         Receipt::Nobody => Answer::unsent(&format!(
-            "nobody is subscribed to {:?}, and the broker at {} threw it away (0x10 no matching subscribers); have \
-             the receiver subscribe with a persistent session, for which the broker keeps what comes while it is away, \
-             or write `retain = true`",
-            plan.topic,
-            plan.broker.address()
+            "the broker at {} took it, and nobody is subscribed to {:?} (0x10 no matching subscribers); have the \
+             receiver subscribe with a persistent session, for which the broker keeps what comes while it is away; \
+             where a rule or a bridge of the broker takes it, which is no subscriber, write `retain = true`",
+            plan.broker.address(),
+            plan.topic
         )),
         Receipt::Refused { reason, said } => Answer::Failed {
             status: None,
@@ -89,6 +89,15 @@ pub(super) fn lost(plan: &MqttSinkPlan, fault: &Fault) -> String {
         Fault::Closed => format!("{reason}, and in the broker's log for {:?}", plan.topic),
         _ => reason,
     }
+}
+
+/// The broker refused a message while another one waited for its packet id, which the library then never sends.
+pub(super) fn stuck(plan: &MqttSinkPlan) -> String {
+    format!(
+        "it waited for a packet id, of which the broker at {} refused the message, and goes out on a new connection; see why \
+         the broker refuses, or raise how many messages it takes at once (of Mosquitto: `max_inflight_messages`)",
+        plan.broker.address()
+    )
 }
 
 /// It was sent, and nothing was heard.

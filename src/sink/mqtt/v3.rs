@@ -25,7 +25,10 @@ pub(super) fn publish(client: &AsyncClient, plan: &MqttSinkPlan, outgoing: &Outg
 }
 
 pub(super) fn packet_bytes(plan: &MqttSinkPlan, outgoing: &Outgoing) -> usize {
-    Publish::new(&plan.topic, QoS::AtLeastOnce, outgoing.body.clone()).size()
+    let mut publish = Publish::new(&plan.topic, QoS::AtLeastOnce, outgoing.body.clone());
+    // Only an id that is not 0 has its two bytes counted.
+    publish.pkid = 1;
+    publish.size()
 }
 
 pub(super) fn event(event: rumqttc::Event) -> Event {
@@ -36,9 +39,51 @@ pub(super) fn event(event: rumqttc::Event) -> Event {
             retains: true,
         }),
         rumqttc::Event::Outgoing(Sent::Publish(pkid)) => Event::Sent { pkid },
+        rumqttc::Event::Outgoing(Sent::AwaitAck(pkid)) => Event::Held { pkid },
         rumqttc::Event::Incoming(Packet::PubAck(ack)) => {
             Event::Acked { pkid: ack.pkid, receipt: Receipt::Taken }
         }
         _ => Event::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::{Bytes, BytesMut};
+
+    use super::*;
+    use crate::config::plan::{BrokerPlan, Version};
+
+    #[test]
+    fn a_packet_has_as_many_bytes_as_are_written() {
+        let broker = BrokerPlan {
+            host: "h".into(),
+            port: 1883,
+            tls: None,
+            client_id: "eddy".into(),
+            username: None,
+            password: None,
+        };
+        let timeout = Duration::from_secs(15);
+        let plan = MqttSinkPlan {
+            broker,
+            version: Version::V3,
+            topic: "alerts/eddy".into(),
+            retain: false,
+            timeout,
+        };
+        let outgoing = Outgoing {
+            id: "a1".into(),
+            message_id: "a1_1".into(),
+            body: Bytes::from(vec![b'x'; 300]),
+            traceparent: String::new(),
+        };
+        let mut sent = Publish::new(&plan.topic, QoS::AtLeastOnce, outgoing.body.clone());
+        sent.pkid = 64;
+        let mut written = BytesMut::new();
+        sent.write(&mut written).unwrap();
+        assert_eq!(packet_bytes(&plan, &outgoing), written.len());
     }
 }

@@ -39,7 +39,10 @@ pub(super) fn publish(
 
 pub(super) fn packet_bytes(plan: &MqttSinkPlan, outgoing: &Outgoing, kind: &str) -> usize {
     let properties = Some(properties(outgoing, kind));
-    Publish::new(&plan.topic, QoS::AtLeastOnce, outgoing.body.clone(), properties).size()
+    let mut publish = Publish::new(&plan.topic, QoS::AtLeastOnce, outgoing.body.clone(), properties);
+    // Only an id that is not 0 has its two bytes counted.
+    publish.pkid = 1;
+    publish.size()
 }
 
 /// `traceparent` is carried as the W3C's "Trace Context: MQTT protocol" has it: a user property of this name.
@@ -62,6 +65,7 @@ pub(super) fn event(event: v5::Event) -> Event {
     match event {
         v5::Event::Incoming(Packet::ConnAck(connack)) => Event::Connected(limits(&connack)),
         v5::Event::Outgoing(Sent::Publish(pkid)) => Event::Sent { pkid },
+        v5::Event::Outgoing(Sent::AwaitAck(pkid)) => Event::Held { pkid },
         v5::Event::Incoming(Packet::PubAck(ack)) => Event::Acked { pkid: ack.pkid, receipt: receipt(ack) },
         _ => Event::Other,
     }

@@ -2,23 +2,35 @@
 
 use rumqttc::v5::mqttbytes::v5::PubAckReason;
 use rumqttc::{AsyncClient, EventLoop, v5 as library_v5};
+use tokio::task::spawn_blocking;
 
 use super::{WIDTH, v3, v5};
-use crate::config::plan::{MqttSinkPlan, TlsProblem, Version};
+use crate::config::plan::{MqttSinkPlan, Version};
+use crate::mqtt::reasons::unusable;
 use crate::mqtt::{self, Fault, Full, transport};
 use crate::sink::Outgoing;
 
 /// All that is under way, and a disconnect: a request always fits.
 const REQUESTS_MAX: usize = WIDTH + 8;
-/// The library keeps a slot for each packet id it gives. Far more than are under way, so that none is given out again
-/// before it was acknowledged, in whatever order a broker does.
+/// The library keeps a slot for each packet id it gives, and gives them in turn, as many as the broker takes at once (MQTT 5's
+/// receive maximum) and this many at most. An id whose turn comes before it was acknowledged, by a broker that acknowledges in
+/// another order, holds up its message and those behind ([`Event::Held`]).
 pub(super) const IN_FLIGHT_MAX: u16 = 64;
 
 /// What the broker says, and what has gone out to it.
 pub(super) enum Event {
     Connected(Limits),
-    Sent { pkid: u16 },
-    Acked { pkid: u16, receipt: Receipt },
+    Sent {
+        pkid: u16,
+    },
+    /// A message waits for this id, which another one has.
+    Held {
+        pkid: u16,
+    },
+    Acked {
+        pkid: u16,
+        receipt: Receipt,
+    },
     Other,
 }
 
@@ -34,7 +46,7 @@ pub(super) struct Limits {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Receipt {
     Taken,
-    /// It is not passed on to anybody.
+    /// Nobody was subscribed.
     Nobody,
     Refused {
         reason: PubAckReason,
@@ -55,8 +67,11 @@ pub(super) enum Link {
 }
 
 /// A connection that is made by the first poll. No session outlives it.
-pub(super) fn open(plan: &MqttSinkPlan) -> Result<(Client, Link), TlsProblem> {
-    let transport = transport(&plan.broker)?;
+pub(super) async fn open(plan: &MqttSinkPlan) -> Result<(Client, Link), String> {
+    let broker = plan.broker.clone();
+    // It reads files.
+    let transport = spawn_blocking(move || transport(&broker).map_err(|problem| unusable(&problem))).await;
+    let transport = transport.map_err(|error| error.to_string())??;
     Ok(match plan.version {
         Version::V3 => {
             let (client, mut link) = AsyncClient::new(v3::options(plan, transport), REQUESTS_MAX);
