@@ -1,6 +1,7 @@
 //! What every deployment starts with, wherever its messages come from: outbox, sinks, clock and page.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::Result;
 use tokio::sync::mpsc;
@@ -54,7 +55,7 @@ impl Grounds {
         workers.spawn(follow_the_clock(common.clock, stop_workers.clone()));
         workers.spawn(pruning::run(
             outbox.clone(),
-            common.plan.durable.retain_alerts,
+            retain_alerts(&common.plan),
             common.clock,
             stop_workers.clone(),
         ));
@@ -119,6 +120,15 @@ fn start_sinks(
     Ok(())
 }
 
+/// Where several Eddys share a topic, an alert that one has left to another comes back if that one dies, and must still be known: for
+/// longer at least than any is tried.
+const LEFT_MIN: Duration = Duration::from_secs(14 * 86_400);
+
+fn retain_alerts(plan: &Plan) -> Duration {
+    let retain = plan.durable.retain_alerts;
+    if plan.shared().is_some() { retain.max(LEFT_MIN) } else { retain }
+}
+
 /// Eddys that share their work have one config, and a broker throws out a client when another comes with its id.
 fn of_member(sink: &SinkPlan, member: Option<&str>) -> SinkPlan {
     let mut sink = sink.clone();
@@ -143,7 +153,7 @@ mod tests {
             username: None,
             password: None,
         };
-        let (topic, timeout) = ("alerts/eddy".into(), std::time::Duration::from_secs(15));
+        let (topic, timeout) = ("alerts/eddy".into(), Duration::from_secs(15));
         let mqtt = MqttSinkPlan { broker, version: Version::V5, topic, retain: false, timeout };
         let (name, deployment) = ("plant".into(), "fleet".into());
         let sink = SinkPlan { name, deployment, kind: SinkKind::Mqtt(mqtt), group: None };

@@ -43,7 +43,7 @@ pub struct Failing {
     pub since_ns: i64,
     /// Of the last failure; names no url and no secret.
     pub reason: String,
-    /// It was not reached, or had too much to do: not this signal's fault.
+    /// It was not reached, which is not this signal's fault.
     pub is_away: bool,
 }
 

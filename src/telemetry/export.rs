@@ -193,7 +193,7 @@ impl Sender<'_> {
             Outcome::Later { reason, .. } | Outcome::Refused { reason } => (reason.clone(), ""),
         };
         shown.failures_total.fetch_add(1, Relaxed);
-        let is_away = matches!(outcome, Outcome::Later { .. });
+        let is_away = matches!(outcome, Outcome::Later { was_reached: false, .. });
         shown.failed(*signal, self.clock.now_ns(), reason.clone(), is_away);
         if !was_failing {
             tracing::warn!(

@@ -32,7 +32,7 @@ pub enum Outcome {
     /// So many spans or points of it were refused, with what the collector says to that.
     Taken { rejected: u64, said: String },
     /// It may be taken later.
-    Later { reason: String, after: Option<Duration> },
+    Later { reason: String, after: Option<Duration>, was_reached: bool },
     /// It never will.
     Refused { reason: String },
 }
@@ -88,7 +88,8 @@ impl Post {
         match status.as_u16() {
             429 | 502 | 503 | 504 => {
                 let after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-                Outcome::Later { reason, after: after.and_then(|s| s.parse().ok()).map(Duration::from_secs) }
+                let after = after.and_then(|s| s.parse().ok()).map(Duration::from_secs);
+                Outcome::Later { reason, after, was_reached: true }
             }
             _ => Outcome::Refused { reason },
         }
@@ -108,7 +109,7 @@ async fn small(mut response: Response) -> Vec<u8> {
 }
 
 fn later(reason: String) -> Outcome {
-    Outcome::Later { reason, after: None }
+    Outcome::Later { reason, after: None, was_reached: false }
 }
 
 fn taken(body: &[u8]) -> Outcome {

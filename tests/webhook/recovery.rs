@@ -249,7 +249,7 @@ async fn a_message_that_is_never_taken_loses_nothing_by_being_asked_for_again() 
 }
 
 #[tokio::test]
-async fn a_start_shows_why_what_waits_was_not_taken() {
+async fn a_start_shows_why_what_waits_was_not_taken_and_asks_for_it_once_something_is() {
     let folder = tempfile::tempdir().unwrap();
     let receiver = Receiver::start([Behaviour::Status(500)]).await;
     let rig = Rig::start(&file(&folder), &receiver.url, &PATIENT);
@@ -264,5 +264,7 @@ async fn a_start_shows_why_what_waits_was_not_taken() {
     }
     assert!(shown().is_some_and(|reason| reason.contains("500")), "{:?}", shown());
     assert_eq!(rig.status.sinks[0].queued.load(Ordering::Relaxed), 1);
+    rig.store(&[alert("b1", 1)]);
+    rig.wait_for_state("a1", 1, DeliveryState::Delivered).await;
     rig.stop().await;
 }

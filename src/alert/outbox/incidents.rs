@@ -3,7 +3,7 @@
 //! An incident begins with its first alert and ends with the message that none of its alerts fires any more. Each of its
 //! messages is stored with its bytes before it is sent, so it has one id over retries and restarts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use rusqlite::{OptionalExtension, Transaction, params};
@@ -37,6 +37,10 @@ struct Gathering<'a> {
     receiver: &'a str,
     group: &'a GroupPlan,
     now_ns: i64,
+    /// Incidents of which a message is being sent.
+    under_way: &'a HashSet<String>,
+    /// Messages up to this one were made before the process started, and may have been sent by the one before.
+    made_before: i64,
 }
 
 impl Outbox {
@@ -48,10 +52,12 @@ impl Outbox {
         group: &GroupPlan,
         now_ns: i64,
         silences: &[Arc<Silence>],
+        under_way: &HashSet<String>,
     ) -> Result<Option<i64>, OutboxError> {
         self.hold_back(receiver, now_ns, silences, usize::MAX)?;
+        let made_before = self.made_before;
         let transaction = self.connection.transaction()?;
-        let gathering = Gathering { transaction, receiver, group, now_ns };
+        let gathering = Gathering { transaction, receiver, group, now_ns, under_way, made_before };
         let mut next = None::<i64>;
         for (labels, members) in gathering.members()? {
             let standing = gathering.standing(&labels)?;
@@ -201,16 +207,19 @@ impl Gathering<'_> {
         Ok(seq)
     }
 
-    /// A message tells all that earlier ones of its incident tell: those that still wait are not sent any more. One may be on
-    /// its way at this moment, so that what it tells counts as attempted.
+    /// A message tells all that earlier ones of its incident tell: those that still wait are not sent any more. What one tells
+    /// that may be on its way at this moment counts as attempted.
     fn supersede(&self, id: &str, by: i64) -> rusqlite::Result<()> {
         const EARLIER: &str = "receiver = ?1 AND id = ?2 AND seq < ?3 AND state = 'pending'";
         let of = params![self.receiver, id, by];
         let deliveries = format!(
-            "UPDATE deliveries SET incident = ?3, next_attempt_at = ?4, first_attempt_at = coalesce(first_attempt_at, ?4)
+            "UPDATE deliveries SET next_attempt_at = ?4, incident = ?3,
+                 first_attempt_at = coalesce(first_attempt_at, iif(incident <= ?5, ?4, NULL))
              WHERE receiver = ?1 AND state = 'pending' AND incident IN (SELECT seq FROM incidents WHERE {EARLIER})"
         );
-        self.transaction.prepare_cached(&deliveries)?.execute(params![self.receiver, id, by, self.now_ns])?;
+        let perhaps_sent = if self.under_way.contains(id) { i64::MAX } else { self.made_before };
+        let moved = params![self.receiver, id, by, self.now_ns, perhaps_sent];
+        self.transaction.prepare_cached(&deliveries)?.execute(moved)?;
         let messages = format!("UPDATE incidents SET state = 'superseded' WHERE {EARLIER}");
         self.transaction.prepare_cached(&messages)?.execute(of)?;
         Ok(())

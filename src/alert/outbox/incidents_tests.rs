@@ -21,7 +21,7 @@ fn firing(id: &str, key: &str) -> Alert {
 }
 
 fn gather(outbox: &mut Outbox, plan: &GroupPlan, now_ns: i64) -> (Vec<Due>, Option<i64>) {
-    let next = outbox.gather("on_call", plan, now_ns, &[]).unwrap();
+    let next = outbox.gather("on_call", plan, now_ns, &[], &Default::default()).unwrap();
     (outbox.due_incidents("on_call", now_ns, 9).unwrap(), next)
 }
 
@@ -211,7 +211,7 @@ fn what_is_silenced_while_a_message_of_its_incident_waits_is_held_back_and_not_f
     let (first, _) = gather(&mut outbox, &plan(&[]), 30 * S);
     assert_eq!(first.len(), 1, "its first attempt is to come");
     outbox.store(&[alert("a1", 2, "k1")], 40 * S).unwrap();
-    outbox.gather("on_call", &plan(&[]), 330 * S, &silences).unwrap();
+    outbox.gather("on_call", &plan(&[]), 330 * S, &silences, &Default::default()).unwrap();
     assert_eq!(outbox.due_incidents("on_call", 330 * S, 9).unwrap(), first, "the end of a1 is silenced");
     assert_eq!(outbox.counts("on_call").unwrap().silenced, 1);
     let (second, _) = gather(&mut outbox, &plan(&[]), 500 * S);

@@ -23,7 +23,7 @@ fn firing(id: &str, key: &str) -> Alert {
 /// As a worker visits: what is due.
 fn visit(outbox: &mut Outbox, now_ns: i64, silences: &[Arc<Silence>]) -> Vec<Due> {
     outbox.hold_back_messages("on_call", now_ns, silences, &HashSet::new()).unwrap();
-    outbox.gather("on_call", &ALL, now_ns, silences).unwrap();
+    outbox.gather("on_call", &ALL, now_ns, silences, &Default::default()).unwrap();
     outbox.due_incidents("on_call", now_ns, 9).unwrap()
 }
 
@@ -173,7 +173,9 @@ fn what_took_the_place_of_one_under_way_counts_as_attempted() {
     let mut outbox = fixture.open();
     let first = put_together(&mut outbox);
     outbox.store(&[firing("a3", "k3")], 40 * S).unwrap();
-    let second = visit(&mut outbox, 330 * S, &[]);
+    let under_way = HashSet::from([first.id.clone()]);
+    outbox.gather("on_call", &ALL, 330 * S, &[], &under_way).unwrap();
+    let second: Vec<Due> = outbox.due_incidents("on_call", 330 * S, 9).unwrap();
     assert_eq!(told(&second), [(2, vec!["a1".to_owned(), "a2".to_owned(), "a3".to_owned()])]);
     outbox.record_attempts("on_call", "t", &[attempt(&first, Next::Delivered)]).unwrap();
     let part = [silence("key=k1", 0, 900 * S)];
@@ -183,4 +185,16 @@ fn what_took_the_place_of_one_under_way_counts_as_attempted() {
     assert_eq!(visit(&mut outbox, 640 * S, &part), [], "its end is silenced");
     let then = visit(&mut outbox, 900 * S, &[]);
     assert_eq!(then[0].revision, 3, "and told after the silence: {:?}", told(&then));
+}
+
+/// The receiver is paused: what was put together for it was never sent.
+#[test]
+fn what_took_the_place_of_one_that_nobody_sent_is_made_anew() {
+    let fixture = Fixture::new();
+    let mut outbox = fixture.open();
+    put_together(&mut outbox);
+    outbox.store(&[firing("a3", "k3")], 40 * S).unwrap();
+    assert_eq!(visit(&mut outbox, 330 * S, &[])[0].revision, 2);
+    let anew = visit(&mut outbox, 340 * S, &[silence("key=k1", 0, 900 * S)]);
+    assert_eq!(told(&anew), [(2, vec!["a2".to_owned(), "a3".to_owned()])]);
 }

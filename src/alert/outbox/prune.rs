@@ -240,7 +240,7 @@ mod tests {
         let group = GroupPlan { by: vec![], wait: short, interval: short };
         let tell = |outbox: &mut Outbox, id: &str, revision, at_ns| {
             outbox.store(&[alert(id, revision, "k")], at_ns).unwrap();
-            outbox.gather("on_call", &group, at_ns + 10, &[]).unwrap();
+            outbox.gather("on_call", &group, at_ns + 10, &[], &Default::default()).unwrap();
             let due = outbox.due_incidents("on_call", at_ns + 10, 9).unwrap();
             outbox.record_attempts("on_call", "t", &[attempt(&due[0], Next::Delivered)]).unwrap();
             due[0].id.clone()

@@ -164,7 +164,7 @@ mod tests {
         let short = Duration::from_nanos(1);
         let group = GroupPlan { by: vec![], wait: short, interval: short };
         let tell = |outbox: &mut super::Outbox, at_ns, next| {
-            outbox.gather("on_call", &group, at_ns, &[]).unwrap();
+            outbox.gather("on_call", &group, at_ns, &[], &Default::default()).unwrap();
             let due = outbox.due_incidents("on_call", at_ns, 9).unwrap();
             outbox.record_attempts("on_call", "t", &[attempt(&due[0], next)]).unwrap();
         };
@@ -251,7 +251,7 @@ mod tests {
                 })
                 .collect();
             outbox.store(&alerts, at_ns).unwrap();
-            outbox.gather("on_call", &by_key, at_ns + 5, &[]).unwrap();
+            outbox.gather("on_call", &by_key, at_ns + 5, &[], &Default::default()).unwrap();
             let due = outbox.due_incidents("on_call", at_ns + 5, 9).unwrap();
             assert_eq!(due.len(), next.len());
             for (due, next) in due.iter().zip(next) {

@@ -69,7 +69,7 @@ fn what_version_3_left_can_be_superseded() {
     outbox.store(&[alert("a1", 1, "pump-1")], 10).unwrap();
     let short = std::time::Duration::from_nanos(1);
     let group = crate::config::plan::GroupPlan { by: vec![], wait: short, interval: short };
-    outbox.gather("on_call", &group, 20, &[]).unwrap();
+    outbox.gather("on_call", &group, 20, &[], &Default::default()).unwrap();
     let before = outbox.due_incidents("on_call", 20, 9).unwrap();
     drop(outbox);
     let connection = Connection::open(&fixture.path).unwrap();
@@ -84,7 +84,7 @@ fn what_version_3_left_can_be_superseded() {
     let mut outbox = fixture.open();
     assert_eq!(outbox.due_incidents("on_call", 20, 9).unwrap(), before);
     outbox.store(&[alert("a1", 2, "pump-1")], 30).unwrap();
-    outbox.gather("on_call", &group, 40, &[]).unwrap();
+    outbox.gather("on_call", &group, 40, &[], &Default::default()).unwrap();
     let due = outbox.due_incidents("on_call", 40, 9).unwrap();
     assert_eq!((due.len(), due[0].id == before[0].id, due[0].revision), (1, true, 2), "the incident goes on");
 }

@@ -56,6 +56,9 @@ struct Data {
     receipt: Receipt,
 }
 
+/// By partition of the alerts topic, in order.
+type Partitions = BTreeMap<i32, VecDeque<Waiting>>;
+
 /// In the outbox, and behind it.
 struct Waiting {
     next: i64,
@@ -66,33 +69,35 @@ struct Waiting {
 impl Delivery {
     /// Runs until told to stop; a client that cannot be used is made again.
     pub fn run(&self) {
+        let mut waiting = Partitions::new();
         while !self.stop.is_cancelled() {
             let delivered = clients::delivery(&self.kafka, &self.member).and_then(|consumer| {
-                let delivered = self.deliver(&consumer);
+                let delivered = self.deliver(&consumer, &mut waiting);
                 clients::close(consumer);
                 delivered
             });
             if let Err(error) = delivered {
                 tracing::warn!(%error, topic = self.shared.alerts, "alerts are not received, trying again");
+                // Without its client this member is none of the group: others take all of its partitions.
+                waiting.retain(|_, waiting| !self.release(waiting));
                 std::thread::sleep(RETRY);
             }
         }
     }
 
-    fn deliver(&self, consumer: &Reader) -> KafkaResult<()> {
+    fn deliver(&self, consumer: &Reader, waiting: &mut Partitions) -> KafkaResult<()> {
         consumer.subscribe(&[&self.shared.alerts])?;
-        let mut waiting = BTreeMap::<i32, VecDeque<Waiting>>::new();
         let (mut settled, mut paused) = (Instant::now(), false);
         let mut asked = None::<Instant>;
         while !self.stop.is_cancelled() {
-            self.receive(consumer, &mut waiting);
+            self.receive(consumer, waiting);
             if asked.is_none_or(|asked| asked.elapsed() >= ASK) {
                 asked = Some(Instant::now());
                 self.ask_for_members(consumer);
             }
             if settled.elapsed() >= SETTLE {
                 settled = Instant::now();
-                self.settle(consumer, &mut waiting)?;
+                self.settle(consumer, waiting)?;
                 let full = waiting.values().map(VecDeque::len).sum::<usize>() > WAITING_MAX;
                 if full || paused {
                     let all = consumer.assignment()?;
@@ -105,7 +110,7 @@ impl Delivery {
                 }
             }
         }
-        self.settle(consumer, &mut waiting)
+        self.settle(consumer, waiting)
     }
 
     /// For the page. Here, where nothing waits for the answer.
@@ -119,7 +124,7 @@ impl Delivery {
         }
     }
 
-    fn receive(&self, consumer: &Reader, waiting: &mut BTreeMap<i32, VecDeque<Waiting>>) {
+    fn receive(&self, consumer: &Reader, waiting: &mut Partitions) {
         let (mut group, mut wait) = (Vec::new(), POLL);
         while group.len() < GROUP_MAX {
             let Some(received) = consumer.poll(wait) else { break };
@@ -151,15 +156,12 @@ impl Delivery {
     }
 
     /// Commits as far as all is delivered. What went to another member is that one's to commit.
-    fn settle(&self, consumer: &Reader, waiting: &mut BTreeMap<i32, VecDeque<Waiting>>) -> KafkaResult<()> {
+    fn settle(&self, consumer: &Reader, waiting: &mut Partitions) -> KafkaResult<()> {
         let assigned = consumer.assignment()?;
         let ours: BTreeSet<i32> = assigned.elements().iter().map(|element| element.partition()).collect();
-        let lost: Vec<i32> = waiting.keys().filter(|partition| !ours.contains(partition)).copied().collect();
-        for partition in lost {
-            self.release(waiting.remove(&partition).unwrap_or_default());
-        }
+        waiting.retain(|partition, waiting| ours.contains(partition) || !self.release(waiting));
         let mut list = TopicPartitionList::new();
-        for (partition, waiting) in waiting {
+        for (partition, waiting) in waiting.iter_mut().filter(|(partition, _)| ours.contains(partition)) {
             let mut next = None;
             while waiting.front().is_some_and(|first| self.is_settled(first)) {
                 next = waiting.pop_front().map(|first| first.next);
@@ -177,12 +179,15 @@ impl Delivery {
     }
 
     /// Another member reads these again, since their offsets were not committed. Told by both, a revision could come behind the one
-    /// after it.
-    fn release(&self, waiting: VecDeque<Waiting>) {
-        let revisions: Vec<(String, u32)> = waiting.into_iter().filter_map(|waiting| waiting.alert).collect();
-        if let Err(error) = self.outbox.release(&revisions) {
-            tracing::warn!(%error, "alerts that another member tells are told here as well");
+    /// after it. `false`: it is to be tried again.
+    fn release(&self, waiting: &VecDeque<Waiting>) -> bool {
+        let revisions: Vec<(String, u32)> =
+            waiting.iter().filter_map(|waiting| waiting.alert.clone()).collect();
+        let released = self.outbox.release(&revisions);
+        if let Err(error) = &released {
+            tracing::warn!(%error, "alerts that another member tells are told here as well, until the outbox is written again");
         }
+        released.is_ok()
     }
 
     fn is_settled(&self, waiting: &Waiting) -> bool {

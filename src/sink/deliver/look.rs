@@ -72,7 +72,7 @@ impl Worker {
             // What is under way is still due in the outbox and comes first, so ask for that much more.
             limit: if room == 0 { 0 } else { room + self.under_way.len() },
             probe: asks.then(|| self.breaker.probed().clone()),
-            asked_again: self.breaker.asked_again().filter(|_| room > 0).cloned(),
+            asked_again: self.breaker.asked_again().filter(|_| room > 0),
             status: self.delivery.status.clone(),
             index: self.delivery.index,
             group: self.delivery.sink.group.clone(),
@@ -92,6 +92,7 @@ impl Worker {
             self.breaker.asks_again(first);
         }
         if look.failed.is_some() {
+            self.breaker.something_waits();
             self.show_error(look.failed.clone());
         }
         Ok(look)
@@ -177,7 +178,7 @@ impl Visit {
     ) -> Result<(), OutboxError> {
         let (receiver, now_ns) = (&self.receiver, look.now_ns);
         if look.gather_at_ns <= now_ns {
-            let next_ns = outbox.gather(receiver, group, now_ns, silences)?;
+            let next_ns = outbox.gather(receiver, group, now_ns, silences, &self.under_way)?;
             // What comes in between waits for as long at least.
             let wait = Duration::min(group.wait, group.interval);
             let later_ns = now_ns.saturating_add(wait.as_nanos() as i64);
