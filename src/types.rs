@@ -8,6 +8,7 @@ mod decision;
 pub mod drift;
 mod feedback;
 pub mod kafka;
+pub mod rule;
 mod schema;
 pub mod silence;
 

@@ -14,6 +14,12 @@ pub struct Kind<F> {
     pub parse: F,
 }
 
+/// What a parse function may need beside its own section.
+pub struct Naming<'a> {
+    pub deployment: &'a str,
+    pub name: &'a str,
+}
+
 /// The row that the section's `type` names. On `None` a problem was recorded, and the other keys
 /// cannot be judged.
 pub fn choose<F>(section: &mut Section<'_>, kinds: &'static [Kind<F>]) -> Option<&'static Kind<F>> {

@@ -21,6 +21,7 @@ pub mod source;
 pub mod stream;
 pub(crate) mod suggest;
 mod telemetry;
+mod tls;
 mod topic;
 mod units;
 mod web;

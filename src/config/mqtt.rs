@@ -5,7 +5,7 @@ use url::Url;
 use super::field::Field;
 use super::plan::{BrokerPlan, TlsPlan, Version};
 use super::section::Section;
-use super::source::tls::checked;
+use super::tls::checked;
 
 const PORT_DEFAULT: u16 = 1883;
 const TLS_PORT_DEFAULT: u16 = 8883;

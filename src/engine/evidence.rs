@@ -9,13 +9,10 @@ use crate::engine::scoring::Scoring;
 use crate::engine::setup::StreamSetup;
 use crate::engine::verdict::coverage;
 use crate::model::pyramid::Departure;
-use crate::types::{About, ColumnEvidence, Decision, EventTime, Point, Verdict, WindowEvidence};
+use crate::types::{About, ColumnEvidence, Decision, EventTime, Point, Verdict, WindowEvidence, rule};
 use crate::window::keys::KeyIndex;
 
 const F32_MAX: f64 = f32::MAX as f64;
-
-/// The name under which this detector's alerts are filed.
-const RULE_NAME: &str = "window";
 
 impl Partition {
     /// Leaves in the scratch what the model expected of this row, in standardised units.
@@ -37,12 +34,12 @@ impl Partition {
         let scores = &closing.scratch.scores;
         let (key, span) = (closing.scratch.batch.keys[row], closing.scratch.batch.spans[row]);
         Decision {
-            id: setup.alert_id(self.id, self.keys.bytes(key), RULE_NAME, change.onset),
+            id: setup.alert_id(self.id, self.keys.bytes(key), rule::WINDOW, change.onset),
             revision: change.revision,
             state: change.state,
             stream: setup.name.clone(),
             key: String::from_utf8_lossy(self.keys.bytes(key)).into_owned(),
-            rule: RULE_NAME.to_owned(),
+            rule: rule::WINDOW.to_owned(),
             onset: change.onset,
             about: About::Window(WindowEvidence {
                 window_start: EventTime(span.start),

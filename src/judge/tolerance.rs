@@ -16,7 +16,7 @@ mod state;
 
 pub use seen::departures;
 
-use crate::types::{EPOCH_NS, LASTS_NS, UNSAID_MAX, Watched};
+use crate::types::{EPOCH_NS, LASTS_NS, UNSAID_MAX, Watched, rule};
 
 /// How much further than the episode went is tolerated, as a part of how far that was.
 const MORE: f32 = 0.25;
@@ -38,8 +38,8 @@ impl Detector {
     /// By the rule in a decision; `None` for one of silence, which has no column.
     pub fn of(rule: &str) -> Option<Detector> {
         match rule {
-            "window" => Some(Detector::Window),
-            "onset" => Some(Detector::Onset),
+            rule::WINDOW => Some(Detector::Window),
+            rule::ONSET => Some(Detector::Onset),
             _ => None,
         }
     }

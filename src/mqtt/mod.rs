@@ -1,6 +1,7 @@
 //! What a source and a sink of MQTT have in common: how a broker is connected to, and why that failed, in words that
 //! name the remedy.
 
+pub mod link;
 pub mod reasons;
 pub mod v3;
 pub mod v5;
@@ -9,8 +10,9 @@ use std::io;
 use std::time::Duration;
 
 use rumqttc::{NetworkOptions, Transport};
+use tokio::task::spawn_blocking;
 
-use crate::config::plan::{BrokerPlan, TlsProblem};
+use crate::config::plan::BrokerPlan;
 
 /// How long the broker may take to close the connection after our DISCONNECT.
 pub const GOODBYE_MAX: Duration = Duration::from_secs(2);
@@ -43,11 +45,14 @@ pub enum Fault {
 /// The request channel is full.
 pub struct Full;
 
-pub fn transport(broker: &BrokerPlan) -> Result<Transport, TlsProblem> {
-    Ok(match &broker.tls {
-        Some(tls) => Transport::tls_with_config(tls.client_config()?.into()),
-        None => Transport::tcp(),
-    })
+/// # Errors
+/// If files of the broker's `tls` cannot be used; the text names the remedy.
+pub async fn transport(broker: &BrokerPlan) -> Result<Transport, String> {
+    let Some(tls) = broker.tls.clone() else { return Ok(Transport::tcp()) };
+    // It reads files.
+    let config =
+        spawn_blocking(move || tls.client_config().map_err(|problem| reasons::unusable(&problem))).await;
+    Ok(Transport::tls_with_config(config.map_err(|error| error.to_string())??.into()))
 }
 
 /// Small packets go out at once.

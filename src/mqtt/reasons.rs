@@ -63,7 +63,7 @@ pub fn explain_connect(plan: &BrokerPlan, version: Version, fault: &Fault) -> St
 }
 
 /// A file of the plan that was good at the start and is not now.
-pub fn unusable(problem: &TlsProblem) -> String {
+pub(super) fn unusable(problem: &TlsProblem) -> String {
     format!("`{}`: {}; {}", problem.key, problem.fault, problem.remedy)
 }
 

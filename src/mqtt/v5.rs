@@ -7,14 +7,17 @@ use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, DisconnectReasonCode};
 use rumqttc::v5::{ConnectionError, MqttOptions, StateError};
 use rumqttc::{TlsError, Transport};
 
-use super::{Fault, host};
+use super::{Fault, host, network};
 use crate::config::plan::BrokerPlan;
 
 /// Who connects where.
 pub fn options(broker: &BrokerPlan, transport: Transport, keep_alive: Duration) -> MqttOptions {
     let mut options = MqttOptions::new(broker.client_id.clone(), host(broker), broker.port);
     // The setter panics on less; a config that got here anyway is mended.
-    options.set_transport(transport).set_keep_alive(keep_alive.max(Duration::from_secs(5)));
+    options
+        .set_transport(transport)
+        .set_network_options(network())
+        .set_keep_alive(keep_alive.max(Duration::from_secs(5)));
     if let Some(username) = &broker.username {
         options.set_credentials(username.clone(), broker.password.clone().unwrap_or_default());
     }

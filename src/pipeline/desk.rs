@@ -16,13 +16,10 @@ use crate::latency::Clock;
 use crate::pipeline::Common;
 use crate::stage::{Done, Given, Intake, Notice, Order, Refused, What};
 use crate::status::{Said, Status};
-use crate::types::{Acknowledgement, Feedback, Silence, SilenceDraft, silence};
+use crate::types::{Acknowledgement, Feedback, Silence, SilenceDraft, rule, silence};
 
 /// Most silences that are in force or to come.
 const SILENCES_MAX: usize = 1000;
-
-/// The rule of alerts that tell of silence.
-const NO_DATA: &str = "no_data";
 
 /// Takes orders, one after the other.
 pub struct Desk {
@@ -161,7 +158,7 @@ impl Desk {
                     .to_owned(),
             )));
         }
-        if feedback.rule == NO_DATA {
+        if feedback.rule == rule::NO_DATA {
             let why = "how long a key may say nothing is not learnt from feedback, so this is a label and nothing more: \
                        set `no_data` of the stream";
             return Ok(Done::Heard(Err(why.to_owned())));

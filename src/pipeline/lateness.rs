@@ -117,6 +117,7 @@ mod tests {
         assert_eq!(come(10, 1_000), None, "one in a hundred");
         assert_eq!(come(501, 1_000), Some(LateRows { late: 501, rows: 1_000 }));
     }
+
     #[tokio::test]
     async fn it_is_said_once_of_what_comes_and_not_of_what_is_read_back_or_moves_in() {
         let text = "[source.a]\ntype = \"http\"\n[stream.s]\nfrom = \"a\"\nkey = \"id\"\ntime = \"arrival\"\ncolumns.x = \"x\"\n\

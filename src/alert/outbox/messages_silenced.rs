@@ -10,8 +10,9 @@ use std::sync::Arc;
 use rusqlite::{Transaction, params};
 
 use super::incidents::read;
+use super::silenced::holding;
 use super::{Outbox, OutboxError};
-use crate::types::{Labels, Silence};
+use crate::types::Silence;
 
 /// A message that is due.
 struct Message {
@@ -119,10 +120,7 @@ fn told(
     let mut rows = statement.query([seq])?;
     let mut told = Vec::new();
     while let Some(row) = rows.next()? {
-        let decision = read(row, 2)?;
-        let labels = Labels::of(&decision, receiver);
-        let fitting = silences.iter().filter(|silence| silence.fits(&labels));
-        let by = fitting.max_by_key(|silence| silence.ends_at_ns).cloned();
+        let by = holding(&read(row, 2)?, receiver, silences).cloned();
         told.push(Told { id: row.get(0)?, revision: row.get(1)?, by });
     }
     Ok(told)

@@ -8,8 +8,9 @@ use rusqlite::{OptionalExtension, Row, params};
 use super::due::{DELIVERIES, Due, WAITING};
 use super::incidents::read;
 use super::queue::IN_ORDER;
+use super::silenced::holding;
 use super::{Outbox, OutboxError};
-use crate::types::{Labels, Silence};
+use crate::types::Silence;
 
 /// So many alerts are held against the silences before something else is to ask.
 const LOT: usize = 256;
@@ -84,9 +85,7 @@ fn is_silenced(row: &Row<'_>, receiver: &str, silences: &[Arc<Silence>]) -> Resu
     if silences.is_empty() {
         return Ok(false);
     }
-    let decision = read(row, 2)?;
-    let labels = Labels::of(&decision, receiver);
-    Ok(silences.iter().any(|silence| silence.fits(&labels)))
+    Ok(holding(&read(row, 2)?, receiver, silences).is_some())
 }
 
 #[cfg(test)]

@@ -124,12 +124,19 @@ fn look(
     Ok(looked)
 }
 
+/// Of `silences` the one that keeps this from the receiver. Of several that fit, the one that lasts longest: by the end of another it
+/// would only be held back anew.
+pub(super) fn holding<'a>(
+    decision: &Decision,
+    receiver: &str,
+    silences: &'a [Arc<Silence>],
+) -> Option<&'a Arc<Silence>> {
+    let labels = Labels::of(decision, receiver);
+    silences.iter().filter(|silence| silence.fits(&labels)).max_by_key(|silence| silence.ends_at_ns)
+}
+
 fn fate(delivery: &Looked, receiver: &str, silences: &[Arc<Silence>]) -> Fate {
-    let labels = delivery.decision.as_ref().map(|decision| Labels::of(decision, receiver));
-    let fits = |silence: &&Arc<Silence>| labels.as_ref().is_some_and(|labels| silence.fits(labels));
-    let fitting = silences.iter().filter(fits);
-    // The one that lasts longest: by the end of another it would only be held back anew.
-    if let Some(by) = fitting.max_by_key(|silence| silence.ends_at_ns) {
+    if let Some(by) = delivery.decision.as_ref().and_then(|decision| holding(decision, receiver, silences)) {
         return Fate::Hold { by: by.clone() };
     }
     let was_silenced = delivery.silenced_by.is_some() || delivery.passed;

@@ -69,13 +69,13 @@ impl Outbox {
             };
             let receipt = serde_json::to_string(&alert.receipt).map_err(encode_error)?;
             let texts = Texts { decision: &decision, receipt: &receipt, body: &body };
-            if insert_alert(&transaction, alert, texts, now_ns)? {
-                stored.new += 1;
+            let is_new = insert_alert(&transaction, alert, texts, now_ns)?;
+            if is_new || comes_again {
                 insert_deliveries(&transaction, alert, &self.receivers, now_ns)?;
+            }
+            if is_new {
+                stored.new += 1;
             } else {
-                if comes_again {
-                    insert_deliveries(&transaction, alert, &self.receivers, now_ns)?;
-                }
                 stored.known += 1;
                 stored.differing += usize::from(differs(&transaction, alert, &decision)?);
             }

@@ -3,8 +3,8 @@
 use super::super::field::Field;
 use super::super::plan::{SaslMechanism, SaslPlan, TlsPlan, TokenPlan};
 use super::super::section::Section;
-use super::super::source::tls::checked;
 use super::super::suggest;
+use super::super::tls::checked;
 use super::super::web::{self, Wording};
 
 const TOKEN_EXAMPLE: &str = "Write it like \"https://login.example.com/oauth2/token\", and who Eddy is in `client_id` and `client_secret`.";

@@ -1,13 +1,10 @@
 //! `type = "alertmanager"`: alerts are pushed to Prometheus Alertmanager.
 
-use std::time::Duration;
-
-use super::super::kind::Kind;
+use super::super::kind::{Kind, Naming};
 use super::super::plan::{AlertmanagerPlan, SinkKind};
 use super::super::section::Section;
-use super::super::source::Naming;
 use super::super::web::{self, Wording};
-use super::{Parse, TIMEOUT_DEFAULT};
+use super::{Parse, timeout};
 
 const URL: Wording = Wording {
     other_scheme: "is not Alertmanager's",
@@ -30,8 +27,6 @@ fn parse(section: &mut Section<'_>, _naming: &Naming<'_>) -> Option<SinkKind> {
     let url = section
         .required("url", "\"http://alertmanager.example.com:9093\"")
         .and_then(|field| web::url(&field, &URL));
-    let timeout = section.or("timeout", TIMEOUT_DEFAULT, |field| {
-        field.duration(Duration::from_secs(1)..=Duration::from_secs(60))
-    });
+    let timeout = timeout(section);
     Some(SinkKind::Alertmanager(AlertmanagerPlan { url: url?.to_string(), timeout: timeout? }))
 }

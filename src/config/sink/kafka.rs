@@ -1,13 +1,10 @@
 //! `type = "kafka"`: alerts to a topic of a Kafka cluster.
 
-use std::time::Duration;
-
 use super::super::kafka::{cluster, topic_name};
-use super::super::kind::Kind;
+use super::super::kind::{Kind, Naming};
 use super::super::plan::{KafkaSinkPlan, SinkKind};
 use super::super::section::Section;
-use super::super::source::Naming;
-use super::{Parse, TIMEOUT_DEFAULT};
+use super::{Parse, timeout};
 
 pub const KIND: Kind<Parse> = Kind {
     name: "kafka",
@@ -24,8 +21,6 @@ timeout = "15s"
 fn parse(section: &mut Section<'_>, _naming: &Naming<'_>) -> Option<SinkKind> {
     let cluster = cluster(section);
     let topic = section.required("topic", "\"plant.anomalies\"").and_then(|field| topic_name(&field));
-    let timeout = section.or("timeout", TIMEOUT_DEFAULT, |field| {
-        field.duration(Duration::from_secs(1)..=Duration::from_secs(60))
-    });
+    let timeout = timeout(section);
     Some(SinkKind::Kafka(KafkaSinkPlan { cluster: cluster?, topic: topic?, timeout: timeout? }))
 }

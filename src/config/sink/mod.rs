@@ -12,17 +12,21 @@ mod webhook;
 use std::time::Duration;
 
 use super::field::Field;
-use super::kind::{Kind, choose};
+use super::kind::{Kind, Naming, choose};
 use super::plan::{SinkKind, SinkPlan};
 use super::section::Section;
-use super::source::Naming;
 
 pub type Parse = fn(&mut Section<'_>, &Naming<'_>) -> Option<SinkKind>;
 
 pub const KINDS: &[Kind<Parse>] =
     &[webhook::KIND, alertmanager::KIND, file::KIND, kafka::KIND, mqtt::KIND, stdout::KIND];
 
-const TIMEOUT_DEFAULT: Duration = Duration::from_secs(15);
+/// `timeout`: of one attempt.
+fn timeout(section: &mut Section<'_>) -> Option<Duration> {
+    section.or("timeout", Duration::from_secs(15), |field| {
+        field.duration(Duration::from_secs(1)..=Duration::from_secs(60))
+    })
+}
 
 /// A sink as far as it could be read.
 pub struct Sink<'a> {

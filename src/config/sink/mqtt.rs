@@ -1,15 +1,12 @@
 //! `type = "mqtt"`: alerts are published at an MQTT broker.
 
-use std::time::Duration;
-
 use super::super::field::Field;
-use super::super::kind::Kind;
+use super::super::kind::{Kind, Naming};
 use super::super::mqtt::{broker, version};
 use super::super::plan::{MqttSinkPlan, SinkKind, Version};
 use super::super::section::Section;
-use super::super::source::Naming;
 use super::super::topic::parse_topic;
-use super::{Parse, TIMEOUT_DEFAULT};
+use super::{Parse, timeout};
 
 pub const KIND: Kind<Parse> = Kind {
     name: "mqtt",
@@ -33,9 +30,7 @@ fn parse(section: &mut Section<'_>, naming: &Naming<'_>) -> Option<SinkKind> {
     let topic = section.required("topic", "\"alerts/eddy\"").and_then(|field| parse_topic(&field));
     let qos = section.or("qos", (), |field| qos(&field));
     let retain = section.or("retain", false, |field| field.boolean());
-    let timeout = section.or("timeout", TIMEOUT_DEFAULT, |field| {
-        field.duration(Duration::from_secs(1)..=Duration::from_secs(60))
-    });
+    let timeout = timeout(section);
     qos?;
     Some(SinkKind::Mqtt(MqttSinkPlan {
         broker: broker?,

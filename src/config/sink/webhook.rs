@@ -1,15 +1,12 @@
 //! `type = "webhook"`: signed by the Standard Webhooks specification.
 
-use std::time::Duration;
-
 use super::super::field::Field;
-use super::super::kind::Kind;
+use super::super::kind::{Kind, Naming};
 use super::super::plan::{BodyFormat, SinkKind, WebhookPlan};
 use super::super::section::Section;
-use super::super::source::Naming;
 use super::super::web::{self, Wording};
 use super::keys::keys;
-use super::{Parse, TIMEOUT_DEFAULT};
+use super::{Parse, timeout};
 
 const URL: Wording = Wording {
     other_scheme: "is not a webhook",
@@ -43,9 +40,7 @@ fn parse(section: &mut Section<'_>, _naming: &Naming<'_>) -> Option<SinkKind> {
         .and_then(|field| web::url(&field, &URL));
     let secret = section.required("secret", "\"env:NAME\"").and_then(|field| keys(&field));
     let format = section.or("format", BodyFormat::Standard, |field| format(&field));
-    let timeout = section.or("timeout", TIMEOUT_DEFAULT, |field| {
-        field.duration(Duration::from_secs(1)..=Duration::from_secs(60))
-    });
+    let timeout = timeout(section);
     Some(SinkKind::Webhook(WebhookPlan {
         url: url?.to_string(),
         format: format?,

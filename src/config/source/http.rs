@@ -3,10 +3,10 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use super::super::field::Field;
-use super::super::kind::Kind;
+use super::super::kind::{Kind, Naming};
 use super::super::plan::{HttpPlan, SourceKind};
 use super::super::section::Section;
-use super::{Naming, Parse};
+use super::Parse;
 
 pub const KIND: Kind<Parse> = Kind {
     name: "http",

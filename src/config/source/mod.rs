@@ -4,18 +4,11 @@ mod http;
 mod kafka;
 mod mqtt;
 mod replay;
-pub(super) mod tls;
 
 use super::field::Field;
-use super::kind::{Kind, choose};
+use super::kind::{Kind, Naming, choose};
 use super::plan::{SourceKind, SourcePlan};
 use super::section::Section;
-
-/// What a parse function, a sink's too, may need beside its own section.
-pub struct Naming<'a> {
-    pub deployment: &'a str,
-    pub name: &'a str,
-}
 
 pub type Parse = fn(&mut Section<'_>, &Naming<'_>) -> Option<SourceKind>;
 

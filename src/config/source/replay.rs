@@ -1,10 +1,10 @@
 //! `type = "replay"`: a recorded CSV or Parquet file.
 
 use super::super::field::Field;
-use super::super::kind::Kind;
+use super::super::kind::{Kind, Naming};
 use super::super::plan::{ReplayPlan, SourceKind};
 use super::super::section::Section;
-use super::{Naming, Parse};
+use super::Parse;
 
 pub const KIND: Kind<Parse> = Kind {
     name: "replay",

@@ -4,10 +4,7 @@ use super::{Does, Turn};
 use crate::engine::partition::{Closing, Partition};
 use crate::engine::setup::StreamSetup;
 use crate::engine::tell::Told;
-use crate::types::{About, AlertState, EventTime, OnsetEvidence};
-
-/// The name under which onsets are filed.
-const RULE_NAME: &str = "onset";
+use crate::types::{About, AlertState, EventTime, OnsetEvidence, rule};
 
 impl Turn {
     pub(super) fn ended(&self) -> Option<i64> {
@@ -55,7 +52,7 @@ impl Partition {
         }
         self.digest_onset(turn);
         let told = Told {
-            rule: RULE_NAME,
+            rule: rule::ONSET,
             onset: EventTime(turn.open.since * setup.grid_ns),
             revision: turn.open.revision,
             state,

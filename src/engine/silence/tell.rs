@@ -3,11 +3,8 @@
 use super::Silent;
 use crate::engine::partition::{Closing, Partition};
 use crate::engine::tell::Told;
-use crate::types::{About, AlertState, EventTime, NoDataEvidence};
+use crate::types::{About, AlertState, EventTime, NoDataEvidence, rule};
 use crate::window::grid::cell_of;
-
-/// The name under which silences are filed.
-const RULE_NAME: &str = "no_data";
 
 impl Partition {
     /// Looks who is silent now that all cells below `released` are final.
@@ -55,6 +52,6 @@ impl Partition {
             due: EventTime(due),
             resumed: resumed.map(EventTime),
         });
-        self.tell_at_once(key, Told { rule: RULE_NAME, onset, revision, state, about }, closing);
+        self.tell_at_once(key, Told { rule: rule::NO_DATA, onset, revision, state, about }, closing);
     }
 }

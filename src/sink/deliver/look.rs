@@ -43,10 +43,9 @@ pub(super) struct Look {
     /// When the outbox was looked at.
     pub now_ns: i64,
     pub due: Vec<Due>,
-    /// The first of these asks for all that wait.
-    pub probe: bool,
-    /// There is one, and nothing else: the first of these is asked for before its time, since the receiver takes messages again.
-    pub again: bool,
+    /// There is one, and nothing else: it has waited longest, and is sent also before its time. While the breaker is open it asks
+    /// for all that wait.
+    pub is_longest: bool,
     /// Why the last of what waits failed, before this start.
     pub failed: Option<String>,
     pub next_due_at_ns: Option<i64>,
@@ -87,8 +86,8 @@ impl Worker {
         self.gather_at_ns = look.gather_at_ns;
         let first = look.due.first().map(|due| due.id.as_str());
         if asks {
-            self.breaker.probes(first.filter(|_| look.probe));
-        } else if room > 0 && (look.again || look.due.is_empty()) {
+            self.breaker.probes(first.filter(|_| look.is_longest));
+        } else if room > 0 && (look.is_longest || look.due.is_empty()) {
             self.breaker.asks_again(first);
         }
         if look.failed.is_some() {
@@ -149,7 +148,7 @@ impl Visit {
             probe = outbox.longest_waiting(&self.receiver, look.now_ns, silences, &HashSet::new())?;
         }
         if let Some(probe) = probe {
-            (look.due, look.probe) = (vec![probe], true);
+            (look.due, look.is_longest) = (vec![probe], true);
         }
         Ok(())
     }
@@ -164,7 +163,7 @@ impl Visit {
         let Some(asked) = self.asked_again.as_ref().filter(|_| look.due.is_empty()) else { return Ok(()) };
         let asked: HashSet<String> = asked.union(&self.under_way).cloned().collect();
         if let Some(waits) = outbox.longest_waiting(&self.receiver, look.now_ns, silences, &asked)? {
-            (look.due, look.again) = (vec![waits], true);
+            (look.due, look.is_longest) = (vec![waits], true);
         }
         Ok(())
     }

@@ -8,8 +8,9 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::flights::Flights;
 use super::refusals::{answer, beyond, lost, silent, stuck};
-use super::wire::{Client, Event, Limits, Link, Receipt, open, packet_bytes};
+use super::wire::{Event, Limits, Receipt, open, packet_bytes, publish};
 use crate::config::plan::MqttSinkPlan;
+use crate::mqtt::link::{Client, Link};
 use crate::mqtt::reasons::explain_connect;
 use crate::mqtt::{Fault, Full, GOODBYE_MAX};
 use crate::sink::format::type_of;
@@ -59,14 +60,7 @@ impl Courier {
 
     /// One connection, from CONNECT for the first message to its end.
     async fn connection(&mut self, mut first: Ask) {
-        let connected = match open(&self.plan).await {
-            Ok((client, mut link)) => match self.connect(&mut link, &mut first).await {
-                Ok(limits) => Ok((client, link, limits)),
-                Err(reason) => Err(reason),
-            },
-            Err(reason) => Err(reason),
-        };
-        let (client, mut link, limits) = match connected {
+        let (client, mut link, limits) = match self.connect(&mut first).await {
             Ok(connected) => connected,
             Err(reason) => return self.refuse(first, &reason),
         };
@@ -98,14 +92,15 @@ impl Courier {
         }
     }
 
-    async fn connect(&self, link: &mut Link, first: &mut Ask) -> Result<Limits, String> {
+    async fn connect(&self, first: &mut Ask) -> Result<(Client, Link, Limits), String> {
+        let (client, mut link) = open(&self.plan).await?;
         let polled = tokio::select! {
             polled = timeout_at(first.deadline, link.poll()) => polled.unwrap_or(Err(Fault::Silent)),
             // Nobody waits for it any more: Eddy is being stopped.
             () = first.answer.closed() => Err(Fault::Silent),
         };
         match polled {
-            Ok(Event::Connected(limits)) => Ok(limits),
+            Ok(Event::Connected(limits)) => Ok((client, link, limits)),
             Ok(_) => {
                 Err("the broker did not answer CONNECT with CONNACK; check that it speaks MQTT".to_owned())
             }
@@ -257,7 +252,9 @@ impl Desk<'_> {
             let packet_bytes = packet_bytes(self.plan, &ask.outgoing, kind);
             match beyond(self.plan, self.limits, packet_bytes) {
                 Some(reason) => Err(reason),
-                None => self.client.publish(self.plan, &ask.outgoing, kind).map_err(|Full| silent(self.plan)),
+                None => {
+                    publish(&self.client, self.plan, &ask.outgoing, kind).map_err(|Full| silent(self.plan))
+                }
             }
         });
         match asked {

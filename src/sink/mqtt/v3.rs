@@ -31,19 +31,21 @@ pub(super) fn packet_bytes(plan: &MqttSinkPlan, outgoing: &Outgoing) -> usize {
     publish.size()
 }
 
-pub(super) fn event(event: rumqttc::Event) -> Event {
-    match event {
-        rumqttc::Event::Incoming(Packet::ConnAck(_)) => Event::Connected(Limits {
-            packet_bytes_max: PACKET_BYTES_MAX,
-            is_qos_0_only: false,
-            retains: true,
-        }),
-        rumqttc::Event::Outgoing(Sent::Publish(pkid)) => Event::Sent { pkid },
-        rumqttc::Event::Outgoing(Sent::AwaitAck(pkid)) => Event::Held { pkid },
-        rumqttc::Event::Incoming(Packet::PubAck(ack)) => {
-            Event::Acked { pkid: ack.pkid, receipt: Receipt::Taken }
+impl From<rumqttc::Event> for Event {
+    fn from(event: rumqttc::Event) -> Event {
+        match event {
+            rumqttc::Event::Incoming(Packet::ConnAck(_)) => Event::Connected(Limits {
+                packet_bytes_max: PACKET_BYTES_MAX,
+                is_qos_0_only: false,
+                retains: true,
+            }),
+            rumqttc::Event::Outgoing(Sent::Publish(pkid)) => Event::Sent { pkid },
+            rumqttc::Event::Outgoing(Sent::AwaitAck(pkid)) => Event::Held { pkid },
+            rumqttc::Event::Incoming(Packet::PubAck(ack)) => {
+                Event::Acked { pkid: ack.pkid, receipt: Receipt::Taken }
+            }
+            _ => Event::Other,
         }
-        _ => Event::Other,
     }
 }
 

@@ -15,8 +15,7 @@ pub(super) fn options(plan: &MqttSinkPlan, transport: Transport) -> MqttOptions 
     options
         .set_clean_start(true)
         .set_outgoing_inflight_upper_limit(IN_FLIGHT_MAX)
-        .set_connection_timeout(plan.timeout.as_secs().max(1))
-        .set_network_options(mqtt::network());
+        .set_connection_timeout(plan.timeout.as_secs().max(1));
     options
 }
 
@@ -61,13 +60,17 @@ fn properties(outgoing: &Outgoing, kind: &str) -> PublishProperties {
     }
 }
 
-pub(super) fn event(event: v5::Event) -> Event {
-    match event {
-        v5::Event::Incoming(Packet::ConnAck(connack)) => Event::Connected(limits(&connack)),
-        v5::Event::Outgoing(Sent::Publish(pkid)) => Event::Sent { pkid },
-        v5::Event::Outgoing(Sent::AwaitAck(pkid)) => Event::Held { pkid },
-        v5::Event::Incoming(Packet::PubAck(ack)) => Event::Acked { pkid: ack.pkid, receipt: receipt(ack) },
-        _ => Event::Other,
+impl From<v5::Event> for Event {
+    fn from(event: v5::Event) -> Event {
+        match event {
+            v5::Event::Incoming(Packet::ConnAck(connack)) => Event::Connected(limits(&connack)),
+            v5::Event::Outgoing(Sent::Publish(pkid)) => Event::Sent { pkid },
+            v5::Event::Outgoing(Sent::AwaitAck(pkid)) => Event::Held { pkid },
+            v5::Event::Incoming(Packet::PubAck(ack)) => {
+                Event::Acked { pkid: ack.pkid, receipt: receipt(ack) }
+            }
+            _ => Event::Other,
+        }
     }
 }
 

@@ -1,13 +1,11 @@
 //! The seam between the protocol versions: what a connection of the sink does and says, whichever of them it speaks.
 
 use rumqttc::v5::mqttbytes::v5::PubAckReason;
-use rumqttc::{AsyncClient, EventLoop, v5 as library_v5};
-use tokio::task::spawn_blocking;
 
 use super::{WIDTH, v3, v5};
 use crate::config::plan::{MqttSinkPlan, Version};
-use crate::mqtt::reasons::unusable;
-use crate::mqtt::{self, Fault, Full, transport};
+use crate::mqtt::link::{Client, Link, open_v3, open_v5};
+use crate::mqtt::{Full, transport};
 use crate::sink::Outgoing;
 
 /// All that is under way, and a disconnect: a request always fits.
@@ -54,34 +52,15 @@ pub(super) enum Receipt {
     },
 }
 
-/// The sending half of one connection. None of its calls waits.
-pub(super) enum Client {
-    V3(AsyncClient),
-    V5(library_v5::AsyncClient),
-}
-
-/// The half that is polled.
-pub(super) enum Link {
-    V3(Box<EventLoop>),
-    V5(Box<library_v5::EventLoop>),
-}
-
-/// A connection that is made by the first poll. No session outlives it.
+/// No session outlives the connection.
+///
+/// # Errors
+/// As [`transport`].
 pub(super) async fn open(plan: &MqttSinkPlan) -> Result<(Client, Link), String> {
-    let broker = plan.broker.clone();
-    // It reads files.
-    let transport = spawn_blocking(move || transport(&broker).map_err(|problem| unusable(&problem))).await;
-    let transport = transport.map_err(|error| error.to_string())??;
+    let transport = transport(&plan.broker).await?;
     Ok(match plan.version {
-        Version::V3 => {
-            let (client, mut link) = AsyncClient::new(v3::options(plan, transport), REQUESTS_MAX);
-            link.set_network_options(v3::network(plan));
-            (Client::V3(client), Link::V3(Box::new(link)))
-        }
-        Version::V5 => {
-            let (client, link) = library_v5::AsyncClient::new(v5::options(plan, transport), REQUESTS_MAX);
-            (Client::V5(client), Link::V5(Box::new(link)))
-        }
+        Version::V3 => open_v3(v3::options(plan, transport), v3::network(plan), REQUESTS_MAX),
+        Version::V5 => open_v5(v5::options(plan, transport), REQUESTS_MAX),
     })
 }
 
@@ -93,36 +72,14 @@ pub(super) fn packet_bytes(plan: &MqttSinkPlan, outgoing: &Outgoing, kind: &str)
     }
 }
 
-impl Client {
-    pub fn publish(&self, plan: &MqttSinkPlan, outgoing: &Outgoing, kind: &str) -> Result<(), Full> {
-        match self {
-            Client::V3(client) => v3::publish(client, plan, outgoing),
-            Client::V5(client) => v5::publish(client, plan, outgoing, kind),
-        }
-    }
-
-    pub fn disconnect(&self) {
-        // Full only when the connection stands still; then it is dropped without a goodbye.
-        let _ = match self {
-            Client::V3(client) => client.try_disconnect().map_err(|_| Full),
-            Client::V5(client) => client.try_disconnect().map_err(|_| Full),
-        };
-    }
-}
-
-impl Link {
-    pub async fn poll(&mut self) -> Result<Event, Fault> {
-        match self {
-            Link::V3(link) => link.poll().await.map(v3::event).map_err(mqtt::v3::fault),
-            Link::V5(link) => link.poll().await.map(v5::event).map_err(mqtt::v5::fault),
-        }
-    }
-
-    /// An event that was read before the connection broke.
-    pub fn leftover(&mut self) -> Option<Event> {
-        match self {
-            Link::V3(link) => link.state.events.pop_front().map(v3::event),
-            Link::V5(link) => link.state.events.pop_front().map(v5::event),
-        }
+pub(super) fn publish(
+    client: &Client,
+    plan: &MqttSinkPlan,
+    outgoing: &Outgoing,
+    kind: &str,
+) -> Result<(), Full> {
+    match client {
+        Client::V3(client) => v3::publish(client, plan, outgoing),
+        Client::V5(client) => v5::publish(client, plan, outgoing, kind),
     }
 }

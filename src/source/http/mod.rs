@@ -13,13 +13,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use axum::Json;
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{DefaultBodyLimit, FromRequest, Path, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::routing::post;
+use axum::{Extension, Json, Router};
 use hmac::{Hmac, KeyInit, Mac};
 use serde::Serialize;
 use sha2::Sha256;
@@ -49,7 +48,6 @@ struct App {
     source: Arc<str>,
     token: Option<String>,
     max_body_bytes: usize,
-    body_max: Duration,
     context: Context,
 }
 
@@ -92,13 +90,7 @@ pub async fn serve(
     let shutdown = context.shutdown.clone();
     let status = context.status.clone();
     let status = &status.sources[context.index];
-    let app = App {
-        source,
-        token: plan.token.clone(),
-        max_body_bytes: plan.max_body_bytes,
-        body_max: limits.body,
-        context,
-    };
+    let app = App { source, token: plan.token.clone(), max_body_bytes: plan.max_body_bytes, context };
     let router = Router::new()
         .route("/v1/events/{stream}", post(post_events))
         .layer(DefaultBodyLimit::max(plan.max_body_bytes))
@@ -118,9 +110,10 @@ pub async fn serve(
 async fn post_events(
     State(app): State<Arc<App>>,
     stream: Result<Path<String>, PathRejection>,
+    limits: Extension<Limits>,
     request: Request,
 ) -> Result<Json<Answer>, Refusal> {
-    let answer = take_events(app.clone(), stream, request).await;
+    let answer = take_events(app.clone(), stream, *limits, request).await;
     if let Err(refusal) = &answer {
         // The client knows why; whoever watches Eddy must see that something is amiss.
         let (status, now_ns) = (app.context.source_status(), app.context.intake.clock.now_ns());
@@ -136,6 +129,7 @@ async fn post_events(
 async fn take_events(
     app: Arc<App>,
     stream: Result<Path<String>, PathRejection>,
+    limits: Limits,
     request: Request,
 ) -> Result<Json<Answer>, Refusal> {
     app.authorise(request.headers())?;
@@ -147,7 +141,7 @@ async fn take_events(
     let idempotency_key = idempotency_key(request.headers())?;
     let headers = request.headers();
     let parent = app.context.incoming.read(|name| headers.get(name)?.to_str().ok());
-    let payload = read_body(request, app.max_body_bytes, app.body_max).await?;
+    let payload = read_body(request, app.max_body_bytes, limits.body).await?;
     let arrival = Arrival(app.context.intake.clock.now_ns());
     let topic = stream.into_boxed_str();
     let mut message =

@@ -5,8 +5,9 @@ use std::collections::VecDeque;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::wire::Client;
+use super::wire::ack;
 use crate::mqtt::Full;
+use crate::mqtt::link::Client;
 use crate::stage::{Intake, NotSafe};
 use crate::types::Message;
 
@@ -124,7 +125,7 @@ impl Acks<'_> {
     /// Never waits: the request channel has room for every packet id there is.
     fn acknowledge(&self, flight: &Flight) -> Result<(), Stopped> {
         for &pkid in &flight.pkids {
-            self.client.ack(pkid).map_err(|Full| Stopped::AckOverflow)?;
+            ack(self.client, pkid).map_err(|Full| Stopped::AckOverflow)?;
         }
         self.room.add_permits(flight.room);
         Ok(())

@@ -29,12 +29,13 @@ use tokio::time::{Instant, timeout};
 
 use super::{Context, Ended, overdue};
 use crate::config::plan::MqttPlan;
-use crate::mqtt::reasons::{explain, explain_connect, unusable};
+use crate::mqtt::link::{Client, Link};
+use crate::mqtt::reasons::{explain, explain_connect};
 use crate::mqtt::{Full, GOODBYE_MAX};
 use crate::stage::NotSafe;
 use crate::types::{Arrival, Message};
 use acks::{Acks, Received, Stopped};
-use wire::{Client, Delivery, Event, Link, open};
+use wire::{Delivery, Event, open, subscribe};
 
 /// Messages received and not yet submitted. More than there are packet ids: see the module's text.
 const QUEUE_MESSAGES_MAX: usize = u16::MAX as usize + 1;
@@ -91,7 +92,7 @@ impl Mqtt<'_> {
     /// One connection, from CONNECT to its end. `Ok` after an orderly stop, else the reason with its
     /// remedy. May be dropped at any await: nothing of it is used again.
     async fn session(&mut self) -> Result<(), String> {
-        let (client, mut link) = open(self.plan).map_err(|problem| unusable(&problem))?;
+        let (client, mut link) = open(self.plan).await?;
         let shutdown = self.context.shutdown.clone();
         tokio::select! {
             connected = self.connect(&client, &mut link) => connected?,
@@ -138,7 +139,7 @@ impl Mqtt<'_> {
         if self.subscribed {
             self.up();
         } else {
-            client.subscribe(self.plan).map_err(|Full| {
+            subscribe(client, self.plan).map_err(|Full| {
                 format!("{:?} is not a list of topic filters; correct `topics`", self.plan.topics)
             })?;
         }

@@ -29,25 +29,27 @@ pub(super) fn acknowledged(pkid: u16) -> Publish {
     publish
 }
 
-pub(super) fn event(event: rumqttc::Event) -> Event {
-    match event {
-        rumqttc::Event::Incoming(Packet::ConnAck(connack)) => {
-            Event::Connected { session_present: connack.session_present }
+impl From<rumqttc::Event> for Event {
+    fn from(event: rumqttc::Event) -> Event {
+        match event {
+            rumqttc::Event::Incoming(Packet::ConnAck(connack)) => {
+                Event::Connected { session_present: connack.session_present }
+            }
+            rumqttc::Event::Incoming(Packet::Publish(publish)) => Event::Message(Delivery {
+                pkid: publish.pkid,
+                retain: publish.retain,
+                topic: publish.topic.into_boxed_str(),
+                payload: publish.payload,
+            }),
+            rumqttc::Event::Incoming(Packet::SubAck(suback)) => {
+                let granted = |code: &SubscribeReasonCode| match code {
+                    SubscribeReasonCode::Success(qos) => Some(*qos as u8),
+                    SubscribeReasonCode::Failure => None,
+                };
+                Event::Subscribed(suback.return_codes.iter().map(granted).collect())
+            }
+            rumqttc::Event::Outgoing(Outgoing::PubAck(_)) => Event::Acked,
+            _ => Event::Other,
         }
-        rumqttc::Event::Incoming(Packet::Publish(publish)) => Event::Message(Delivery {
-            pkid: publish.pkid,
-            retain: publish.retain,
-            topic: publish.topic.into_boxed_str(),
-            payload: publish.payload,
-        }),
-        rumqttc::Event::Incoming(Packet::SubAck(suback)) => {
-            let granted = |code: &SubscribeReasonCode| match code {
-                SubscribeReasonCode::Success(qos) => Some(*qos as u8),
-                SubscribeReasonCode::Failure => None,
-            };
-            Event::Subscribed(suback.return_codes.iter().map(granted).collect())
-        }
-        rumqttc::Event::Outgoing(Outgoing::PubAck(_)) => Event::Acked,
-        _ => Event::Other,
     }
 }

@@ -44,25 +44,27 @@ pub(super) fn acknowledged(pkid: u16) -> Publish {
     publish
 }
 
-pub(super) fn event(event: v5::Event) -> Event {
-    match event {
-        v5::Event::Incoming(Packet::ConnAck(connack)) => {
-            Event::Connected { session_present: connack.session_present }
+impl From<v5::Event> for Event {
+    fn from(event: v5::Event) -> Event {
+        match event {
+            v5::Event::Incoming(Packet::ConnAck(connack)) => {
+                Event::Connected { session_present: connack.session_present }
+            }
+            v5::Event::Incoming(Packet::Publish(publish)) => Event::Message(Delivery {
+                pkid: publish.pkid,
+                retain: publish.retain,
+                topic: String::from_utf8_lossy(&publish.topic).into(),
+                payload: publish.payload,
+            }),
+            v5::Event::Incoming(Packet::SubAck(suback)) => {
+                let granted = |code: &SubscribeReasonCode| match code {
+                    SubscribeReasonCode::Success(qos) => Some(*qos as u8),
+                    _ => None,
+                };
+                Event::Subscribed(suback.return_codes.iter().map(granted).collect())
+            }
+            v5::Event::Outgoing(Outgoing::PubAck(_)) => Event::Acked,
+            _ => Event::Other,
         }
-        v5::Event::Incoming(Packet::Publish(publish)) => Event::Message(Delivery {
-            pkid: publish.pkid,
-            retain: publish.retain,
-            topic: String::from_utf8_lossy(&publish.topic).into(),
-            payload: publish.payload,
-        }),
-        v5::Event::Incoming(Packet::SubAck(suback)) => {
-            let granted = |code: &SubscribeReasonCode| match code {
-                SubscribeReasonCode::Success(qos) => Some(*qos as u8),
-                _ => None,
-            };
-            Event::Subscribed(suback.return_codes.iter().map(granted).collect())
-        }
-        v5::Event::Outgoing(Outgoing::PubAck(_)) => Event::Acked,
-        _ => Event::Other,
     }
 }

@@ -2,9 +2,7 @@
 
 use super::matcher::Test;
 use super::{Decision, Label, Labels, Matcher, Silence};
-
-/// Rules that tell alerts.
-const RULES: [&str; 3] = ["window", "onset", "no_data"];
+use crate::types::rule;
 
 /// What a config has.
 #[derive(Clone, Debug, Default)]
@@ -22,7 +20,7 @@ impl Names<'_> {
             Label::Stream => Some(&self.streams),
             Label::Column => Some(&self.columns),
             Label::Sink => Some(&self.sinks),
-            Label::Rule => Some(&RULES),
+            Label::Rule => Some(&rule::ALL),
             Label::Key => None,
         }
     }

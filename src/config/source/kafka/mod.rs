@@ -7,10 +7,10 @@ use jiff::Timestamp;
 
 use super::super::field::Field;
 use super::super::kafka::{self, TOPIC_BYTES_MAX, each, is_name, topic_name};
-use super::super::kind::Kind;
+use super::super::kind::{Kind, Naming};
 use super::super::plan::{KafkaPlan, KafkaStart, SharedPlan, SourceKind};
 use super::super::section::Section;
-use super::{Naming, Parse};
+use super::Parse;
 
 pub const KIND: Kind<Parse> = Kind {
     name: "kafka",

@@ -5,12 +5,12 @@ mod protocol;
 use std::time::Duration;
 
 use super::super::field::Field;
-use super::super::kind::Kind;
+use super::super::kind::{Kind, Naming};
 use super::super::mqtt::broker;
 use super::super::plan::{MqttPlan, Protocol, SourceKind};
 use super::super::section::Section;
 use super::super::topic::parse_filter;
-use super::{Naming, Parse};
+use super::Parse;
 use protocol::protocol;
 
 pub const KIND: Kind<Parse> = Kind {

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::super::field::Field;
-use super::super::plan::{ClientCertificate, TlsPlan};
+use super::field::Field;
+use super::plan::{ClientCertificate, TlsPlan};
 
 /// What the files make, looked into; `here` is the table they are named in. `None`: a problem was recorded.
 pub fn checked(
