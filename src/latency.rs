@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
@@ -94,8 +94,8 @@ const STEP_NS: i64 = 500_000_000;
 impl Clock {
     pub fn start() -> Self {
         // One for the life of the process, so that every station can hold it by value.
-        let wall_ns = Box::leak(Box::new(AtomicI64::new(system_ns())));
-        Clock { start: Instant::now(), wall_ns }
+        let Reading { at, wall_ns, .. } = Reading::close();
+        Clock { start: at, wall_ns: Box::leak(Box::new(AtomicI64::new(wall_ns))) }
     }
 
     /// ns since the Unix epoch.
@@ -105,12 +105,17 @@ impl Clock {
 
     /// Follows the system's clock if it was set. Call it about once a second.
     pub fn resync(&self) {
-        self.resync_to(system_ns());
+        let Reading { at, wall_ns, .. } = Reading::close();
+        self.follow(at, wall_ns);
     }
 
     /// As [`Clock::resync`], to a time that tests choose.
     pub fn resync_to(&self, system_ns: i64) {
-        let off_ns = system_ns - self.now_ns();
+        self.follow(Instant::now(), system_ns);
+    }
+
+    fn follow(&self, at: Instant, system_ns: i64) {
+        let off_ns = system_ns - self.wall_ns.load(Relaxed) - (at - self.start).as_nanos() as i64;
         if off_ns.abs() > STEP_NS {
             self.wall_ns.fetch_add(off_ns, Relaxed);
             tracing::warn!(
@@ -118,6 +123,34 @@ impl Clock {
                 "the system's clock was set; arrivals follow it from here"
             );
         }
+    }
+}
+
+/// The system's clock, and the instant at which it was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Reading {
+    at: Instant,
+    wall_ns: i64,
+    /// How long it took: so far off the two may be.
+    took: Duration,
+}
+
+/// On a busy machine a thread may be held up between two clocks, which would set every later time off by that.
+const READINGS: usize = 8;
+
+impl Reading {
+    fn take() -> Self {
+        let at = Instant::now();
+        let wall_ns = system_ns();
+        Reading { at, wall_ns, took: at.elapsed() }
+    }
+
+    fn close() -> Self {
+        Self::closest((1..READINGS).map(|_| Self::take()), Self::take())
+    }
+
+    fn closest(others: impl Iterator<Item = Reading>, first: Reading) -> Self {
+        others.fold(first, |best, other| if other.took < best.took { other } else { best })
     }
 }
 

@@ -28,6 +28,14 @@ fn a_clock_that_was_set_is_followed_by_every_copy() {
 }
 
 #[test]
+fn a_clock_starts_from_a_reading_that_nothing_held_up() {
+    let (at, ms) = (Instant::now(), Duration::from_millis);
+    let reading = |wall_ns, took| Reading { at, wall_ns, took };
+    let (held_up, close) = (reading(1, ms(62)), reading(2, ms(1)));
+    assert_eq!(Reading::closest([held_up, close, reading(3, ms(5))].into_iter(), held_up), close);
+}
+
+#[test]
 fn receipts_add_up_even_where_clocks_step_back() {
     let receipt = ReceiptBuilder::from(100).until("a", 150).until("b", 140).until("c", 250).finish();
     assert_eq!(receipt.total_ns, 150);

@@ -24,6 +24,9 @@ const STREAM: &str = "max_future = \"none\"";
 /// Clock readings of one machine may disagree by this much.
 const CLOCKS_NS: i64 = 1_000_000;
 
+/// Long beside what a busy machine adds to it.
+const REST: Duration = Duration::from_secs(6);
+
 /// Two at once would measure each other.
 static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
@@ -208,7 +211,7 @@ async fn the_wait_for_the_watermark_is_told_apart_and_a_restart_is_marked() {
     let deployment = Deployment::new(&config(&source, "[\"plant\"]", STREAM, &receiver.url));
     let mut eddy = deployment.start();
     let wait = Wait::new();
-    let sent = wait.publish(broker.port, Duration::from_secs(2));
+    let sent = wait.publish(broker.port, REST);
 
     let (mut waits, mut wholes) = (Vec::new(), Vec::new());
     for (&end_s, (last_ns, trigger_ns)) in wait.ends_s.iter().zip(sent) {

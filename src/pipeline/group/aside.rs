@@ -20,6 +20,8 @@ use crate::pipeline::letters;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// After that a transaction that fails again and again is given up, and all begins anew.
 const FAILS_MAX: Duration = Duration::from_secs(30);
+/// And on a stop: what is not committed is judged again by the next owner.
+const STOP_FAILS_MAX: Duration = Duration::from_secs(10);
 /// With no letter refused for so long, the topic has time anew. Longer than attempts lie apart.
 const FORGETS: Duration = Duration::from_secs(30);
 
@@ -101,7 +103,8 @@ impl Session<'_> {
     /// It is made again a while later, unless that has not helped for long.
     pub(super) fn failed(&self, failure: Failure, refusals: &[Refusal]) -> Result<(), End> {
         let reason = reason(failure.error(), refusals);
-        let is_patient = self.pending.fails.is_none_or(|since| since.elapsed() < FAILS_MAX);
+        let patience = if self.driver.stop.is_cancelled() { STOP_FAILS_MAX } else { FAILS_MAX };
+        let is_patient = self.pending.fails.is_none_or(|since| since.elapsed() < patience);
         if matches!(failure, Failure::Aborted(..)) && is_patient {
             tracing::debug!(reason, "a transaction was taken back and is made again");
             return Ok(());

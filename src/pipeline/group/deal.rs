@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::aside::Lately;
 use super::clients::Producer;
+use super::hanging;
 use super::owned::Record;
 use super::refusals::tag;
 use super::watching::Watching;
@@ -163,10 +164,18 @@ impl Deal<'_> {
         for (partition, next) in offsets {
             list.add_partition_offset(&self.kafka.topics[0], *partition, Offset::Offset(*next))?;
         }
+        self.patiently(|| self.send_offsets(list.clone()))
+    }
+
+    fn send_offsets(&self, list: TopicPartitionList) -> Result<(), KafkaError> {
         let Some(group) = self.consumer.group_metadata() else {
             return Err(KafkaError::ClientCreation("no member of a group".to_owned()));
         };
-        self.patiently(|| self.producer.send_offsets_to_transaction(&list, &group, STEP_MAX))
+        let producer = self.producer.clone();
+        let send = move || producer.send_offsets_to_transaction(&list, &group, STEP_MAX);
+        // A step may take its whole limit, and is then in time.
+        let sent = hanging::within(|| self.patience() + STEP_MAX, send);
+        sent.unwrap_or(Err(KafkaError::Canceled))
     }
 
     fn send(&self, mut record: BaseRecord<'_, [u8], [u8], usize>) -> Result<(), KafkaError> {
@@ -211,7 +220,10 @@ impl Deal<'_> {
 
     /// Takes back what can be.
     fn judge(&self, error: KafkaError) -> Failure {
-        let text = error.to_string();
+        let text = match &error {
+            KafkaError::Canceled => "the group's coordinator does not answer".to_owned(),
+            error => error.to_string(),
+        };
         let abortable = match &error {
             KafkaError::Transaction(error) => error.txn_requires_abort(),
             KafkaError::MessageProduction(_) => true,

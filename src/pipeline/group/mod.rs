@@ -24,6 +24,7 @@ mod delivery;
 mod errand;
 mod giving;
 mod hand;
+mod hanging;
 mod keeping;
 mod manifest;
 pub(super) mod member;
