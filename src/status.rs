@@ -4,6 +4,7 @@ mod held_back;
 mod kafka;
 mod late;
 mod models;
+mod rival;
 mod rows;
 mod said;
 mod sinks;
@@ -16,6 +17,7 @@ pub use held_back::HeldBackStatus;
 pub use kafka::{KafkaStatus, Member};
 pub use late::{LateRows, remedy as late_remedy};
 pub use models::{ModelStatus, Sample};
+pub use rival::Rival;
 pub use rows::{Missed, RowStatus};
 pub use said::Said;
 pub use sinks::{SendRate, SinkStatus};
@@ -43,6 +45,7 @@ pub struct SourceStatus {
     pub last_arrival: AtomicI64,
     /// Why nothing arrives right now, with the remedy; `None` while all is well.
     pub last_error: Mutex<Option<String>>,
+    pub rival: Rival,
 }
 
 /// Of one stream in one partition; written by the shard that owns the partition, once a slot.

@@ -5,6 +5,7 @@ mod account;
 mod columns;
 mod compare;
 mod labels;
+mod late;
 mod lines;
 mod scores;
 
@@ -22,6 +23,7 @@ use crate::config::show_duration;
 use crate::engine::{Counts, Engine, Env, Outputs};
 use crate::model::Model;
 use crate::ring::Slot;
+use crate::status::LateRows;
 use crate::types::{Position, StreamId};
 use account::{Account, Alert};
 use columns::Columns;
@@ -35,9 +37,6 @@ const MESSAGES_A_STEP: u64 = 256;
 
 /// As if somebody looked at every key: what was expected of its windows is given too.
 const LOOKED_AT: Env<'static> = Env { follows: &|_, _| true, ..Env::SIMULATED };
-
-/// One row in so many may come too late unmentioned.
-const LATE_SHARE_MAX: u64 = 100;
 
 /// What a config told of the data.
 #[derive(Debug, Serialize)]
@@ -91,7 +90,7 @@ pub fn backtest(args: &BacktestArgs) -> Result<()> {
         std::fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))?;
     }
     print(&report); // Last, since who reads it may stop reading.
-    Ok(())
+    late::judge(&report.run)
 }
 
 /// Where to write what there is a window.
@@ -205,7 +204,10 @@ fn run(args: &BacktestArgs, config: &Path, labels: Option<&[Event]>, files: File
     replay.end();
     replay.finish_files()?;
     let counts = counted(&mut replay.engine);
-    warn(config, rows, counts.late, &strange);
+    late::warn(config, LateRows { late: counts.late, rows });
+    if !strange.is_empty() {
+        eprintln!("the labels name keys that the data does not have: {}", labels::list(&strange));
+    }
     let alerts = replay.account.alerts();
     labels::warn_of_other_times(labels.unwrap_or_default(), span);
     let events = labels.map(|events| Found::of(events, &alerts, span, counts.keys));
@@ -225,19 +227,6 @@ fn run(args: &BacktestArgs, config: &Path, labels: Option<&[Event]>, files: File
         alerts,
         events,
     })
-}
-
-/// Says what would make the figures worthless.
-fn warn(config: &Path, rows: u64, late: u64, strange: &BTreeSet<&[u8]>) {
-    if late * LATE_SHARE_MAX > rows {
-        eprintln!(
-            "{}: {late} of {rows} rows came too late and were left out: give files oldest first, merge those of a time",
-            config.display()
-        );
-    }
-    if !strange.is_empty() {
-        eprintln!("the labels name keys that the data does not have: {}", labels::list(strange));
-    }
 }
 
 /// Over all partitions; says why a fit failed, once each reason.
@@ -288,9 +277,7 @@ fn print(report: &Report) {
             found.print();
         }
         if run.windows == 0 {
-            println!(
-                "  no window was judged: the data is shorter than the warm-up, or too sparse for the grid"
-            );
+            println!("  no window was judged: {}", late::why_none(run));
         }
     }
     match (&report.comparison, &report.against) {

@@ -33,6 +33,9 @@ fn judge(config: &Path, plan: &Plan) -> (String, ExitCode) {
         return (wrong, ExitCode::from(EXIT_CONFIG));
     }
     let mut text = summary(plan);
+    for warning in &plan.warnings {
+        text += &format!("warning: {warning} {}\n", plan.without_warned());
+    }
     for (what, name) in show_their_password(plan) {
         text += &format!(
             "note: {what} {name} sends its password or token in clear, and whoever is on the way can read it: give it `tls`, or a url of mqtts://\n"
@@ -247,6 +250,20 @@ mod tests {
         assert!(is_noted("mqtts://b:8883", "plant/alerts"));
         assert!(!is_noted("mqtts://b:8883", "alerts/eddy"), "nobody reads it");
         assert!(!is_noted("mqtts://c:8883", "plant/alerts"), "another host");
+    }
+
+    #[test]
+    fn a_variable_that_cannot_be_followed_is_a_warning_and_the_config_good() {
+        let text = include_str!("../../configs/minimal.toml");
+        let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(), "http://h:4317".to_owned())].into();
+        let plan = crate::config::parse(text, "", &variables).unwrap_or_else(|problems| panic!("{problems}"));
+        let (told, code) = judge(Path::new("eddy.toml"), &plan);
+        assert!(told.contains("warning: environment OTEL_EXPORTER_OTLP_ENDPOINT: has port 4317"), "{told}");
+        assert!(
+            told.contains("No traces and metrics are sent") && told.ends_with("eddy.toml is good\n"),
+            "{told}"
+        );
+        assert_eq!(code, ExitCode::SUCCESS);
     }
 
     #[test]

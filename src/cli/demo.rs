@@ -67,7 +67,7 @@ pub struct DemoArgs {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["run_for", "report", "data"])]
     pub export_history: Option<PathBuf>,
     /// Days of history to write
-    #[arg(long, default_value_t = 2, requires = "export_history")]
+    #[arg(long, default_value_t = 2, requires = "export_history", value_parser = clap::value_parser!(u32).range(1..=3650))]
     pub days: u32,
 }
 

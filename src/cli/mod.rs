@@ -252,14 +252,20 @@ pub fn fail(error: &anyhow::Error) -> ExitCode {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    config::parse_duration(text)
-        .filter(|duration| !duration.is_zero())
-        .ok_or_else(|| "write a whole number and one of ms, s, m, h, d, such as 90s".to_string())
+    match config::parse_duration(text) {
+        Some(duration) if !duration.is_zero() => Ok(duration),
+        Some(_) => Err("that is no time at all; write how long, such as 90s or 2h".to_string()),
+        None => Err("write a whole number and one of ms, s, m, h, d, such as 90s".to_string()),
+    }
 }
 
 fn rate(text: &str) -> Result<f64, String> {
     let rate: f64 = text.parse().map_err(|_| "write rows a second, such as 2000 or 0.5".to_string())?;
-    if rate.is_finite() && rate > 0.0 { Ok(rate) } else { Err("write a number above 0".to_string()) }
+    if rate.is_finite() && rate > 0.0 {
+        Ok(rate)
+    } else {
+        Err("write a number above 0, such as 0.5".to_string())
+    }
 }
 
 /// The variables a config may refer to. One that is not Unicode can name nothing in a config, and is
@@ -303,8 +309,15 @@ mod tests {
         for bad in ["--keys 0 --rate 1", "--keys 1 --rate 0", "--keys 1 --rate NaN", "--keys 1"] {
             assert!(parse(&format!("eddy plan c.toml {bad}")).is_err(), "{bad}");
         }
-        assert!(parse("eddy demo --for 0s").is_err());
-        assert!(parse("eddy demo --for soon").is_err());
+        for line in ["eddy demo --for 0s", "eddy silence add c.toml --matcher a=b --author x --for 0m"] {
+            let error = parse(line).unwrap_err().to_string();
+            assert!(error.contains("no time at all; write how long, such as 90s"), "{error}");
+        }
+        assert!(
+            parse("eddy demo --for soon").unwrap_err().to_string().contains("a whole number and one of ms")
+        );
+        let days = parse("eddy demo --export-history h.csv --days 0").unwrap_err().to_string();
+        assert!(days.contains("1..=3650"), "{days}");
         assert!(parse("eddy train c.toml --stream p --out m").is_err(), "train without data");
     }
 }

@@ -1,11 +1,12 @@
 //! `eddy plan CONFIG --keys N --rate R`: what a deployment will take, before anything runs.
 
 mod densities;
+mod filling;
 
 use std::fmt::Write;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::backend::cuda::{SHARD_PINNED_BYTES, WEIGHTS_BYTES_MAX, shard_bytes};
 use crate::cli::{PlanArgs, load};
@@ -16,6 +17,7 @@ use crate::latency::Clock;
 use crate::model::Model;
 use crate::types::PARTITIONS;
 use densities::Densities;
+use filling::Filling;
 
 /// Resident memory of the process with one key (`lone events` of benches/first-figures.json).
 const PROCESS_BYTES: f64 = 19e6;
@@ -26,12 +28,13 @@ const HTTP_S_PER_ROW: f64 = 1.4e-6;
 const MQTT_S_PER_ROW: [f64; 2] = [5e-6, 14e-6];
 
 /// # Errors
-/// If the config has problems (exit code 78), or names a model that does not fit.
+/// If the config has problems (exit code 78), names a model that does not fit, or there is not enough of something.
 pub fn plan(args: &PlanArgs) -> Result<()> {
     let plan = load(&args.config)?;
     let demand = Demand { keys: args.keys, rows_per_s: args.rate, key_bytes: usize::from(args.key_bytes) };
     let (mut text, clock) = (String::new(), Clock::start());
     let (mut bytes, mut cores, mut on_device) = (PROCESS_BYTES, 0.0, 0.0);
+    let mut is_enough = true;
     for stream in &plan.streams {
         let model = known_model(stream)?;
         let densities = Densities::of(stream, model.as_ref());
@@ -46,12 +49,17 @@ pub fn plan(args: &PlanArgs) -> Result<()> {
         let rehearsal = rehearse(&alone, model, &demand, &|| clock.now_ns(), &begins)?;
         cores += describe(&mut text, &plan, stream, &demand, &footprint, &rehearsal)?;
         densities.map_or(Ok(()), |of| of.describe(&mut text))?;
+        if let Some(filling) = Filling::of(stream, &demand) {
+            filling.describe(&mut text)?;
+            is_enough &= filling.is_enough();
+        }
     }
     let process = size(PROCESS_BYTES);
     writeln!(text, "together: {}, with {process} for the process itself; {cores:.2} cores", size(bytes))?;
-    hold_against_machine(&mut text, bytes, cores)?;
+    is_enough &= hold_against_machine(&mut text, bytes, cores)?;
     describe_device(&mut text, &plan, on_device)?;
     print!("{text}");
+    ensure!(is_enough, "this would not do: see the lines with NOT ENOUGH");
     Ok(())
 }
 
@@ -69,16 +77,21 @@ fn said(phase: Phase) -> String {
     }
 }
 
-fn hold_against_machine(text: &mut String, bytes: f64, cores: f64) -> std::fmt::Result {
+/// Whether the machine has both.
+fn hold_against_machine(text: &mut String, bytes: f64, cores: f64) -> Result<bool, std::fmt::Error> {
     let verdict =
         |enough: bool, remedy| if enough { "enough".to_owned() } else { format!("NOT ENOUGH: {remedy}") };
-    if let Some(free) = available_bytes(Path::new("/proc/meminfo")) {
-        let memory = verdict(bytes < free, "fewer keys, columns or cells, or more memory");
+    let free = available_bytes(Path::new("/proc/meminfo"));
+    let has_memory = free.is_none_or(|free| bytes < free);
+    if let Some(free) = free {
+        let memory = verdict(has_memory, "fewer keys, columns or cells, or more memory");
         writeln!(text, "this machine has {} of memory available: {memory}", size(free))?;
     }
     let here = std::thread::available_parallelism().map_or(1, usize::from);
-    let load = verdict(cores < here as f64, "fewer rows, a longer `every`, or more cores");
-    writeln!(text, "this machine has {here} core(s): {load}")
+    let has_cores = cores < here as f64;
+    let load = verdict(has_cores, "fewer rows, a longer `every`, or more cores");
+    writeln!(text, "this machine has {here} core(s): {load}")?;
+    Ok(has_memory && has_cores)
 }
 
 /// What is reserved of a GPU's memory at the start, and whether the keys' windows find room in it.

@@ -27,30 +27,36 @@ pub struct OutputClosed {
 }
 
 /// # Errors
-/// If the config has problems (exit code 78), a station cannot be started, or standard output was closed and no other
-/// receiver is left (74).
+/// If the config has problems (exit code 78), a station cannot be started, standard output was closed and no other
+/// receiver is left (74), or the files that were read are in no order of time.
 pub fn run(args: &RunArgs) -> Result<()> {
     let plan = config::load(&args.config, &environment())?;
     let scheme = plan.dashboard.scheme();
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
-        let mut running = pipeline::start(plan).await?;
+        let mut running = pipeline::start(plan.clone()).await?;
         if let Some(page) = running.page {
             eprintln!("page and metrics: {scheme}://{page}/");
         }
         let status = running.status.clone();
         let told = tokio::spawn(service::run(running.status.clone(), running.beater.clone()));
-        let ended = tokio::select! {
-            ended = running.sources_ended() => ended,
-            () = nobody_left(&status) => Ok(()),
-            _ = tokio::signal::ctrl_c() => Ok(()),
-            _ = terminate.recv() => Ok(()),
-        };
+        let (mut is_read, mut ended) = (false, Ok(()));
+        tokio::select! {
+            read = running.sources_ended() => (is_read, ended) = (read.is_ok(), read),
+            () = nobody_left(&status) => {}
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
         told.abort();
         service::stopping();
         eprintln!("stopping: draining what was taken; a second signal stops at once");
         tokio::select! {
-            stopped = running.stop() => stopped.and(ended).and_then(|()| somebody_read(&status)),
+            stopped = running.stop() => {
+                stopped.and(ended).and_then(|()| somebody_read(&status))?;
+                // Only now is every row counted.
+                if is_read { pipeline::were_sorted(&plan, &status)? }
+                Ok(())
+            }
             _ = tokio::signal::ctrl_c() => at_once("a second signal"),
             _ = terminate.recv() => at_once("a second signal"),
             () = tokio::time::sleep(STOP_MAX) => at_once("draining took too long"),

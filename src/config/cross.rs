@@ -44,7 +44,7 @@ pub fn client_ids(sources: &[Source<'_>], sinks: &[Sink<'_>]) {
     });
     let clients: Vec<(&BrokerPlan, &Field<'_>)> = of_sources.chain(of_sinks).collect();
     for (index, (plan, field)) in clients.iter().enumerate() {
-        let same = |other: &BrokerPlan| same_broker(other, plan) && other.client_id == plan.client_id;
+        let same = |other: &BrokerPlan| other.is_of(plan) && other.client_id == plan.client_id;
         if let Some((_, other)) = clients[..index].iter().find(|(other, _)| same(other)) {
             field.locate("client_id").problem(
                 format!("[{}] connects to the same broker with the same client id", other.path()),
@@ -60,7 +60,7 @@ pub fn alerts_over_mqtt(sources: &[Source<'_>], sinks: &[Sink<'_>]) {
         let Some(SinkKind::Mqtt(plan)) = sink.plan.as_ref().map(|plan| &plan.kind) else { continue };
         for (source, named) in mqtt_sources(sources) {
             let taken = source.topics.iter().find(|filter| takes(filter, &plan.topic));
-            if let Some(filter) = taken.filter(|_| same_broker(&source.broker, &plan.broker)) {
+            if let Some(filter) = taken.filter(|_| source.broker.is_of(&plan.broker)) {
                 sink.field.locate("topic").problem(
                     format!(
                         "[{}] subscribes {filter:?} at this broker, which takes {:?}",
@@ -81,7 +81,7 @@ pub fn perhaps_own_alerts(plan: &Plan) -> Vec<(&str, &str)> {
         let SinkKind::Mqtt(told) = &sink.kind else { continue };
         for source in &plan.sources {
             if let SourceKind::Mqtt(read) = &source.kind
-                && read.broker.host == told.broker.host
+                && read.broker.is_beside(&told.broker)
                 && read.broker.port != told.broker.port
                 && read.topics.iter().any(|filter| takes(filter, &told.topic))
             {
@@ -99,10 +99,6 @@ fn mqtt_sources<'a, 'b>(sources: &'b [Source<'a>]) -> impl Iterator<Item = (&'b 
     })
 }
 
-fn same_broker(a: &BrokerPlan, b: &BrokerPlan) -> bool {
-    (&a.host, a.port) == (&b.host, b.port)
-}
-
 /// Two sources of one group would take each other's partitions.
 pub fn groups(sources: &[Source<'_>]) {
     let members: Vec<(&KafkaPlan, &Source<'_>)> = sources
@@ -113,9 +109,7 @@ pub fn groups(sources: &[Source<'_>]) {
         })
         .collect();
     for (index, (plan, source)) in members.iter().enumerate() {
-        let same = |other: &KafkaPlan| {
-            (&other.cluster.brokers, &other.group) == (&plan.cluster.brokers, &plan.group)
-        };
+        let same = |other: &KafkaPlan| other.cluster.is_of(&plan.cluster) && other.group == plan.group;
         if let Some((_, other)) = members[..index].iter().find(|(other, _)| same(other)) {
             source.field.locate("group").problem(
                 format!("[{}] is in the same group of the same brokers", other.field.path()),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::node::{Node, Value};
+use super::plan::Warning;
 use super::problem::{Origin, Problem};
 use super::section::{Scope, Secrets, Section};
 use super::units::{parse_duration, parse_size, show_duration, show_size};
@@ -102,12 +103,17 @@ impl<'a> Field<'a> {
     }
 
     pub fn number(&self, bounds: RangeInclusive<f64>) -> Option<f64> {
-        let number = match self.node.value {
-            Value::Integer(number) => number as f64,
-            Value::Float(number) => number,
-            _ => return self.mistyped("a number", &bounds.end().to_string()),
-        };
+        let number = self.any_number(&bounds.end().to_string())?;
         self.bounded(number, &bounds, |n| n.to_string())
+    }
+
+    /// One that may be infinite, or none at all; `example` is shown where there is something else.
+    pub fn any_number(&self, example: &str) -> Option<f64> {
+        match self.node.value {
+            Value::Integer(number) => Some(number as f64),
+            Value::Float(number) => Some(number),
+            _ => self.mistyped("a number", example),
+        }
     }
 
     pub fn duration(&self, bounds: RangeInclusive<Duration>) -> Option<Duration> {
@@ -251,6 +257,24 @@ impl<'a> Field<'a> {
         let origin = Origin::Variable(variable.to_owned());
         let (key, fault, remedy) = (String::new(), fault.into(), remedy.into());
         self.scope.problems.borrow_mut().push(Problem { origin, key, fault, remedy });
+    }
+
+    /// The same of one without which the config is good: somebody set it for all programs.
+    pub fn warn(&self, variable: &str, fault: impl Into<String>, remedy: impl Into<String>) {
+        let (variable, fault, remedy) = (variable.to_owned(), fault.into(), remedy.into());
+        self.scope.warnings.borrow_mut().push(Warning { variable, fault, remedy });
+    }
+
+    pub fn problems_count(&self) -> usize {
+        self.scope.problems.borrow().len()
+    }
+
+    /// Nothing is to stop for the problems of variables recorded since there were `before`.
+    pub fn excuse(&self, before: usize) {
+        for Problem { origin, key, fault, remedy } in self.scope.problems.borrow_mut().split_off(before) {
+            let variable = if let Origin::Variable(name) = origin { name } else { key };
+            self.scope.warnings.borrow_mut().push(Warning { variable, fault, remedy });
+        }
     }
 
     fn bounded<T: PartialOrd>(

@@ -84,11 +84,11 @@ fn parse_with(
         Problems::new(origin, vec![Problem { origin: place, key: String::new(), fault, remedy }])
     })?;
     let overrides = environment::apply(&mut root, env);
-    let scope = Scope { env, secrets, problems: RefCell::new(overrides) };
+    let scope = Scope { env, secrets, problems: RefCell::new(overrides), warnings: RefCell::default() };
     let plan = resolve(&scope, &root);
     let problems = scope.problems.into_inner();
     match plan {
-        Some(plan) if problems.is_empty() => Ok(plan),
+        Some(plan) if problems.is_empty() => Ok(Plan { warnings: scope.warnings.into_inner(), ..plan }),
         _ => Err(Problems::new(origin, problems)),
     }
 }
@@ -135,6 +135,7 @@ fn resolve<'a>(scope: &'a Scope<'a>, root: &'a Node) -> Option<Plan> {
         dashboard: dashboard?,
         durable: durable?,
         telemetry: telemetry?,
+        warnings: Vec::new(),
         shards: shards?,
         backend: backend?,
         device_memory_bytes: device_memory?,

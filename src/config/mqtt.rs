@@ -120,7 +120,8 @@ fn tls(section: &mut Section<'_>, endpoint: Option<&Endpoint>) -> Option<Option<
         let given = pairs.iter().filter(|(_, given)| *given);
         for (key, _) in given.clone() {
             let remedy = format!("Write `url = \"mqtts://…\"`, or remove `{key}`.");
-            here.locate(key).problem("belongs to TLS, which mqtt:// does not use", remedy);
+            let more = if *key == "key" { " What tells devices apart is the `key` of a stream." } else { "" };
+            here.locate(key).problem("belongs to TLS, which mqtt:// does not use", remedy + more);
         }
         return (given.count() == 0).then_some(None);
     }

@@ -5,6 +5,7 @@ mod broker;
 mod column;
 mod dashboard;
 mod format;
+mod host;
 mod kafka;
 mod replay;
 mod sink;
@@ -34,7 +35,7 @@ pub use sink::{
     AlertmanagerPlan, BodyFormat, GroupPlan, KafkaSinkPlan, MqttSinkPlan, SigningKey, SinkKind, SinkPlan,
     WebhookPlan,
 };
-pub use telemetry::TelemetryPlan;
+pub use telemetry::{TelemetryPlan, Warning};
 pub use time::{NoDataPlan, TimePlan, TimeUnit};
 pub use tls::{ClientCertificate, ServerTlsPlan, TlsPlan, TlsProblem};
 pub use window::{Shape, WindowPlan};
@@ -51,6 +52,7 @@ pub struct Plan {
     pub durable: DurablePlan,
     /// `None`: nothing is sent to a collector.
     pub telemetry: Option<TelemetryPlan>,
+    pub warnings: Vec<Warning>,
     /// Engine threads; default one a core.
     pub shards: usize,
     /// Where windows are scored, and what is reserved of a GPU for them. No decision depends on it.
@@ -62,6 +64,14 @@ impl Plan {
     /// A shard's part of a GPU's memory for the windows of keys.
     pub fn ring_bytes(&self) -> usize {
         self.device_memory_bytes / self.shards
+    }
+
+    /// What becomes of `warnings`.
+    pub fn without_warned(&self) -> &'static str {
+        match self.telemetry {
+            None => "No traces and metrics are sent to a collector; everything else goes on",
+            Some(_) => "It is as if the variable were not set",
+        }
     }
 
     /// What silences may name.

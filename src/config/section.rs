@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use super::field::Field;
 use super::node::{Node, Table};
+use super::plan::Warning;
 use super::problem::Problem;
 use super::suggest;
 
@@ -14,6 +15,8 @@ pub struct Scope<'a> {
     pub env: &'a BTreeMap<String, String>,
     pub secrets: Secrets,
     pub problems: RefCell<Vec<Problem>>,
+    /// What nothing stops for.
+    pub warnings: RefCell<Vec<Warning>>,
 }
 
 /// Whether what `"env:NAME"` points to is looked up.
@@ -29,11 +32,12 @@ pub struct Section<'a> {
     field: Field<'a>,
     table: &'a Table,
     asked: Vec<&'static str>,
+    hints: Vec<(&'static str, &'static str)>,
 }
 
 impl<'a> Section<'a> {
     pub fn new(field: Field<'a>, table: &'a Table) -> Self {
-        Section { field, table, asked: Vec::new() }
+        Section { field, table, asked: Vec::new(), hints: Vec::new() }
     }
 
     /// The section itself, for problems that belong to no single key.
@@ -75,6 +79,11 @@ impl<'a> Section<'a> {
         self.get(key).map_or(Some(None), |field| read(field).map(Some))
     }
 
+    /// Keys that are often written here and belong elsewhere, with what to do instead.
+    pub fn hint(&mut self, hints: &'static [(&'static str, &'static str)]) {
+        self.hints.extend(hints);
+    }
+
     /// Every entry, for tables whose keys the user chooses.
     pub fn entries(&self) -> impl Iterator<Item = (&'a str, Field<'a>)> {
         self.table
@@ -85,10 +94,13 @@ impl<'a> Section<'a> {
     /// Reports the keys nobody asked for.
     pub fn finish(self) {
         for (key, node) in self.table.iter().filter(|(key, _)| !self.asked.contains(&key.as_str())) {
-            let remedy = suggest::nearest(key, self.asked.iter().copied()).map_or_else(
-                || format!("Remove it; known here: {}.", self.asked.join(", ")),
-                |near| format!("Did you mean `{near}`?"),
-            );
+            let hint = self.hints.iter().find(|(elsewhere, _)| elsewhere == key);
+            let near = suggest::nearest(key, self.asked.iter().copied());
+            let remedy = match (hint, near) {
+                (Some((_, remedy)), _) => (*remedy).to_owned(),
+                (None, Some(near)) => format!("Did you mean `{near}`?"),
+                (None, None) => format!("Remove it; known here: {}.", self.asked.join(", ")),
+            };
             self.field.child(key, node).problem("unknown key", remedy);
         }
     }

@@ -52,40 +52,58 @@ pub fn telemetry(root: &mut Section<'_>) -> Option<Option<TelemetryPlan>> {
     if is_off || !here.sees_secrets() {
         return Some(None);
     }
+    if is_written {
+        return sent(&here, written).map(Some);
+    }
+    // Set for all programs of a machine, such variables stop none of them.
+    let before = here.problems_count();
+    let plan = here.variable(ENDPOINT).and_then(|_| sent(&here, written));
+    here.excuse(before);
+    Some(plan)
+}
+
+fn sent(here: &Field<'_>, written: Written) -> Option<TelemetryPlan> {
     let endpoint = match (written.endpoint, here.variable(ENDPOINT)) {
         (Some(endpoint), _) => endpoint,
-        (None, Some(text)) => from_variable(&here, text)?,
-        (None, None) if is_written => {
+        (None, Some(text)) => {
+            spoken(here)?;
+            from_variable(here, text)?
+        }
+        (None, None) => {
             let remedy = format!("Add `otlp_endpoint = \"http://127.0.0.1:4318\"`, or set {ENDPOINT}.");
             here.locate("otlp_endpoint").problem("is missing", remedy);
             return None;
         }
-        (None, None) => return Some(None),
     };
-    if let Some(protocol) = here.variable(PROTOCOL).filter(|protocol| *protocol != "http/protobuf") {
-        let remedy = "Set it to http/protobuf, or remove it; collectors take that on port 4318.";
-        here.blame(PROTOCOL, format!("{protocol:?} is not spoken here"), remedy);
-        return None;
-    }
     // A platform's headers hold the key of the platform's collector, and may go to that alone.
     let are_its_own =
         here.variable(ENDPOINT).is_none_or(|text| web::check(text, &URL).is_ok_and(|url| url == endpoint));
+    let are_written = !written.headers.is_empty();
     let headers = match written.headers {
-        headers if headers.is_empty() && are_its_own => pairs(&here, HEADERS)?,
+        _ if !are_written && are_its_own => pairs(here, HEADERS),
         headers => headers,
     };
-    if !headers.is_empty() && !web::is_private(&endpoint) {
-        here.locate("headers").problem(
-            "would go to another machine in clear",
-            "Write the address of the collector with https://, or remove the headers.",
-        );
+    if let Some((fault, remedy)) = unsendable(&endpoint, &headers) {
+        match are_written {
+            true => here.locate("headers").problem(fault, remedy),
+            false => here.blame(HEADERS, fault, remedy),
+        }
         return None;
     }
-    let mut resource = pairs(&here, RESOURCE)?;
+    let mut resource = pairs(here, RESOURCE);
     resource.extend(here.variable(SERVICE).map(|name| ("service.name".to_owned(), name.to_owned())));
-    let every = written.every.map_or_else(|| interval(&here), Some)?;
-    check(&here, &headers)?;
-    Some(Some(TelemetryPlan { endpoint, headers, every, resource }))
+    let every = written.every.unwrap_or_else(|| interval(here));
+    Some(TelemetryPlan { endpoint, headers, every, resource })
+}
+
+/// Whether the environment's collector is to be spoken to as Eddy does. That of the file is.
+fn spoken(here: &Field<'_>) -> Option<()> {
+    let other = here.variable(PROTOCOL).filter(|protocol| *protocol != "http/protobuf");
+    if let Some(protocol) = other {
+        let remedy = "Set it to http/protobuf, or remove it; collectors take that on port 4318.";
+        here.blame(PROTOCOL, format!("{protocol:?} is not spoken here"), remedy);
+    }
+    other.is_none().then_some(())
 }
 
 fn written(field: &Field<'_>) -> Option<Written> {
@@ -140,30 +158,29 @@ fn misplaced(url: &Url) -> Option<(&'static str, &'static str)> {
 }
 
 /// Of milliseconds.
-fn interval(here: &Field<'_>) -> Option<Duration> {
-    let Some(text) = here.variable(INTERVAL) else { return Some(EVERY_DEFAULT) };
+fn interval(here: &Field<'_>) -> Duration {
+    let Some(text) = here.variable(INTERVAL) else { return EVERY_DEFAULT };
     let every = text.parse().ok().map(Duration::from_millis);
-    let every = every.filter(|every| (EVERY_MIN..=EVERY_MAX).contains(every));
-    if every.is_none() {
+    every.filter(|every| (EVERY_MIN..=EVERY_MAX).contains(every)).unwrap_or_else(|| {
         let remedy = "Set it to 1000 to 3600000, which are ms.";
-        here.blame(INTERVAL, format!("{text:?} is no usable interval"), remedy);
-    }
-    every
+        here.warn(INTERVAL, format!("{text:?} is no usable interval"), remedy);
+        EVERY_DEFAULT
+    })
 }
 
 /// `name=value,name=value`, percent-encoded as in W3C's Baggage.
-fn pairs(here: &Field<'_>, name: &str) -> Option<BTreeMap<String, String>> {
+fn pairs(here: &Field<'_>, name: &str) -> BTreeMap<String, String> {
     let text = here.variable(name).unwrap_or_default();
     let pair = |part: &str| {
         let (key, value) = part.split_once('=')?;
         Some((key.trim().to_owned(), decoded(value.trim())?)).filter(|(key, _)| !key.is_empty())
     };
     let pairs: Option<_> = text.split(',').filter(|part| !part.trim().is_empty()).map(pair).collect();
-    if pairs.is_none() {
+    pairs.unwrap_or_else(|| {
         // Not repeated: headers hold secrets.
-        here.blame(name, "cannot be read", "Write it like name=value,other=value, values percent-encoded.");
-    }
-    pairs
+        here.warn(name, "cannot be read", "Write it like name=value,other=value, values percent-encoded.");
+        BTreeMap::new()
+    })
 }
 
 fn decoded(text: &str) -> Option<String> {
@@ -181,14 +198,16 @@ fn decoded(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-fn check(here: &Field<'_>, headers: &BTreeMap<String, String>) -> Option<()> {
-    for (name, value) in headers {
-        if name.parse::<HeaderName>().is_err() || HeaderValue::from_str(value).is_err() {
-            let remedy =
-                "Use the letters, digits and dashes of a header's name, and one line of printable ASCII.";
-            here.locate("headers").problem(format!("{name:?} cannot be sent as a header"), remedy);
-            return None;
-        }
+/// What keeps headers from being sent there, and the remedy. Says no value: they are secrets.
+fn unsendable(endpoint: &Url, headers: &BTreeMap<String, String>) -> Option<(String, &'static str)> {
+    if !headers.is_empty() && !web::is_private(endpoint) {
+        let remedy = "Write the address of the collector with https://, or remove the headers.";
+        return Some(("would go to another machine in clear".to_owned(), remedy));
     }
-    Some(())
+    let is_unusable = |(name, value): &(&String, &String)| {
+        name.parse::<HeaderName>().is_err() || HeaderValue::from_str(value).is_err()
+    };
+    let (name, _) = headers.iter().find(is_unusable)?;
+    let remedy = "Use the letters, digits and dashes of a header's name, and one line of printable ASCII.";
+    Some((format!("{name:?} cannot be sent as a header"), remedy))
 }

@@ -6,6 +6,9 @@ use super::field::Field;
 /// Longest filter: an MQTT string has a two-byte length.
 const BYTES_MAX: usize = 65_535;
 
+/// Of topics that begin with $ those that clients publish to: AWS IoT hands what comes there to a rule (Basic Ingest).
+const OF_A_BROKER_S_RULES: &str = "$aws/rules/";
+
 /// The filter, or a problem that says which rule it breaks.
 pub fn parse_filter(field: &Field<'_>, separator: char) -> Option<String> {
     let text = field.text()?;
@@ -36,6 +39,8 @@ pub fn parse_topic(field: &Field<'_>) -> Option<String> {
         ("must have 1 to 65535 bytes and no NUL", "Write it like \"alerts/eddy\".")
     } else if text.contains(['+', '#']) {
         ("has a wildcard, and a message goes to one topic", "Write it without + and #, like \"alerts/eddy\".")
+    } else if text.starts_with('$') && !text.starts_with(OF_A_BROKER_S_RULES) {
+        ("begins with $, and such topics are the broker's own", "Write it without, like \"alerts/eddy\".")
     } else {
         return Some(text.to_string());
     };

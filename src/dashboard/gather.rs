@@ -79,7 +79,7 @@ impl Snapshot {
         snapshot.notes = [
             problems::of_streams(&snapshot, plan),
             problems::refusals(&snapshot),
-            ends::notes(&snapshot),
+            ends::notes(&snapshot, plan),
             drifted,
         ]
         .concat();
@@ -123,7 +123,7 @@ impl Rates<'_> {
 fn totals(status: &Status, dead: &BTreeMap<&str, u64>, streams: &[StreamView], rates: &Rates<'_>) -> Totals {
     let sum = |read: fn(&StreamView) -> u64| streams.iter().map(read).sum::<u64>();
     let log_messages_total = status.log_messages_total.load(Relaxed);
-    let events_total = sum(|s| s.events_total);
+    let [events_total, events_live_total] = [sum(|s| s.events_total), sum(|s| s.events_live_total)];
     Totals {
         log_messages_total,
         log_bytes_total: status.log_bytes_total.load(Relaxed),
@@ -144,7 +144,8 @@ fn totals(status: &Status, dead: &BTreeMap<&str, u64>, streams: &[StreamView], r
         alerts_open: sum(|s| s.alerts_open),
         keys: sum(|s| s.keys),
         messages_per_s: rates.per_s(log_messages_total, |s| s.totals.log_messages_total),
-        events_per_s: rates.per_s(events_total, |s| s.totals.events_total),
+        events_live_total,
+        events_per_s: rates.per_s(events_live_total, |s| s.totals.events_live_total),
     }
 }
 
@@ -172,6 +173,7 @@ fn sink(plan: &crate::config::plan::SinkPlan, sink: &SinkStatus, time_ns: i64) -
         last_success_ns,
         last_success_age_ns: last_success_ns.map(|ns| time_ns - ns),
         last_error,
+        rival: sink.rival.lately(),
         rate: sink.rate().map(RateView::from),
     }
 }

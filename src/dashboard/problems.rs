@@ -1,12 +1,13 @@
 //! What an operator must look at, each with its remedy. An empty list is what "healthy" means.
 
 pub mod ends;
+mod rivals;
 mod rows;
 
 use serde::Serialize;
 
 use super::format::grouped;
-use super::snapshot::{SinkState, Snapshot, StreamView};
+use super::snapshot::{SinkState, Snapshot, SourceView, StreamView};
 use crate::config::plan::{Plan, SourceKind, StreamPlan};
 use crate::status::{Missed, Status};
 use crate::types::StreamId;
@@ -35,6 +36,7 @@ pub fn find(snapshot: &Snapshot, plan: &Plan) -> Vec<Problem> {
             remedy: "Look at the outbox file; deliveries are shown under Receivers".to_owned(),
         });
     }
+    problems.extend(rivals::rivals(snapshot));
     problems.extend(silent_sources(snapshot, plan));
     problems.extend(rows::all_refused(snapshot, plan));
     problems.extend(waiting_for_schemas(snapshot));
@@ -62,7 +64,9 @@ pub fn missed(status: &Status, plan: &Plan) -> Vec<Problem> {
 }
 
 fn silent_sources(snapshot: &Snapshot, plan: &Plan) -> Vec<Problem> {
-    let away = snapshot.sources.iter().zip(&plan.sources).filter(|(source, _)| !source.connected);
+    // One that is put out of its broker comes and goes, and is told of already.
+    let is_away = |source: &SourceView| !source.connected && source.rival.is_none();
+    let away = snapshot.sources.iter().zip(&plan.sources).filter(|(source, _)| is_away(source));
     away.filter_map(|(source, plan)| {
         let (what, remedy) = match &plan.kind {
             SourceKind::Mqtt(mqtt) => (
@@ -134,7 +138,7 @@ pub fn of_streams(snapshot: &Snapshot, plan: &Plan) -> Vec<Problem> {
         refused,
         unsure(streams),
         ignored(streams),
-        rows::late(streams),
+        rows::late(streams, plan),
         before_2000(streams),
         unmatched(streams),
     ]

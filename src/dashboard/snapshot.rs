@@ -89,6 +89,9 @@ pub struct Totals {
     pub points_dropped_total: u64,
     pub dead_letters_total: u64,
     pub events_total: u64,
+    /// Of its rate: those that came since the start, and were not read back.
+    #[serde(skip)]
+    pub events_live_total: u64,
     pub windows_total: u64,
     pub alerts_open: u64,
     pub keys: u64,
@@ -115,6 +118,9 @@ pub struct SourceView {
     pub last_arrival_ns: Option<i64>,
     pub last_arrival_age_ns: Option<i64>,
     pub last_error: Option<String>,
+    /// Told under `problems`.
+    #[serde(skip)]
+    pub rival: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -141,6 +147,9 @@ pub struct StreamView {
     /// Paths that lead nowhere in the newest schema, behind its id.
     pub fields_missing: Option<(i32, String)>,
     pub events_total: u64,
+    /// As in [`Totals`].
+    #[serde(skip)]
+    pub events_live_total: u64,
     pub events_per_s: Option<f64>,
     pub duplicates_total: u64,
     pub late_total: u64,

@@ -138,7 +138,9 @@ fn rates_are_over_ten_seconds() {
     for second in 1..=20 {
         // 100 events/s for ten seconds, then 300.
         let step = if second <= 10 { 100 } else { 300 };
-        state.parts.status.partition(StreamId(0), 5).events_total.fetch_add(step, Relaxed);
+        let of = state.parts.status.partition(StreamId(0), 5);
+        of.events_total.fetch_add(step + 7_000, Relaxed); // Most of it was read back.
+        of.live_rows_total.fetch_add(step, Relaxed);
         state.sample_at((1_000 + second) * S);
         let frame = state.frames.newest();
         let rate = frame.snapshot.streams[0].events_per_s.unwrap();

@@ -6,3 +6,4 @@ pub(crate) mod client;
 pub(crate) mod quiet;
 pub(crate) mod reasons;
 pub(crate) mod token;
+pub(crate) mod words;

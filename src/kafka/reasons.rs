@@ -2,7 +2,12 @@
 
 use rdkafka::error::RDKafkaErrorCode as Code;
 
+use super::words::{bare, cause};
 use crate::config::plan::ClusterPlan;
+
+const AWAY: &str = "start it, or correct `brokers`, or `tls` if it wants TLS";
+const TLS: &str = "let `tls.ca` name the authority that signed the brokers' certificates, and `brokers` the hosts they were \
+                   made for";
 
 /// How the client library says that there is no token.
 const NO_TOKEN: &str = "Failed to acquire SASL OAUTHBEARER token";
@@ -11,29 +16,31 @@ const NO_TOKEN: &str = "Failed to acquire SASL OAUTHBEARER token";
 /// `sink`.
 pub(crate) fn unreached(cluster: &ClusterPlan, of: &str, code: Code, detail: &str) -> Option<String> {
     let brokers = cluster.brokers.join(", ");
+    let told = |what: &str, else_remedy: &str| match cause(detail) {
+        Some(cause) => format!("{what} {brokers}: {}; {}", cause.beside(&cluster.brokers), cause.remedy),
+        None => format!("{what} {brokers}: {}; {else_remedy}", bare(detail)),
+    };
     match code {
-        Code::SSL => Some(format!(
-            "no TLS with {brokers}: {detail}; let `tls.ca` name the authority that signed the brokers' certificates, \
-             and `brokers` the hosts they were made for"
-        )),
+        Code::SSL => Some(told("no TLS with", TLS)),
         Code::Authentication if detail.contains(NO_TOKEN) => Some(format!(
-            "{detail}; start the server that gives tokens, or correct `token_url`, `client_id`, `client_secret` or `scope` in this \
-             {of}'s `sasl`"
+            "no token for {brokers}{}; start the server that gives tokens, or correct `token_url`, `client_id`, `client_secret` or \
+             `scope` in this {of}'s `sasl`",
+            bare(detail).split_once(NO_TOKEN).map_or("", |(_, why)| why)
         )),
         Code::Authentication | Code::SaslAuthenticationFailed => Some(format!(
-            "the broker refuses {} ({detail}); correct `sasl` in this {of}, or the user at the broker",
-            user(cluster)
+            "the broker refuses {} ({}); correct `sasl` in this {of}, or the user at the broker",
+            user(cluster),
+            bare(detail)
         )),
-        Code::BrokerTransportFailure | Code::Resolve | Code::OperationTimedOut => Some(away(cluster, detail)),
+        Code::BrokerTransportFailure | Code::Resolve | Code::OperationTimedOut => {
+            Some(told("no broker is reached at", AWAY))
+        }
         _ => None,
     }
 }
 
-pub(crate) fn away(cluster: &ClusterPlan, detail: &str) -> String {
-    let brokers = cluster.brokers.join(", ");
-    format!(
-        "no broker is reached at {brokers}: {detail}; start it, or correct `brokers`, or `tls` if it wants TLS"
-    )
+pub(crate) fn away(cluster: &ClusterPlan, why: &str) -> String {
+    format!("no broker is reached at {}: {why}; {AWAY}", cluster.brokers.join(", "))
 }
 
 /// As whom the brokers know Eddy.

@@ -3,6 +3,7 @@
 
 pub mod link;
 pub mod reasons;
+pub mod rivals;
 pub mod v3;
 pub mod v5;
 

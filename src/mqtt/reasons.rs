@@ -41,7 +41,8 @@ pub fn explain(plan: &BrokerPlan, version: Version, fault: &Fault) -> String {
         ),
         Fault::TakenOver => {
             format!(
-                "a second client with client id {id:?} connected to {broker}; give each its own `client_id`"
+                "a second client with client id {id:?} connected to {broker}, and each puts the other out; write another \
+                 `client_id` here, or in the other's config (a second Eddy with this config has the same)"
             )
         }
         Fault::Dismissed(code) => {
@@ -49,6 +50,17 @@ pub fn explain(plan: &BrokerPlan, version: Version, fault: &Fault) -> String {
         }
         Fault::Other(e) => format!("the connection to {broker} failed ({e}); see the broker's log"),
     }
+}
+
+/// What a broker of 3.1.1 does not say.
+pub(super) fn rival(plan: &BrokerPlan) -> String {
+    format!(
+        "the broker at {} takes client id {:?} and closes the connection again and again: most likely a second client has this \
+         id, and each puts the other out; write another `client_id` here, or in the other's config (a second Eddy with this \
+         config has the same). If there is none, the broker's log says what it does not allow",
+        plan.address(),
+        plan.client_id
+    )
 }
 
 /// The same before the connection was made: a broker that knows only 3.1.1 answers MQTT 5 in a way that

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::config::plan::Plan;
-use crate::status::{LateRows, Status, late_remedy};
+use super::sorting;
+use crate::config::plan::{Plan, StreamPlan};
+use crate::status::{LateRows, Status};
 use crate::types::StreamId;
 
 /// It is looked at so many rows of a stream at a time, or more.
@@ -29,7 +30,7 @@ impl Watched {
             return None;
         }
         self.seen = now;
-        let most = 2 * stretch.late > stretch.rows;
+        let most = stretch.are_most();
         let news = most && !self.told;
         // What is about a half would be said again and again.
         self.told = most || self.told && stretch.are_many();
@@ -47,8 +48,9 @@ pub(super) enum Late {
 }
 
 /// Into the log.
-pub(super) fn warn(stream: &str, what: Late) {
-    let remedy = late_remedy(stream);
+pub(super) fn warn(plan: &Plan, stream: &StreamPlan, what: Late) {
+    let (Late::Lately(rows) | Late::InAll(rows)) = what;
+    let (remedy, stream) = (sorting::remedy(plan, stream, rows), &stream.name);
     match what {
         Late::Lately(LateRows { late, rows }) => tracing::warn!(
             stream,
@@ -68,7 +70,7 @@ pub(super) async fn watch(
     plan: Arc<Plan>,
     status: Arc<Status>,
     stop: CancellationToken,
-    say: impl Fn(&str, Late),
+    say: impl Fn(&Plan, &StreamPlan, Late),
 ) {
     let mut watched: Vec<Watched> = plan.streams.iter().map(|_| Watched::default()).collect();
     let mut second = tokio::time::interval(LOOK);
@@ -77,20 +79,20 @@ pub(super) async fn watch(
             _ = second.tick() => {}
             () = stop.cancelled() => break,
         }
-        for (watched, (name, now)) in watched.iter_mut().zip(counted(&plan, &status)) {
+        for (watched, (stream, now)) in watched.iter_mut().zip(counted(&plan, &status)) {
             if let Some(stretch) = watched.look(now) {
-                say(name, Late::Lately(stretch));
+                say(&plan, stream, Late::Lately(stretch));
             }
         }
     }
     counted(&plan, &status)
         .filter(|(_, all)| all.are_many())
-        .for_each(|(name, all)| say(name, Late::InAll(all)));
+        .for_each(|(stream, all)| say(&plan, stream, Late::InAll(all)));
 }
 
-fn counted<'a>(plan: &'a Plan, status: &'a Status) -> impl Iterator<Item = (&'a str, LateRows)> {
+fn counted<'a>(plan: &'a Plan, status: &'a Status) -> impl Iterator<Item = (&'a StreamPlan, LateRows)> {
     let streams = (0..).map(StreamId).zip(&plan.streams);
-    streams.map(|(id, stream)| (&stream.name[..], LateRows::of(status.stream(id))))
+    streams.map(|(id, stream)| (stream, LateRows::of(status.stream(id))))
 }
 
 #[cfg(test)]
@@ -129,7 +131,9 @@ mod tests {
         let [first, second] = [3, 9].map(|partition| status.partition(StreamId(0), partition));
         let counts = |late, events| Counts { late, events, ..Counts::default() };
         let said = Mutex::new(Vec::new());
-        let say = |name: &str, late| said.lock().unwrap().push((name.to_owned(), late));
+        let say = |_: &Plan, stream: &StreamPlan, late| {
+            said.lock().unwrap().push((stream.name.clone(), late));
+        };
         let rows = async {
             // A quick start: read back within the first second, and by shards that were behind the decoder.
             status.recovering.store(false, Relaxed);

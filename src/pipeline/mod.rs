@@ -40,6 +40,7 @@ mod running;
 mod sample;
 mod schemas;
 mod shard;
+mod sorting;
 mod storing;
 mod telemetry;
 mod unfitted;
@@ -59,6 +60,7 @@ pub use models::Models;
 pub use open::{Mismatch, check_model, fits};
 pub use restore::RestoreError;
 pub use running::Running;
+pub use sorting::{Unsorted, were_sorted};
 
 use crate::alert::outbox::OutboxHandle;
 use crate::config::plan::Plan;

@@ -29,6 +29,9 @@ pub(super) async fn start(
     stop: &CancellationToken,
     workers: &mut JoinSet<()>,
 ) -> Result<Tracer> {
+    for warning in &common.plan.warnings {
+        tracing::warn!("{warning} {}", common.plan.without_warned());
+    }
     let Some(plan) = &common.plan.telemetry else { return Ok(Tracer::default()) };
     let instance = match common.plan.shared() {
         Some(_) => member::name(&common.plan.durable.path)?,

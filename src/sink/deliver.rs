@@ -63,7 +63,7 @@ pub struct Delivery {
 /// Delivers until `shutdown`, then for at most 3 s more what is already due or under way.
 /// Fails only if the sink cannot be set up at all.
 pub async fn run(delivery: Delivery) -> Result<(), SinkError> {
-    let receiver = Receiver::connect(&delivery.sink)?;
+    let receiver = Receiver::connect(&delivery.sink, &delivery.status.sinks[delivery.index])?;
     run_to(receiver, delivery).await;
     Ok(())
 }

@@ -106,8 +106,8 @@ pub enum Receiver {
 }
 
 impl Receiver {
-    /// Sets the sink up. Nothing is sent; a receiver that is down is no error.
-    pub fn connect(plan: &SinkPlan) -> Result<Self, SinkError> {
+    /// Sets the sink up; `shown` is its own. Nothing is sent; a receiver that is down is no error.
+    pub fn connect(plan: &SinkPlan, shown: &SinkStatus) -> Result<Self, SinkError> {
         match &plan.kind {
             SinkKind::Webhook(webhook) => Ok(Receiver::Webhook(webhook::Webhook::new(plan, webhook)?)),
             SinkKind::Alertmanager(alertmanager) => {
@@ -115,7 +115,9 @@ impl Receiver {
             }
             SinkKind::File { path } => Ok(Receiver::File(file::FileSink::start(&plan.name, path)?)),
             SinkKind::Kafka(kafka) => Ok(Receiver::Kafka(kafka::KafkaSink::start(plan, kafka)?)),
-            SinkKind::Mqtt(mqtt) => Ok(Receiver::Mqtt(mqtt::MqttSink::start(&plan.name, mqtt))),
+            SinkKind::Mqtt(mqtt) => {
+                Ok(Receiver::Mqtt(mqtt::MqttSink::start(&plan.name, mqtt, shown.rival.clone())))
+            }
             SinkKind::Stdout => Ok(Receiver::Stdout(stdout::Stdout::start(&plan.name, std::io::stdout())?)),
         }
     }

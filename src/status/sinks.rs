@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 
-use super::{read, write};
+use super::{Rival, read, write};
 
 /// Of one sink.
 #[derive(Debug, Default)]
@@ -28,6 +28,7 @@ pub struct SinkStatus {
     /// Wall time of the last 2xx, ns; 0 = none yet.
     pub last_success: AtomicI64,
     pub last_error: Mutex<Option<String>>,
+    pub rival: Rival,
     pub rate: Mutex<Option<SendRate>>,
 }
 

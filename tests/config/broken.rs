@@ -34,6 +34,28 @@ fn unknown_key() {
     ");
 }
 
+/// They are known to who wrote them from another section, or another program.
+#[test]
+fn keys_that_belong_elsewhere_are_shown_where() {
+    let http = |keys: &str| {
+        good_but(
+            "type = \"mqtt\"\nurl = \"mqtt://127.0.0.1:1883\"\ntopics = [\"plant/+/pump/+\"]\nqos = 1",
+            keys,
+        )
+        .replace("topic.4", "id")
+    };
+    assert_snapshot!(problems(&http("type = \"http\"\nkey = \"pump\"\ncert = \"c.pem\"\nport = 8088\ntime = \"ts\"")), @r#"
+    eddy.toml:3: source.plant.key: unknown key. What tells devices apart is the `key` under the [stream.NAME] that takes `from` this source; files of TLS have no place here.
+    eddy.toml:4: source.plant.cert: unknown key. This source speaks no TLS: let a proxy on this machine speak it, and listen on 127.0.0.1.
+    eddy.toml:5: source.plant.port: unknown key. Write `listen = "127.0.0.1:8088"`: devices post there, to /v1/events/ and the stream's name.
+    eddy.toml:6: source.plant.time: unknown key. Write it under the [stream.NAME] that takes `from` this source.
+    4 problems in eddy.toml
+    "#);
+    let mqtt = problems(&good_but("qos = 1", "key = \"topic.4\""));
+    assert!(mqtt.contains("source.plant.key: belongs to TLS, which mqtt:// does not use."), "{mqtt}");
+    assert!(mqtt.contains("What tells devices apart is the `key` of a stream."), "{mqtt}");
+}
+
 #[test]
 fn misspelt_section() {
     assert_snapshot!(problems(&good_but("[source.plant]", "[sorce.plant]")), @r#"
@@ -94,12 +116,15 @@ fn what_only_mqtt_5_has() {
     3 problems in eddy.toml
     "#);
     let text = good_but("qos = 1", "protocol = \"5\"\nsession_expiry = \"0s\"\nreceive_maximum = 0");
-    assert_snapshot!(problems(&text.replace("[\"plant/+/pump/+\"]", "[\"$share/eddy\", \"$share/a+/b\"]")), @r#"
+    assert_snapshot!(problems(&text.replace("[\"plant/+/pump/+\"]", "[\"$share/eddy\", \"$share/a+/b\", \"$share\", \"$share//b\", \"$share/eddy/\", \"$shared/b\"]")), @r#"
     eddy.toml:4: source.plant.topics: the shared topic filter "$share/eddy": names no group or no topics. Write it like "$share/eddy/plant/#".
     eddy.toml:4: source.plant.topics: the topic filter "$share/a+/b" mixes a wildcard with other characters in one level. Write + for exactly one level and # for all that follow, such as "plant/+/pump/#".
+    eddy.toml:4: source.plant.topics: the shared topic filter "$share": names no group or no topics. Write it like "$share/eddy/plant/#".
+    eddy.toml:4: source.plant.topics: the shared topic filter "$share//b": names no group or no topics. Write it like "$share/eddy/plant/#".
+    eddy.toml:4: source.plant.topics: the shared topic filter "$share/eddy/": names no group or no topics. Write it like "$share/eddy/plant/#".
     eddy.toml:6: source.plant.session_expiry: 0s is out of bounds. Choose from 1s to 3650d.
     eddy.toml:7: source.plant.receive_maximum: 0 is out of bounds. Choose from 1 to 65535.
-    4 problems in eddy.toml
+    7 problems in eddy.toml
     "#);
     assert_snapshot!(problems(&good_but("qos = 1", "protocol = \"4\"")), @r#"
     eddy.toml:5: source.plant.protocol: "4" is not a version of MQTT. Write "3.1.1" or "5".
@@ -113,6 +138,15 @@ fn password_in_url() {
     assert!(!told.contains("hunter2"), "{told}");
     assert_snapshot!(told, @r#"
     eddy.toml:3: source.plant.url: must not hold a user or password, because URLs are shown in logs. Write `username = "…"` and `password = "env:NAME"` instead.
+    1 problem in eddy.toml
+    "#);
+}
+
+#[test]
+fn a_stream_takes_topics_as_messages_have_them() {
+    let text = good_but("key = \"topic.4\"", "key = \"id\"\ntopics = \"$share/eddy/plant/#\"");
+    assert_snapshot!(problems(&text), @r#"
+    eddy.toml:10: stream.pumps.topics: no message has a topic with $share, which is of a subscription. Write it in the source's `topics`, and here what comes behind `$share/GROUP/`.
     1 problem in eddy.toml
     "#);
 }
@@ -567,15 +601,15 @@ fn rules_on_departures() {
     };
     assert_snapshot!(problems(&column("direction = \"up\", min_deviation = -2")), @r#"
     eddy.toml:13: stream.pumps.columns.temperature.direction: there is no direction "up". Use above, below or both.
-    eddy.toml:13: stream.pumps.columns.temperature.min_deviation: -2 is out of bounds. Choose from 0 to 1000000000000.
+    eddy.toml:13: stream.pumps.columns.temperature.min_deviation: -2 has a sign. Write `min_deviation = 2`, and the side as `direction = "below"`.
     2 problems in eddy.toml
     "#);
     assert_snapshot!(problems(&column("min_deviation = inf")), @r#"
-    eddy.toml:13: stream.pumps.columns.temperature.min_deviation: inf is out of bounds. Choose from 0 to 1000000000000.
+    eddy.toml:13: stream.pumps.columns.temperature.min_deviation: inf is no departure. Write one in the column's unit, such as 2.5; a column that is never to be told is left out.
     1 problem in eddy.toml
     "#);
     assert_snapshot!(problems(&column("min_deviation = nan")), @r#"
-    eddy.toml:13: stream.pumps.columns.temperature.min_deviation: NaN is out of bounds. Choose from 0 to 1000000000000.
+    eddy.toml:13: stream.pumps.columns.temperature.min_deviation: NaN is no departure. Write one in the column's unit, such as 2.5; a column that is never to be told is left out.
     1 problem in eddy.toml
     "#);
     let names = column("aggregate = \"rarity\", direction = \"above\"");

@@ -143,7 +143,8 @@ fn what_only_kafka_has_is_refused_elsewhere() {
 
 #[test]
 fn two_sources_of_one_group_would_share_the_partitions() {
-    let second = "[source.second]\ntype = \"kafka\"\nbrokers = [\"kafka-1:9092\", \"[::1]:9092\"]\ntopics = \"t\"\n\
+    // By another of its names, and beside a broker that the other one does not name.
+    let second = "[source.second]\ntype = \"kafka\"\nbrokers = [\"b:1\", \"localhost:9092\"]\ntopics = \"t\"\n\
                   group = \"eddy-eddy-plant\"\n[stream";
     let text = good_but("[stream", second).replace("from = \"plant\"", "from = [\"plant\", \"second\"]");
     assert!(problems(&text).contains("source.second.group: [source.plant] is in the same group"));

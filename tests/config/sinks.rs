@@ -120,7 +120,10 @@ fn what_a_sink_of_mqtt_cannot_do_is_told() {
     let text = with_sink(
         "[sink.a]\ntype = \"mqtt\"\nurl = \"https://h\"\ntopic = \"alerts/+\"\nqos = 0\nprotocol = \"3\"\ntimeout = \"0s\"\n\
          [sink.b]\ntype = \"mqtt\"\nurl = \"mqtt://h/alerts\"\ntopic = \"\"\nqos = 2\npassword = \"p\"\ntopics = \"x\"\n\
-         [sink.c]\ntype = \"mqtt\"\nurl = \"mqtt://h\"\nca = \"ca.pem\"\nclient_id = \"\"\nqos = 3\n",
+         [sink.c]\ntype = \"mqtt\"\nurl = \"mqtt://h\"\nca = \"ca.pem\"\nclient_id = \"\"\nqos = 3\n\
+         [sink.d]\ntype = \"mqtt\"\nurl = \"mqtt://h\"\ntopic = \"$SYS/alerts\"\n\
+         [sink.e]\ntype = \"mqtt\"\nurl = \"mqtt://h\"\ntopic = \"a\\u0000b\"\n\
+         [sink.f]\ntype = \"mqtt\"\nurl = \"mqtt://h\"\ntopic = \"$aws/rules/alerts\"\n",
     );
     assert_snapshot!(problems(&text), @r#"
     eddy.toml:22: sink.a.url: https:// is not MQTT. Write it like "mqtt://127.0.0.1:1883" or "mqtts://broker.example.com".
@@ -137,7 +140,9 @@ fn what_a_sink_of_mqtt_cannot_do_is_told() {
     eddy.toml:37: sink.c.ca: belongs to TLS, which mqtt:// does not use. Write `url = "mqtts://…"`, or remove `ca`.
     eddy.toml:38: sink.c.client_id: is not a usable client id. Use 1 to 256 bytes without control characters, or leave it out: the default is stable.
     eddy.toml:39: sink.c.qos: is no quality of service. Use `qos = 1`; receivers know a repetition by the alert's id and revision.
-    14 problems in eddy.toml
+    eddy.toml:43: sink.d.topic: the topic "$SYS/alerts" begins with $, and such topics are the broker's own. Write it without, like "alerts/eddy".
+    eddy.toml:47: sink.e.topic: the topic "a\0b" must have 1 to 65535 bytes and no NUL. Write it like "alerts/eddy".
+    16 problems in eddy.toml
     "#);
 }
 
@@ -147,13 +152,15 @@ fn a_sink_of_mqtt_does_not_get_into_its_sources_way() {
         "[sink.a]\ntype = \"mqtt\"\nurl = \"mqtt://127.0.0.1\"\ntopic = \"plant/hall/pump/alerts\"\nclient_id = \"eddy-eddy-plant\"\n\
          [sink.b]\ntype = \"mqtt\"\nurl = \"mqtt://127.0.0.1\"\ntopic = \"plant/alerts\"\nclient_id = \"c\"\n\
          [sink.c]\ntype = \"mqtt\"\nurl = \"mqtt://127.0.0.1\"\ntopic = \"plant/alerts\"\nclient_id = \"c\"\n\
-         [sink.d]\ntype = \"mqtt\"\nurl = \"mqtt://127.0.0.1:1884\"\ntopic = \"plant/hall/pump/alerts\"\nclient_id = \"c\"\n",
+         [sink.d]\ntype = \"mqtt\"\nurl = \"mqtt://127.0.0.1:1884\"\ntopic = \"plant/hall/pump/alerts\"\nclient_id = \"c\"\n\
+         [sink.e]\ntype = \"mqtt\"\nurl = \"mqtt://localhost\"\ntopic = \"plant/alerts\"\nclient_id = \"c\"\n",
     );
     assert_snapshot!(problems(&text), @r#"
     eddy.toml:23: sink.a.topic: [source.plant] subscribes "plant/+/pump/+" at this broker, which takes "plant/hall/pump/alerts". Publish alerts where no source reads, such as "alerts/eddy".
     eddy.toml:24: sink.a.client_id: [source.plant] connects to the same broker with the same client id. Give each its own, or leave it out: the default differs.
     eddy.toml:34: sink.c.client_id: [sink.b] connects to the same broker with the same client id. Give each its own, or leave it out: the default differs.
-    3 problems in eddy.toml
+    eddy.toml:44: sink.e.client_id: [sink.b] connects to the same broker with the same client id. Give each its own, or leave it out: the default differs.
+    4 problems in eddy.toml
     "#);
 }
 

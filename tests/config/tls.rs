@@ -74,7 +74,7 @@ fn keys_that_do_not_go_together() {
     "#);
     assert_snapshot!(problems(&good_but("qos = 1", "qos = 1\nca = \"a.pem\"\nkey = \"a.key\"")), @r#"
     eddy.toml:6: source.plant.ca: belongs to TLS, which mqtt:// does not use. Write `url = "mqtts://…"`, or remove `ca`.
-    eddy.toml:7: source.plant.key: belongs to TLS, which mqtt:// does not use. Write `url = "mqtts://…"`, or remove `key`.
+    eddy.toml:7: source.plant.key: belongs to TLS, which mqtt:// does not use. Write `url = "mqtts://…"`, or remove `key`. What tells devices apart is the `key` of a stream.
     2 problems in eddy.toml
     "#);
     assert_snapshot!(problems(&good_but("mqtt://127", "ssl://127")), @r#"

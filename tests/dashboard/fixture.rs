@@ -143,6 +143,7 @@ pub fn plan() -> Plan {
         backend: Choice::Cpu,
         device_memory_bytes: 0,
         telemetry: None,
+        warnings: Vec::new(),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::e2e::eddy::{Deployment, Eddy, config};
@@ -315,4 +316,21 @@ async fn a_collector_that_refuses_or_hangs_holds_nothing_up() {
     let ten = Duration::from_secs(10);
     assert!(took < ten && began.elapsed() < ten, "alert after {took:?}, stopped after {:?}", began.elapsed());
     assert!(!said.contains("not everything was delivered"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_machines_variables_for_grpc_stop_no_plant_and_are_said() {
+    let (http, receiver) = (free(), Receiver::start([]).await);
+    let source = format!("[source.line]\ntype = \"http\"\nlisten = \"{http}\"");
+    let deployment = Deployment::new(&config(&source, "[\"line\"]", "max_future = \"none\"", &receiver.url));
+    let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", Path::new("http://collector:4317"));
+    let mut eddy = deployment.start_with(&[endpoint]);
+    send(http, &rows());
+    eddy.until("the alert", |_| raised(&receiver).pop());
+    let said = eddy.said();
+    assert!(said.contains("WARN") && said.contains("OTEL_EXPORTER_OTLP_ENDPOINT: has port 4317"), "{said}");
+    let status = eddy.get("/api/v1/status");
+    let note = status["notes"][0]["what"].as_str().unwrap_or_default();
+    assert!(note.starts_with("OTEL_EXPORTER_OTLP_ENDPOINT in the environment has port 4317"), "{status}");
+    assert!(status["telemetry"].is_null() && eddy.stop().0.success(), "{status}");
 }

@@ -128,7 +128,30 @@ fn what_makes_a_backtest_worthless_is_said() {
     let said = of(&["one.csv", "two.csv"]);
     assert!(said.contains("1 labelled events lie outside the data's time"), "{said}");
     let said = of(&["one.csv", "one.csv"]);
-    assert!(said.contains("of 14400 rows came too late") && said.contains("merge those of a time"), "{said}");
+    assert!(said.contains("of 14400 rows came too late") && said.contains("merge files of a time"), "{said}");
+}
+
+/// Whoever hands in such a file must not take "no alert" for "all is well".
+#[test]
+fn data_in_reverse_order_fails_with_the_remedy() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let text = readings(7200);
+    let (header, rows) = text.split_once('\n').expect("a header");
+    let reversed: String = rows.lines().rev().map(|row| format!("{row}\n")).collect();
+    std::fs::write(folder.path().join("reversed.csv"), format!("{header}\n{reversed}")).expect("data");
+    let config = "[source.file]\ntype = \"replay\"\npath = \"reversed.csv\"\n[stream.pumps]\nfrom = \"file\"\nkey = \"pump\"\n\
+        time = { path = \"ts\", unit = \"s\" }\ncolumns.flow = { path = \"flow\" }\n\
+        window = { type = \"tumbling\", size = \"10s\" }\nmodel = { type = \"fit\", warmup = \"1h\" }\n\
+        [sink.out]\ntype = \"stdout\"\n";
+    std::fs::write(folder.path().join("eddy.toml"), config).expect("a config");
+    let done = eddy(folder.path(), &["backtest", "eddy.toml", "--stream", "pumps", "--data", "reversed.csv"]);
+    let (out, said) = [done.stdout, done.stderr].map(|text| String::from_utf8(text).expect("text")).into();
+    assert_eq!(done.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("eddy: nearly nothing was judged") && said.contains("sort it by its time"),
+        "{said}"
+    );
+    assert!(out.contains("no window was judged: most rows came too late"), "{out}");
 }
 
 /// Two pumps, a reading a second each; the first one's flow leaves its wave for five minutes.

@@ -82,6 +82,7 @@ pub fn plan(shards: usize) -> Plan {
         backend: eddy::config::plan::Choice::Cpu,
         device_memory_bytes: 0,
         telemetry: None,
+        warnings: Vec::new(),
     }
 }
 

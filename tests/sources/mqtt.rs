@@ -49,6 +49,26 @@ async fn subscribes_again_when_the_broker_forgot_the_session() {
     subscribes_to_a_broker_that_forgot(plan).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn two_clients_of_one_id_are_told_that_they_put_each_other_out() {
+    put_each_other_out(plan, "takes client id \"eddy-test\" and closes the connection again and again").await;
+}
+
+/// Two sources by this plan at one broker; what is said of it in either.
+pub async fn put_each_other_out(plan: fn(u16) -> MqttPlan, words: &str) {
+    let broker = Mosquitto::start();
+    let [(first, _log), (second, _other)] = [(); 2].map(|()| Rig::new(SourceKind::Mqtt(plan(broker.port))));
+    let tasks = [first.spawn(), second.spawn()];
+    for rig in [&first, &second] {
+        rig.until(words, |status| {
+            let told = status.rival.lately().unwrap_or_default();
+            told.contains(words) && told.contains("write another `client_id` here")
+        })
+        .await;
+    }
+    tasks.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
 /// Of a source by this plan, over either protocol.
 pub async fn loses_nothing_over_a_restart(plan: fn(u16) -> MqttPlan) {
     let mut broker = Mosquitto::start();

@@ -62,6 +62,11 @@ async fn a_broker_restarted_mid_stream_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn two_clients_of_one_id_are_told_that_they_put_each_other_out() {
+    mqtt::put_each_other_out(plan, "client id \"eddy-test\"").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn subscribes_again_when_the_broker_forgot_the_session() {
     mqtt::subscribes_to_a_broker_that_forgot(plan).await;
 }

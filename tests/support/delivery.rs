@@ -88,8 +88,10 @@ impl Rig {
 
     /// To whatever `sink` is.
     pub fn start_sink(path: &Path, sink: SinkPlan, schedule: &'static [Duration]) -> Self {
-        let receiver = Receiver::connect(&sink).unwrap();
-        Self::start_to(path, sink, receiver, schedule)
+        let clock = Clock::start();
+        let status = Arc::new(Status::new(&plan(vec![sink.clone()]), clock.now_ns()));
+        let receiver = Receiver::connect(&sink, &status.sinks[0]).unwrap();
+        Self::start_with(path, sink, receiver, schedule, (status, clock))
     }
 
     /// To standard output, which is `writer`.
@@ -100,8 +102,18 @@ impl Rig {
 
     fn start_to(path: &Path, sink: SinkPlan, receiver: Receiver, schedule: &'static [Duration]) -> Self {
         let clock = Clock::start();
-        let outbox = OutboxHandle::new(Outbox::open(path, &[SINK.into()]).unwrap());
         let status = Arc::new(Status::new(&plan(vec![sink.clone()]), clock.now_ns()));
+        Self::start_with(path, sink, receiver, schedule, (status, clock))
+    }
+
+    fn start_with(
+        path: &Path,
+        sink: SinkPlan,
+        receiver: Receiver,
+        schedule: &'static [Duration],
+        (status, clock): (Arc<Status>, Clock),
+    ) -> Self {
+        let outbox = OutboxHandle::new(Outbox::open(path, &[SINK.into()]).unwrap());
         let latency = Latency::new();
         let shutdown = CancellationToken::new();
         let delivery = Delivery {
@@ -175,6 +187,7 @@ pub fn plan(sinks: Vec<SinkPlan>) -> Plan {
         backend: eddy::config::plan::Choice::Cpu,
         device_memory_bytes: 0,
         telemetry: None,
+        warnings: Vec::new(),
     }
 }
 

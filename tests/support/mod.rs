@@ -201,5 +201,6 @@ fn whole_plan(source: SourcePlan) -> Plan {
         backend: eddy::config::plan::Choice::Cpu,
         device_memory_bytes: 0,
         telemetry: None,
+        warnings: Vec::new(),
     }
 }

@@ -204,6 +204,8 @@ async fn who_takes_its_place_at_the_broker_is_put_out_by_the_next_alert() {
     let rig = Rig::start_sink(&file(&folder), mqtt(plan(broker.port, Version::V5)), &OFTEN);
     rig.store(&[alert("a1", 1)]);
     rig.wait_for_state("a1", 1, DeliveryState::Delivered).await;
+    let rival = || rig.status.sinks[0].rival.lately().unwrap_or_default();
+    assert_eq!(rival(), "", "so far it is alone");
     let mut other = Subscriber::start(broker.port, "eddy-alerts", "nothing").await;
     rig.store(&[alert("a2", 1)]);
     rig.wait_for_state("a2", 1, DeliveryState::Delivered).await;
@@ -215,6 +217,18 @@ async fn who_takes_its_place_at_the_broker_is_put_out_by_the_next_alert() {
     rig.wait_for_state("a3", 1, DeliveryState::Delivered).await;
     let messages = subscriber.wait_for(3).await;
     assert_eq!(messages.iter().map(told).collect::<Vec<_>>(), ["a1_1", "a2_1", "a3_1"]);
+    // Put out for the third time within seconds, whether the broker says by whom or not.
+    other.has_subscribed(3).await;
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while rival().is_empty() {
+        assert!(std::time::Instant::now() < deadline, "it is not noticed");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(
+        rival().contains("client id \"eddy-alerts\"") && rival().contains("another `client_id`"),
+        "{}",
+        rival()
+    );
     rig.stop().await;
 }
 

@@ -244,6 +244,8 @@ async fn what_was_acknowledged_in_the_burst_that_breaks_is_told() {
     connection.write(&[0x40, 2, 0, first.pkid as u8, DISCONNECT, 2, 0x8e, 0]).await;
     rig.wait_for_state(&first.id, 1, DeliveryState::Delivered).await;
     fails(&rig, &second.id, "a second client with client id \"eddy-alerts\" connected to 127.0.0.1:").await;
+    let rival = rig.status.sinks[0].rival.lately().expect("it is shown");
+    assert!(rival.contains("another `client_id`"), "{rival}");
     rig.stop().await;
 }
 

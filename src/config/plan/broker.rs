@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{REDACTED, TlsPlan};
+use super::{REDACTED, TlsPlan, host};
 
 /// Of a source or of a sink: each is a client of its own.
 #[derive(Clone, PartialEq, Eq)]
@@ -32,6 +32,16 @@ impl BrokerPlan {
     /// Whoever is on the way can read it.
     pub fn shows_its_password(&self) -> bool {
         self.tls.is_none() && self.password.is_some()
+    }
+
+    /// Whether both are one broker, as far as their names tell.
+    pub fn is_of(&self, other: &BrokerPlan) -> bool {
+        self.is_beside(other) && self.port == other.port
+    }
+
+    /// Whether both are on one host.
+    pub fn is_beside(&self, other: &BrokerPlan) -> bool {
+        host::is_same(&self.host, &other.host)
     }
 
     /// Its host and port, as messages name it.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{REDACTED, RegistryPlan, TlsPlan};
+use super::{REDACTED, RegistryPlan, TlsPlan, host};
 
 /// A cluster, and how it is reached.
 #[derive(Clone, Debug)]
@@ -119,7 +119,13 @@ impl ClusterPlan {
 
     /// Whether a broker is named that the other one names too. The same cluster by other names is not known here.
     pub fn is_of(&self, other: &ClusterPlan) -> bool {
-        self.brokers.iter().any(|broker| other.brokers.contains(broker))
+        let is_same = |a: &str, b: &str| match (a.rsplit_once(':'), b.rsplit_once(':')) {
+            (Some((host_a, port_a)), Some((host_b, port_b))) => {
+                port_a == port_b && host::is_same(host_a, host_b)
+            }
+            _ => a == b,
+        };
+        self.brokers.iter().any(|a| other.brokers.iter().any(|b| is_same(a, b)))
     }
 
     /// SCRAM keeps the password to itself, but not what is sent beside it.

@@ -18,6 +18,22 @@ pub struct TelemetryPlan {
     pub resource: BTreeMap<String, String>,
 }
 
+/// A variable of the environment that cannot be followed, and stops nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    pub variable: String,
+    /// What is wrong, without a full stop. Neither holds a secret.
+    pub fault: String,
+    /// What to do about it, in whole sentences.
+    pub remedy: String,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "environment {}: {}. {}", self.variable, self.fault, self.remedy)
+    }
+}
+
 /// The path of an endpoint may hold a token, so only its host is shown.
 impl fmt::Debug for TelemetryPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -23,7 +23,21 @@ const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr
 const MAX_BODY_DEFAULT: u64 = 8_000_000;
 const TOKEN_BYTES_MAX: usize = 512;
 
+const TLS: &str = "This source speaks no TLS: let a proxy on this machine speak it, and listen on 127.0.0.1.";
+const ADDRESS: &str =
+    "Write `listen = \"127.0.0.1:8088\"`: devices post there, to /v1/events/ and the stream's name.";
+const HINTS: &[(&str, &str)] = &[
+    ("cert", TLS),
+    ("ca", TLS),
+    ("tls", TLS),
+    ("url", ADDRESS),
+    ("port", ADDRESS),
+    ("path", ADDRESS),
+    ("topics", ADDRESS),
+];
+
 fn parse(section: &mut Section<'_>, _naming: &Naming<'_>) -> Option<SourceKind> {
+    section.hint(HINTS);
     let listen = section.or("listen", LISTEN_DEFAULT, |field| field.listen());
     let token = section.maybe("token", |field| token(&field));
     let max_body = section.or("max_body", MAX_BODY_DEFAULT, |field| field.size(1_000..=256_000_000));

@@ -10,7 +10,7 @@ const MIN_DEVIATION_MAX: f64 = 1e12;
 
 pub fn parse(section: &mut Section<'_>, aggregate: Option<Aggregate>) -> Option<Option<DeviationRule>> {
     let direction = section.or("direction", Direction::Both, |field| direction(&field));
-    let min_deviation = section.or("min_deviation", 0.0, |field| field.number(0.0..=MIN_DEVIATION_MAX));
+    let min_deviation = section.or("min_deviation", 0.0, |field| least(&field));
     let rule = DeviationRule { direction: direction?, min_deviation: min_deviation? };
     if rule.direction == Direction::Both && rule.min_deviation == 0.0 {
         return Some(None);
@@ -24,6 +24,28 @@ pub fn parse(section: &mut Section<'_>, aggregate: Option<Aggregate>) -> Option<
         return None;
     }
     Some(Some(rule))
+}
+
+/// In the column's unit, without a sign.
+fn least(field: &Field<'_>) -> Option<f64> {
+    let number = field.any_number("2.5")?;
+    let (fault, remedy) = match number {
+        0.0..=MIN_DEVIATION_MAX => return Some(number),
+        _ if number < 0.0 && number >= -MIN_DEVIATION_MAX => {
+            let size = number.abs();
+            (
+                "has a sign",
+                format!("Write `min_deviation = {size}`, and the side as `direction = \"below\"`."),
+            )
+        }
+        _ => (
+            "is no departure",
+            "Write one in the column's unit, such as 2.5; a column that is never to be told is left out."
+                .to_owned(),
+        ),
+    };
+    field.problem(format!("{number} {fault}"), remedy);
+    None
 }
 
 fn direction(field: &Field<'_>) -> Option<Direction> {

@@ -58,7 +58,17 @@ pub fn topics(
         );
     }
     let separator = if of_kafka { '.' } else { '/' };
-    section.maybe("topics", |field| topic::parse_filter(&field, separator))
+    section.maybe("topics", |field| {
+        let filter = topic::parse_filter(&field, separator)?;
+        let is_shared = filter.starts_with("$share/");
+        if is_shared {
+            field.problem(
+                "no message has a topic with $share, which is of a subscription",
+                "Write it in the source's `topics`, and here what comes behind `$share/GROUP/`.",
+            );
+        }
+        (!is_shared).then_some(filter)
+    })
 }
 
 /// Of each source that could be read, whether it is of Kafka.

@@ -33,6 +33,7 @@ pub(super) fn sources(plan: &Plan, status: &Status, rates: &Rates<'_>) -> Vec<So
             messages_per_s: rates.per_s(messages_total, |s| s.sources[i].messages_total),
             last_arrival_ns,
             last_arrival_age_ns: last_arrival_ns.map(|ns| rates.time_ns - ns),
+            rival: source.rival.lately(),
             last_error: source.last_error.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone(),
         }
     };

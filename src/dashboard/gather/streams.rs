@@ -7,7 +7,7 @@ use super::{Rates, hex, watermark};
 use crate::config::plan::{ColumnPlan, Plan};
 use crate::dashboard::drift;
 use crate::dashboard::snapshot::{AliveView, ColumnView, HeldBackView, ModelView, StreamView};
-use crate::status::{PartitionStatus, Status};
+use crate::status::{LateRows, PartitionStatus, Status};
 use crate::types::{Activation, MODEL_DIGITS, StreamId};
 
 fn column(plan: &ColumnPlan) -> ColumnView {
@@ -21,6 +21,8 @@ pub(super) fn streams(plan: &Plan, status: &Status, rates: &Rates<'_>) -> Vec<St
         let sum = |read: fn(&PartitionStatus) -> u64| partitions.iter().map(read).sum::<u64>();
         let watermark_ns = partitions.iter().filter_map(watermark).max();
         let events_total = sum(|p| p.events_total.load(Relaxed));
+        let LateRows { late, rows: came } = LateRows::of(partitions);
+        let events_live_total = came.saturating_sub(late);
         let (warm_milli, alive) = alive(partitions, stream.window.alive());
         let [rule, expected] = status.held_back(id).day(watermark_ns.unwrap_or_default());
         let (seen, keys) = (status.drift(StreamId(i as u16)), sum(|p| p.keys.load(Relaxed)));
@@ -38,7 +40,8 @@ pub(super) fn streams(plan: &Plan, status: &Status, rates: &Rates<'_>) -> Vec<St
             rows_absent_total: (0..stream.columns.len()).map(|column| rows.absent_total(column)).collect(),
             fields_missing: rows.fields_missing(),
             events_total,
-            events_per_s: rates.per_s(events_total, |s| s.streams[i].events_total),
+            events_live_total,
+            events_per_s: rates.per_s(events_live_total, |s| s.streams[i].events_live_total),
             duplicates_total: sum(|p| p.duplicates_total.load(Relaxed)),
             late_total: sum(|p| p.late_total.load(Relaxed)),
             reopening_total: sum(|p| p.reopening_total.load(Relaxed)),

@@ -3,11 +3,22 @@
 use jiff::tz::{Offset, TimeZone};
 
 use super::{Problem, grouped};
+use crate::config::plan::{Plan, Warning};
 use crate::dashboard::format::clock;
 use crate::dashboard::snapshot::Snapshot;
 
-pub fn notes(snapshot: &Snapshot) -> Vec<Problem> {
-    [unanswered(snapshot), untaken(snapshot)].concat()
+pub fn notes(snapshot: &Snapshot, plan: &Plan) -> Vec<Problem> {
+    [unanswered(snapshot), untaken(snapshot), unfollowed(plan)].concat()
+}
+
+/// What the environment wants of everybody, and Eddy cannot do.
+fn unfollowed(plan: &Plan) -> Vec<Problem> {
+    let note = |warning: &Warning| Problem {
+        what: format!("{} in the environment {}", warning.variable, warning.fault),
+        effect: plan.without_warned().to_owned(),
+        remedy: format!("{} Or set OTEL_SDK_DISABLED=true for Eddy alone", warning.remedy),
+    };
+    plan.warnings.iter().map(note).collect()
 }
 
 /// Receivers of CloudEvents that never said that they want any.

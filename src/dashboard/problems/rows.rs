@@ -1,7 +1,7 @@
 //! Messages and rows that became nothing.
 
 use super::{Problem, grouped};
-use crate::config::plan::{Plan, SourceKind};
+use crate::config::plan::{Plan, SourceKind, StreamPlan};
 use crate::dashboard::snapshot::{Snapshot, StreamView};
 use crate::status::{LateRows, late_remedy};
 
@@ -53,12 +53,12 @@ fn where_it_says_why(plan: &Plan) -> String {
 }
 
 /// A file in the wrong order, or senders that hold back more than was thought.
-pub(super) fn late(streams: &[StreamView]) -> Vec<Problem> {
-    let many = |stream: &&StreamView| {
-        let rows = stream.events_total + stream.duplicates_total + stream.late_total;
-        LateRows { late: stream.late_total, rows }.are_many()
+pub(super) fn late(streams: &[StreamView], plan: &Plan) -> Vec<Problem> {
+    let rows = |stream: &StreamView| LateRows {
+        late: stream.late_total,
+        rows: stream.events_total + stream.duplicates_total + stream.late_total,
     };
-    let note = |stream: &StreamView| Problem {
+    let note = |(stream, of): (&StreamView, &StreamPlan)| Problem {
         what: format!(
             "{} rows of stream {} came too late, {} did not",
             grouped(stream.late_total),
@@ -66,7 +66,7 @@ pub(super) fn late(streams: &[StreamView]) -> Vec<Problem> {
             grouped(stream.events_total)
         ),
         effect: "They changed no verdict; they are dead letters".to_owned(),
-        remedy: late_remedy(&stream.name),
+        remedy: late_remedy(plan, of, rows(stream)),
     };
-    streams.iter().filter(many).map(note).collect()
+    streams.iter().zip(&plan.streams).filter(|(stream, _)| rows(stream).are_many()).map(note).collect()
 }

@@ -39,6 +39,26 @@ fn a_pipe_that_nobody_reads_has_a_remedy_of_its_own_and_is_no_retry() {
 }
 
 #[test]
+fn a_client_that_puts_another_out_is_one_problem_connected_or_not() {
+    const NOW_NS: i64 = 1_800_000_000_000_000_000;
+    let parts = parts(Scene::Calm, NOW_NS);
+    let source = &parts.status.sources[0];
+    source.rival.notice("write another id".to_owned());
+    for is_connected in [true, false] {
+        source.connected.store(is_connected, Relaxed);
+        let snapshot = take(&parts, NOW_NS, 1, None);
+        let [problem] = &snapshot.problems[..] else { panic!("{:?}", snapshot.problems) };
+        assert!(problem.what.starts_with(&format!("Source {} is put out", source.name)), "{problem:?}");
+        assert_eq!(problem.remedy, "write another id");
+    }
+    source.connected.store(true, Relaxed);
+    parts.status.sinks[0].rival.notice("write another id".to_owned());
+    let snapshot = take(&parts, NOW_NS, 1, None);
+    let [_, problem] = &snapshot.problems[..] else { panic!("{:?}", snapshot.problems) };
+    assert!(problem.what.contains("puts Eddy out of the broker"), "{problem:?}");
+}
+
+#[test]
 fn a_column_that_never_came_is_a_problem_until_it_comes() {
     const NOW_NS: i64 = 1_800_000_000_000_000_000;
     let parts = parts(Scene::Calm, NOW_NS);
@@ -116,4 +136,11 @@ fn a_stream_of_which_many_rows_come_too_late_says_so() {
     assert_eq!(notes(), 0, "one in two hundred");
     of[0].late_total.store(all / 20, Relaxed);
     assert_eq!(notes(), 1, "one in twenty");
+    let remedy = || {
+        let notes = take(&parts, NOW_NS, 1, None).notes;
+        notes.into_iter().find(|note| note.what.contains("came too late")).expect("a note").remedy
+    };
+    assert!(remedy().starts_with("Give [stream."), "{}", remedy());
+    of[0].late_total.store(2 * all, Relaxed);
+    assert!(remedy().starts_with("Send what is older first"), "no lateness would do: {}", remedy());
 }

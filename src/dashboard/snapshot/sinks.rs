@@ -20,6 +20,9 @@ pub struct SinkView {
     pub last_success_ns: Option<i64>,
     pub last_success_age_ns: Option<i64>,
     pub last_error: Option<String>,
+    /// Told under `problems`.
+    #[serde(skip)]
+    pub rival: Option<String>,
     /// Only of a receiver of CloudEvents that was asked.
     pub rate: Option<RateView>,
 }

@@ -143,6 +143,7 @@ fn plan(streams: Vec<StreamPlan>) -> Plan {
         backend: crate::config::plan::Choice::Cpu,
         device_memory_bytes: 0,
         telemetry: None,
+        warnings: Vec::new(),
     }
 }
 

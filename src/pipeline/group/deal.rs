@@ -19,6 +19,7 @@ use super::watching::Watching;
 use crate::alert::body;
 use crate::config::plan::{KafkaPlan, Plan, SharedPlan};
 use crate::kafka::alert::headers;
+use crate::kafka::words::plainly;
 use crate::pipeline::letters::{self, Letter};
 use crate::telemetry::of_revision;
 use crate::types::Alert;
@@ -206,7 +207,8 @@ impl Deal<'_> {
             match step() {
                 Err(error) if may_pass(&error) && began.elapsed() < self.patience() => {
                     if !std::mem::replace(&mut told, true) {
-                        tracing::warn!(%error, "a transaction takes long: the brokers do not answer");
+                        let reason = plainly(&error);
+                        tracing::warn!(reason, "a transaction takes long");
                     }
                 }
                 done => return done,
@@ -222,7 +224,7 @@ impl Deal<'_> {
     fn judge(&self, error: KafkaError) -> Failure {
         let text = match &error {
             KafkaError::Canceled => "the group's coordinator does not answer".to_owned(),
-            error => error.to_string(),
+            error => plainly(error),
         };
         let abortable = match &error {
             KafkaError::Transaction(error) => error.txn_requires_abort(),
@@ -234,7 +236,7 @@ impl Deal<'_> {
         }
         match self.patiently(|| self.producer.abort_transaction(STEP_MAX)) {
             Ok(()) => Failure::Aborted(text, error.rdkafka_error_code()),
-            Err(then) => Failure::Over(format!("{text}, and then {then}")),
+            Err(then) => Failure::Over(format!("{text}, and then {}", plainly(&then))),
         }
     }
 }

@@ -19,6 +19,7 @@ use super::members;
 use crate::alert::outbox::{OutboxHandle, Sent};
 use crate::config::plan::{KafkaPlan, SharedPlan};
 use crate::durable::Ballast;
+use crate::kafka::words::plainly;
 use crate::latency::Clock;
 use crate::status::Status;
 use crate::types::{Alert, Decision, Receipt};
@@ -77,7 +78,8 @@ impl Delivery {
                 delivered
             });
             if let Err(error) = delivered {
-                tracing::warn!(%error, topic = self.shared.alerts, "alerts are not received, trying again");
+                let (topic, reason) = (&self.shared.alerts, plainly(&error));
+                tracing::warn!(topic, reason, "alerts are not received, trying again");
                 // Without its client this member is none of the group: others take all of its partitions.
                 waiting.retain(|_, waiting| !self.release(waiting));
                 std::thread::sleep(RETRY);

@@ -14,6 +14,7 @@ use super::owned::{Owned, Shelved, unread_by};
 use super::session::Session;
 use super::shelf::{self, Shelf};
 use crate::config::plan::{KafkaStart, StreamPlan};
+use crate::kafka::words::plainly;
 use crate::source::kafka::topics::ASK_MAX;
 use crate::source::kafka::waiting::Queue;
 use crate::types::{PartitionId, StreamId};
@@ -58,14 +59,14 @@ impl Session<'_> {
                 let from = Offset::Offset(owned.next);
                 self.owned.insert(partition, owned);
                 let added = list.add_partition_offset(&self.driver.kafka.topics[0], partition, from);
-                added.map_err(|error| End::Again(error.to_string()))?;
+                added.map_err(|error| End::Again(plainly(&error)))?;
             }
         }
         let assigned = self.consumer.incremental_assign(&list);
-        assigned.map_err(|error| End::Again(format!("partitions were not taken: {error}")))?;
+        assigned.map_err(|error| End::Again(format!("partitions were not taken: {}", plainly(&error))))?;
         // They may have been paused when they went.
         let resumed = self.consumer.resume(&list);
-        resumed.map_err(|error| End::Again(format!("partitions were not resumed: {error}")))?;
+        resumed.map_err(|error| End::Again(format!("partitions were not resumed: {}", plainly(&error))))?;
         if !partitions.is_empty() {
             let took = began.elapsed();
             let again: i64 =
@@ -80,7 +81,8 @@ impl Session<'_> {
     }
 
     fn places(&self, partitions: &[i32]) -> Result<BTreeMap<i32, Place>, End> {
-        let failed = |error: KafkaError| End::Again(format!("the group's offsets are not told: {error}"));
+        let failed =
+            |error: KafkaError| End::Again(format!("the group's offsets are not told: {}", plainly(&error)));
         let topic = &self.driver.kafka.topics[0];
         let mut asked = TopicPartitionList::new();
         for partition in partitions {
@@ -185,7 +187,8 @@ impl Session<'_> {
             KafkaStart::Latest => return Ok(place.high),
             KafkaStart::At(ms) => ms,
         };
-        let failed = |error: KafkaError| End::Again(format!("where to begin is not told: {error}"));
+        let failed =
+            |error: KafkaError| End::Again(format!("where to begin is not told: {}", plainly(&error)));
         let mut asked = TopicPartitionList::new();
         asked
             .add_partition_offset(&self.driver.kafka.topics[0], partition, Offset::Offset(ms))

@@ -18,6 +18,7 @@ use super::owned::Owned;
 use super::taking::Taking;
 use super::watching::{Balance, Watching};
 use super::{Driver, End, topics};
+use crate::kafka::words::plainly;
 use crate::latency::ReceiptBuilder;
 use crate::pipeline::logging::Logged;
 use crate::pipeline::shard::Work;
@@ -56,7 +57,7 @@ impl From<Gone> for End {
 impl<'a> Session<'a> {
     pub fn begin(driver: &'a mut Driver) -> Result<Self, End> {
         let (plan, member) = (driver.kafka.clone(), driver.member.clone());
-        let failed = |error: KafkaError| End::Again(format!("Kafka is not reached: {error}"));
+        let failed = |error: KafkaError| End::Again(format!("the group is not joined: {}", plainly(&error)));
         let reader = clients::reader(&plan, &member).map_err(failed)?;
         let partitions = topics::prepare(&driver.runtime, &reader, &plan, &driver.shared)?;
         let producer = clients::producer(&plan, &member).map_err(failed)?;
@@ -196,7 +197,7 @@ impl<'a> Session<'a> {
         let waiting = self.owned.values().flat_map(|owned| owned.waiting.messages());
         self.driver.passage.keep_only(waiting);
         let given = self.consumer.incremental_unassign(&list);
-        given.map_err(|error| End::Again(format!("partitions were not given back: {error}")))
+        given.map_err(|error| End::Again(format!("partitions were not given back: {}", plainly(&error))))
     }
 
     /// Saves what has changed, tells what is judged, and goes.

@@ -12,6 +12,7 @@ use super::clients::{Reader, reader};
 use super::manifest::{Control, Generation, Kept, Manifest, ReadBy, chunk_key, manifest_key, parse_key};
 use crate::config::plan::KafkaPlan;
 use crate::kafka::quiet::asking;
+use crate::kafka::words::plainly;
 use crate::source::kafka::topics::ASK_MAX;
 
 /// A dead member's transaction is over by then.
@@ -35,7 +36,7 @@ pub fn read(
     topic: &str,
     partitions: &[i32],
 ) -> Result<BTreeMap<i32, Shelf>, String> {
-    let failed = |error: KafkaError| format!("the state topic {topic} cannot be read: {error}");
+    let failed = |error: KafkaError| format!("the state topic {topic} cannot be read: {}", plainly(&error));
     let deadline = Instant::now() + READ_MAX;
     let (ends, reader) =
         (asking(&plan.cluster, member).map_err(failed)?, reader(plan, member).map_err(failed)?);

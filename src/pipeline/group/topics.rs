@@ -8,6 +8,7 @@ use super::End;
 use super::clients::Reader;
 use crate::config::plan::{KafkaPlan, SharedPlan};
 use crate::kafka::quiet::admin;
+use crate::kafka::words::{of_code, plainly};
 use crate::source::kafka::topics::{ASK_MAX, found_or_made, partitions};
 use crate::types::PARTITIONS;
 
@@ -61,18 +62,18 @@ fn check_compacted(runtime: &Handle, plan: &KafkaPlan, topic: &str) -> Result<()
     }
     let again =
         |error: String| End::Again(format!("the settings of topic {topic} cannot be looked at: {error}"));
-    let admin = admin(&plan.cluster).map_err(|error| again(error.to_string()))?;
+    let admin = admin(&plan.cluster).map_err(|error| again(plainly(&error)))?;
     let options = AdminOptions::new().request_timeout(Some(ASK_MAX));
     let of = ResourceSpecifier::Topic(topic);
     let asked = admin.describe_configs([&of], &options);
-    let described = runtime.block_on(asked).map_err(|error| again(error.to_string()))?;
+    let described = runtime.block_on(asked).map_err(|error| again(plainly(&error)))?;
     let resource = described.into_iter().next().ok_or_else(|| again("no answer".to_owned()))?;
     let resource = match resource {
         Ok(resource) => resource,
         Err(Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed) => {
             return unseen("DescribeConfigs is not allowed");
         }
-        Err(code) => return Err(again(code.to_string())),
+        Err(code) => return Err(again(of_code(code).map_or_else(|| code.to_string(), str::to_owned))),
     };
     let policy = resource.get("cleanup.policy").and_then(|entry| entry.value.clone()).unwrap_or_default();
     if policy == "compact" {

@@ -86,8 +86,9 @@ impl Watching {
     /// Takes note of an error; `reason` is in the library's words.
     pub fn fault(&self, error: &KafkaError, reason: &str) {
         let Some(code) = error.rdkafka_error_code() else { return };
+        tracing::debug!(%error, reason, "Kafka");
         match trouble(&self.plan, code, reason) {
-            Trouble::Passing => tracing::debug!(%error, reason, "Kafka"),
+            Trouble::Passing => {}
             Trouble::Begin(reason) => self.inner().over = Some(reason),
             Trouble::Broker(reason) => {
                 self.inner().away = Some(reason.clone());

@@ -16,6 +16,7 @@ use super::{Letter, fill, is_hopeless, source_of};
 use crate::config::plan::{KafkaPlan, Plan};
 use crate::kafka::client::connection;
 use crate::kafka::quiet::{Quiet, asking};
+use crate::kafka::words::plainly;
 use crate::source::kafka::topics::found_or_made;
 
 /// One look at what the brokers have taken.
@@ -121,7 +122,7 @@ impl Writer {
                 away |= producer.flush(STEP).is_err();
                 let failed = self::returned(producer);
                 if let Some((_, error)) = failed.first() {
-                    tell(member, &error.to_string(), &mut told);
+                    tell(member, &plainly(error), &mut told);
                 } else if away && began.elapsed() > AWAY {
                     tell(member, "the brokers do not answer", &mut told);
                 }
@@ -149,7 +150,7 @@ impl Writer {
         if let Some(at) = self.open.iter().position(|(open, _)| *open == kafka.member) {
             return Ok(&self.open[at].1);
         }
-        let failed = |error: KafkaError| error.to_string();
+        let failed = |error: KafkaError| plainly(&error);
         let reader = asking(&kafka.cluster, &kafka.member).map_err(failed)?;
         found_or_made(&self.runtime, &reader, &kafka.cluster, (topic, 1), &[])?;
         let mut config = connection(&kafka.cluster);
@@ -192,7 +193,7 @@ fn hand_over(
             if full {
                 producer.poll(FULL);
             }
-            Err((back.delivery_opaque, (!full).then(|| error.to_string())))
+            Err((back.delivery_opaque, (!full).then(|| plainly(&error))))
         }
     }
 }

@@ -4,6 +4,7 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 
 use crate::config::plan::KafkaSinkPlan;
 use crate::kafka::reasons::{unreached, user};
+use crate::kafka::words::of_code;
 
 /// The cluster as a whole has enough to do.
 pub(super) fn is_busy(code: Code) -> bool {
@@ -49,7 +50,7 @@ pub(super) fn of(
             "the brokers do not know zstd; Kafka 2.1 or newer is needed".to_owned()
         }
         _ => unreached(cluster, "sink", code, detail)
-            .unwrap_or_else(|| format!("topic {topic} did not take it: {detail}")),
+            .unwrap_or_else(|| format!("topic {topic} did not take it: {}", of_code(code).unwrap_or(detail))),
     }
 }
 

@@ -11,7 +11,8 @@ use super::refusals::{answer, beyond, lost, silent, stuck};
 use super::wire::{Event, Limits, Receipt, open, packet_bytes, publish};
 use crate::config::plan::MqttSinkPlan;
 use crate::mqtt::link::{Client, Link};
-use crate::mqtt::reasons::explain_connect;
+use crate::mqtt::reasons::{explain, explain_connect};
+use crate::mqtt::rivals::Rivals;
 use crate::mqtt::{Fault, Full, GOODBYE_MAX};
 use crate::sink::format::type_of;
 use crate::sink::{Answer, Outgoing};
@@ -33,6 +34,7 @@ pub(super) struct Courier {
     pub sink: String,
     pub plan: MqttSinkPlan,
     pub errands: mpsc::Receiver<Errand>,
+    pub rivals: Rivals,
 }
 
 /// What a connection ended by.
@@ -62,10 +64,14 @@ impl Courier {
     async fn connection(&mut self, mut first: Ask) {
         let (client, mut link, limits) = match self.connect(&mut first).await {
             Ok(connected) => connected,
-            Err(reason) => return self.refuse(first, &reason),
+            Err(reason) => {
+                self.rivals.unmade();
+                return self.refuse(first, &reason);
+            }
         };
+        let began = Instant::now();
         tracing::info!(sink = self.sink, broker = self.plan.broker.address(), "connected");
-        let state = State { flights: Flights::default(), heard: Instant::now() };
+        let state = State { flights: Flights::default(), heard: Instant::now(), has_refused: false };
         let desk = Desk { plan: &self.plan, client, limits, state: Mutex::new(state) };
         // Polled to its end or dropped: a poll that is cut short may lose what it took to send.
         let mut listening = pin!(desk.listen(&mut link));
@@ -74,7 +80,19 @@ impl Courier {
             end = desk.hand_over(first, &mut self.errands) => end,
         };
         let reason = match end {
-            End::Lost(fault) => lost(&self.plan, &fault),
+            End::Lost(fault) => {
+                let MqttSinkPlan { broker, version, .. } = &self.plan;
+                let lasted = began.elapsed();
+                // A broker may close behind what it refuses.
+                let reason = match desk.state().has_refused {
+                    true => {
+                        self.rivals.unmade();
+                        explain(broker, *version, &fault)
+                    }
+                    false => self.rivals.ended(broker, *version, lasted, &fault),
+                };
+                lost(&self.plan, &fault, reason)
+            }
             End::Silent => silent(&self.plan),
             End::Stuck => stuck(&self.plan),
             End::Leave(left) => {
@@ -145,6 +163,8 @@ struct State {
     flights: Flights<Flight>,
     /// When the broker last acknowledged anything. That it answers pings says nothing of messages.
     heard: Instant,
+    /// A message of this connection was refused.
+    has_refused: bool,
 }
 
 /// One connection that stands.
@@ -189,6 +209,7 @@ impl Desk<'_> {
                 let mut state = self.state();
                 state.heard = Instant::now();
                 let is_refusal = matches!(receipt, Receipt::Refused { .. });
+                state.has_refused |= is_refusal;
                 let is_stuck = is_refusal && state.flights.held() == Some(pkid);
                 if let Some(flight) = state.flights.acknowledge(pkid) {
                     flight.end(answer(self.plan, receipt));

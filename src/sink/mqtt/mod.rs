@@ -22,6 +22,8 @@ use tokio::time::{Instant, timeout};
 use super::{Answer, Outgoing, SinkType};
 use crate::config::plan::MqttSinkPlan;
 use crate::mqtt::GOODBYE_MAX;
+use crate::mqtt::rivals::Rivals;
+use crate::status::Rival;
 use courier::{Ask, Courier, Errand};
 
 pub const TYPE: SinkType = SinkType {
@@ -41,9 +43,10 @@ pub struct MqttSink {
 
 impl MqttSink {
     /// Must be called within the runtime: connections are made and kept by a task.
-    pub fn start(sink: &str, plan: &MqttSinkPlan) -> Self {
+    pub fn start(sink: &str, plan: &MqttSinkPlan, rival: Rival) -> Self {
         let (errands, queue) = mpsc::channel(WIDTH);
-        tokio::spawn(Courier { sink: sink.to_owned(), plan: plan.clone(), errands: queue }.run());
+        let rivals = Rivals::new(rival);
+        tokio::spawn(Courier { sink: sink.to_owned(), plan: plan.clone(), errands: queue, rivals }.run());
         MqttSink { errands, plan: plan.clone() }
     }
 

@@ -5,7 +5,6 @@ use rumqttc::v5::mqttbytes::v5::PubAckReason;
 use super::wire::{Limits, Receipt};
 use crate::config::plan::MqttSinkPlan;
 use crate::mqtt::Fault;
-use crate::mqtt::reasons::explain;
 use crate::sink::Answer;
 
 /// What an acknowledgement comes to (MQTT 5, section 3.4.2.1).
@@ -83,8 +82,7 @@ pub(super) fn beyond(plan: &MqttSinkPlan, limits: Limits, packet_bytes: usize) -
 
 /// The connection is gone. Mosquitto 2.0.11 was seen to close it behind the PUBACK that refuses, and with other messages on
 /// their way that PUBACK may be lost.
-pub(super) fn lost(plan: &MqttSinkPlan, fault: &Fault) -> String {
-    let reason = explain(&plan.broker, plan.version, fault);
+pub(super) fn lost(plan: &MqttSinkPlan, fault: &Fault, reason: String) -> String {
     match fault {
         Fault::Closed => format!("{reason}, and in the broker's log for {:?}", plan.topic),
         _ => reason,

@@ -17,6 +17,7 @@ use super::reasons::{Trouble, none_given, trouble};
 use crate::config::plan::{KafkaPlan, KafkaStart};
 use crate::kafka::reasons::away;
 use crate::kafka::token::Tokens;
+use crate::kafka::words::plainly;
 use crate::source::Context;
 use crate::types::Offsets;
 use crate::types::kafka::{advance, next_of, takes};
@@ -93,8 +94,9 @@ impl Group {
     pub fn fault(&self, error: &KafkaError, reason: &str) {
         let Some(code) = error.rdkafka_error_code() else { return };
         let status = self.context.source_status();
+        tracing::debug!(source = status.name, %error, reason, "Kafka");
         match trouble(&self.plan, code, reason) {
-            Trouble::Passing => tracing::debug!(source = status.name, %error, reason, "Kafka"),
+            Trouble::Passing => {}
             Trouble::Begin(reason) => self.inner().over = Some(reason),
             Trouble::Broker(reason) => {
                 self.inner().away = Some(reason.clone());
@@ -274,7 +276,7 @@ impl ConsumerContext for Group {
             consumer.incremental_unassign(list)
         };
         if let Err(error) = done {
-            self.inner().over = Some(away(&self.plan.cluster, &error.to_string()));
+            self.inner().over = Some(away(&self.plan.cluster, &plainly(&error)));
         }
         let partitions = consumer.assignment().map_or(0, |list| list.count());
         status.kafka.partitions.store(partitions as u64, Relaxed);

@@ -4,6 +4,7 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 
 use crate::config::plan::KafkaPlan;
 use crate::kafka::reasons::{unreached, user};
+use crate::kafka::words::topic;
 
 /// What an error means for the source.
 pub(crate) enum Trouble {
@@ -29,34 +30,41 @@ pub(crate) fn trouble(plan: &KafkaPlan, code: Code, detail: &str) -> Trouble {
         }
         Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => {
             Trouble::Refused(format!(
-                "the cluster has not every topic of {} ({detail}); make it, or correct `topics`",
-                plan.topics.join(", ")
+                "the cluster has not every topic of {}{}; make it, or correct `topics`",
+                plan.topics.join(", "),
+                named(detail)
             ))
         }
         Code::TopicAuthorizationFailed => Trouble::Refused(format!(
-            "{} may not read a topic of {} ({detail}); allow it to Read and Describe them (kafka-acls)",
+            "{} may not read a topic of {}{}; allow it to Read and Describe them (kafka-acls)",
             user(cluster),
-            plan.topics.join(", ")
+            plan.topics.join(", "),
+            named(detail)
         )),
         Code::GroupAuthorizationFailed => Trouble::Refused(format!(
-            "{} may not be in group {} ({detail}); allow it to Read that group (kafka-acls), or name another in `group`",
+            "{} may not be in group {}; allow it to Read that group (kafka-acls), or name another in `group`",
             user(cluster),
             plan.group
         )),
         Code::ClusterAuthorizationFailed => Trouble::Refused(format!(
-            "{} is refused by the cluster ({detail}); allow it there (kafka-acls)",
+            "{} is refused by the cluster; allow it there (kafka-acls)",
             user(cluster)
         )),
         Code::AutoOffsetReset | Code::OffsetOutOfRange => {
             Trouble::Begin("the offset to go on from is not there any more".to_owned())
         }
         Code::Fatal | Code::FencedInstanceId | Code::Fenced => Trouble::Begin(format!(
-            "another process took the place of member {} in group {} ({detail}); stop it, or give one of the two another \
+            "another process took the place of member {} in group {}; stop it, or give one of the two another \
              `deployment` and `group`",
             plan.member, plan.group
         )),
         _ => unreached(cluster, "source", code, detail).map_or(Trouble::Passing, Trouble::Broker),
     }
+}
+
+/// Of several topics the one that it is about, where that is said.
+fn named(detail: &str) -> String {
+    topic(detail).map_or(String::new(), |topic| format!(" ({topic})"))
 }
 
 /// Neither an error nor a partition.

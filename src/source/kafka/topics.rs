@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 
 use crate::config::plan::ClusterPlan;
 use crate::kafka::quiet::{Quiet, admin};
+use crate::kafka::words::{of_code, plainly};
 
 /// One question to a broker.
 pub(crate) const ASK_MAX: Duration = Duration::from_secs(10);
@@ -21,7 +22,7 @@ const LOOKS: usize = 100;
 /// # Errors
 /// If the brokers do not say.
 pub(crate) fn partitions(reader: &BaseConsumer<Quiet>, topic: &str) -> Result<Option<i32>, String> {
-    let failed = |error: KafkaError| format!("topic {topic} cannot be looked at: {error}");
+    let failed = |error: KafkaError| format!("topic {topic} cannot be looked at: {}", plainly(&error));
     let metadata = reader.fetch_metadata(Some(topic), ASK_MAX).map_err(failed)?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
     Ok(found.map(|found| found.partitions().len() as i32).filter(|partitions| *partitions > 0))
@@ -53,18 +54,18 @@ pub(crate) fn found_or_made(
             "topic {topic} is not there and cannot be made ({error}); make it, or allow this user to create topics"
         )
     };
-    let admin = admin(cluster).map_err(|error| failed(error.to_string()))?;
+    let admin = admin(cluster).map_err(|error| failed(plainly(&error)))?;
     let mut new = NewTopic::new(topic, wanted, TopicReplication::Fixed(-1));
     for (key, value) in settings {
         new = new.set(key, value);
     }
     let options = AdminOptions::new().operation_timeout(Some(ASK_MAX)).request_timeout(Some(ASK_MAX));
     let made =
-        runtime.block_on(admin.create_topics([&new], &options)).map_err(|error| failed(error.to_string()))?;
+        runtime.block_on(admin.create_topics([&new], &options)).map_err(|error| failed(plainly(&error)))?;
     if let Some(Err((_, code))) = made.into_iter().next()
         && code != Code::TopicAlreadyExists
     {
-        return Err(failed(code.to_string()));
+        return Err(failed(of_code(code).map_or_else(|| code.to_string(), str::to_owned)));
     }
     tracing::info!(topic, partitions = wanted, "made");
     for _ in 0..LOOKS {

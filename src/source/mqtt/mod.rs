@@ -30,7 +30,8 @@ use tokio::time::{Instant, timeout};
 use super::{Context, Ended, overdue};
 use crate::config::plan::MqttPlan;
 use crate::mqtt::link::{Client, Link};
-use crate::mqtt::reasons::{explain, explain_connect};
+use crate::mqtt::reasons::explain_connect;
+use crate::mqtt::rivals::Rivals;
 use crate::mqtt::{Full, GOODBYE_MAX};
 use crate::stage::NotSafe;
 use crate::types::{Arrival, Message};
@@ -48,7 +49,8 @@ const BACKOFF_MAX: Duration = Duration::from_secs(10);
 
 /// Receives until told to stop; waits for a broker that is away, for as long as it takes.
 pub async fn run(plan: &MqttPlan, source: Arc<str>, context: Context) -> Ended {
-    let mut mqtt = Mqtt { plan, source, context, subscribed: false, connections: 0 };
+    let rivals = Rivals::new(context.source_status().rival.clone());
+    let mut mqtt = Mqtt { plan, source, context, subscribed: false, connections: 0, rivals };
     let (mut backoff, mut told) = (BACKOFF_MIN, None);
     let shutdown = mqtt.context.shutdown.clone();
     while !shutdown.is_cancelled() {
@@ -61,7 +63,8 @@ pub async fn run(plan: &MqttPlan, source: Arc<str>, context: Context) -> Ended {
             }
         };
         let Err(reason) = reason else { break };
-        if started.elapsed() >= BACKOFF_MAX {
+        // Two that put each other out would do so all the faster.
+        if started.elapsed() >= BACKOFF_MAX && !mqtt.rivals.are_there() {
             (backoff, told) = (BACKOFF_MIN, None);
         }
         // Once an outage: attempts that fail for the same reason are not told again.
@@ -86,6 +89,7 @@ struct Mqtt<'a> {
     /// The broker has confirmed our filters for its present session.
     subscribed: bool,
     connections: u64,
+    rivals: Rivals,
 }
 
 impl Mqtt<'_> {
@@ -131,7 +135,10 @@ impl Mqtt<'_> {
     /// every reconnect: each SUBSCRIBE brings all retained messages again.
     async fn connect(&mut self, client: &Client, link: &mut Link) -> Result<(), String> {
         let (broker, version) = (&self.plan.broker, self.plan.protocol.version());
-        let event = link.poll().await.map_err(|fault| explain_connect(broker, version, &fault))?;
+        let event = link.poll().await.map_err(|fault| {
+            self.rivals.unmade();
+            explain_connect(broker, version, &fault)
+        })?;
         let Event::Connected { session_present } = event else {
             return Err("the broker did not answer CONNECT with CONNACK; check that it speaks MQTT".into());
         };
@@ -162,7 +169,7 @@ impl Mqtt<'_> {
 
     /// Polls the connection until it ends and says why. Never cancelled while the connection is used.
     async fn receive(&mut self, link: &mut Link, queue: mpsc::Sender<Received>, room: &Semaphore) -> String {
-        let clock = self.context.intake.clock;
+        let (clock, began) = (self.context.intake.clock, Instant::now());
         let mut arrival = Arrival(clock.now_ns());
         loop {
             // One clock reading serves a burst.
@@ -171,7 +178,8 @@ impl Mqtt<'_> {
                 Ok(event) => event,
                 Err(fault) => {
                     self.salvage(link, arrival, &queue, room).await;
-                    return explain(&self.plan.broker, self.plan.protocol.version(), &fault);
+                    let (broker, version) = (&self.plan.broker, self.plan.protocol.version());
+                    return self.rivals.ended(broker, version, began.elapsed(), &fault);
                 }
             };
             if burst_begins {

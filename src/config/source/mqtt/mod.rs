@@ -65,8 +65,10 @@ fn topics(field: &Field<'_>, protocol: Option<Protocol>) -> Option<Vec<String>> 
 /// A topic filter; with MQTT 5 it may be shared with others: `$share/GROUP/FILTER`.
 fn filter(field: &Field<'_>, protocol: Option<Protocol>) -> Option<String> {
     let filter = parse_filter(field, '/')?;
-    let Some(shared) = filter.strip_prefix("$share/") else { return Some(filter) };
-    let (fault, remedy) = match shared.split_once('/') {
+    let Some(shared) = filter.strip_prefix("$share") else { return Some(filter) };
+    let (fault, remedy) = match shared.strip_prefix('/').and_then(|shared| shared.split_once('/')) {
+        // Another word, which a broker may have a use for.
+        None if !matches!(shared.as_bytes().first(), None | Some(b'/')) => return Some(filter),
         _ if protocol == Some(Protocol::V3) => {
             ("MQTT 3.1.1 has no shared subscriptions", "Add `protocol = \"5\"`, or remove `$share/GROUP/`.")
         }

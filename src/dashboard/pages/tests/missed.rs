@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{number, page};
-use crate::config::plan::TelemetryPlan;
+use crate::config::plan::{Plan, TelemetryPlan};
 use crate::dashboard::testing::{self, S, Scene};
 use crate::dashboard::tests::Served;
 use crate::dashboard::{AlertQuery, AlertRow};
@@ -181,6 +181,23 @@ async fn a_collector_that_is_down_is_said_with_since_when_why_and_what_is_droppe
     served.sample().await;
     let status = served.json("/api/v1/status").await;
     assert_eq!((&status["notes"], &status["telemetry"]["failing"]), (&json!([]), &json!([])));
+}
+
+#[tokio::test]
+async fn a_collector_that_only_the_environment_names_and_cannot_be_used_is_said() {
+    let mut parts = testing::parts(Scene::Calm, Clock::start().now_ns());
+    let (text, variables) = (
+        include_str!("../../../../configs/minimal.toml"),
+        [("OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(), "http://h:4317".to_owned())].into(),
+    );
+    let warnings = crate::config::parse(text, "", &variables).expect("a good config").warnings;
+    parts.plan = Arc::new(Plan { warnings, ..(*parts.plan).clone() });
+    let status = Served::of(parts).await.json("/api/v1/status").await;
+    let note = &status["notes"][0];
+    let (what, remedy) = (note["what"].as_str().unwrap(), note["remedy"].as_str().unwrap());
+    assert!(what.starts_with("OTEL_EXPORTER_OTLP_ENDPOINT in the environment has port 4317"), "{note}");
+    assert!(note["effect"].as_str().unwrap().starts_with("No traces and metrics are sent"), "{note}");
+    assert!(remedy.contains("4318") && remedy.contains("OTEL_SDK_DISABLED=true"), "{note}");
 }
 
 #[tokio::test]
