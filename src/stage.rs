@@ -88,6 +88,10 @@ pub enum What {
     },
     /// Deliveries that were given up are tried again.
     Replay(Given),
+    /// What waits for a receiver is tried without waiting for its time.
+    Retry {
+        receiver: String,
+    },
 }
 
 /// Which deliveries that were given up.
@@ -111,6 +115,10 @@ pub enum Done {
     Acknowledged(Acknowledgement),
     /// From the key's next epoch on it changes what is told of it; or why it changes nothing, with the remedy.
     Heard(Result<(), String>),
+    /// So many alerts wait for the receiver, which is being asked; 0: there is nothing to ask it for.
+    Asked {
+        waiting: u64,
+    },
     /// So many deliveries wait again, and so many need not be told any more: later ones have been delivered.
     Replayed {
         deliveries: u64,
@@ -121,7 +129,7 @@ pub enum Done {
 /// Why an order is not followed, with the remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// There is no such silence, alert or delivery.
+    /// There is no such silence, alert, delivery or sink.
     Unknown(String),
     /// It makes no sense.
     Wrong(String),

@@ -20,7 +20,7 @@ pub use models::{ModelStatus, Sample};
 pub use rival::Rival;
 pub use rows::{Missed, RowStatus};
 pub use said::Said;
-pub use sinks::{SendRate, SinkStatus};
+pub use sinks::{SendRate, SinkStatus, Waiting};
 pub use telemetry::{Failing, TelemetrySignal, TelemetryStatus};
 
 use crate::config::plan::Plan;

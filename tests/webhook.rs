@@ -19,6 +19,8 @@ mod mqtt;
 mod mqtt_limits;
 #[path = "webhook/mqtt_wire.rs"]
 mod mqtt_wire;
+#[path = "webhook/now.rs"]
+mod now;
 #[path = "support/receiver.rs"]
 mod receiver;
 #[path = "webhook/recovery.rs"]

@@ -22,6 +22,7 @@ mod replay;
 mod schema;
 mod silenced;
 mod store;
+mod waiting;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -37,6 +38,7 @@ pub use queue::{Attempt, Counts, Next};
 pub use reader::{AlertFilter, Delivery, DeliveryState, FailedDelivery, OutboxReader, StoredAlert};
 pub use replay::Replayed;
 pub use store::{Sent, Stored};
+pub use waiting::Waiting;
 
 /// What can go wrong with the outbox. Texts name the remedy.
 #[derive(Debug, thiserror::Error)]

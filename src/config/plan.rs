@@ -85,6 +85,22 @@ impl Plan {
         }
     }
 
+    /// The place of a sink among the sinks.
+    ///
+    /// # Errors
+    /// If there is none of this name; says which there are.
+    pub fn sink_at(&self, name: &str) -> Result<usize, String> {
+        self.sinks.iter().position(|sink| sink.name == name).ok_or_else(|| {
+            let names: Vec<&str> = self.sinks.iter().map(|sink| sink.name.as_str()).collect();
+            let remedy = if names.is_empty() {
+                "the config has none".to_owned()
+            } else {
+                format!("name one of {}", names.join(", "))
+            };
+            format!("there is no sink {name}: {remedy}")
+        })
+    }
+
     pub fn http_sources(&self) -> usize {
         self.sources.iter().filter(|source| matches!(source.kind, SourceKind::Http(_))).count()
     }

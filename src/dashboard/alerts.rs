@@ -62,6 +62,13 @@ pub struct DeliveryRow {
     pub last_error: Option<String>,
     /// From the durable outbox to the 2xx, all attempts included.
     pub stored_to_2xx_ns: Option<i64>,
+    /// When it is tried next, wall time ns; at the earliest while the receiver is only probed. `None` unless it waits, and
+    /// while it waits for an earlier revision.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_attempt_at_ns: Option<i64>,
+    /// The revision of the alert that the receiver is to be told first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<u32>,
     /// The silence that holds it back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub silenced_by: Option<String>,

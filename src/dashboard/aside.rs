@@ -14,6 +14,10 @@ pub struct Receiver {
     pub mark: &'static str,
     pub what: &'static str,
     pub failing: bool,
+    /// It is the turn of an earlier revision.
+    pub waits_for: bool,
+    /// Clock, where it waits for its time.
+    pub next: Option<String>,
     /// There is a time to the 2xx.
     pub reached: bool,
     /// There is a status.
@@ -53,17 +57,23 @@ pub fn onsets(given_up: &[FailedRow], now_ns: i64, zone: &TimeZone) -> Vec<Strin
     given_up.iter().map(|row| clock(row.onset_ns, now_ns, zone)).collect()
 }
 
-pub fn receivers(at: &str, entry: &AlertEntry) -> Vec<Receiver> {
+/// `at`: path of the entry into the API's document.
+pub fn receivers(at: &str, entry: &AlertEntry, now_ns: i64, zone: &TimeZone) -> Vec<Receiver> {
     let deliveries = entry.row.deliveries.iter().enumerate();
-    deliveries.map(|(d, delivery)| Receiver::of(format!("{at}.deliveries[{d}]"), delivery)).collect()
+    deliveries.map(|(d, row)| Receiver::of(format!("{at}.deliveries[{d}]"), row, now_ns, zone)).collect()
 }
 
 impl Receiver {
-    pub fn of(at: String, delivery: &DeliveryRow) -> Self {
+    fn of(at: String, delivery: &DeliveryRow, now_ns: i64, zone: &TimeZone) -> Self {
+        let next = delivery.next_attempt_at_ns.filter(|next_ns| *next_ns > now_ns);
+        let waits_for = delivery.waits_for.is_some();
         let failing = delivery.state != DeliveryState::Delivered && delivery.last_error.is_some();
         let (mark, what) = match delivery.state {
             DeliveryState::Delivered => ("✓", "told"),
+            DeliveryState::Pending if waits_for => ("○", "waits for revision"),
+            DeliveryState::Pending if failing && next.is_some() => ("✗", "failed, tries again at"),
             DeliveryState::Pending if failing => ("✗", "failed, tries again"),
+            DeliveryState::Pending if next.is_some() => ("○", "waits until"),
             DeliveryState::Pending => ("○", "under way"),
             DeliveryState::Failed => ("✗", "gave up"),
             DeliveryState::Silenced => ("–", "silenced"),
@@ -74,6 +84,8 @@ impl Receiver {
             mark,
             what,
             failing,
+            waits_for,
+            next: next.map(|next_ns| clock(next_ns, now_ns, zone)),
             reached: delivery.stored_to_2xx_ns.is_some(),
             answered: delivery.last_status.is_some(),
             explained: failing,

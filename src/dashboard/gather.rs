@@ -16,7 +16,7 @@ use super::drift;
 use super::problems::{self, ends};
 use super::snapshot::{
     Alerts, FailingView, RateView, SinkState, SinkView, Snapshot, StageView, State, StreamView,
-    TelemetryView, Totals,
+    TelemetryView, Totals, WaitingView,
 };
 use super::tiles::Tiles;
 use crate::config::plan::Plan;
@@ -175,6 +175,8 @@ fn sink(plan: &crate::config::plan::SinkPlan, sink: &SinkStatus, time_ns: i64) -
         last_error,
         rival: sink.rival.lately(),
         rate: sink.rate().map(RateView::from),
+        circuit_open: sink.circuit_open.load(Relaxed),
+        waiting: sink.waiting().map(WaitingView::from),
     }
 }
 

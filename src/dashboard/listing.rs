@@ -160,7 +160,7 @@ impl Card {
                 .max_by(|a, b| a.width.total_cmp(&b.width)),
             evidence,
             bars: [("To scale", whole), ("Eddy's part, enlarged", own)],
-            receivers: receivers(&at, entry),
+            receivers: receivers(&at, entry, now_ns, zone),
             reached: entry.row.deliveries.iter().filter(|d| d.state == DeliveryState::Delivered).count(),
             at,
         }

@@ -1,4 +1,4 @@
-//! What a person changes about alerts: silences, acknowledgements, failed deliveries that are tried again.
+//! What a person changes about alerts: silences, acknowledgements, deliveries that are tried again or at once.
 
 use std::sync::Arc;
 
@@ -128,6 +128,17 @@ pub async fn replay(State(state): State<AppState>, Json(again): Json<Again>) -> 
     order(&state, What::Replay(given)).await
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Now {
+    receiver: String,
+}
+
+/// `POST /api/v1/deliveries/retry`: what waits for a receiver is tried at once.
+pub async fn retry(State(state): State<AppState>, Json(Now { receiver }): Json<Now>) -> Answer {
+    order(&state, What::Retry { receiver }).await
+}
+
 /// What an order came to, or why it is not followed.
 pub async fn ask(state: &AppState, what: What) -> Result<Result<Done, Refused>, ApiError> {
     let stopping = |()| {
@@ -162,6 +173,9 @@ async fn order(state: &AppState, what: What) -> Answer {
             format!("{asked}: {deliveries}, {superseded} superseded"),
             Json(json!({"replayed": deliveries, "superseded": superseded})).into_response(),
         ),
+        Ok(Done::Asked { waiting }) => {
+            (format!("{asked}: {waiting}"), Json(json!({"waiting": waiting})).into_response())
+        }
         // Feedback is not asked for in this way.
         Ok(Done::Heard(_)) => (asked, StatusCode::NO_CONTENT.into_response()),
         Err(why) => (asked, refused(why).into_response()),
@@ -179,6 +193,7 @@ fn said(what: &What) -> String {
         What::Replay(Given::One { id, revision, receiver }) => format!("{id} {revision} to {receiver}"),
         What::Replay(Given::All { receiver: Some(receiver) }) => format!("all to {receiver}"),
         What::Replay(Given::All { receiver: None }) => "all".to_owned(),
+        What::Retry { receiver } => format!("what waits for {receiver}"),
     }
 }
 

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 pub use alerts::Alerts;
 pub use kafka::KafkaView;
-pub use sinks::{RateView, SinkState, SinkView};
+pub use sinks::{RateView, SinkState, SinkView, WaitingView};
 pub use streams::{AliveView, DriftView, HeldBackView, ModelView};
 pub use telemetry::{FailingView, TelemetryView};
 

@@ -190,7 +190,10 @@ fn told(snapshot: &Snapshot, open: Option<&AlertEntry>) -> Tile {
                 format!("✗ {}, {}", d.receiver, stuck(snapshot, &d.receiver).unwrap_or_default())
             }
             (DeliveryState::Pending, _) if d.last_error.is_some() => format!("✗ {}, tries again", d.receiver),
-            (DeliveryState::Pending, _) => format!("○ {}, under way", d.receiver),
+            (DeliveryState::Pending, _) => match d.waits_for {
+                Some(revision) => format!("○ {}, waits for revision {revision}", d.receiver),
+                None => format!("○ {}, under way", d.receiver),
+            },
             (DeliveryState::Silenced, _) => format!("– {}, silenced", d.receiver),
             (DeliveryState::Failed, _) => format!("✗ {} gave up", d.receiver),
         })

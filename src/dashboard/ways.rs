@@ -104,6 +104,7 @@ pub fn ways() -> Vec<Way> {
         delete("/api/v1/silences/{id}", ADMIN, orders::end_silence),
         get("/api/v1/deliveries/failed", READ, orders::failed),
         post("/api/v1/deliveries/replay", ADMIN, orders::replay),
+        post("/api/v1/deliveries/retry", ADMIN, orders::retry),
         post("/api/v1/alerts/{id}/feedback", FEEDBACK, feedback::say),
         get("/api/v1/feedback", READ, feedback::list),
         get("/api/v1/labels.csv", READ, feedback::labels),

@@ -1,11 +1,12 @@
-//! What people order about alerts: silences, acknowledgements, that failed deliveries are tried again, and what an alert
-//! was.
+//! What people order about alerts: silences, acknowledgements, that failed deliveries are tried again or waiting ones at
+//! once, and what an alert was.
 //!
-//! All but the replays are said once they stand in the control log, and are read from
+//! All but what is tried again is said once they stand in the control log, and are read from
 //! there at every start. Of all of it the engines depend on what an alert was alone.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::sync::mpsc;
 
@@ -73,6 +74,7 @@ impl Desk {
     async fn follow(&self, Order { what, answer }: Order, intake: Option<&Intake>) {
         let done = match what {
             What::Replay(given) => self.replay(given).await,
+            What::Retry { receiver } => self.retry(receiver).await,
             What::Feedback { stream, feedback } => self.feedback(stream, feedback, intake).await,
             _ if intake.is_none() => Err(Refused::Impossible(
                 "an Eddy of a group keeps no silences or acknowledgements that the others would know of: silence at the \
@@ -176,6 +178,9 @@ impl Desk {
 
     async fn replay(&self, given: Given) -> Result<Done, Refused> {
         let now_ns = self.clock.now_ns();
+        if let Given::One { receiver, .. } | Given::All { receiver: Some(receiver) } = &given {
+            self.plan.sink_at(receiver).map_err(Refused::Unknown)?;
+        }
         let replayed = self
             .outbox(move |outbox| match &given {
                 Given::One { id, revision, receiver } => {
@@ -190,6 +195,31 @@ impl Desk {
             return Err(Refused::Unknown(none.to_owned()));
         }
         Ok(Done::Replayed { deliveries, superseded })
+    }
+
+    /// Nothing is written down: the outbox has what waits, and its worker asks the receiver.
+    async fn retry(&self, receiver: String) -> Result<Done, Refused> {
+        let at = self.plan.sink_at(&receiver).map_err(Refused::Unknown)?;
+        if self.status.sinks[at].closed.load(Relaxed) {
+            let closed = "nobody reads standard output any more: restart Eddy with a reader";
+            return Err(Refused::Impossible(closed.to_owned()));
+        }
+        let grouped = self.plan.sinks[at].group.is_some();
+        let name = receiver.clone();
+        let counts = self.outbox.run(move |outbox| outbox.counts(&name)).await;
+        let counts = counts.map_err(|error| Refused::Impossible(error.to_string()))?;
+        if counts.disabled {
+            let gone = format!(
+                "{receiver} has answered 410 Gone, and nothing is sent to it: replay a delivery that was given up, which takes it up again"
+            );
+            return Err(Refused::Impossible(gone));
+        }
+        let waiting = counts.waiting(grouped);
+        if waiting > 0 {
+            tracing::info!(sink = receiver, waiting, "asked for at once");
+            self.outbox.ask_now(&receiver);
+        }
+        Ok(Done::Asked { waiting })
     }
 
     /// On a thread that may block.

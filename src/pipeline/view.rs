@@ -1,6 +1,7 @@
 //! The page beside the flow: it looks on, and nothing waits for it.
 
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result};
@@ -64,7 +65,7 @@ pub async fn start(
     })?;
     let address = listener.local_addr()?;
     let door = plan.dashboard.tls.clone();
-    let alerts = alerts_view(outbox.reader()?);
+    let alerts = alerts_view(outbox.reader()?, status.clone());
     let zone = TimeZone::system();
     let shutdown = shutdown.clone();
     let orders = order;
@@ -86,7 +87,7 @@ pub async fn start(
 }
 
 /// The outbox as the page sees it, over a connection of its own.
-fn alerts_view(reader: OutboxReader) -> AlertsView {
+fn alerts_view(reader: OutboxReader, status: Arc<Status>) -> AlertsView {
     let reader = Arc::new(Mutex::new(reader));
     let failed = reader.clone();
     AlertsView {
@@ -105,6 +106,7 @@ fn alerts_view(reader: OutboxReader) -> AlertsView {
                 AlertQuery::One { id } => reader.alert(&id),
                 AlertQuery::Open => reader.open_alerts(),
             };
+            let row = |stored| row(stored, &status);
             found.map(|alerts| alerts.into_iter().map(row).collect()).map_err(|error| error.to_string())
         }),
     }
@@ -126,9 +128,20 @@ fn failed_row(failed: FailedDelivery) -> FailedRow {
     }
 }
 
-fn row(stored: StoredAlert) -> AlertRow {
+fn row(stored: StoredAlert, status: &Status) -> AlertRow {
     let stored_at_ns = stored.stored_at_ns;
+    // What falls due while its receiver is sent nothing goes when that is over.
+    let paused_until_ns = |receiver: &str| {
+        let sink = status.sinks.iter().find(|sink| sink.name == receiver);
+        sink.map_or(i64::MAX, |sink| sink.paused_until.load(Ordering::Relaxed))
+    };
+    let next_ns = |d: &outbox::Delivery| {
+        let next_ns = d.next_attempt_at_ns?.max(paused_until_ns(&d.receiver));
+        (next_ns < i64::MAX).then_some(next_ns)
+    };
     let delivery = |d: outbox::Delivery| DeliveryRow {
+        next_attempt_at_ns: next_ns(&d),
+        waits_for: d.waits_for,
         receiver: d.receiver,
         state: match d.state {
             outbox::DeliveryState::Pending => DeliveryState::Pending,

@@ -5,7 +5,10 @@
 
 mod again;
 mod breaker;
+mod damper;
 mod look;
+mod now;
+mod pace;
 mod tell;
 mod trace;
 
@@ -20,10 +23,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::schedule::wait_before_next;
 use breaker::Breaker;
+use damper::Damper;
+use pace::Pace;
 
 use super::step::Watch;
 use super::{Answer, Outgoing, Receiver, SinkError};
-use crate::alert::outbox::{Attempt, Counts, Due, Next, Outbox, OutboxError, OutboxHandle};
+use crate::alert::outbox::{Attempt, Counts, Due, Next, Outbox, OutboxError, OutboxHandle, Waiting};
 use crate::config::plan::SinkPlan;
 use crate::latency::{Clock, Latency, Stage};
 use crate::status::Status;
@@ -38,8 +43,8 @@ const OUTBOX_RETRY: Duration = Duration::from_secs(1);
 /// With nothing to do, look again after this long at the latest.
 const IDLE: Duration = Duration::from_secs(3600);
 
-/// No `Retry-After` silences a receiver for longer than this: then one attempt asks again.
-const PAUSE_MAX: Duration = Duration::from_secs(3600);
+/// While something waits: times are of the wall clock, which may be set, and what is shown must stay true.
+const LOOK: Duration = Duration::from_secs(30);
 
 /// Everything a worker needs.
 #[derive(Clone)]
@@ -82,9 +87,11 @@ pub async fn run_to(receiver: Receiver, delivery: Delivery) {
         held: HashSet::new(),
         unrecorded: Vec::new(),
         delivered_ns: Vec::new(),
-        paused_until_ns: i64::MIN,
+        pace: Pace::default(),
+        asked_now: false,
         gather_at_ns: i64::MIN,
         breaker: Breaker::default(),
+        damper: Damper::default(),
         watch: Watch::default(),
     };
     worker.work().await;
@@ -104,12 +111,15 @@ struct Worker {
     delivered_ns: Vec<i64>,
     /// Attempts at once; 1 after the receiver said it is overloaded, until it accepts again.
     width: usize,
-    paused_until_ns: i64,
+    pace: Pace,
+    /// Somebody wants the receiver asked before its time: the next message is a probe.
+    asked_now: bool,
     /// When alerts are next put together; only where they are.
     gather_at_ns: i64,
     /// When a receiver that forgets is next told again.
     again_at: Option<Instant>,
     breaker: Breaker,
+    damper: Damper,
     watch: Watch,
 }
 
@@ -151,9 +161,10 @@ impl Worker {
     async fn turn(&mut self) -> Result<Duration, OutboxError> {
         let now_ns = self.delivery.clock.now_ns();
         let back_ns = self.watch.look(now_ns);
-        self.paused_until_ns = self.paused_until_ns.saturating_sub(back_ns);
+        self.pace.set_back(back_ns);
         self.gather_at_ns = self.gather_at_ns.saturating_sub(back_ns);
-        let paused_ns = self.paused_until_ns.saturating_sub(now_ns);
+        self.take_in_asked();
+        let paused_ns = self.pace.left_ns(now_ns);
         // Nothing new is begun until what is under way is over: told again in between, the beginning of an alert could
         // overtake its end.
         let again = self.is_to_say_again();
@@ -168,19 +179,16 @@ impl Worker {
             self.say_again(now_ns).await;
             return Ok(Duration::ZERO);
         }
-        let fresh: Vec<Due> =
-            look.due.into_iter().filter(|due| !self.held.contains(&due.id)).take(room).collect();
-        let spacing = self.receiver.spacing();
-        for due in fresh {
-            self.start(due);
-            if !spacing.is_zero() {
-                return Ok(spacing);
-            }
-        }
+        let at_once = if self.receiver.spacing().is_zero() { room } else { room.min(1) };
+        let fresh = look.due.into_iter().filter(|due| !self.held.contains(&due.id)).take(at_once);
+        fresh.collect::<Vec<Due>>().into_iter().for_each(|due| self.start(due));
+        self.show_waiting(look.waiting, now_ns);
         let next_ns = look.next_due_at_ns.map(|at_ns| at_ns - look.now_ns);
+        let paused_ns = self.pace.left_ns(now_ns);
         let wait_ns = if paused_ns > 0 { Some(paused_ns) } else { next_ns };
-        let wait = wait_ns.map_or(IDLE, |ns| Duration::from_nanos(ns.max(0) as u64)).min(IDLE);
-        Ok(self.until_again().map_or(wait, |until| wait.min(until)))
+        let idle = if look.waiting.is_some() { LOOK } else { IDLE };
+        let wait = wait_ns.map_or(idle, |ns| Duration::from_nanos(ns.max(0) as u64)).min(idle);
+        Ok([self.until_again(), self.until_unsaid()].into_iter().flatten().fold(wait, Duration::min))
     }
 
     fn start(&mut self, due: Due) {
@@ -231,6 +239,7 @@ impl Worker {
                 self.shown().delivered_total.fetch_add(1, Ordering::Relaxed);
                 self.shown().last_success.store(finished_at_ns, Ordering::Relaxed);
                 self.show_error(None);
+                self.tell_taken();
                 (status, None, Next::Delivered)
             }
             Answer::Failed { status, reason, busy, retry_after } => {
@@ -276,13 +285,6 @@ impl Worker {
             error,
             next,
         });
-    }
-
-    /// One attempt at a time, and none before the receiver said it would take more.
-    fn throttle(&mut self, now_ns: i64, retry_after: Option<Duration>) {
-        self.width = 1;
-        let pause = retry_after.unwrap_or_default().min(PAUSE_MAX);
-        self.paused_until_ns = self.paused_until_ns.max(now_ns.saturating_add(pause.as_nanos() as i64));
     }
 }
 

@@ -30,6 +30,22 @@ pub struct SinkStatus {
     pub last_error: Mutex<Option<String>>,
     pub rival: Rival,
     pub rate: Mutex<Option<SendRate>>,
+    /// Wall time before which it is sent nothing, ns; `i64::MAX` = never again.
+    pub paused_until: AtomicI64,
+    pub waiting: Mutex<Option<Waiting>>,
+}
+
+/// What waits for the receiver, and for how long it still will. Times are wall time, ns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// When the oldest of it was stored.
+    pub oldest_stored_at_ns: i64,
+    /// That were made of the oldest; those before their time are not counted.
+    pub attempts: u32,
+    /// Something is being sent.
+    pub trying: bool,
+    /// `None` while something is being sent, and if nothing will be any more.
+    pub next_attempt_at_ns: Option<i64>,
 }
 
 /// How often a receiver of CloudEvents may be sent to, by its answer to the handshake.
@@ -45,6 +61,15 @@ impl SinkStatus {
     /// `None` where nothing was asked yet, or never is.
     pub fn rate(&self) -> Option<SendRate> {
         read(&self.rate)
+    }
+
+    /// `None` where nothing waits.
+    pub fn waiting(&self) -> Option<Waiting> {
+        read(&self.waiting)
+    }
+
+    pub fn set_waiting(&self, waiting: Option<Waiting>) {
+        write(&self.waiting, waiting);
     }
 
     pub fn set_rate(&self, rate: Option<SendRate>) {

@@ -1,4 +1,4 @@
-// Looks at the page of a running Eddy. Usage: node engine.mjs load|acts URL CHROMIUM [SECONDS FILE]
+// Looks at the page of a running Eddy. Usage: node engine.mjs load|asks|acts URL CHROMIUM [SECONDS FILE]
 // Prints a line a check; any line starting with FAULT makes it exit with 1.
 
 import { writeFileSync } from 'node:fs';
@@ -72,6 +72,25 @@ async function tryAgain(browser) {
   await context.close();
 }
 
+/** A receiver for which something waits is asked at once by a click, and the page shows that nothing waits any more. */
+async function tryNow(browser) {
+  const { context, page } = await opened(browser, '/receivers');
+  const button = page.locator('#receivers button', { hasText: 'Try now' });
+  await button.waitFor({ timeout: 30_000 });
+  const line = await page.locator('#receivers p').textContent();
+  check(/waiting \d+, the oldest since .+, attempts 1, tried next at \d.+: answered 503/.test(line), `try now: the line is "${line}"`);
+  const { equal, wrong } = await beside(page, base);
+  wrong.forEach((one) => check(false, `try now: ${one}`));
+  check(equal > 0, 'try now: no number');
+  await button.click();
+  await page.waitForFunction(() => document.querySelector('#say').textContent.startsWith('Asked. Waiting: '), null, { timeout: 10_000 })
+    .catch(async () => check(false, `try now: said "${await page.locator('#say').textContent()}"`));
+  await page.waitForFunction(() => !document.querySelector('#receivers button'), null, { timeout: 20_000 })
+    .catch(() => check(false, 'try now: something still waits'));
+  console.log('ok try now');
+  await context.close();
+}
+
 async function keys(browser) {
   const { context, page } = await opened(browser, '/alerts');
   await page.click('#pause');
@@ -117,6 +136,7 @@ async function kiosk(browser) {
 const browser = await chromium.launch({ executablePath, args: FLAGS, headless: true });
 try {
   if (what === 'load') await load(browser);
+  else if (what === 'asks') await tryNow(browser);
   else for (const look of [keys, kiosk, tryAgain]) await look(browser);
 } finally {
   await browser.close();

@@ -10,7 +10,7 @@ use eddy::access::{Access, Key};
 use eddy::config::plan::*;
 use eddy::dashboard::{AlertQuery, AlertRow, AlertsView, DeliveryRow, DeliveryState, History, Parts};
 use eddy::latency::{Clock, Latency, ReceiptBuilder, Stage};
-use eddy::status::Status;
+use eddy::status::{Status, Waiting};
 use eddy::types::*;
 use eddy::watch::Watch;
 use tokio_util::sync::CancellationToken;
@@ -260,6 +260,12 @@ fn fill_status(status: &Status, scene: Scene, now_ns: i64) {
         sms.attempts_failed_total.store(6, Relaxed);
         sms.queued.store(2, Relaxed);
         *sms.last_error.lock().unwrap() = Some("no answer within 15 s".to_owned());
+        sms.set_waiting(Some(Waiting {
+            oldest_stored_at_ns: now_ns - 70 * S,
+            attempts: 3,
+            trying: false,
+            next_attempt_at_ns: Some(now_ns + 1_700 * S),
+        }));
     }
 }
 
@@ -385,6 +391,8 @@ fn delivered(receiver: &str, ms: i64) -> DeliveryRow {
         last_status: Some(200),
         last_error: None,
         stored_to_2xx_ns: Some(ms * 1_000_000),
+        next_attempt_at_ns: None,
+        waits_for: None,
         silenced_by: None,
         incident: None,
     }
@@ -433,6 +441,8 @@ fn trouble(scene: Scene, plan: &Plan, now_ns: i64) -> Vec<AlertRow> {
         last_status: None,
         last_error: Some("no answer within 15 s".to_owned()),
         stored_to_2xx_ns: None,
+        next_attempt_at_ns: Some(now_ns + 1_700 * S),
+        waits_for: None,
         silenced_by: None,
         incident: None,
     };

@@ -28,6 +28,7 @@ mod refit;
 mod refusals;
 mod replay;
 mod reset;
+mod retry;
 mod silence;
 #[path = "../support/small_disk.rs"]
 mod small_disk;

@@ -19,14 +19,14 @@ const SECONDS: i64 = 120;
 /// From here on the first pumps are broken, to the end.
 const BROKEN: std::ops::Range<i64> = 60..SECONDS;
 
-struct Plant {
-    deployment: Deployment,
+pub struct Plant {
+    pub deployment: Deployment,
     rows: Vec<plant::Row>,
     http: SocketAddr,
 }
 
 impl Plant {
-    fn new(receiver: &Receiver) -> Self {
+    pub fn new(receiver: &Receiver) -> Self {
         let http: SocketAddr = ([127, 0, 0, 1], free_port()).into();
         let page: SocketAddr = ([127, 0, 0, 1], free_port()).into();
         let source = format!("[source.line]\ntype = \"http\"\nlisten = \"{http}\"");
@@ -37,7 +37,7 @@ impl Plant {
         Plant { deployment: Deployment::new(&text), rows, http }
     }
 
-    fn post(&self) {
+    pub fn post(&self) {
         let headers = [("Content-Type", "application/x-ndjson")];
         let body = plant::ndjson(&self.rows);
         let answer =
@@ -46,7 +46,7 @@ impl Plant {
     }
 
     /// `eddy WORDS…`; what it printed. It must succeed, or fail as `fails` says.
-    fn eddy(&self, words: &[&str], fails: bool) -> String {
+    pub fn eddy(&self, words: &[&str], fails: bool) -> String {
         let output = Command::new(env!("CARGO_BIN_EXE_eddy"))
             .current_dir(self.deployment.folder.path())
             .env_remove("RUST_LOG")
@@ -84,7 +84,7 @@ fn of(states: [(&str, &str); 2]) -> Vec<(String, String)> {
     states.map(|(key, state)| (key.to_owned(), state.to_owned())).into()
 }
 
-fn send(eddy: &Eddy, method: &str, path: &str, body: &Value) -> (u16, Value) {
+pub fn send(eddy: &Eddy, method: &str, path: &str, body: &Value) -> (u16, Value) {
     let headers = [("Content-Type", "application/json")];
     let answer =
         http::request(eddy.page, method, path, &headers, body.to_string().as_bytes()).expect("an answer");

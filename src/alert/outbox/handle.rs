@@ -1,6 +1,7 @@
 //! The outbox shared between the thread that stores alerts and the workers that deliver them.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
@@ -18,11 +19,14 @@ struct Shared {
     /// Counts calls that put work in. A watch, since a worker that is busy sees the change later
     /// and none of several workers can take it from another.
     work: watch::Sender<u64>,
+    /// Receivers that somebody wants to be asked at once.
+    asked: Mutex<BTreeSet<String>>,
 }
 
 impl OutboxHandle {
     pub fn new(outbox: Outbox) -> Self {
-        OutboxHandle { shared: Arc::new(Shared { outbox: Mutex::new(outbox), work: watch::Sender::new(0) }) }
+        let (outbox, work) = (Mutex::new(outbox), watch::Sender::new(0));
+        OutboxHandle { shared: Arc::new(Shared { outbox, work, asked: Mutex::default() }) }
     }
 
     /// [`Outbox::store`], then wakes the workers. Blocks for one sync of the disk.
@@ -78,6 +82,19 @@ impl OutboxHandle {
         let released = self.lock().end_silence(id, now_ns)?;
         self.shared.work.send_modify(|calls| *calls += 1);
         Ok(released)
+    }
+
+    /// What waits for `receiver` is to be sent without waiting for its time, one message first; wakes the workers.
+    pub fn ask_now(&self, receiver: &str) {
+        let mut asked = self.shared.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.insert(receiver.to_owned());
+        drop(asked);
+        self.shared.work.send_modify(|calls| *calls += 1);
+    }
+
+    /// Whether [`OutboxHandle::ask_now`] was called for `receiver` since this was last asked.
+    pub fn is_asked_now(&self, receiver: &str) -> bool {
+        self.shared.asked.lock().unwrap_or_else(PoisonError::into_inner).remove(receiver)
     }
 
     /// Changes whenever there is something new to deliver.

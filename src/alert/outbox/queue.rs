@@ -46,6 +46,13 @@ pub struct Counts {
     pub disabled: bool,
 }
 
+impl Counts {
+    /// Alerts that wait for the receiver. What is yet to be put together (`grouped`) waits for none.
+    pub fn waiting(&self, grouped: bool) -> u64 {
+        if grouped { self.in_messages } else { self.pending }
+    }
+}
+
 /// A revision waits until the earlier ones of its alert are delivered or have failed, so that a
 /// receiver never hears of the end of an alert before its beginning.
 pub(super) const IN_ORDER: &str =

@@ -28,8 +28,10 @@ pub struct Delivery {
     pub state: DeliveryState,
     /// Since it was stored or last replayed by hand.
     pub attempts: u32,
-    /// Only while pending.
+    /// Only while pending and not behind an earlier revision.
     pub next_attempt_at_ns: Option<i64>,
+    /// The earliest revision of the alert that the receiver is to be told first.
+    pub waits_for: Option<u32>,
     pub last_status: Option<u16>,
     pub last_error: Option<String>,
     pub first_attempt_at_ns: Option<i64>,
@@ -72,7 +74,9 @@ pub struct AlertFilter {
 
 const ALERT: &str = "SELECT a.seq, a.stored_at, a.decision, a.receipt, a.id, a.revision FROM alerts a";
 const DELIVERY: &str = "d.receiver, d.state, d.attempts, d.next_attempt_at, d.last_status, d.last_error, d.first_attempt_at, d.delivered_at,
-    d.silenced_by, (SELECT i.id || '_' || i.revision FROM incidents i WHERE i.seq = d.incident)";
+    d.silenced_by, (SELECT i.id || '_' || i.revision FROM incidents i WHERE i.seq = d.incident),
+    (SELECT min(e.revision) FROM deliveries e WHERE e.id = d.id AND e.receiver = d.receiver AND e.revision < d.revision
+     AND d.state = 'pending' AND e.state = 'pending' AND (d.incident IS NULL OR e.incident IS NOT d.incident))";
 
 /// A read-only connection. Sees what was committed when a call starts, never waits for the writer
 /// and never holds it up. Calls block: use a thread that may.
@@ -132,11 +136,11 @@ impl OutboxReader {
         ))?;
         let rows = statement.query_map([i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
             Ok(FailedDelivery {
-                id: row.get(10)?,
-                revision: row.get(11)?,
-                stream: row.get(12)?,
-                key: row.get(13)?,
-                onset_ns: row.get(14)?,
+                id: row.get(11)?,
+                revision: row.get(12)?,
+                stream: row.get(13)?,
+                key: row.get(14)?,
+                onset_ns: row.get(15)?,
                 delivery: delivery(row)?,
             })
         })?;
@@ -188,11 +192,14 @@ fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
             return Err(rusqlite::Error::FromSqlConversionFailure(1, Type::Text, unknown.into()));
         }
     };
+    let waits_for: Option<u32> = row.get(10)?;
+    let has_turn = state == DeliveryState::Pending && waits_for.is_none();
     Ok(Delivery {
         receiver: row.get(0)?,
         state,
         attempts: row.get(2)?,
-        next_attempt_at_ns: if state == DeliveryState::Pending { row.get(3)? } else { None },
+        next_attempt_at_ns: if has_turn { row.get(3)? } else { None },
+        waits_for: waits_for.filter(|_| state == DeliveryState::Pending),
         last_status: row.get(4)?,
         last_error: row.get(5)?,
         first_attempt_at_ns: row.get(6)?,

@@ -177,7 +177,7 @@ document.addEventListener('click', async (event) => {
   if (!button) return;
   const { method, to, id, revision, receiver, verdict } = button.dataset;
   button.disabled = true;
-  const one = id ? { id, revision: Number(revision), receiver } : verdict ? { verdict } : {};
+  const one = id ? { id, revision: Number(revision), receiver } : verdict ? { verdict } : receiver ? { receiver } : {};
   const body = method === 'POST' ? JSON.stringify(one) : undefined;
   try {
     const response = await fetch(to, { method, body, headers: { 'content-type': 'application/json' } });
@@ -186,10 +186,11 @@ document.addEventListener('click', async (event) => {
     if (!response.ok) { button.textContent = said.detail; return; }
   } catch { button.textContent = 'No answer'; } finally { button.disabled = false; }
   // The next snapshot shows it, under the pointer or not: it is what was asked for.
-  setTimeout(() => parts.filter(({ on }) => on === 'alerts').forEach((one) => one.again()), 1_200);
+  setTimeout(() => parts.filter(({ on }) => on === 'alerts' || on === 'shape').forEach((one) => one.again()), 1_200);
 });
 
-function done({ replayed, superseded, why }) {
+function done({ replayed, superseded, waiting, why }) {
+  if (waiting !== undefined) return waiting ? `Asked. Waiting: ${waiting}.` : 'Nothing waits for it.';
   if (replayed !== undefined) return `Tried again: ${replayed}. Superseded by later ones that were delivered: ${superseded}.`;
   return why ? `Kept, and changes nothing: ${why}` : 'Done.';
 }
@@ -199,7 +200,7 @@ function done({ replayed, superseded, why }) {
 /** What the server's templates branch on: when it changes, they must be rendered again. */
 function shape(s) {
   return JSON.stringify([s.state, s.problems, s.notes, Object.keys(s.dead_letters), s.sources.map((x) => x.connected),
-    s.sources.map((x) => x.last_arrival_ns === null), s.sinks.map((x) => [x.state, x.last_success_ns === null, x.rate]), s.telemetry?.failing.map((x) => x.signal),
+    s.sources.map((x) => x.last_arrival_ns === null), s.sinks.map((x) => [x.state, x.last_success_ns === null, x.rate, x.last_error === null, x.circuit_open, x.waiting?.trying, x.waiting?.next_attempt_at_ns === null]), s.telemetry?.failing.map((x) => x.signal),
     s.streams.map((x) => [x.keys > 0, x.warm_milli, x.warm_eta_ns === null, x.model_windows === null, x.alerts_open > 0]), s.tiles.first_onset_ns === null]);
 }
 

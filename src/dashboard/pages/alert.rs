@@ -9,7 +9,7 @@ use super::html;
 use crate::dashboard::AppState;
 use crate::dashboard::alerts::{AlertEntry, AlertQuery, SegmentKind};
 use crate::dashboard::api::{Answer, blocking, no_alert, unread};
-use crate::dashboard::aside::Receiver;
+use crate::dashboard::aside::{Receiver, receivers};
 use crate::dashboard::doc::Doc;
 use crate::dashboard::format::clock;
 use crate::dashboard::key::form;
@@ -111,7 +111,6 @@ fn happened(about: &About) -> &'static str {
 fn revisions(rows: &[AlertEntry], now_ns: i64, zone: &TimeZone) -> Vec<Revision> {
     let revision = |(i, entry): (usize, &AlertEntry)| {
         let (at, decision) = (format!("rows[{i}]"), &entry.row.alert.decision);
-        let deliveries = entry.row.deliveries.iter().enumerate();
         Revision {
             decision: format!("{at}.alert.decision"),
             state: match decision.state {
@@ -123,9 +122,7 @@ fn revisions(rows: &[AlertEntry], now_ns: i64, zone: &TimeZone) -> Vec<Revision>
             happened: (happened(&decision.about), clock(decision.happened().0, now_ns, zone)),
             stored: clock(entry.row.stored_at_ns, now_ns, zone),
             odds: decision.window().is_some(),
-            receivers: deliveries
-                .map(|(d, row)| Receiver::of(format!("{at}.deliveries[{d}]"), row))
-                .collect(),
+            receivers: receivers(&at, entry, now_ns, zone),
             at,
         }
     };

@@ -10,13 +10,13 @@ use super::{ROWS, html};
 use crate::dashboard::AppState;
 use crate::dashboard::alerts::{AlertEntry, AlertQuery, FailedRow};
 use crate::dashboard::api::{Answer, Params, blocking, unread, whole};
-use crate::dashboard::aside::{Receiver, onsets};
+use crate::dashboard::aside::{Receiver, onsets, receivers};
 use crate::dashboard::doc::Doc;
 use crate::dashboard::format::clock;
 use crate::dashboard::listed::entries;
 use crate::dashboard::page::sink_states;
 use crate::dashboard::shell::{Shell, status_doc};
-use crate::dashboard::snapshot::Snapshot;
+use crate::dashboard::snapshot::{SinkState, SinkView, Snapshot};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -32,12 +32,28 @@ struct Page<'a> {
     alerts: &'a Doc<'a>,
     snapshot: &'a Snapshot,
     sinks: Vec<(&'static str, &'static str)>,
+    standings: Vec<Standing>,
     failed: &'a Doc<'a>,
     given_up: &'a [FailedRow],
     given_up_since: Vec<String>,
     sent: Vec<Sent>,
     further: bool,
     next: Option<i64>,
+}
+
+/// A receiver for which something waits, or that did not take something.
+struct Standing {
+    at: String,
+    name: String,
+    /// Clock: since when.
+    waits: Option<String>,
+    trying: bool,
+    /// Clock.
+    next: Option<String>,
+    probed: bool,
+    failed: bool,
+    /// It can be asked now.
+    open: bool,
 }
 
 /// A revision and where it went.
@@ -74,6 +90,7 @@ pub async fn show(State(state): State<AppState>, Params(query): Params<Query>) -
             alerts: &alerts,
             snapshot,
             sinks: sink_states(snapshot),
+            standings: standings(snapshot, &state.parts.zone),
             failed: &failed,
             given_up: &given_up,
             given_up_since: onsets(&given_up, snapshot.time_ns, &state.parts.zone),
@@ -85,10 +102,29 @@ pub async fn show(State(state): State<AppState>, Params(query): Params<Query>) -
     .await
 }
 
+/// Not of those to which all that waits is just being sent.
+fn standings(snapshot: &Snapshot, zone: &TimeZone) -> Vec<Standing> {
+    let time = |ns| clock(ns, snapshot.time_ns, zone);
+    let standing = |(i, sink): (usize, &SinkView)| {
+        let waiting = sink.waiting.as_ref();
+        Standing {
+            at: format!("sinks[{i}]"),
+            name: sink.name.clone(),
+            waits: waiting.map(|waiting| time(waiting.oldest_stored_at_ns)),
+            trying: waiting.is_some_and(|waiting| waiting.trying),
+            next: waiting.and_then(|waiting| waiting.next_attempt_at_ns).map(time),
+            probed: sink.circuit_open,
+            failed: sink.last_error.is_some(),
+            open: waiting.is_some() && sink.state != SinkState::Closed,
+        }
+    };
+    let all = snapshot.sinks.iter().enumerate().map(standing);
+    all.filter(|standing| standing.failed || standing.waits.is_some() && !standing.trying).collect()
+}
+
 fn sent(rows: &[AlertEntry], now_ns: i64, zone: &TimeZone) -> Vec<Sent> {
     let sent = |(i, entry): (usize, &AlertEntry)| {
         let (at, decision) = (format!("rows[{i}]"), &entry.row.alert.decision);
-        let deliveries = entry.row.deliveries.iter().enumerate();
         Sent {
             decision: format!("{at}.alert.decision"),
             id: decision.id.clone(),
@@ -96,9 +132,7 @@ fn sent(rows: &[AlertEntry], now_ns: i64, zone: &TimeZone) -> Vec<Sent> {
             stream: decision.stream.clone(),
             state: if decision.state.is_firing() { "firing" } else { "ended" },
             stored: clock(entry.row.stored_at_ns, now_ns, zone),
-            receivers: deliveries
-                .map(|(d, row)| Receiver::of(format!("{at}.deliveries[{d}]"), row))
-                .collect(),
+            receivers: receivers(&at, entry, now_ns, zone),
             at,
         }
     };

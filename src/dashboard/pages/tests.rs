@@ -1,5 +1,6 @@
 mod missed;
 mod orders;
+mod standing;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::status::SendRate;
+use crate::status::{SendRate, Waiting};
 
 #[derive(Clone, Debug, Serialize)]
 pub struct SinkView {
@@ -25,6 +25,28 @@ pub struct SinkView {
     pub rival: Option<String>,
     /// Only of a receiver of CloudEvents that was asked.
     pub rate: Option<RateView>,
+    /// It failed many messages in a row, and is only probed.
+    pub circuit_open: bool,
+    /// `null` where nothing waits for it.
+    pub waiting: Option<WaitingView>,
+}
+
+/// What waits for a receiver, beside how much it is. Wall time, ns.
+#[derive(Clone, Debug, Serialize)]
+pub struct WaitingView {
+    pub oldest_stored_at_ns: i64,
+    /// That were made of the oldest; those before their time are not counted.
+    pub attempts: u32,
+    /// Something is being sent.
+    pub trying: bool,
+    /// `null` while something is being sent, and if nothing will be any more.
+    pub next_attempt_at_ns: Option<i64>,
+}
+
+impl From<Waiting> for WaitingView {
+    fn from(Waiting { oldest_stored_at_ns, attempts, trying, next_attempt_at_ns }: Waiting) -> Self {
+        WaitingView { oldest_stored_at_ns, attempts, trying, next_attempt_at_ns }
+    }
 }
 
 /// How often a receiver of CloudEvents allows to be sent to.

@@ -89,6 +89,7 @@ const MATRIX: &[(&str, &str, Option<Scope>)] = &[
     ("DELETE", "/api/v1/silences/{id}", Some(Scope::Admin)),
     ("GET", "/api/v1/deliveries/failed", Some(Scope::Read)),
     ("POST", "/api/v1/deliveries/replay", Some(Scope::Admin)),
+    ("POST", "/api/v1/deliveries/retry", Some(Scope::Admin)),
     ("POST", "/api/v1/alerts/{id}/feedback", Some(Scope::Feedback)),
     ("GET", "/api/v1/feedback", Some(Scope::Read)),
     ("GET", "/api/v1/labels.csv", Some(Scope::Read)),

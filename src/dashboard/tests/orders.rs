@@ -16,6 +16,8 @@ pub async fn desk(mut orders: mpsc::Receiver<Order>) {
         let done = match what {
             What::Silence(draft) => Silence::new(&draft, 1).map(Done::Silenced).map_err(Refused::Wrong),
             What::Replay(_) => Ok(Done::Replayed { deliveries: 3, superseded: 2 }),
+            What::Retry { receiver } if receiver == "ops" => Ok(Done::Asked { waiting: 4 }),
+            What::Retry { .. } => Err(Refused::Unknown("there is no sink x: name one of ops".to_owned())),
             What::Feedback { .. } => Ok(Done::Heard(Ok(()))),
             _ => Err(Refused::Impossible("it is over: look at /api/v1/alerts".to_owned())),
         };
@@ -42,6 +44,8 @@ async fn the_audit_log_says_what_was_silenced_seen_and_told_again() {
         ),
         ("deliveries/replay", json!({"receiver": "ops"}), 200, "all to ops: 3, 2 superseded"),
         ("deliveries/replay", json!({}), 200, "all: 3, 2 superseded"),
+        ("deliveries/retry", json!({"receiver": "ops"}), 200, "what waits for ops: 4"),
+        ("deliveries/retry", json!({"receiver": "x"}), 404, "what waits for x"),
     ] {
         let request =
             guarded.request(Method::POST, &format!("/api/v1/{path}")).bearer_auth(&guarded.tokens[2]);
@@ -49,6 +53,14 @@ async fn the_audit_log_says_what_was_silenced_seen_and_told_again() {
         let answer = request.send().await.unwrap();
         assert_eq!(answer.status(), status, "{path}");
         let answer: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+        if path == "deliveries/retry" {
+            let status = status.to_string();
+            described::hold_of(
+                &described::description(),
+                ("/api/v1/deliveries/retry", "post", &status),
+                &answer,
+            );
+        }
         if path == "silences" {
             id = format!("{}: ", answer["id"].as_str().unwrap());
             // Of the two that fire, pump-17 and pump-09, one; of the keys ten.
@@ -65,7 +77,9 @@ async fn the_audit_log_says_what_was_silenced_seen_and_told_again() {
 #[tokio::test]
 async fn bodies_are_read_in_one_way() {
     let guarded = Guarded::new(Scene::Trouble).await;
-    for path in ["silences", "alerts/a1/acknowledge", "deliveries/replay", "alerts/a1/feedback"] {
+    for path in
+        ["silences", "alerts/a1/acknowledge", "deliveries/replay", "deliveries/retry", "alerts/a1/feedback"]
+    {
         for (kind, body, status) in [
             ("text/plain", "{}", 415),
             ("application/json", "{", 400),

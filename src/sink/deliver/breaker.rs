@@ -48,6 +48,13 @@ impl Breaker {
         self.waits = true;
     }
 
+    /// Somebody says that it takes messages again: once it has taken one it is asked for all that wait, those too that it did
+    /// not take before.
+    pub fn is_to_ask(&mut self) {
+        self.waits = true;
+        self.in_vain.clear();
+    }
+
     /// If it is to be asked for more of what waits: what it is not to be asked for.
     pub fn asked_again(&self) -> Option<HashSet<String>> {
         let mut asked = self.asked_again.clone()?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{Attempt, Counts, Due, Outbox, OutboxError, Worker, record_latency};
+use super::{Attempt, Counts, Due, Outbox, OutboxError, Waiting, Worker, record_latency};
 use crate::config::plan::GroupPlan;
 use crate::latency::Latency;
 use crate::status::Status;
@@ -43,12 +43,13 @@ pub(super) struct Look {
     /// When the outbox was looked at.
     pub now_ns: i64,
     pub due: Vec<Due>,
-    /// There is one, and nothing else: it has waited longest, and is sent also before its time. While the breaker is open it asks
-    /// for all that wait.
+    /// There is one, and nothing else: it has waited longest, and is sent also before its time. It asks for all that wait while the
+    /// breaker is open, or once somebody wants it to.
     pub is_longest: bool,
     /// Why the last of what waits failed, before this start.
     pub failed: Option<String>,
     pub next_due_at_ns: Option<i64>,
+    pub waiting: Option<Waiting>,
     /// When alerts are next put together.
     pub gather_at_ns: i64,
     pub counts: Counts,
@@ -57,7 +58,7 @@ pub(super) struct Look {
 impl Worker {
     /// What finished is written down before anything is taken out.
     pub(super) async fn look(&mut self, room: usize) -> Result<Look, OutboxError> {
-        let asks = self.breaker.is_open() && room > 0 && self.under_way.is_empty();
+        let asks = (self.breaker.is_open() || self.asked_now) && room > 0 && self.under_way.is_empty();
         // What finished is recorded by this visit, before it is held against silences.
         let is_recorded = |id: &String| self.unrecorded.iter().any(|attempt| attempt.id == *id);
         let visit = Visit {
@@ -86,6 +87,7 @@ impl Worker {
         self.gather_at_ns = look.gather_at_ns;
         let first = look.due.first().map(|due| due.id.as_str());
         if asks {
+            self.asked_now = false;
             self.breaker.probes(first.filter(|_| look.is_longest));
         } else if room > 0 && (look.is_longest || look.due.is_empty()) {
             self.breaker.asks_again(first);
@@ -127,6 +129,7 @@ impl Visit {
         self.ask_again(outbox, &silences, &mut look)?;
         look.next_due_at_ns = outbox.next_due_at(receiver, now_ns)?;
         look.counts = outbox.counts(receiver)?;
+        look.waiting = outbox.waiting(receiver, self.group.is_some())?;
         if self.group.is_some() && look.counts.pending + look.counts.silenced > 0 {
             let gather_ns = look.gather_at_ns;
             look.next_due_at_ns = Some(look.next_due_at_ns.map_or(gather_ns, |due_ns| due_ns.min(gather_ns)));
@@ -135,7 +138,7 @@ impl Visit {
         Ok(look)
     }
 
-    /// While the breaker is open what has waited longest is sent in place of what is due.
+    /// While the breaker is open, or somebody wants it asked, what has waited longest is sent in place of what is due.
     fn probe(
         &self,
         outbox: &mut Outbox,

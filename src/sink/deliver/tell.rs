@@ -3,13 +3,16 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
+use super::damper::Unsaid;
 use super::{Counts, Due, Worker};
 use crate::status::SinkStatus;
 
 impl Worker {
     /// No attempt is made any more: what is due stays in the outbox for the next start.
     pub(super) fn close(&mut self, reason: &str) {
-        self.paused_until_ns = i64::MAX;
+        self.pace.close();
         self.shown().attempts_failed_total.fetch_add(1, Ordering::Relaxed);
         self.show_error(Some(reason.to_owned()));
         self.shown().closed.store(true, Ordering::Relaxed);
@@ -21,23 +24,56 @@ impl Worker {
         );
     }
 
-    pub(super) fn tell_failure(&self, due: &Due, reason: &str, wait: Option<Duration>) {
+    pub(super) fn tell_failure(&mut self, due: &Due, reason: &str, wait: Option<Duration>) {
         self.shown().attempts_failed_total.fetch_add(1, Ordering::Relaxed);
         self.show_error(Some(reason.to_owned()));
-        let (sink, message, attempt) = (&self.delivery.sink.name, &due.message_id, due.attempts + 1);
-        match wait {
-            _ if due.early => tracing::warn!(sink, message, reason, "the receiver still takes nothing"),
-            Some(wait) => {
-                tracing::warn!(sink, message, attempt, reason, ?wait, "delivery failed, trying again")
+        let (now, sink) = (Instant::now(), &self.delivery.sink.name);
+        let message = &due.message_id;
+        let said = self.damper.failed(reason, now);
+        if wait.is_some() || due.early {
+            if let Some(attempts_failed) = said {
+                tracing::warn!(
+                    sink,
+                    message,
+                    reason,
+                    attempts_failed,
+                    "deliveries fail, and are tried again"
+                );
             }
-            None => tracing::error!(
+        } else if self.damper.gave_up(now) {
+            let attempt = due.attempts + 1;
+            tracing::error!(
                 sink,
                 message,
                 attempt,
                 reason,
                 "delivery given up; it stays in the outbox, marked as failed"
-            ),
+            );
         }
+    }
+
+    pub(super) fn tell_taken(&mut self) {
+        let sink = &self.delivery.sink.name;
+        if let Some(attempts_failed) = self.damper.accepted(Instant::now()) {
+            tracing::info!(sink, attempts_failed, "the receiver takes messages again");
+        }
+    }
+
+    /// Says what was only counted, once it may be said; gives the wait until there is more.
+    pub(super) fn until_unsaid(&mut self) -> Option<Duration> {
+        let (now, sink) = (Instant::now(), &self.delivery.sink.name);
+        let Unsaid { takes_after, given_up } = self.damper.unsaid(now);
+        if let Some(attempts_failed) = takes_after {
+            tracing::info!(sink, attempts_failed, "the receiver takes messages again");
+        }
+        if given_up > 0 {
+            tracing::error!(
+                sink,
+                deliveries = given_up,
+                "more deliveries were given up; they stay in the outbox, marked as failed"
+            );
+        }
+        self.damper.unsaid_at().map(|at| at.saturating_duration_since(now))
     }
 
     pub(super) fn shown(&self) -> &SinkStatus {
@@ -46,9 +82,7 @@ impl Worker {
 
     pub(super) fn show(&self, counts: Counts) {
         let shown = self.shown();
-        // What waits to be put together waits for no receiver.
-        let queued = if self.delivery.sink.group.is_some() { counts.in_messages } else { counts.pending };
-        shown.queued.store(queued, Ordering::Relaxed);
+        shown.queued.store(counts.waiting(self.delivery.sink.group.is_some()), Ordering::Relaxed);
         shown.silenced.store(counts.silenced, Ordering::Relaxed);
         shown.failed.store(counts.failed, Ordering::Relaxed);
         shown.disabled.store(counts.disabled, Ordering::Relaxed);

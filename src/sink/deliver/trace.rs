@@ -8,7 +8,7 @@ impl Worker {
     pub(super) fn space(&mut self, started_at_ns: i64) {
         let spacing_ns = self.receiver.spacing().as_nanos() as i64;
         if spacing_ns > 0 {
-            self.paused_until_ns = self.paused_until_ns.max(started_at_ns + spacing_ns);
+            self.pace.space(started_at_ns + spacing_ns);
         }
     }
 
