@@ -501,7 +501,7 @@ fn told(folder: &Path, backend: &str, seed: u64, killed: bool) -> (Vec<(String, 
     };
     if killed {
         let mut process = run().stdout(Stdio::piped()).spawn().expect("it starts");
-        let end = Instant::now() + Duration::from_secs(60);
+        let end = Instant::now() + Duration::from_secs(180);
         while snapshots() == 0 && process.try_wait().expect("it can be waited for").is_none() {
             assert!(Instant::now() < end, "it saves its state");
             std::thread::sleep(Duration::from_millis(5));

@@ -1,5 +1,9 @@
 //! The examples in `configs/`, run by the program itself: what the README promises of them happens.
 
+#[path = "support/mosquitto.rs"]
+#[allow(dead_code)] // a part is used
+mod mosquitto;
+
 use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -30,8 +34,10 @@ fn read(folder: &Path, name: &str) -> String {
     std::fs::read_to_string(folder.join(name)).unwrap_or_default()
 }
 
+/// Those of a file that may be written to meanwhile.
 fn lines(text: &str) -> Vec<Value> {
-    text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
+    let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+    whole.map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
 }
 
 /// Waits until `done` gives something; the program's own words if it does not.
@@ -41,7 +47,7 @@ fn wait<T>(folder: &Path, mut done: impl FnMut() -> Option<T>) -> T {
         if let Some(found) = done() {
             return found;
         }
-        assert!(started.elapsed() < Duration::from_secs(60), "{}", read(folder, "err"));
+        assert!(started.elapsed() < Duration::from_secs(90), "{}", read(folder, "err"));
         std::thread::sleep(Duration::from_millis(50));
     }
 }
@@ -121,7 +127,7 @@ fn commands_that_ask_need_no_secret_and_those_that_run_do() {
         // What runs on is none of these, and must not be waited for.
         let started = Instant::now();
         while process.try_wait().expect("it can be waited for").is_none() {
-            if started.elapsed() > Duration::from_secs(30) {
+            if started.elapsed() > Duration::from_secs(90) {
                 process.kill().expect("it runs still");
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -199,8 +205,7 @@ async fn post(listen: &str, stream: &str, body: String) -> Value {
 }
 
 fn free_address() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("its address").to_string()
+    format!("127.0.0.1:{}", mosquitto::free_port())
 }
 
 /// Ten days of sixty cards, then one of them is tested with small payments and emptied at a new kind of merchant.

@@ -366,6 +366,25 @@ fn the_command_says_what_the_structures_take() {
     assert!(said.contains(of_device), "{of_device} in\n{said}");
 }
 
+/// A reading each five seconds, and cells of one: windows nobody would ever judge are no plan.
+#[test]
+fn the_command_refuses_what_would_never_be_judged() {
+    let _alone = ALONE.lock();
+    let folder = tempfile::TempDir::new().expect("a temporary folder");
+    let text = "[source.a]\ntype = \"http\"\nlisten = \"127.0.0.1:1\"\n[stream.s]\nfrom = \"a\"\nkey = \"id\"\n\
+                time = { path = \"t\", unit = \"ms\" }\ncolumns.x = \"x\"\n\
+                window = { type = \"tumbling\", size = \"40s\", grid = \"1s\" }\n";
+    let config = folder.path().join("eddy.toml");
+    std::fs::write(&config, text).expect("the config is written");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_eddy"));
+    let output = command.arg("plan").arg(&config).args(["--keys", "100", "--rate", "20"]).output();
+    let output = output.expect("it runs");
+    let said = String::from_utf8(output.stdout).expect("text");
+    let line = "cells: 80.0 % are missing, since a key has a value of a column every 5s and `grid` is 1s: NOT ENOUGH";
+    assert!(said.contains(line) && said.contains("write `grid = \"5s\"` in `window`"), "{said}");
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 /// Models are fitted by then, and the windows kept for the next ones go on being kept. What is said is what they come to when
 /// as many are kept as may be, which the first shape has reached.
 #[test]

@@ -37,11 +37,20 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use delivery::{PATIENT, Rig, SHORT, SINK, THREE, TIMEOUT, alert, file, secrets};
+use delivery::{PATIENT, Rig, SHORT, SINK, STEP_MAX, THREE, TIMEOUT, alert, file, secrets};
 use eddy::alert::outbox::DeliveryState;
 use eddy::latency::Stage;
 use eddy::types::Decision;
 use receiver::{Behaviour, Receiver};
+
+/// What is shown is shown a moment after it is written down.
+async fn until(what: &str, holds: impl Fn() -> bool) {
+    let deadline = Instant::now() + STEP_MAX;
+    while !holds() {
+        assert!(Instant::now() < deadline, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
 
 #[tokio::test]
 async fn either_secret_of_a_rotation_verifies_the_request() {
@@ -64,7 +73,7 @@ async fn either_secret_of_a_rotation_verifies_the_request() {
     assert_eq!(serde_json::from_value::<Decision>(body["data"].clone()).unwrap(), alert("a1", 1).decision);
     let delivery = rig.wait_for_state("a1", 1, DeliveryState::Delivered).await;
     assert_eq!((delivery.attempts, delivery.last_status, delivery.last_error), (1, Some(200), None));
-    assert_eq!(rig.latency.summary(Stage::Deliver).count, 1);
+    until("its latency is recorded", || rig.latency.summary(Stage::Deliver).count == 1).await;
     rig.stop().await;
 }
 
@@ -130,9 +139,7 @@ async fn retry_after_holds_back_the_message_and_the_whole_receiver() {
     rig.store(&[alert("a1", 1)]);
     let first = receiver.wait_for(1).await.remove(0);
     // Its failure has to be known before the next alert comes.
-    while rig.delivery("a1", 1).attempts == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("an attempt", || rig.delivery("a1", 1).attempts > 0).await;
     rig.store(&[alert("a2", 1)]);
     let requests = receiver.wait_for(3).await;
     for request in &requests[1..] {
@@ -149,9 +156,7 @@ async fn a_410_disables_the_receiver_and_lists_what_it_misses_until_a_replay() {
     let rig = Rig::start(&file(&folder), &receiver.url, &PATIENT);
     // The first waits an hour for its second attempt, so it is pending when the 410 comes.
     rig.store(&[alert("a1", 1)]);
-    while rig.delivery("a1", 1).attempts == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("an attempt", || rig.delivery("a1", 1).attempts > 0).await;
     rig.store(&[alert("a2", 1)]);
     rig.wait_for_state("a2", 1, DeliveryState::Failed).await;
     rig.store(&[alert("a3", 1)]);
@@ -163,18 +168,16 @@ async fn a_410_disables_the_receiver_and_lists_what_it_misses_until_a_replay() {
     }
     let failed = rig.outbox.reader().unwrap().failed(9).unwrap();
     assert_eq!(failed.iter().map(|f| f.id.as_str()).collect::<Vec<_>>(), ["a1", "a2", "a3"]);
+    let sink = &rig.status.sinks[0];
+    until("all three are shown", || sink.failed.load(Ordering::Relaxed) == 3).await;
+    assert!(sink.disabled.load(Ordering::Relaxed));
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(receiver.received().len(), 2, "nothing more after a 410");
-    let sink = &rig.status.sinks[0];
-    assert!(sink.disabled.load(Ordering::Relaxed));
-    assert_eq!(sink.failed.load(Ordering::Relaxed), 3);
     assert_eq!(sink.failed_total.load(Ordering::Relaxed), 2, "the third was not tried at all");
 
     assert_eq!(rig.outbox.replay_failed("a3", 1, SINK, rig.clock.now_ns()).unwrap().deliveries, 1);
     rig.wait_for_state("a3", 1, DeliveryState::Delivered).await;
-    while sink.failed.load(Ordering::Relaxed) != 2 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("two are left", || sink.failed.load(Ordering::Relaxed) == 2).await;
     assert_eq!(sink.failed_total.load(Ordering::Relaxed), 2, "a counter does not fall");
     rig.store(&[alert("a4", 1)]);
     rig.wait_for_state("a4", 1, DeliveryState::Delivered).await;
@@ -186,10 +189,10 @@ async fn a_hanging_request_does_not_hold_up_other_alerts() {
     let folder = tempfile::tempdir().unwrap();
     let receiver = Receiver::start([Behaviour::Hang]).await;
     let rig = Rig::start(&file(&folder), &receiver.url, &SHORT);
-    let start = Instant::now();
     rig.store(&(0..8).map(|i| alert(&format!("a{i}"), 1)).collect::<Vec<_>>());
     let requests = receiver.wait_for(8).await;
-    assert!(start.elapsed() < TIMEOUT, "eight requests took {:?}", start.elapsed());
+    let took = requests[7].at - requests[0].at;
+    assert!(took < TIMEOUT, "eight requests took {took:?}");
     assert_eq!(requests.iter().map(|r| r.id()).collect::<std::collections::BTreeSet<_>>().len(), 8);
     let hanging = requests[0].id().trim_end_matches("_1");
     let delivery = rig.wait_for_state(hanging, 1, DeliveryState::Delivered).await;
@@ -201,7 +204,8 @@ async fn a_hanging_request_does_not_hold_up_other_alerts() {
 #[tokio::test]
 async fn a_storm_comes_through_once_each_and_never_more_than_eight_at_a_time() {
     let folder = tempfile::tempdir().unwrap();
-    let slow = vec![Behaviour::AcceptAfter(Duration::from_millis(100)); 24];
+    // Long enough that all who may come are there at once.
+    let slow = vec![Behaviour::AcceptAfter(TIMEOUT / 4); 24];
     let receiver = Receiver::start(slow).await;
     let rig = Rig::start(&file(&folder), &receiver.url, &SHORT);
     rig.store(&(0..24).map(|i| alert(&format!("a{i:02}"), 1)).collect::<Vec<_>>());
@@ -224,9 +228,7 @@ async fn failures_show_neither_url_nor_secret() {
     let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
     let _guard = tracing::subscriber::set_default(subscriber);
     let folder = tempfile::tempdir().unwrap();
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://user:pass-4711@{}/hook?token=token-4711", free.local_addr().unwrap());
-    drop(free);
+    let url = format!("http://user:pass-4711@127.0.0.1:{}/hook?token=token-4711", mosquitto::free_port());
     let rig = Rig::start(&file(&folder), &url, &THREE);
     rig.store(&[alert("a1", 1)]);
     let delivery = rig.wait_for_state("a1", 1, DeliveryState::Failed).await;
@@ -275,12 +277,8 @@ async fn standard_output_goes_through_the_same_outbox() {
     drop(reader);
     rig.store(&[alert("a2", 1)]);
     // It is not lost with its reader: the next start prints it.
-    let waits = loop {
-        match rig.delivery("a2", 1) {
-            waits if waits.last_error.is_some() => break waits,
-            _ => tokio::time::sleep(Duration::from_millis(5)).await,
-        }
-    };
+    until("why it waits", || rig.delivery("a2", 1).last_error.is_some()).await;
+    let waits = rig.delivery("a2", 1);
     assert_eq!(waits.state, DeliveryState::Pending, "{waits:?}");
     assert!(waits.last_error.as_ref().unwrap().contains("has closed it"), "{waits:?}");
     rig.stop().await;

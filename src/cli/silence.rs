@@ -56,7 +56,7 @@ struct AddArgs {
     #[arg(long, value_name = "MATCHER", required = true)]
     matcher: Vec<String>,
     /// How long, such as 2h
-    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     lasts: Duration,
     /// When it begins (RFC 3339); without, now
     #[arg(long, value_name = "TIME")]

@@ -214,8 +214,7 @@ pub async fn alerts(State(state): State<AppState>, Params(query): Params<AlertsQ
     let limit = query.limit.as_deref().map_or(Ok(50), |text| whole::<usize>("limit", text))?.min(500);
     let before = query.before.as_deref().map(|text| whole("before", text)).transpose()?;
     if let Some(name) = &query.state {
-        let which = Which::named(name)
-            .ok_or_else(|| ApiError::bad("no such state", "write state=firing, state=ended or state=all"))?;
+        let which = Which::named(name)?;
         let offset = query.offset.as_deref().map_or(Ok(0), |text| whole("offset", text))?;
         let (stream, key, limit) = (query.stream, query.key, limit.max(1));
         let wanted = Wanted { which, stream, key, offset, before, limit };

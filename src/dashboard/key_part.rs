@@ -111,15 +111,14 @@ impl KeyData {
     /// What is known of the columns over all windows shown, where the API has it.
     pub fn spread(&self) -> (String, Series) {
         let series = self.view.series(0);
-        let span = [self.view.from, self.view.to].map(|ns| ns.to_string());
-        let query = [
-            ("stream", series.stream.as_str()),
-            ("key", &self.choice.key),
-            ("from", &span[0]),
-            ("to", &span[1]),
-            ("limit", "0"),
-        ];
-        (format!("/api/v1/series?{}", form(&query)), series)
+        (format!("{}&limit=0", self.windows_url(&series.stream)), series)
+    }
+
+    /// Where the API has all windows of the stretch shown.
+    pub fn windows_url(&self, stream: &str) -> String {
+        let [from, to] = [self.view.from, self.view.to].map(|ns| ns.to_string());
+        let query = [("stream", stream), ("key", &self.choice.key), ("from", &from), ("to", &to)];
+        format!("/api/v1/series?{}", form(&query))
     }
 
     pub fn docs(&self) -> (Doc<'_>, Doc<'_>) {

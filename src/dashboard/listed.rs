@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::Parts;
 use super::alerts::{AlertEntry, AlertQuery, AlertRow, Resolution};
+use super::api::ApiError;
 use crate::status::Said;
 
 /// Which alerts are listed.
@@ -24,8 +25,12 @@ impl Which {
         }
     }
 
-    pub fn named(name: &str) -> Option<Self> {
-        [Which::Firing, Which::Ended, Which::All].into_iter().find(|which| which.as_str() == name)
+    /// # Errors
+    /// With those that there are, if this is none of them.
+    pub fn named(name: &str) -> Result<Self, ApiError> {
+        let found =
+            [Which::Firing, Which::Ended, Which::All].into_iter().find(|which| which.as_str() == name);
+        found.ok_or_else(|| ApiError::bad("no such state", "write state=firing, state=ended or state=all"))
     }
 }
 

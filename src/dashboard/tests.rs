@@ -12,6 +12,9 @@ use super::*;
 use crate::status::Said;
 use crate::types::StreamId;
 
+/// No single step of a test takes longer.
+const STEP_MAX: Duration = Duration::from_secs(60);
+
 pub(super) struct Served {
     pub base: String,
     pub state: AppState,

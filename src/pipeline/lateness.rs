@@ -144,7 +144,10 @@ mod tests {
             // A partition goes, and what comes to the other is seen at once for all that.
             publish(first, &Counts::default(), false);
             publish(second, &counts(1_000_700, 300), true);
-            tokio::time::sleep(LOOK).await;
+            let end = tokio::time::Instant::now() + 60 * LOOK;
+            while said.lock().unwrap().is_empty() && tokio::time::Instant::now() < end {
+                tokio::time::sleep(LOOK / 100).await;
+            }
             publish(first, &counts(2_000_000, 0), false);
             publish(first, &counts(2_000_000, 4_000), true);
             tokio::time::sleep(LOOK).await;

@@ -1,11 +1,11 @@
 //! What a shard counted of a partition, for page and metrics.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, Release};
 
 use crate::engine::Counts;
 use crate::status::PartitionStatus;
 
-/// One writer, so plain stores; readers may see a slot half published. What is not `live` was read back, or came with the
+/// One writer, so plain stores; readers may see a slot half published, but not its events before the rest. What is not `live` was read back, or came with the
 /// partition or went with it.
 pub(super) fn publish(to: &PartitionStatus, counts: &Counts, live: bool) {
     if live {
@@ -15,7 +15,6 @@ pub(super) fn publish(to: &PartitionStatus, counts: &Counts, live: bool) {
         to.live_rows_total.fetch_add(late + taken, Relaxed);
         to.live_late_total.fetch_add(late, Relaxed);
     }
-    to.events_total.store(counts.events, Relaxed);
     to.duplicates_total.store(counts.duplicates, Relaxed);
     to.late_total.store(counts.late, Relaxed);
     to.reopening_total.store(counts.reopening, Relaxed);
@@ -41,4 +40,5 @@ pub(super) fn publish(to: &PartitionStatus, counts: &Counts, live: bool) {
     to.model_windows.store(counts.model_windows, Relaxed);
     to.fits_total.store(counts.fits, Relaxed);
     to.digest.store(counts.digest, Relaxed);
+    to.events_total.store(counts.events, Release);
 }

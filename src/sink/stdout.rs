@@ -115,7 +115,7 @@ mod tests {
             let _ = BufReader::new(reader).read_line(&mut line);
             let _ = sender.send(line);
         });
-        let line = line.recv_timeout(std::time::Duration::from_secs(5)).expect("not flushed");
+        let line = line.recv_timeout(std::time::Duration::from_secs(60)).expect("not flushed");
         assert_eq!(line, "{\"n\":1}\n");
     }
 }

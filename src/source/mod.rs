@@ -63,8 +63,9 @@ impl Context {
 impl SourceStatus {
     /// The source works: it can receive.
     pub(crate) fn up(&self) {
-        self.connected.store(true, Ordering::Relaxed);
+        // In this order nobody sees a source that works and why it does not.
         *self.last_error.lock().unwrap_or_else(|e| e.into_inner()) = None;
+        self.connected.store(true, Ordering::Release);
     }
 
     /// The source cannot receive, for this reason and with this remedy.

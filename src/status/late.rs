@@ -32,6 +32,11 @@ impl LateRows {
         LateRows { late: self.late - before.late, rows: self.rows - before.rows }
     }
 
+    /// Those that were not late.
+    pub fn taken(self) -> u64 {
+        self.rows.saturating_sub(self.late)
+    }
+
     /// More than of a sender's hiccups.
     pub fn are_most(self) -> bool {
         2 * self.late > self.rows

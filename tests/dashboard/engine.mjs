@@ -9,11 +9,16 @@ const [, , what, base, executablePath, seconds, file] = process.argv;
 const VIEWPORT = { width: 1440, height: 900 };
 const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking'];
 
+// A machine that is busy with other things, and how long it may take to start a browser.
+const STEP_MS = 60_000;
+const START_MS = 180_000;
+
 let faults = 0;
 function check(holds, text) { if (!holds) { faults += 1; console.log(`FAULT ${text}`); } }
 
 async function opened(browser, path) {
   const context = await browser.newContext({ viewport: VIEWPORT });
+  context.setDefaultTimeout(STEP_MS);
   const page = await context.newPage();
   page.on('console', (message) => check(!['error', 'warning'].includes(message.type()), `${path}: console: ${message.text()}`));
   page.on('pageerror', (error) => check(false, `${path}: script: ${error.message}`));
@@ -58,14 +63,14 @@ async function load(browser) {
 async function tryAgain(browser) {
   const { context, page } = await opened(browser, '/receivers');
   const button = page.locator('#given-up button').first();
-  await button.waitFor({ timeout: 30_000 });
+  await button.waitFor();
   const { id, revision, receiver } = await button.evaluate((e) => ({ ...e.dataset }));
   const given = await page.locator('#given-up button').count();
   await button.click();
-  await page.waitForFunction(() => document.querySelector('#say').textContent.startsWith('Tried again: 1.'), null, { timeout: 10_000 })
+  await page.waitForFunction(() => document.querySelector('#say').textContent.startsWith('Tried again: 1.'))
     .catch(async () => check(false, `try again: said "${await page.locator('#say').textContent()}"`));
   const gone = ([i, r]) => !document.querySelector(`#given-up button[data-id="${i}"][data-revision="${r}"]`);
-  await page.waitForFunction(gone, [id, revision], { timeout: 20_000 }).catch(() => check(false, 'try again: it is still given up'));
+  await page.waitForFunction(gone, [id, revision]).catch(() => check(false, 'try again: it is still given up'));
   const left = await page.locator('#given-up button').count();
   check(left === given - 1, `try again: ${given} were given up, then ${left}`);
   console.log(`replayed ${id}_${revision} ${receiver}`);
@@ -133,7 +138,7 @@ async function kiosk(browser) {
   await context.close();
 }
 
-const browser = await chromium.launch({ executablePath, args: FLAGS, headless: true });
+const browser = await chromium.launch({ executablePath, args: FLAGS, headless: true, timeout: START_MS });
 try {
   if (what === 'load') await load(browser);
   else if (what === 'asks') await tryNow(browser);

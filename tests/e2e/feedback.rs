@@ -9,6 +9,7 @@ use crate::e2e::mosquitto::free_port;
 use crate::e2e::receiver::Receiver;
 use crate::plant::{Row, SECOND_NS, START_NS};
 use crate::{e2e, plant};
+use eddy::alert::outbox::{AlertFilter, OutboxReader};
 use serde_json::Value;
 
 /// When the first pump vibrates by so much more, each time for so long; seconds.
@@ -62,6 +63,12 @@ impl Plant {
         let link = body["data"]["feedback_url"].as_str().expect("a link").to_owned();
         link.strip_prefix(&format!("http://{page}")).expect("the page's own address").to_owned()
     }
+}
+
+/// How many revisions are in the outbox of a stopped deployment.
+fn stored(deployment: &Deployment) -> usize {
+    let reader = OutboxReader::open(&deployment.data().join("outbox.sqlite")).expect("an outbox");
+    reader.alerts_page(None, 500, &AlertFilter::default()).expect("it reads").len()
 }
 
 fn say(page: SocketAddr, link: &str, verdict: &str) -> String {
@@ -129,14 +136,15 @@ async fn what_a_link_calls_expected_is_not_told_again_until_it_is_taken_back() {
     assert_eq!(eddy.metric(IN_FORCE), 0);
     assert!(!alert(&eddy).contains("Told less since"));
 
-    // From the log and the control log alone, all of it is decided again.
-    let alerts = eddy.alerts();
-    eddy.kill();
+    // From the log and the control log alone, all of it is decided again. A stop stores what was decided.
+    assert!(eddy.stop().0.success());
+    let alerts = stored(&deployment);
     std::fs::remove_dir_all(deployment.data().join("snapshots")).expect("there are some");
     let mut eddy = deployment.start();
     eddy.until("all is judged again", |eddy| {
         (eddy.metric("eddy_stream_events_total{stream=\"pumps\"}") == plant.rows.len() as u64).then_some(())
     });
-    assert_eq!(eddy.alerts().len(), alerts.len());
-    assert!(!eddy.said().contains("decided differently"), "{}", eddy.said());
+    let (status, said) = eddy.stop();
+    assert!(status.success() && !said.contains("decided differently"), "{said}");
+    assert_eq!(stored(&deployment), alerts);
 }

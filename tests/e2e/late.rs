@@ -95,12 +95,16 @@ async fn that_rows_are_late_is_said_when_they_come_and_not_when_they_are_read_ba
     post(address, &reversed);
     eddy.until("it is said", |eddy| eddy.said().contains("rows came too late").then_some(()));
     let late = |eddy: &Eddy| eddy.metric("eddy_stream_late_total{stream=\"pumps\"}");
+    let all = reversed.len() as u64;
+    let counted = |eddy: &Eddy| (eddy.events() + late(eddy) == all).then_some(());
+    eddy.until("all are counted", counted);
     let before = late(&eddy);
     assert!(before > 1_000, "{before}");
     eddy.kill();
 
     let mut eddy = deployment.start();
-    eddy.until("they are read back", |eddy| (late(eddy) == before).then_some(()));
+    eddy.until("they are read back", counted);
+    assert_eq!(late(&eddy), before);
     // It is looked once a second.
     std::thread::sleep(std::time::Duration::from_millis(2_500));
     let (status, said) = eddy.stop();

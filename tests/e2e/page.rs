@@ -76,11 +76,14 @@ impl Fleet {
         Fleet { seconds: of, from_ns }
     }
 
-    /// One of a second's [`POSTS_A_SECOND`] parts.
+    /// One of a second's [`POSTS_A_SECOND`] parts. The last minute comes again and again: a browser takes as long as it takes.
     fn part(&self, second: usize, part: usize) -> Vec<Row> {
         let (at, half) = (part * HERTZ / POSTS_A_SECOND, POSTS_A_SECOND / HERTZ);
-        let rows = self.seconds[second].iter().enumerate().filter(|(index, _)| index % half == part % half);
-        let offset_ns = self.from_ns - START_NS + at as i64 * SECOND_NS / HERTZ as i64;
+        let last = self.seconds.len() - 60;
+        let known = if second < last { second } else { last + (second - last) % 60 };
+        let rows = self.seconds[known].iter().enumerate().filter(|(index, _)| index % half == part % half);
+        let later_ns = (second - known) as i64 * SECOND_NS;
+        let offset_ns = self.from_ns - START_NS + later_ns + at as i64 * SECOND_NS / HERTZ as i64;
         rows.map(|(_, row)| Row { time_ns: row.time_ns + offset_ns, ..row.clone() }).collect()
     }
 }
@@ -99,7 +102,7 @@ async fn the_page_keeps_up_with_500_alerts_and_10_000_events_a_second() {
     // The windows that show who is wrong end some seconds before the newest row.
     let raised_by = WARM_S + 40;
     let from_s = (now_ns() / SECOND_NS - raised_by).div_euclid(WARM_S) * WARM_S;
-    let fleet = Fleet::new(raised_by + 60 + 4 * seconds, from_s * SECOND_NS);
+    let fleet = Fleet::new(raised_by + 60, from_s * SECOND_NS);
     for second in 0..raised_by as usize {
         (0..POSTS_A_SECOND).for_each(|part| post(http, &fleet.part(second, part)));
     }
@@ -109,8 +112,7 @@ async fn the_page_keeps_up_with_500_alerts_and_10_000_events_a_second() {
     let is_over = ended.clone();
     let sending = std::thread::spawn(move || {
         let (began, mut sent) = (Instant::now(), 0);
-        let parts =
-            (raised_by as usize..fleet.seconds.len()).flat_map(|s| (0..POSTS_A_SECOND).map(move |p| (s, p)));
+        let parts = (raised_by as usize..).flat_map(|s| (0..POSTS_A_SECOND).map(move |p| (s, p)));
         for (index, (second, part)) in parts.enumerate() {
             let due = Duration::from_secs(1) * index as u32 / POSTS_A_SECOND as u32;
             std::thread::sleep(due.saturating_sub(began.elapsed()));
@@ -126,7 +128,7 @@ async fn the_page_keeps_up_with_500_alerts_and_10_000_events_a_second() {
     let file = format!("{}/target/screenshots/frames-engine.json", env!("CARGO_MANIFEST_DIR"));
     std::fs::create_dir_all(std::path::Path::new(&file).parent().expect("a folder")).expect("it can be made");
     look(&eddy, "load", &[&seconds.to_string(), &file]);
-    assert!(!sending.is_finished(), "there were too few rows to send");
+    assert!(!sending.is_finished(), "not all was taken");
     ended.store(true, Ordering::Relaxed);
     let rate = sending.join().expect("all was taken");
     let still = open(&eddy).expect("a count");

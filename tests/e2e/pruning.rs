@@ -57,8 +57,8 @@ async fn an_alert_that_has_been_over_for_long_goes_and_a_link_to_it_says_so() {
     let link = body["data"]["feedback_url"].as_str().expect("a link");
     let link = link.strip_prefix(&format!("http://{page}")).expect("the page's own address").to_owned();
     assert_eq!(http::get(page, &link).expect("a page").status, 200);
-    let received = receiver.received().len();
     eddy.stop();
+    let received = receiver.received().len();
 
     // Two days pass for the first of them.
     let outbox = rusqlite::Connection::open(deployment.data().join("outbox.sqlite")).expect("the outbox");

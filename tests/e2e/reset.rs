@@ -121,7 +121,8 @@ async fn a_stream_that_was_reset_begins_anew_under_another_config() {
         "what lies before is no bad row either"
     );
     assert!(eddy.stop().0.success());
-    let eddy = deployment.start();
+    let mut eddy = deployment.start();
+    eddy.until("all is known", |eddy| (events(eddy, "pumps") == after.len()).then_some(()));
     let read_back = eddy.metric("eddy_recovered_messages_total");
-    assert_eq!((events(&eddy, "pumps"), read_back), (after.len(), 0), "a clean stop has saved everything");
+    assert_eq!(read_back, 0, "a clean stop has saved everything");
 }

@@ -127,12 +127,13 @@ async fn alerts_of_a_member_that_dies_are_delivered_by_another() {
     kafka.make_topic(TOPIC, PARTITIONS);
     let receiver = Receiver::start([]).await;
     let (here, there) = (deployment(&kafka, &receiver.url, "1s"), deployment(&kafka, NOBODY, "1s"));
-    let (mut alive, dies) = (here.start(), there.start());
+    let (mut alive, mut dies) = (here.start(), there.start());
     send(&kafka.producer(), &rows, &AtomicUsize::new(usize::MAX));
     until_committed(&kafka, rows.len(), |_| {});
     assert_told_once(&kafka, &expected);
-    let held = dies.metric("eddy_sink_queued{sink=\"on_call\"}");
-    assert!(held > 0, "the one that dies has nothing to deliver");
+    dies.until("something to deliver at the one that dies", |dies| {
+        (dies.metric("eddy_sink_queued{sink=\"on_call\"}") > 0).then_some(())
+    });
     dies.kill();
     let delivered = || -> Vec<String> { receiver.received().iter().map(|r| r.id().to_owned()).collect() };
     alive.until("everything is delivered", |_| {

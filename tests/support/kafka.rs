@@ -12,6 +12,7 @@ use std::time::Duration;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
@@ -22,6 +23,8 @@ use super::mosquitto::free_port;
 const CHECKS_MAX: usize = 600;
 const CHECK: Duration = Duration::from_millis(100);
 const ANSWER_MAX: Duration = Duration::from_secs(20);
+/// What a client may say that is no message, until that is a fault.
+const FAULTS_MAX: usize = 10;
 
 /// A listener beside the one in clear.
 pub struct Listener {
@@ -214,8 +217,17 @@ impl Kafka {
     /// Which of the brokers leads a partition, from 0.
     pub fn leader(&self, topic: &str, partition: usize) -> usize {
         let asking: BaseConsumer = self.client().create().expect("a client");
-        let found = asking.fetch_metadata(Some(topic), ANSWER_MAX).expect("an answer");
-        usize::try_from(found.topics()[0].partitions()[partition].leader() - 1).expect("it has a leader")
+        for _ in 0..CHECKS_MAX {
+            // One that has not heard of the topic yet may be asked.
+            let found = asking.fetch_metadata(Some(topic), ANSWER_MAX).expect("an answer");
+            let leader =
+                found.topics()[0].partitions().get(partition).map(|partition| partition.leader() - 1);
+            if let Some(leader) = leader.and_then(|leader| usize::try_from(leader).ok()) {
+                return leader;
+            }
+            std::thread::sleep(CHECK);
+        }
+        panic!("nobody leads {topic}/{partition}");
     }
 
     /// Until every broker has all that it is to have a copy of.
@@ -380,12 +392,16 @@ impl Kafka {
             list.add_partition_offset(topic, partition, Offset::Beginning).expect("an offset");
         }
         consumer.assign(&list).expect("it is assigned");
-        let (mut all, mut ended) = (Vec::new(), 0);
+        let (mut all, mut ended, mut faults) = (Vec::new(), 0, 0);
         while ended < partitions {
             match consumer.poll(ANSWER_MAX) {
                 Some(Ok(message)) => all.push(Received::of(&message)),
-                Some(Err(rdkafka::error::KafkaError::PartitionEOF(_))) => ended += 1,
-                other => panic!("{topic} cannot be read: {other:?}"),
+                Some(Err(KafkaError::PartitionEOF(_))) => ended += 1,
+                // A broker that has just come back, or a topic that was just made: the client asks again by itself.
+                other => {
+                    faults += 1;
+                    assert!(faults < FAULTS_MAX, "{topic} cannot be read: {other:?}");
+                }
             }
         }
         all
@@ -402,7 +418,7 @@ impl Kafka {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition, Offset::Offset(offset)).expect("an offset");
         consumer.assign(&list).expect("it is assigned");
-        let found = consumer.poll(ANSWER_MAX).expect("a message").expect("it can be read");
+        let found = (0..FAULTS_MAX).find_map(|_| consumer.poll(ANSWER_MAX)?.ok()).expect("a message");
         assert_eq!(found.offset(), offset, "{topic}/{partition} has no message there");
         Received::of(&found)
     }

@@ -9,7 +9,7 @@ pub mod mosquitto;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use eddy::config::plan::{
     BrokerPlan, DashboardPlan, DurablePlan, MqttPlan, Plan, Protocol, SourceKind, SourcePlan,
@@ -25,7 +25,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 /// No single step of a test takes longer.
-pub const STEP_MAX: Duration = Duration::from_secs(20);
+pub const STEP_MAX: Duration = Duration::from_secs(90);
 
 /// Bodies that are told apart.
 pub fn numbered(range: std::ops::Range<usize>) -> Vec<String> {
@@ -150,7 +150,8 @@ impl Rig {
 
     /// Waits until a condition of the status holds.
     pub async fn until(&self, what: &str, holds: impl Fn(&SourceStatus) -> bool) {
-        for _ in 0..2_000 {
+        let deadline = Instant::now() + STEP_MAX;
+        while Instant::now() < deadline {
             if holds(self.status()) {
                 return;
             }

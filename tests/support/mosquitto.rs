@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-const CHECKS_MAX: usize = 200;
+const CHECKS_MAX: usize = 1_200;
 const CHECK: Duration = Duration::from_millis(50);
 const PORT_MIN: u16 = 20_000;
 const PORTS: u16 = 12_000;

@@ -8,7 +8,8 @@ use eddy::alert::outbox::DeliveryState;
 use eddy::config::plan::{AlertmanagerPlan, SinkKind};
 use serde_json::Value;
 
-use crate::delivery::{Rig, SHORT, SINK, TIMEOUT, alert, file, sink};
+use crate::delivery::{Rig, SHORT, SINK, STEP_MAX, TIMEOUT, alert, file, sink};
+use crate::mosquitto::free_port;
 use crate::receiver::{Behaviour, Receiver};
 
 struct Alertmanager {
@@ -32,7 +33,7 @@ impl Alertmanager {
             .spawn()
             .expect("Alertmanager is installed by scripts/setup");
         let started = Alertmanager { process, url: format!("http://127.0.0.1:{port}") };
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + STEP_MAX;
         while started.active().await.is_none() {
             assert!(Instant::now() < deadline, "it does not answer");
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -47,7 +48,7 @@ impl Alertmanager {
     }
 
     async fn until(&self, what: &str, wanted: impl Fn(&[Value]) -> bool) -> Vec<Value> {
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + STEP_MAX;
         loop {
             let active = self.active().await.unwrap_or_default();
             if wanted(&active) {
@@ -64,10 +65,6 @@ impl Drop for Alertmanager {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,7 +7,7 @@ use eddy::config::plan::GroupPlan;
 use eddy::types::silence::Label;
 use eddy::types::{Silence, SilenceDraft};
 
-use crate::delivery::{Rig, SHORT, SINK, alert, file, webhook};
+use crate::delivery::{Rig, SHORT, SINK, STEP_MAX, TIMEOUT, alert, file, webhook};
 use crate::receiver::{Behaviour, Receiver};
 use crate::torture::note;
 
@@ -117,7 +117,7 @@ async fn what_is_stored_while_the_worker_waits_for_the_outbox_waits_for_its_grou
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_silenced_does_not_go_out_with_the_visit_that_records_the_message_before() {
     let folder = tempfile::tempdir().unwrap();
-    let receiver = Receiver::start([Behaviour::AcceptAfter(Duration::from_secs(2))]).await;
+    let receiver = Receiver::start([Behaviour::AcceptAfter(2 * TIMEOUT)]).await;
     let mut sink = webhook(SINK, &receiver.url);
     let short = Duration::from_millis(300);
     sink.group = Some(GroupPlan { by: vec![], wait: short, interval: short });
@@ -126,7 +126,9 @@ async fn what_is_silenced_does_not_go_out_with_the_visit_that_records_the_messag
     receiver.wait_for(1).await;
     rig.store(&[alert("a2", 1)]);
     let waits = || rig.outbox.run(|outbox| outbox.counts(SINK));
+    let end = Instant::now() + STEP_MAX;
     while waits().await.unwrap().in_messages < 2 {
+        assert!(Instant::now() < end, "the second is in no message while the first is under way");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let now_ns = rig.clock.now_ns();
@@ -138,8 +140,9 @@ async fn what_is_silenced_does_not_go_out_with_the_visit_that_records_the_messag
         comment: String::new(),
     };
     rig.status.said.silence(Silence::new(&draft, now_ns).unwrap());
-    let end = Instant::now() + Duration::from_secs(20);
-    while waits().await.unwrap().silenced < 2 && Instant::now() < end {
+    let end = Instant::now() + STEP_MAX;
+    while waits().await.unwrap().silenced < 2 {
+        assert!(Instant::now() < end, "not silenced");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     rig.stop().await;

@@ -9,8 +9,8 @@ use crate::delivery::{PATIENT, Rig, SHORT, alert, file};
 use crate::mqtt::{fails, mqtt};
 use crate::mqtt_wire::{Connection, LONG, broker};
 
-const SLOW: Duration = Duration::from_secs(2);
-const LATE: &str = "did not acknowledge within 2s what it was sent";
+const SLOW: Duration = Duration::from_secs(4);
+const LATE: &str = "did not acknowledge within 4s what it was sent";
 
 #[tokio::test]
 async fn one_message_that_is_late_does_not_take_the_connection_from_the_others() {

@@ -9,10 +9,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-use crate::delivery::{PATIENT, Rig, SHORT, alert, file};
+use crate::delivery::{PATIENT, Rig, SHORT, STEP_MAX, alert, file};
 use crate::mqtt::{fails, mqtt, plan};
 
-const STEP_MAX: Duration = Duration::from_secs(20);
 const CONNECT: u8 = 0x10;
 const PUBLISH_QOS_1: u8 = 0x32;
 const DISCONNECT: u8 = 0xe0;
@@ -106,7 +105,7 @@ pub async fn broker(timeout: Duration) -> (TcpListener, MqttSinkPlan) {
 }
 
 pub const LONG: Duration = Duration::from_secs(15);
-const BRIEF: Duration = Duration::from_millis(600);
+const BRIEF: Duration = Duration::from_secs(2);
 
 #[tokio::test]
 async fn a_broker_that_hangs_fails_the_attempt_in_time_and_the_next_finds_one_that_works() {
@@ -128,7 +127,7 @@ async fn a_broker_that_hangs_fails_the_attempt_in_time_and_the_next_finds_one_th
     let first = deaf.published().await;
     let told = rig.delivery("a1", 1);
     assert_eq!((told.state, told.attempts), (DeliveryState::Pending, 1), "sent is not told");
-    fails(&rig, "a1", "did not acknowledge within 600ms what it was sent").await;
+    fails(&rig, "a1", "did not acknowledge within 2s what it was sent").await;
     deaf.rest().await;
     let mut well = Connection::accept(&listener, &[]).await;
     let again = well.published().await;

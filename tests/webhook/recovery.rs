@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use eddy::alert::outbox::{AlertFilter, DeliveryState, Replayed, Stored};
 
-use crate::delivery::{PATIENT, Rig, SHORT, SINK, THREE, alert, file};
+use crate::delivery::{PATIENT, Rig, SHORT, SINK, STEP_MAX, THREE, TIMEOUT, alert, file};
 use crate::receiver::{Behaviour, Received, Receiver};
+use crate::until;
 
 #[tokio::test]
 async fn a_new_url_takes_a_disabled_receiver_up_again() {
@@ -19,7 +20,7 @@ async fn a_new_url_takes_a_disabled_receiver_up_again() {
     rig.stop().await;
 
     let same = Rig::start(&file(&folder), &gone.url, &SHORT);
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + STEP_MAX;
     while !same.status.sinks[0].disabled.load(Ordering::Relaxed) {
         assert!(Instant::now() < deadline, "the worker took the receiver up again");
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -31,7 +32,7 @@ async fn a_new_url_takes_a_disabled_receiver_up_again() {
 
     let moved = Receiver::start([]).await;
     let rig = Rig::start(&file(&folder), &moved.url, &SHORT);
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + STEP_MAX;
     while rig.outbox.run(|outbox| outbox.counts(SINK)).await.unwrap().disabled {
         assert!(Instant::now() < deadline, "still disabled");
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -66,7 +67,7 @@ async fn a_schedule_used_up_is_a_listed_failure_that_can_be_replayed() {
     let given_up = &failed[0];
     assert_eq!((given_up.id.as_str(), given_up.revision, given_up.key.as_str()), ("a1", 1, "pump-17"));
     assert_eq!((given_up.delivery.attempts, given_up.delivery.last_status), (3, Some(500)));
-    assert_eq!(rig.status.sinks[0].failed_total.load(Ordering::Relaxed), 1);
+    until("it is counted", || rig.status.sinks[0].failed_total.load(Ordering::Relaxed) == 1).await;
 
     assert!(rig.outbox.replay_failed("a1", 1, SINK, rig.clock.now_ns()).unwrap().deliveries == 1);
     rig.wait_for_state("a1", 1, DeliveryState::Delivered).await;
@@ -88,9 +89,7 @@ async fn what_was_given_up_holds_up_no_later_revision_and_is_not_replayed_after_
     rig.wait_for_state("a1", 2, DeliveryState::Delivered).await;
     assert_eq!(rig.outbox.reader().unwrap().failed(9).unwrap().len(), 1);
     assert_eq!(rig.outbox.replay_all_failed(Some(SINK), rig.clock.now_ns()).unwrap().deliveries, 0);
-    while rig.status.sinks[0].failed.load(Ordering::Relaxed) > 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("none is shown as failed", || rig.status.sinks[0].failed.load(Ordering::Relaxed) == 0).await;
     assert_eq!(receiver.received().len(), 4, "its beginning is not told after its end");
     rig.stop().await;
 }
@@ -124,13 +123,12 @@ async fn a_stop_still_sends_what_is_due_and_leaves_the_rest_for_later() {
     let receiver = Receiver::start(answers).await;
     let rig = Rig::start(&file(&folder), &receiver.url, &PATIENT);
     rig.store(&[alert("late", 1)]);
-    while rig.delivery("late", 1).attempts == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("an attempt", || rig.delivery("late", 1).attempts > 0).await;
     rig.store(&(0..20).map(|i| alert(&format!("a{i}"), 1)).collect::<Vec<_>>());
     let (outbox, start) = (rig.outbox.clone(), Instant::now());
     rig.stop().await;
-    assert!(start.elapsed() < Duration::from_secs(2), "stopped after {:?}", start.elapsed());
+    // What waits for an hour is not waited for.
+    assert!(start.elapsed() < Duration::from_secs(20), "stopped after {:?}", start.elapsed());
     let counts = outbox.run(|outbox| outbox.counts(SINK)).await.unwrap();
     assert_eq!((counts.pending, counts.failed), (1, 0));
     let asked = receiver.received().len();
@@ -155,7 +153,8 @@ async fn child_that_delivers_until_killed() {
 #[tokio::test]
 async fn killed_between_send_and_record_the_same_id_is_sent_again() {
     let folder = tempfile::tempdir().unwrap();
-    let late = Behaviour::AcceptAfter(Duration::from_millis(300));
+    // It is dead by then, and has not given up.
+    let late = Behaviour::AcceptAfter(TIMEOUT * 3 / 4);
     let receiver = Receiver::start([late.clone(), late]).await;
     let mut child = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "recovery::child_that_delivers_until_killed"])
@@ -188,9 +187,7 @@ async fn a_wall_clock_set_back_puts_no_delivery_off() {
     let receiver = Receiver::start([Behaviour::Status(500), Behaviour::Accept]).await;
     let rig = Rig::start(&file(&folder), &receiver.url, &SOON);
     rig.store(&[alert("retried", 1)]);
-    while rig.delivery("retried", 1).attempts == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("an attempt", || rig.delivery("retried", 1).attempts > 0).await;
     // Stored before the step, and the worker looks only after it.
     let stored_ns = rig.clock.now_ns();
     rig.clock.resync_to(stored_ns - 3 * 3_600_000_000_000);
@@ -213,10 +210,7 @@ async fn what_waits_is_told_as_soon_as_the_receiver_takes_a_message_again() {
         receiver.wait_for(n + 1).await;
     }
     let failed = || rig.status.sinks[0].attempts_failed_total.load(Ordering::Relaxed);
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while failed() < 2 && Instant::now() < deadline {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("both have failed", || failed() == 2).await;
     rig.store(&[alert("b1", 1)]);
     for id in ["b1", "a1", "a2"] {
         rig.wait_for_state(id, 1, DeliveryState::Delivered).await;
@@ -258,10 +252,7 @@ async fn a_start_shows_why_what_waits_was_not_taken_and_asks_for_it_once_somethi
     rig.stop().await;
     let rig = Rig::start(&file(&folder), &receiver.url, &PATIENT);
     let shown = || rig.status.sinks[0].last_error.lock().unwrap().clone();
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while shown().is_none() && Instant::now() < deadline {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("why is shown", || shown().is_some()).await;
     assert!(shown().is_some_and(|reason| reason.contains("500")), "{:?}", shown());
     assert_eq!(rig.status.sinks[0].queued.load(Ordering::Relaxed), 1);
     rig.store(&[alert("b1", 1)]);

@@ -20,7 +20,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::certificates::Certificates;
-use crate::delivery::{PATIENT, Rig, THREE, alert, file, plan, webhook};
+use crate::delivery::{PATIENT, Rig, STEP_MAX, THREE, alert, file, plan, webhook};
+use crate::mosquitto::free_port;
 use crate::receiver::{Behaviour, Receiver};
 
 /// Twenty attempts over two seconds and more, so that no alert is given up while its receiver is sick.
@@ -245,7 +246,7 @@ async fn the_probe_is_what_has_waited_longest() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), told).await.expect("by the first probe or the second");
+    tokio::time::timeout(STEP_MAX, told).await.expect("by the first probe or the second");
     ward.stop.cancel();
     while ward.workers.join_next().await.is_some() {}
 }
@@ -265,7 +266,7 @@ async fn a_probe_takes_nothing_of_the_schedule() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), asked_again).await.expect("a probe");
+    tokio::time::timeout(STEP_MAX, asked_again).await.expect("a probe");
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(rig.status.sinks[0].failed_total.load(Relaxed), 0, "given up before its time");
     assert_eq!(rig.outbox.reader().unwrap().failed(9).unwrap(), []);
@@ -287,7 +288,7 @@ const CHILD_URL: &str = "EDDY_TEST_EXPIRED_URL";
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_expired_certificate_is_a_failure_that_says_so() {
     let certificates = Certificates::make();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let server = Command::new("openssl")
         .args(["s_server", "-quiet", "-www", "-accept", &port.to_string(), "-cert"])
         .arg(certificates.path("expired.pem"))
@@ -299,7 +300,7 @@ async fn an_expired_certificate_is_a_failure_that_says_so() {
         .spawn()
         .expect("openssl is installed by scripts/setup");
     let _server = Server(server);
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + STEP_MAX;
     while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
         assert!(Instant::now() < deadline, "it does not listen");
         tokio::time::sleep(Duration::from_millis(20)).await;

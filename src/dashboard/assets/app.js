@@ -78,7 +78,7 @@ function find(document, path) {
 
 function show(element, value) {
   const format = element.dataset.fmt;
-  if (format === 'text') return setText(element, value ?? '');
+  if (format === 'text') return setSentence(element, value ?? '');
   if (format === 'time' || format === 'clock') {
     if (value == null) { element.removeAttribute('datetime'); return setText(element, ''); }
     element.dateTime = new Date(value / 1e6).toISOString();
@@ -91,6 +91,28 @@ function show(element, value) {
 
 function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
+}
+
+function setSentence(element, text) {
+  if (element.textContent === text) return;
+  element.textContent = text;
+  keepFigures(element);
+}
+
+const SENTENCES = '[data-fmt=text]';
+const FIGURE = /((?<![^ ])(?:1 in \d[^ ]*|\d[^ ]* (?:ns|µs|ms|s|min|h|d|%)[.,;:)]*(?![^ ])))/;
+
+/** In a sentence, too, a number and its unit, or odds, stay on one line. */
+function keepFigures(element) {
+  const parts = element.textContent.split(FIGURE);
+  if (parts.length === 1 || element.firstElementChild) return;
+  element.replaceChildren(...parts.map((part, i) => {
+    if (i % 2 === 0) return part;
+    const figure = document.createElement('span');
+    figure.className = 'figure';
+    figure.textContent = part;
+    return figure;
+  }));
 }
 
 function apply(root, document_, under = '') {
@@ -136,11 +158,13 @@ async function refresh(id) {
   const old = $(id);
   const from = old.dataset.fragment ?? old.querySelector('[data-fragment]')?.dataset.fragment ?? location.pathname + location.search;
   const response = await fetch(from);
+  const text = await response.text();
   if (!response.ok || state.paused) return;
   const html = document.createElement('template');
-  html.innerHTML = policy.createHTML(await response.text());
+  html.innerHTML = policy.createHTML(text);
   let fresh = html.content.getElementById(id);
   if (!fresh) { fresh = old.cloneNode(false); fresh.append(html.content); }
+  fresh.querySelectorAll(SENTENCES).forEach(keepFigures);
   morph(old, fresh);
   if (state.status) apply('status', state.status);
 }
@@ -183,7 +207,7 @@ document.addEventListener('click', async (event) => {
     const response = await fetch(to, { method, body, headers: { 'content-type': 'application/json' } });
     const said = await response.json();
     $('say').textContent = response.ok ? done(said) : `${said.detail}: ${said.remedy}`;
-    if (!response.ok) { button.textContent = said.detail; return; }
+    if (!response.ok) { button.textContent = said.detail; button.dataset.said = 'yes'; return; }
   } catch { button.textContent = 'No answer'; } finally { button.disabled = false; }
   // The next snapshot shows it, under the pointer or not: it is what was asked for.
   setTimeout(() => parts.filter(({ on }) => on === 'alerts' || on === 'shape').forEach((one) => one.again()), 1_200);
@@ -350,5 +374,6 @@ document.addEventListener('visibilitychange', () => {
   if (!state.paused) { renew('alerts'); renew('tick'); }
 });
 
+document.querySelectorAll(SENTENCES).forEach(keepFigures);
 word();
 listen();

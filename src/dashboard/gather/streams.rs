@@ -19,13 +19,10 @@ pub(super) fn streams(plan: &Plan, status: &Status, rates: &Rates<'_>) -> Vec<St
         let (stream, id) = (&plan.streams[i], StreamId(i as u16));
         let (partitions, models, rows) = (status.stream(id), status.models(id), status.rows(id));
         let sum = |read: fn(&PartitionStatus) -> u64| partitions.iter().map(read).sum::<u64>();
-        let watermark_ns = partitions.iter().filter_map(watermark).max();
-        let events_total = sum(|p| p.events_total.load(Relaxed));
-        let LateRows { late, rows: came } = LateRows::of(partitions);
-        let events_live_total = came.saturating_sub(late);
+        let (watermark_ns, came) = (partitions.iter().filter_map(watermark).max(), LateRows::of(partitions));
         let (warm_milli, alive) = alive(partitions, stream.window.alive());
         let [rule, expected] = status.held_back(id).day(watermark_ns.unwrap_or_default());
-        let (seen, keys) = (status.drift(StreamId(i as u16)), sum(|p| p.keys.load(Relaxed)));
+        let (seen, keys) = (status.drift(id), sum(|p| p.keys.load(Relaxed)));
         StreamView {
             name: stream.name.clone(),
             columns: stream.columns.iter().map(column).collect(),
@@ -39,9 +36,9 @@ pub(super) fn streams(plan: &Plan, status: &Status, rates: &Rates<'_>) -> Vec<St
             rows_before_2000_total: rows.before_2000_total.load(Relaxed),
             rows_absent_total: (0..stream.columns.len()).map(|column| rows.absent_total(column)).collect(),
             fields_missing: rows.fields_missing(),
-            events_total,
-            events_live_total,
-            events_per_s: rates.per_s(events_live_total, |s| s.streams[i].events_live_total),
+            events_total: sum(|p| p.events_total.load(Relaxed)),
+            events_live_total: came.taken(),
+            events_per_s: rates.per_s(came.taken(), |s| s.streams[i].events_live_total),
             duplicates_total: sum(|p| p.duplicates_total.load(Relaxed)),
             late_total: sum(|p| p.late_total.load(Relaxed)),
             reopening_total: sum(|p| p.reopening_total.load(Relaxed)),
@@ -60,7 +57,7 @@ pub(super) fn streams(plan: &Plan, status: &Status, rates: &Rates<'_>) -> Vec<St
             alive,
             warm_milli,
             warm_eta_ns: warm_eta_ns(warm_milli, rates, i),
-            model_windows: status.model_windows(StreamId(i as u16)),
+            model_windows: status.model_windows(id),
             fits_total: sum(|p| p.fits_total.load(Relaxed)),
             watermark_ns,
             watermark_lag_ns: watermark_ns.map(|ns| rates.time_ns.saturating_sub(ns)),

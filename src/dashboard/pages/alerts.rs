@@ -74,7 +74,7 @@ pub async fn show(State(state): State<AppState>, Params(query): Params<Query>) -
 
 fn wanted(query: &Query) -> Result<Wanted, crate::dashboard::api::ApiError> {
     Ok(Wanted {
-        which: Which::named(&query.state).unwrap_or(Which::Firing),
+        which: if query.state.is_empty() { Which::Firing } else { Which::named(&query.state)? },
         stream: Some(query.stream.clone()).filter(|name| !name.is_empty()),
         key: None,
         offset: query.offset.as_deref().map_or(Ok(0), |text| whole("offset", text))?,

@@ -34,6 +34,8 @@ struct Page<'a> {
     spread: &'a Doc<'a>,
     columns: &'a [ColumnView],
     held: Vec<Held>,
+    /// Where all of them are, if not here.
+    all_held: Option<String>,
     alerts: &'a Doc<'a>,
     cards: Vec<Card>,
     /// Words on alerts that are not listed.
@@ -110,6 +112,7 @@ fn render(
         spread: &Doc { root: "spread", url, json: &spread },
         columns: &series.columns,
         held: held(&series.held_back, clock),
+        all_held: (series.held_back_count > series.held_back.len()).then(|| data.windows_url(stream)),
         alerts: &Doc { root: "alerts", url: api_url(&wanted), json: &stored },
         cards: listed.rows.iter().enumerate().map(card).collect(),
         earlier: earlier(&state.parts.status.said.feedback_of(stream, key), &listed, |said| Earlier {

@@ -279,15 +279,16 @@ async fn an_old_link_ends_on_a_page_for_people_and_in_json_for_programs() {
         let url = format!("{}{path}", served.base);
         reqwest::Client::new().get(url).header("Accept", "text/html,*/*;q=0.8").send()
     };
-    for (path, word) in [
-        ("/alerts/none", "no alert of this id"),
-        ("/keys/fans/a", "streams here: pumps"),
-        ("/nothing", "start from /"),
+    for (path, status, word) in [
+        ("/alerts/none", 404, "no alert of this id"),
+        ("/alerts?state=xyz", 400, "write state=firing, state=ended or state=all"),
+        ("/keys/fans/a", 404, "streams here: pumps"),
+        ("/nothing", 404, "start from /"),
     ] {
         let page = ask(path).await.unwrap();
         assert_eq!(
             (page.status().as_u16(), &page.headers()["content-type"]),
-            (404, &"text/html; charset=utf-8".parse().unwrap())
+            (status, &"text/html; charset=utf-8".parse().unwrap())
         );
         let text = page.text().await.unwrap();
         assert!(text.contains(word) && text.contains("id=\"tile-told\""), "{text}");

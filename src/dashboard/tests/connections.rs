@@ -17,7 +17,7 @@ async fn one_who_says_nothing_is_hung_up_on_and_so_makes_room() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (shutdown, limits) =
-        (state.parts.shutdown.clone(), Limits { connections: 2, head: Duration::from_secs(2), ..LIMITS });
+        (state.parts.shutdown.clone(), Limits { connections: 2, head: Duration::from_secs(4), ..LIMITS });
     let serving = tokio::spawn(connections::serve(listener, ways::router(state), shutdown.clone(), limits));
     let mut silent = TcpStream::connect(address).await.unwrap();
     let mut slow = TcpStream::connect(address).await.unwrap();
@@ -29,15 +29,12 @@ async fn one_who_says_nothing_is_hung_up_on_and_so_makes_room() {
     assert!(early.is_err(), "there was room for two: {answer}");
     for one in [&mut silent, &mut slow] {
         let mut rest = Vec::new();
-        timeout(Duration::from_secs(20), one.read_to_end(&mut rest))
-            .await
-            .expect("it is not hung up on")
-            .unwrap();
+        timeout(STEP_MAX, one.read_to_end(&mut rest)).await.expect("it is not hung up on").unwrap();
     }
-    timeout(Duration::from_secs(20), third.read_to_string(&mut answer)).await.expect("no room").unwrap();
+    timeout(STEP_MAX, third.read_to_string(&mut answer)).await.expect("no room").unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     shutdown.cancel();
-    timeout(Duration::from_secs(20), serving).await.expect("it does not stop").unwrap();
+    timeout(STEP_MAX, serving).await.expect("it does not stop").unwrap();
 }
 
 #[tokio::test]
@@ -50,12 +47,11 @@ async fn live_updates_end_with_the_token() {
     let sampled = &guarded.served;
     sampled.state.parts.status.rows_total.fetch_add(1, Relaxed);
     sampled.sample().await;
-    assert!(timeout(Duration::from_secs(10), live.chunk()).await.expect("no news").unwrap().is_some());
+    assert!(timeout(STEP_MAX, live.chunk()).await.expect("no news").unwrap().is_some());
     Tokens::of(&folder(guarded.folder.path())).revoke("read").unwrap();
     sampled.state.parts.status.rows_total.fetch_add(1, Relaxed);
     sampled.sample().await;
-    let end =
-        timeout(Duration::from_secs(10), live.chunk()).await.expect("it goes on without a token").unwrap();
+    let end = timeout(STEP_MAX, live.chunk()).await.expect("it goes on without a token").unwrap();
     assert!(end.is_none(), "{end:?}");
 }
 
@@ -81,7 +77,7 @@ async fn one_who_sends_a_body_ever_so_slowly_is_told_so() {
     );
     slow.write_all(head.as_bytes()).await.unwrap();
     let mut answer = vec![0; 4096];
-    let read = timeout(Duration::from_secs(20), slow.read(&mut answer)).await.expect("it waits on").unwrap();
+    let read = timeout(STEP_MAX, slow.read(&mut answer)).await.expect("it waits on").unwrap();
     let answer = String::from_utf8_lossy(&answer[..read]);
     assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("did not arrive within 1 s"), "{answer}");
     assert!(answer.contains("application/problem+json"), "{answer}");

@@ -19,7 +19,7 @@ async fn event(response: &mut Response, buffer: &mut String, name: &str) -> Valu
             buffer.push_str(std::str::from_utf8(&chunk).unwrap());
         }
     };
-    timeout(Duration::from_secs(10), reading).await.unwrap_or_else(|_| panic!("no {name} within 10 s"))
+    timeout(STEP_MAX, reading).await.unwrap_or_else(|_| panic!("no {name}"))
 }
 
 #[tokio::test]
@@ -65,5 +65,5 @@ async fn viewers_are_counted_and_one_too_many_is_told_to_poll() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    timeout(Duration::from_secs(10), again).await.expect("those who left make room");
+    timeout(STEP_MAX, again).await.expect("those who left make room");
 }

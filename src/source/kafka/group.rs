@@ -120,13 +120,14 @@ impl Group {
     /// Once, until there is another reason.
     fn tell(&self, reason: String, is_down: bool) {
         let status = self.context.source_status();
-        let known = status.last_error.lock().unwrap_or_else(PoisonError::into_inner).replace(reason.clone());
-        if known.as_ref() != Some(&reason) {
-            tracing::warn!(source = status.name, reason, "not everything is received, waiting for it");
-        }
+        // First: nobody sees a source that works and why it does not.
         if is_down {
             status.connected.store(false, Relaxed);
             status.kafka.behind.store(true, Relaxed);
+        }
+        let known = status.last_error.lock().unwrap_or_else(PoisonError::into_inner).replace(reason.clone());
+        if known.as_ref() != Some(&reason) {
+            tracing::warn!(source = status.name, reason, "not everything is received, waiting for it");
         }
     }
 

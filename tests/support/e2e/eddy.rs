@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 use eddy::durable::{DirLock, Log, RealDisk};
 use eddy::types::{Message, Position};
@@ -149,8 +150,13 @@ impl Deployment {
 
     pub fn dead_letters(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(self.data().join("dead-letters.ndjson")).unwrap_or_default();
-        text.lines().map(|line| super::json(line.as_bytes())).collect()
+        whole_lines(&text).map(|line| super::json(line.as_bytes())).collect()
     }
+}
+
+/// Those of a file that may be written to meanwhile.
+fn whole_lines(text: &str) -> impl Iterator<Item = &str> {
+    text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'))
 }
 
 /// One partition as `/api/v1/partitions` shows it.
@@ -170,6 +176,8 @@ pub struct Partition {
 pub struct Eddy {
     process: Child,
     stderr: Arc<Mutex<String>>,
+    /// Ends with the process.
+    reading: Option<JoinHandle<()>>,
     pub page: SocketAddr,
 }
 
@@ -179,12 +187,12 @@ impl Eddy {
         let mut process = command.spawn().expect("the binary starts");
         let stderr = Arc::new(Mutex::new(String::new()));
         let (pipe, kept) = (process.stderr.take().expect("a pipe"), stderr.clone());
-        std::thread::spawn(move || {
+        let reading = std::thread::spawn(move || {
             for line in BufReader::new(pipe).lines().map_while(Result::ok) {
                 *kept.lock().unwrap() += &(line + "\n");
             }
         });
-        let mut eddy = Eddy { process, stderr, page: ([127, 0, 0, 1], 0).into() };
+        let mut eddy = Eddy { process, stderr, reading: Some(reading), page: ([127, 0, 0, 1], 0).into() };
         eddy.page = eddy.until("the address of the page", |eddy| {
             let said = eddy.said();
             let line = said.lines().find_map(|line| line.strip_prefix("page and metrics: http://"))?;
@@ -211,7 +219,7 @@ impl Eddy {
         });
         match answer {
             Some(Some(answer)) => answer,
-            Some(None) => panic!("ended while waiting for {what}; it said:\n{}", self.said()),
+            Some(None) => panic!("ended while waiting for {what}; it said:\n{}", self.last_words()),
             None => panic!("never: {what}; it said:\n{}", self.said()),
         }
     }
@@ -276,7 +284,13 @@ impl Eddy {
         signal(&self.process, "TERM");
         let ended = poll(|| self.process.try_wait().expect("it can be waited for"));
         let status = ended.unwrap_or_else(|| panic!("does not end on SIGTERM; it said:\n{}", self.said()));
-        (status, self.said())
+        (status, self.last_words())
+    }
+
+    /// All that a process said which has ended: the pipe may still hold some of it.
+    fn last_words(&mut self) -> String {
+        let _ = self.reading.take().map(JoinHandle::join);
+        self.said()
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{number, page};
 use crate::config::plan::{Plan, TelemetryPlan};
@@ -79,15 +79,15 @@ async fn what_is_held_back_is_counted_by_why_and_named_where_its_key_is() {
         .for_each(|(at, why)| held.add(*at, *why));
     held.add(ago(30), HeldBack::Expected);
     status.partition(StreamId(0), 3).windows_held_back_total.store(41, Relaxed);
-    let held = |i: i64, why| {
+    let held = |ago_ns: i64, why| {
         let held_back = Some(why);
         crate::types::Point {
             held_back,
             p_value: 1e-6,
-            ..testing::point("pump-03", now_ns - i * S, 0, false)
+            ..testing::point("pump-03", now_ns - ago_ns, 0, false)
         }
     };
-    let points = vec![held(5, HeldBack::Rule), held(4, HeldBack::Expected)];
+    let points = vec![held(5 * S, HeldBack::Rule), held(4 * S, HeldBack::Expected)];
     served.state.parts.history.add(points);
     served.sample().await;
 
@@ -105,6 +105,16 @@ async fn what_is_held_back_is_counted_by_why_and_named_where_its_key_is() {
     assert_eq!(key.matches(r#"<span class="quiet">held back</span>"#).count(), 2, "in the table, too");
     let api = served.json("/api/v1/series?stream=pumps&key=pump-03").await;
     assert_eq!((&api["held_back_count"], &api["held_back"][0]["why"]), (&json!(2), &json!("expected")));
+    assert!(key.contains("not told. The newest first."), "these are all");
+    let more = (0..10).map(|i| held((10 - i) * S / 10, HeldBack::Rule));
+    served.state.parts.history.add(more.collect());
+    let key = page(&served, "/keys/pumps/pump-03").await;
+    assert_eq!(number(&key, "spread.held_back_count"), 12.0);
+    let (_, rest) = key.split_once("The newest 10 are shown of ").expect("that there are more");
+    let (_, link) = rest.split_once("under <a href=\"").expect("where they are");
+    let all = served.json(&link.split('"').next().unwrap().replace("&#38;", "&")).await;
+    let is_held = |point: &&Value| !point["held_back"].is_null();
+    assert_eq!(all["points"].as_array().expect("windows").iter().filter(is_held).count(), 12);
     let calm = page(&served, "/keys/pumps/pump-04").await;
     assert!(!calm.contains("<h3>Held back</h3>") && number(&calm, "spread.held_back_count") == 0.0);
 }
