@@ -128,13 +128,25 @@ pub fn alert(args: &AlertArgs) -> Result<()> {
     Ok(())
 }
 
+/// Who keeps the silences. Of several Eddys those that run do, all of them.
+fn keeper(plan: &Plan) -> Result<Holder> {
+    let holder = holder(plan)?;
+    if plan.shared().is_some() && matches!(holder, Holder::Us(_)) {
+        bail!(
+            "Eddy is not running here, and where several share a topic those that run keep the silences: start it, or say \
+             it on a box where one runs"
+        );
+    }
+    Ok(holder)
+}
+
 fn add(args: &AddArgs) -> Result<()> {
     let plan = load(&args.config)?;
     let now_ns = Clock::start().now_ns();
     let from = args.from.and_then(|at| i64::try_from(at.as_nanosecond()).ok());
     let lasts_ns = i64::try_from(args.lasts.as_nanos()).unwrap_or(i64::MAX);
     let ends_at_ns = from.unwrap_or(now_ns).saturating_add(lasts_ns);
-    let (id, fitting) = match holder(&plan)? {
+    let (id, fitting) = match keeper(&plan)? {
         Holder::Us(_lock) => {
             let draft = SilenceDraft {
                 matchers: args.matcher.clone(),
@@ -207,7 +219,7 @@ fn fits_of(plan: &Plan, silence: &Silence) -> Result<u64> {
 
 fn list(plan: &Plan) -> Result<()> {
     let now_ns = Clock::start().now_ns();
-    let silences: Vec<Silence> = match holder(plan)? {
+    let silences: Vec<Silence> = match keeper(plan)? {
         Holder::Us(_lock) => {
             recalled(plan)?.silences().iter().map(|silence| Silence::clone(silence)).collect()
         }
@@ -234,7 +246,7 @@ fn matchers(silence: &Silence) -> String {
 
 fn expire(args: &ExpireArgs) -> Result<()> {
     let (plan, id) = (load(&args.config)?, args.id.as_str());
-    match holder(&plan)? {
+    match keeper(&plan)? {
         Holder::Us(_lock) => {
             let at_ns = Clock::start().now_ns();
             if recalled(&plan)?.end_silence(id, at_ns).is_none() {
@@ -260,9 +272,6 @@ fn recalled(plan: &Plan) -> Result<Said> {
 }
 
 fn append(plan: &Plan, event: ControlEvent) -> Result<()> {
-    if plan.shared().is_some() {
-        bail!("an Eddy of a group keeps no silences: silence at the receiver, as Alertmanager can");
-    }
     let (disk, dir) = (|| Box::new(RealDisk::new()), &plan.durable.path);
     let (mut control, _) = ControlLog::open(disk(), dir)?;
     let precedes = Log::open(disk(), dir, plan.durable.segment_bytes)?.next_position();

@@ -53,7 +53,7 @@ pub struct Again {
     receiver: Option<String>,
 }
 
-/// `GET /api/v1/silences`: all that were ever said, oldest first.
+/// `GET /api/v1/silences`: all that were said, over or not, oldest first.
 pub async fn silences(State(state): State<AppState>) -> Answer {
     let now_ns = state.parts.clock.now_ns();
     Ok(Json(all_silences(&state.parts.status.said.silences(), now_ns)).into_response())

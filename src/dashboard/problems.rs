@@ -40,6 +40,7 @@ pub fn find(snapshot: &Snapshot, plan: &Plan) -> Vec<Problem> {
     problems.extend(silent_sources(snapshot, plan));
     problems.extend(rows::all_refused(snapshot, plan));
     problems.extend(waiting_for_schemas(snapshot));
+    problems.extend(words_unread(snapshot));
     problems.extend(failing_sinks(snapshot));
     problems
 }
@@ -108,6 +109,21 @@ fn waiting_for_schemas(snapshot: &Snapshot) -> Vec<Problem> {
         })
     });
     waiting.collect()
+}
+
+/// Of several Eddys. Before it is one of them it has other troubles.
+fn words_unread(snapshot: &Snapshot) -> Vec<Problem> {
+    let unread = snapshot.sources.iter().filter(|_| !snapshot.recovering).filter_map(|source| {
+        let reason = source.kafka.as_ref()?.words_error.clone()?;
+        Some(Problem {
+            what: "What the group silences and acknowledges is not read".to_owned(),
+            effect: "New silences and acknowledgements are refused here, and those that others take are not known; after a \
+                     start nothing is sent until they are"
+                .to_owned(),
+            remedy: format!("{reason}. Eddy goes on trying by itself"),
+        })
+    });
+    unread.collect()
 }
 
 /// How long a refused request is spoken of.

@@ -2,7 +2,8 @@
 //! once, and what an alert was.
 //!
 //! All but what is tried again is said once they stand in the control log, and are read from
-//! there at every start. Of all of it the engines depend on what an alert was alone.
+//! there at every start; of several Eddys the state topic has silences and acknowledgements, and each reads them there. Of all of it
+//! the engines depend on what an alert was alone.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use crate::config::plan::Plan;
 use crate::durable::{ControlEntry, ControlEvent};
 use crate::latency::Clock;
 use crate::pipeline::Common;
+use crate::pipeline::group::words::{Teller, Word};
 use crate::stage::{Done, Given, Intake, Notice, Order, Refused, What};
 use crate::status::{Said, Status};
 use crate::types::{Acknowledgement, Feedback, Silence, SilenceDraft, rule, silence};
@@ -29,6 +31,15 @@ pub struct Desk {
     clock: Clock,
     outbox: OutboxHandle,
     orders: mpsc::Receiver<Order>,
+}
+
+/// Where what is said stands, from which it holds.
+#[derive(Clone, Copy)]
+enum Book<'a> {
+    /// One Eddy's own.
+    Log(&'a Intake),
+    /// Of all Eddys of a group. None has a control log that the others read.
+    Group(&'a Teller),
 }
 
 /// What the entries of a control log say, in order.
@@ -55,43 +66,41 @@ impl Desk {
     }
 
     /// Runs for ever.
-    pub async fn run(mut self, intake: &Intake) -> std::convert::Infallible {
+    pub async fn run(self, intake: &Intake) -> std::convert::Infallible {
+        self.follow_all(Book::Log(intake)).await
+    }
+
+    /// The same of one of several Eddys.
+    pub async fn run_in_a_group(self, teller: &Teller) -> std::convert::Infallible {
+        self.follow_all(Book::Group(teller)).await
+    }
+
+    async fn follow_all(mut self, book: Book<'_>) -> std::convert::Infallible {
         loop {
             match self.orders.recv().await {
-                Some(order) => self.follow(order, Some(intake)).await,
+                Some(order) => self.follow(order, book).await,
                 None => std::future::pending().await,
             }
         }
     }
 
-    /// Runs until nobody can give orders. Of several Eddys none has a control log that the others read.
-    pub async fn run_without_a_log(mut self) {
-        while let Some(order) = self.orders.recv().await {
-            self.follow(order, None).await;
-        }
-    }
-
-    async fn follow(&self, Order { what, answer }: Order, intake: Option<&Intake>) {
+    async fn follow(&self, Order { what, answer }: Order, book: Book<'_>) {
         let done = match what {
             What::Replay(given) => self.replay(given).await,
             What::Retry { receiver } => self.retry(receiver).await,
-            What::Feedback { stream, feedback } => self.feedback(stream, feedback, intake).await,
-            _ if intake.is_none() => Err(Refused::Impossible(
-                "an Eddy of a group keeps no silences or acknowledgements that the others would know of: silence at the \
-                 receiver, as Alertmanager can"
-                    .to_owned(),
-            )),
-            What::Silence(draft) => self.silence(&draft, intake).await,
-            What::EndSilence { id } => self.end_silence(id, intake).await,
+            What::Feedback { stream, feedback } => self.feedback(stream, feedback, book).await,
+            What::Silence(draft) => self.silence(&draft, book).await,
+            What::EndSilence { id } => self.end_silence(id, book).await,
             What::Acknowledge { id, author, comment } => {
-                self.acknowledge(Acknowledgement { id, at_ns: self.clock.now_ns(), author, comment }, intake).await
+                self.acknowledge(Acknowledgement { id, at_ns: self.clock.now_ns(), author, comment }, book)
+                    .await
             }
         };
         // Whoever asked may have gone.
         let _ = answer.send(done);
     }
 
-    async fn silence(&self, draft: &SilenceDraft, intake: Option<&Intake>) -> Result<Done, Refused> {
+    async fn silence(&self, draft: &SilenceDraft, book: Book<'_>) -> Result<Done, Refused> {
         let (said, now_ns) = (&self.status.said, self.clock.now_ns());
         let silence = Silence::new(draft, now_ns).map_err(Refused::Wrong)?;
         silence.check_names(&self.plan.names()).map_err(Refused::Wrong)?;
@@ -99,22 +108,33 @@ impl Desk {
             let full = format!("there are {SILENCES_MAX} silences already: end some, or use patterns");
             return Err(Refused::Impossible(full));
         }
-        write(intake, Notice::Silenced { silence: silence.clone() }).await?;
+        match book {
+            Book::Log(intake) => {
+                write(intake, Notice::Silenced { silence: silence.clone() }).await?;
+                said.silence(silence.clone());
+            }
+            Book::Group(teller) => teller.tell(Word::Silence(silence.clone())).await?,
+        }
         tracing::info!(id = silence.id, author = silence.author, "silenced");
-        said.silence(silence.clone());
         Ok(Done::Silenced(silence))
     }
 
-    async fn end_silence(&self, id: String, intake: Option<&Intake>) -> Result<Done, Refused> {
+    async fn end_silence(&self, id: String, book: Book<'_>) -> Result<Done, Refused> {
         let (said, at_ns) = (&self.status.said, self.clock.now_ns());
         let silences = said.silences();
         let known = silences.iter().find(|silence| silence.id == id);
         let known = known.ok_or_else(|| Refused::Unknown(format!("there is no silence {id}")))?;
-        let mut ended = known.clone();
+        let mut ended = Silence::clone(known);
         if known.ends_at_ns > at_ns {
-            write(intake, Notice::SilenceEnded { id: id.clone(), at_ns }).await?;
+            ended.ends_at_ns = at_ns;
+            match book {
+                Book::Log(intake) => {
+                    write(intake, Notice::SilenceEnded { id: id.clone(), at_ns }).await?;
+                    said.end_silence(&id, at_ns);
+                }
+                Book::Group(teller) => teller.tell(Word::Silence(ended.clone())).await?,
+            }
             tracing::info!(id, "a silence was ended");
-            ended = said.end_silence(&id, at_ns).unwrap_or(ended);
         }
         // The outbox second: a worker that has it now may hold back by the silence as it was. And again of one that was ended
         // before, when this may have failed.
@@ -123,43 +143,45 @@ impl Desk {
             let held = "the silence is ended, but what it held back could not be let go: free disk space, and end it again";
             Refused::Unsure(held.to_owned())
         })?;
-        Ok(Done::Silenced(Silence::clone(&ended)))
+        Ok(Done::Silenced(ended))
     }
 
-    async fn acknowledge(
-        &self,
-        acknowledgement: Acknowledgement,
-        intake: Option<&Intake>,
-    ) -> Result<Done, Refused> {
+    async fn acknowledge(&self, acknowledgement: Acknowledgement, book: Book<'_>) -> Result<Done, Refused> {
         silence::check_words(&acknowledgement.author, &acknowledgement.comment).map_err(Refused::Wrong)?;
         let id = acknowledgement.id.clone();
         let revisions = self.outbox(move |outbox| outbox.reader()?.alert(&id)).await?;
         let newest = revisions.last().ok_or_else(|| {
-            Refused::Unknown(format!("there is no alert {}: see /api/v1/alerts", acknowledgement.id))
+            let id = &acknowledgement.id;
+            Refused::Unknown(match book {
+                Book::Log(_) => format!("there is no alert {id}: see /api/v1/alerts"),
+                Book::Group(_) => {
+                    format!("this member has no alert {id}: ask the one that has, each lists its own at /api/v1/alerts")
+                }
+            })
         })?;
         if !newest.alert.decision.state.is_firing() {
             let over = format!("alert {} is over: only what fires can be acknowledged", acknowledgement.id);
             return Err(Refused::Impossible(over));
         }
-        write(intake, Notice::Acknowledged { acknowledgement: acknowledgement.clone() }).await?;
-        self.status.said.acknowledge(acknowledgement.clone());
+        match book {
+            Book::Log(intake) => {
+                write(intake, Notice::Acknowledged { acknowledgement: acknowledgement.clone() }).await?;
+                self.status.said.acknowledge(acknowledgement.clone());
+            }
+            Book::Group(teller) => teller.tell(Word::Acknowledgement(acknowledgement.clone())).await?,
+        }
         Ok(Done::Acknowledged(acknowledgement))
     }
 
     /// Also where it can change nothing, it is a label: it is not refused.
-    async fn feedback(
-        &self,
-        stream: String,
-        feedback: Feedback,
-        intake: Option<&Intake>,
-    ) -> Result<Done, Refused> {
-        if intake.is_none() {
+    async fn feedback(&self, stream: String, feedback: Feedback, book: Book<'_>) -> Result<Done, Refused> {
+        let Book::Log(intake) = book else {
             return Ok(Done::Heard(Err(
                 "an Eddy of a group keeps no control log that the others read, so this is a label and nothing more: \
-                 silence at the receiver, or give the stream an `alert_budget`"
+                 silence what is expected, or give the stream an `alert_budget`"
                     .to_owned(),
             )));
-        }
+        };
         if feedback.rule == rule::NO_DATA {
             let why = "how long a key may say nothing is not learnt from feedback, so this is a label and nothing more: \
                        set `no_data` of the stream";
@@ -234,9 +256,9 @@ impl Desk {
     }
 }
 
-async fn write(intake: Option<&Intake>, notice: Notice) -> Result<(), Refused> {
+async fn write(intake: &Intake, notice: Notice) -> Result<(), Refused> {
     let stopping = || Refused::Impossible("Eddy is stopping: ask again once it runs".to_owned());
-    let logged = intake.ok_or_else(stopping)?.notice(notice).await.map_err(|_| stopping())?;
+    let logged = intake.notice(notice).await.map_err(|_| stopping())?;
     // What failed may be on the disk all the same.
     logged.await.ok().and_then(Result::ok).ok_or_else(|| {
         let unsure = "the control log could not be written: free disk space, look whether it was done, and say it again";

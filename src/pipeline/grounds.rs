@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Result;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -41,11 +41,15 @@ pub(super) struct Grounds {
 }
 
 impl Grounds {
-    /// `entries`: of the control log, where there is one.
+    /// `entries`: of the control log, where there is one. Sinks begin once it is `known` what is silenced.
     ///
     /// # Errors
     /// If the outbox, a sink or the page's port cannot be used; the text names the remedy.
-    pub async fn lay(common: &Common, entries: &[ControlEntry]) -> Result<Self> {
+    pub async fn lay(
+        common: &Common,
+        entries: &[ControlEntry],
+        known: watch::Receiver<bool>,
+    ) -> Result<Self> {
         // Before the sinks: what was silenced is not to be sent.
         desk::recall(&common.status.said, entries);
         let receivers: Vec<String> = common.plan.sinks.iter().map(|s| s.name.clone()).collect();
@@ -62,7 +66,7 @@ impl Grounds {
         let (plan, status) = (common.plan.clone(), common.status.clone());
         workers.spawn(lateness::watch(plan, status, stop_workers.clone(), lateness::warn));
         let tracer = telemetry::start(common, &outbox, &stop_workers, &mut workers).await?;
-        start_sinks(common, (&outbox, &tracer), &stop_workers, &mut workers)?;
+        start_sinks(common, (&outbox, &tracer), &known, &stop_workers, &mut workers)?;
         let (points_to, points) = mpsc::channel(POINT_GROUPS_MAX);
         let (ask, asks) = mpsc::channel(ASKS_MAX);
         let (order, orders) = mpsc::channel(ASKS_MAX);
@@ -93,6 +97,7 @@ fn links(plan: &Plan) -> Result<Option<Links>> {
 fn start_sinks(
     common: &Common,
     (outbox, tracer): (&OutboxHandle, &Tracer),
+    known: &watch::Receiver<bool>,
     stop: &CancellationToken,
     workers: &mut JoinSet<()>,
 ) -> Result<()> {
@@ -110,8 +115,15 @@ fn start_sinks(
             again: AGAIN,
             shutdown: stop.clone(),
         };
-        let name = sink.name.clone();
+        let (name, mut known, stopped) = (sink.name.clone(), known.clone(), stop.clone());
         workers.spawn(async move {
+            let is_known = tokio::select! {
+                known = known.wait_for(|known| *known) => known.is_ok(),
+                () = stopped.cancelled() => false,
+            };
+            if !is_known {
+                return;
+            }
             if let Err(error) = deliver::run(delivery).await {
                 tracing::error!(sink = name, %error, "this sink delivers nothing; its alerts wait in the outbox");
             }
@@ -124,7 +136,7 @@ fn start_sinks(
 /// longer at least than any is tried.
 const LEFT_MIN: Duration = Duration::from_secs(14 * 86_400);
 
-fn retain_alerts(plan: &Plan) -> Duration {
+pub(super) fn retain_alerts(plan: &Plan) -> Duration {
     let retain = plan.durable.retain_alerts;
     if plan.shared().is_some() { retain.max(LEFT_MIN) } else { retain }
 }

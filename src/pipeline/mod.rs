@@ -51,7 +51,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use anyhow::{Context, Result};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use challenge::description;
@@ -123,7 +123,7 @@ async fn start_alone(plan: Plan) -> Result<Running> {
     let mut engines: Vec<Engine> = (0..common.plan.shards).map(|_| Engine::new(&common.plan)).collect();
     let restored = opened.restore(&common.plan, &common.watch, &mut engines)?;
     let Grounds { outbox, page, points, asks, desk, workers, stop_workers } =
-        Grounds::lay(&common, &opened.entries).await?;
+        Grounds::lay(&common, &opened.entries, watch::channel(true).1).await?;
     let registered = schemas::load(&common.plan)?;
     let (mut threads, stop) = (Threads::default(), CancellationToken::new());
     let Opened { lock, log, reading, control, entries, models, snapshots } = opened;

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use serde::Serialize;
 
+use super::{read, write};
+
 /// One Eddy of several.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Member {
@@ -36,6 +38,8 @@ pub struct KafkaStatus {
     pub handover_ns_last: AtomicU64,
     /// Why messages wait for their schemas, with the remedy; `None` while they do not.
     registry_error: Mutex<Option<String>>,
+    /// Why it is not known what the group silences and acknowledges, with the remedy; `None` while it is.
+    words_error: Mutex<Option<String>>,
     /// Everybody of the group that shares the topic.
     pub members: Mutex<Vec<Member>>,
 }
@@ -44,11 +48,19 @@ impl KafkaStatus {
     const UNKNOWN: u64 = u64::MAX;
 
     pub fn registry_error(&self) -> Option<String> {
-        self.registry_error.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+        read(&self.registry_error)
     }
 
     pub fn set_registry_error(&self, error: Option<String>) {
-        *self.registry_error.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = error;
+        write(&self.registry_error, error);
+    }
+
+    pub fn words_error(&self) -> Option<String> {
+        read(&self.words_error)
+    }
+
+    pub fn set_words_error(&self, error: Option<String>) {
+        write(&self.words_error, error);
     }
 
     /// `None` while it is not known.

@@ -1,5 +1,5 @@
 //! What people have said of alerts while this ran or before: silences, acknowledgements and what alerts were. Written by
-//! the pipeline once it is in the control log; read by delivery and page.
+//! the pipeline once it is in the control log, or where several Eddys hear it; read by delivery and page.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -34,6 +34,26 @@ struct Words {
 impl Said {
     pub fn silence(&self, silence: Silence) {
         self.silences.write().unwrap_or_else(PoisonError::into_inner).push(Arc::new(silence));
+    }
+
+    /// In place of what was known of this id. Of several Eddys each hears words in another order, by when it started: they
+    /// stand in that of their beginnings.
+    pub fn put_silence(&self, silence: Silence) {
+        let mut silences = self.silences.write().unwrap_or_else(PoisonError::into_inner);
+        silences.retain(|known| known.id != silence.id);
+        let order =
+            |known: &Arc<Silence>| (known.starts_at_ns, &known.id) < (silence.starts_at_ns, &silence.id);
+        let at = silences.partition_point(order);
+        silences.insert(at, Arc::new(silence));
+    }
+
+    pub fn forget_silence(&self, id: &str) {
+        let mut silences = self.silences.write().unwrap_or_else(PoisonError::into_inner);
+        silences.retain(|known| known.id != id);
+    }
+
+    pub fn forget_acknowledgement(&self, alert: &str) {
+        self.acknowledged.write().unwrap_or_else(PoisonError::into_inner).remove(alert);
     }
 
     /// Gives the silence as it is then; `None` if there is none of this id.

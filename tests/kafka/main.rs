@@ -13,3 +13,4 @@ mod plant;
 mod registry;
 mod sink;
 mod tokens;
+mod words;

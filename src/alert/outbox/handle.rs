@@ -45,9 +45,13 @@ impl OutboxHandle {
         Ok(stored)
     }
 
-    /// [`Outbox::release`]. Blocks for one sync of the disk.
+    /// [`Outbox::release`], then wakes the workers: fewer wait. Blocks for one sync of the disk.
     pub fn release(&self, revisions: &[(String, u32)]) -> Result<u64, OutboxError> {
-        self.lock().release(revisions)
+        let released = self.lock().release(revisions)?;
+        if released > 0 {
+            self.shared.work.send_modify(|calls| *calls += 1);
+        }
+        Ok(released)
     }
 
     /// [`Outbox::is_settled`].

@@ -49,6 +49,7 @@ fn of_kafka(status: &KafkaStatus) -> KafkaView {
         tombstones_total: status.tombstones_total.load(Relaxed),
         lost_total: status.lost_total.load(Relaxed),
         registry_error: status.registry_error(),
+        words_error: status.words_error(),
         handovers_total: status.handovers_total.load(Relaxed),
         handover_ns_last: status.handover_ns_last.load(Relaxed),
         members: status.members.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone(),

@@ -16,6 +16,8 @@ pub struct KafkaView {
     pub lost_total: u64,
     /// Why messages wait for their schemas, with the remedy.
     pub registry_error: Option<String>,
+    /// Why it is not known what the group silences and acknowledges, with the remedy.
+    pub words_error: Option<String>,
     /// Partitions taken over, and how long the last ones took; 0 where nothing is shared.
     pub handovers_total: u64,
     pub handover_ns_last: u64,
@@ -55,6 +57,7 @@ mod tests {
             tombstones_total: 0,
             lost_total: 0,
             registry_error: None,
+            words_error: None,
             handovers_total: 2,
             handover_ns_last: 0,
             members: vec![member("box-a", &[0, 2]), member("box-b", &[])],

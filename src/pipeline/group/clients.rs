@@ -65,6 +65,15 @@ pub fn reader(plan: &KafkaPlan, member: &str) -> KafkaResult<Reader> {
     with_token(BaseConsumer::from_config_and_context(&config, Quiet::of(&plan.cluster))?)
 }
 
+/// Goes on reading what it is told to; in no group. Also what is not committed, so that nobody's transaction is waited for.
+pub fn tail(plan: &KafkaPlan, member: &str) -> KafkaResult<Reader> {
+    let mut config = consumer(plan, &plan.group, member);
+    config.set("auto.offset.reset", "earliest");
+    config.set("isolation.level", "read_uncommitted");
+    config.set("statistics.interval.ms", "0");
+    with_token(BaseConsumer::from_config_and_context(&config, Quiet::of(&plan.cluster))?)
+}
+
 /// A restart of the same member puts an end to what it had under way.
 pub fn producer(plan: &KafkaPlan, member: &str) -> KafkaResult<Producer> {
     let mut config = connection(&plan.cluster);

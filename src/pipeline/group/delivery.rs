@@ -4,6 +4,7 @@
 //! delivered by another, under the same `webhook-id`.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,7 @@ use crate::config::plan::{KafkaPlan, SharedPlan};
 use crate::durable::Ballast;
 use crate::kafka::words::plainly;
 use crate::latency::Clock;
-use crate::status::Status;
+use crate::status::{SinkStatus, Status};
 use crate::types::{Alert, Decision, Receipt};
 
 const POLL: Duration = Duration::from_millis(50);
@@ -32,6 +33,8 @@ const RETRY: Duration = Duration::from_millis(500);
 const GROUP_MAX: usize = 1000;
 /// Alerts that a receiver has not taken; with more, no new ones are fetched.
 const WAITING_MAX: usize = 10_000;
+/// Those of them that a silence may hold back besides, for days perhaps: others are not to wait for its end.
+const HELD_MAX: usize = 250_000;
 
 pub struct Delivery {
     pub kafka: KafkaPlan,
@@ -100,7 +103,7 @@ impl Delivery {
             if settled.elapsed() >= SETTLE {
                 settled = Instant::now();
                 self.settle(consumer, waiting)?;
-                let full = waiting.values().map(VecDeque::len).sum::<usize>() > WAITING_MAX;
+                let full = is_full(waiting.values().map(VecDeque::len).sum(), self.held());
                 if full || paused {
                     let all = consumer.assignment()?;
                     if full {
@@ -113,6 +116,12 @@ impl Delivery {
             }
         }
         self.settle(consumer, waiting)
+    }
+
+    /// Alerts that silences keep from a receiver; of one from whom they keep most.
+    fn held(&self) -> usize {
+        let silenced = |sink: &SinkStatus| sink.silenced.load(Relaxed) as usize;
+        self.status.sinks.iter().map(silenced).max().unwrap_or(0)
     }
 
     /// For the page. Here, where nothing waits for the answer.
@@ -201,8 +210,25 @@ impl Delivery {
     }
 }
 
+fn is_full(waiting: usize, held: usize) -> bool {
+    waiting.saturating_sub(held.min(HELD_MAX)) > WAITING_MAX
+}
+
 fn read(payload: &[u8]) -> Option<Sent> {
     let Body { data: Data { decision, receipt } } = sonic_rs::from_slice(payload).ok()?;
     let body = std::str::from_utf8(payload).ok()?.to_owned();
     Some(Sent { alert: Alert { decision, receipt }, body })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_silence_holds_back_does_not_hold_up_what_it_does_not_fit() {
+        assert!(!is_full(WAITING_MAX, 0) && is_full(WAITING_MAX + 1, 0));
+        assert!(!is_full(3 * WAITING_MAX, 2 * WAITING_MAX) && is_full(3 * WAITING_MAX + 1, 2 * WAITING_MAX));
+        assert!(is_full(HELD_MAX + WAITING_MAX + 1, 2 * HELD_MAX), "memory ends, too");
+        assert!(!is_full(5, 9), "what is held back is counted a moment later");
+    }
 }

@@ -5,6 +5,8 @@
 //! `chunk/STREAM/GENERATION/I` are pieces of a snapshot, `manifest/STREAM` says which of them make the present one and the
 //! one before it, `control/STREAM/SEQ` is what happened by the wall clock since. A manifest is written after its
 //! chunks, and nothing that it needs is taken away before the next one is there.
+//!
+//! Partition 0 has besides what people say of alerts, of whatever partition: `silence/ID` and `acknowledged/ALERT`.
 
 use serde::{Deserialize, Serialize};
 
@@ -122,6 +124,14 @@ pub fn schema_key(id: i32) -> String {
     format!("schema/{id}")
 }
 
+pub fn silence_key(id: &str) -> String {
+    format!("silence/{id}")
+}
+
+pub fn acknowledged_key(alert: &str) -> String {
+    format!("acknowledged/{alert}")
+}
+
 /// What a key is of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kept<'a> {
@@ -129,6 +139,8 @@ pub enum Kept<'a> {
     Chunk(&'a str, u64, u32),
     Control(&'a str, u64),
     Schema(i32),
+    Silence(&'a str),
+    Acknowledged(&'a str),
 }
 
 pub fn parse_key(key: &str) -> Option<Kept<'_>> {
@@ -136,6 +148,8 @@ pub fn parse_key(key: &str) -> Option<Kept<'_>> {
     match what {
         "schema" => Some(Kept::Schema(rest.parse().ok()?)),
         "manifest" => Some(Kept::Manifest(rest)),
+        "silence" => Some(Kept::Silence(rest)),
+        "acknowledged" => Some(Kept::Acknowledged(rest)),
         "chunk" => {
             let (rest, chunk) = rest.rsplit_once('/')?;
             let (stream, generation) = rest.rsplit_once('/')?;
@@ -159,6 +173,8 @@ mod tests {
         assert_eq!(parse_key(&chunk_key("pumps", 7, 12)), Some(Kept::Chunk("pumps", 7, 12)));
         assert_eq!(parse_key(&control_key("pumps", 3)), Some(Kept::Control("pumps", 3)));
         assert_eq!(parse_key(&schema_key(9)), Some(Kept::Schema(9)));
+        assert_eq!(parse_key(&silence_key("5f")), Some(Kept::Silence("5f")));
+        assert_eq!(parse_key(&acknowledged_key("a/1")), Some(Kept::Acknowledged("a/1")));
         for other in
             ["", "schema/x", "manifest", "chunk/pumps/7", "chunk/pumps/x/0", "control/pumps/", "note/pumps"]
         {

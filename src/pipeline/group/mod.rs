@@ -5,6 +5,8 @@
 //!            ▲                                  │                        (whoever has a partition of it)
 //!            └───────── state topic ◄───────────┴─► offsets of the group
 //! ```
+//! What people say of alerts goes by the state topic too, beside all that: see [`words`].
+//!
 //! *Kafka is the log.* Positions are offsets, arrival is the message's timestamp, nothing of it goes to a log here: what is
 //! decided is a function of the partition's messages and its control records.
 //!
@@ -36,6 +38,7 @@ mod shelf;
 mod taking;
 mod topics;
 mod watching;
+pub(super) mod words;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -68,6 +71,7 @@ use errand::KnownModels;
 use hand::{Ends, Hand};
 use manifest::Terms;
 use session::Session;
+use words::Words;
 
 const BACKOFF_MIN: Duration = Duration::from_millis(200);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
@@ -114,19 +118,22 @@ pub async fn start(plan: Plan, kafka: KafkaPlan, shared: SharedPlan) -> Result<R
     common.ballast.hold();
     let engines = engines(&common.plan, &models)?;
     // What the page asks for is not to be had here.
+    let words = Words::new();
     let Grounds { outbox, page, points, asks: _, desk, mut workers, stop_workers } =
-        Grounds::lay(&common, &[]).await?;
+        Grounds::lay(&common, &[], words.known()).await?;
+    let (mut threads, stop) = (Threads::default(), CancellationToken::new());
+    let (of, stops) = ((&kafka, &shared, member.as_str()), (&stop, &stop_workers));
+    let teller = words.start(&common, of, &outbox, stops, (&mut threads, &mut workers))?;
     let stopped = stop_workers.clone();
     workers.spawn(async move {
         tokio::select! {
-            () = desk.run_without_a_log() => {}
+            never = desk.run_in_a_group(&teller) => match never {},
             () = stopped.cancelled() => {}
         }
     });
-    let mut threads = Threads::default();
     let (beats_to, beats) = mpsc::channel(BATCHES_MAX);
     let beater = beat::Beater::new(&beats_to, engines.len());
-    let (stop, registered) = (CancellationToken::new(), schemas::load(&common.plan)?);
+    let registered = schemas::load(&common.plan)?;
     let door = schemas::door(&common, 0, &registered, &stop)?;
     let hand = start_hand(&common, (engines, registered), points, &mut threads)?;
     start_delivery(&common, (&kafka, &shared, &member), &outbox, &stop, &mut threads)?;

@@ -82,8 +82,11 @@ fn fill(reader: &Reader, shelves: &mut BTreeMap<i32, Shelf>, deadline: Instant) 
 }
 
 impl Shelf {
-    /// As a compacted topic does.
+    /// As a compacted topic does. What people say lies there too, and is none of the partition's.
     pub fn put(&mut self, key: &str, value: Option<&[u8]>) {
+        if matches!(parse_key(key), Some(Kept::Silence(_) | Kept::Acknowledged(_))) {
+            return;
+        }
         match value {
             Some(value) => drop(self.0.insert(key.to_owned(), value.to_vec())),
             None => drop(self.0.remove(key)),
@@ -156,7 +159,7 @@ impl Shelf {
 
 #[cfg(test)]
 mod tests {
-    use super::super::manifest::{Terms, control_key, schema_key};
+    use super::super::manifest::{Terms, acknowledged_key, control_key, schema_key, silence_key};
     use super::*;
     use crate::types::{Arrival, Idle};
 
@@ -217,6 +220,18 @@ mod tests {
         assert!(!shelf.needless("pumps", None).contains(&schema_key(3)));
         shelf.put(&schema_key(3), None);
         assert!(shelf.schemas().is_empty());
+    }
+
+    #[test]
+    fn what_people_say_is_no_part_of_it() {
+        let (mut shelf, manifest) = shelf();
+        let before = shelf.0.clone();
+        for stream in ["pumps", "chunk/pumps/4/2", "manifest/pumps", "control/pumps/11"] {
+            shelf.put(&silence_key(stream), Some(b"{}"));
+            shelf.put(&acknowledged_key(stream), Some(b"{}"));
+        }
+        assert_eq!(shelf.0, before);
+        assert!(shelf.state("pumps", &manifest.current).is_some());
     }
 
     #[test]

@@ -2,19 +2,20 @@ use rdkafka::ClientContext;
 use tokio::sync::oneshot::error::TryRecvError;
 
 use super::*;
-use crate::config::plan::{ClusterPlan, SaslPlan, TokenPlan};
+use crate::config::plan::{SaslPlan, TokenPlan};
 
 /// Nobody listens there.
 const NOBODY: &str = "127.0.0.1:9";
 
-fn plan(sasl: Option<SaslPlan>) -> KafkaSinkPlan {
-    let cluster = ClusterPlan { brokers: vec![NOBODY.into()], tls: None, sasl };
-    KafkaSinkPlan { cluster, topic: "alerts".into(), timeout: Duration::from_secs(1) }
-}
-
-fn sink(plan: &KafkaSinkPlan) -> KafkaSink {
-    let kept = producer::start(plan, "eddy-tests").expect("a producer");
-    KafkaSink { plan: plan.clone(), client_id: "eddy-tests".into(), kept: Mutex::new(Some(kept)) }
+fn target(sasl: Option<SaslPlan>) -> Target {
+    Target {
+        cluster: ClusterPlan { brokers: vec![NOBODY.into()], tls: None, sasl },
+        topic: "alerts".into(),
+        timeout: Duration::from_secs(1),
+        client_id: "eddy-tests".into(),
+        of: "sink",
+        names_topic: "topic",
+    }
 }
 
 #[tokio::test]
@@ -26,7 +27,7 @@ async fn whoever_drops_the_last_clone_of_a_producer_does_not_wait_for_the_librar
         scope: None,
     };
     let Kept { producer, mut gone } =
-        producer::start(&plan(Some(SaslPlan::Token(token))), "eddy-tests").expect("a producer");
+        producer::start(&target(Some(SaslPlan::Token(token)))).expect("a producer");
     let clone = producer.clone();
     drop(producer);
     drop(clone);
@@ -49,22 +50,20 @@ async fn credentials_that_are_refused_are_read_again_by_the_next_producer() {
         (Code::Authentication, false),
         (Code::SaslAuthenticationFailed, false),
     ] {
-        let sink = sink(&plan(None));
-        let producer = sink.producer().await.unwrap();
+        let writer = Writer::start(target(None)).unwrap();
+        let producer = writer.producer().await.unwrap();
         producer.watching().error(KafkaError::Global(code), "b:1/1: told by this");
-        let Answer::Failed { reason, .. } = sink.failed(&producer, &timed_out, 1).await else {
-            panic!("{code}")
-        };
+        let Untaken { reason, is_refused, .. } = writer.failed(&producer, &timed_out, 1).await;
+        assert!(!is_refused, "a broker may have it");
         assert!(reason.contains("told by this"), "{reason}");
-        let next = sink.producer().await.unwrap();
+        let next = writer.producer().await.unwrap();
         assert_eq!(Arc::ptr_eq(&next, &producer), is_kept, "{code}");
-        assert!(Arc::ptr_eq(&next, &sink.producer().await.unwrap()), "one for all that follow");
-        let of_an_old_one = sink.failed(&producer, &timed_out, 1).await;
-        assert!(matches!(of_an_old_one, Answer::Failed { .. }));
+        assert!(Arc::ptr_eq(&next, &writer.producer().await.unwrap()), "one for all that follow");
+        writer.failed(&producer, &timed_out, 1).await;
         assert!(
-            Arc::ptr_eq(&next, &sink.producer().await.unwrap()),
+            Arc::ptr_eq(&next, &writer.producer().await.unwrap()),
             "the new one is not given up for the old"
         );
-        sink.close().await;
+        writer.close().await;
     }
 }

@@ -2,7 +2,7 @@
 
 use rdkafka::error::RDKafkaErrorCode as Code;
 
-use crate::config::plan::KafkaSinkPlan;
+use super::Target;
 use crate::kafka::reasons::{unreached, user};
 use crate::kafka::words::of_code;
 
@@ -11,14 +11,24 @@ pub(super) fn is_busy(code: Code) -> bool {
     matches!(code, Code::NotEnoughReplicas | Code::NotEnoughReplicasAfterAppend | Code::QueueFull)
 }
 
+/// Of what is refused at first sight, nothing is there.
+pub(super) fn is_refused(code: Code) -> bool {
+    matches!(
+        code,
+        Code::UnknownTopic
+            | Code::UnknownTopicOrPartition
+            | Code::UnknownPartition
+            | Code::TopicAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+            | Code::MessageSizeTooLarge
+            | Code::MessageBatchTooLarge
+            | Code::QueueFull
+    )
+}
+
 /// `away`: why brokers were not reached of late. `bytes`: of the message.
-pub(super) fn of(
-    plan: &KafkaSinkPlan,
-    (code, detail): (Code, &str),
-    away: Option<String>,
-    bytes: usize,
-) -> String {
-    let KafkaSinkPlan { cluster, topic, timeout } = plan;
+pub(super) fn of(to: &Target, (code, detail): (Code, &str), away: Option<String>, bytes: usize) -> String {
+    let Target { cluster, topic, timeout, of, names_topic, .. } = to;
     match code {
         Code::MessageTimedOut => away.unwrap_or_else(|| {
             let brokers = cluster.brokers.join(", ");
@@ -28,7 +38,7 @@ pub(super) fn of(
             )
         }),
         Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {
-            format!("the cluster has no topic {topic}, and Eddy makes none for alerts; make it, or correct `topic`")
+            format!("the cluster has no topic {topic}, and Eddy makes none here; make it, or correct `{names_topic}`")
         }
         Code::TopicAuthorizationFailed => format!(
             "{} may not write to topic {topic}; allow it to Write and Describe it (kafka-acls)",
@@ -49,11 +59,12 @@ pub(super) fn of(
         Code::UnsupportedCompressionType => {
             "the brokers do not know zstd; Kafka 2.1 or newer is needed".to_owned()
         }
-        _ => unreached(cluster, "sink", code, detail)
+        _ => unreached(cluster, of, code, detail)
             .unwrap_or_else(|| format!("topic {topic} did not take it: {}", of_code(code).unwrap_or(detail))),
     }
 }
 
-pub(super) fn not_made(detail: &str) -> String {
-    format!("the Kafka client cannot be set up: {detail}; correct this sink's `tls`, `sasl` and `brokers`")
+pub(super) fn not_made(to: &Target, detail: &str) -> String {
+    let of = to.of;
+    format!("the Kafka client cannot be set up: {detail}; correct this {of}'s `tls`, `sasl` and `brokers`")
 }

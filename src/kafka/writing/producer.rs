@@ -1,4 +1,4 @@
-//! The client library's producer, as the sink keeps it.
+//! The client library's producer, as a writer keeps it.
 
 use std::error::Error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,13 +8,14 @@ use rdkafka::ClientConfig;
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::Message as _;
 use rdkafka::producer::{
     BaseRecord, DeliveryResult, NoCustomPartitioner, Producer as _, ProducerContext, ThreadedProducer,
 };
 use tokio::sync::oneshot;
 
-use super::reasons;
-use crate::config::plan::{ClusterPlan, KafkaSinkPlan};
+use super::{Target, reasons};
+use crate::config::plan::ClusterPlan;
 use crate::kafka::client::connection;
 use crate::kafka::reasons::unreached;
 use crate::kafka::token::Tokens;
@@ -34,8 +35,8 @@ const BATCH_BYTES: &str = "65536";
 /// The topic decides what is too large.
 const MESSAGE_BYTES_MAX: &str = "67108864";
 
-/// Told what became of a message.
-pub(super) type Reported = Box<oneshot::Sender<Result<(), KafkaError>>>;
+/// Told where a message is, or what became of it.
+pub(super) type Reported = Box<oneshot::Sender<Result<i64, KafkaError>>>;
 
 /// With a thread that polls it. Whoever drops the last of its `Arc`s, a worker within the runtime mostly, does not wait for the
 /// library: that takes long, and asks for a token perhaps, which cannot be fetched there.
@@ -58,7 +59,7 @@ impl Drop for Producer {
     }
 }
 
-/// What a sink keeps of it.
+/// What a writer keeps of it.
 pub(super) struct Kept {
     pub producer: Arc<Producer>,
     /// Ends when the library has let go of it.
@@ -66,11 +67,12 @@ pub(super) struct Kept {
 }
 
 /// Reads the files of certificates.
-pub(super) fn start(plan: &KafkaSinkPlan, client_id: &str) -> Result<Kept, String> {
-    let cluster = &plan.cluster;
-    let watching = Watching { tokens: Tokens::of(cluster), cluster: cluster.clone(), away: Mutex::default() };
-    let producer = ThreadedProducer::from_config_and_context(&settings(plan, client_id), watching)
-        .map_err(|error| reasons::not_made(&error.to_string()))?;
+pub(super) fn start(to: &Target) -> Result<Kept, String> {
+    let Target { cluster, of, .. } = to;
+    let (tokens, cluster) = (Tokens::of(cluster), cluster.clone());
+    let watching = Watching { tokens, cluster, of, away: Mutex::default() };
+    let producer = ThreadedProducer::from_config_and_context(&settings(to), watching)
+        .map_err(|error| reasons::not_made(to, &error.to_string()))?;
     let (gone_to, gone) = oneshot::channel();
     let library = Some(Library { producer, _gone: gone_to });
     Ok(Kept { producer: Arc::new(Producer { library }), gone })
@@ -81,7 +83,7 @@ impl Producer {
         &self.library.as_ref().expect("there until it is dropped").producer
     }
 
-    pub fn send(&self, record: BaseRecord<'_, [u8], [u8], Reported>) -> Result<(), KafkaError> {
+    pub fn send(&self, record: BaseRecord<'_, str, [u8], Reported>) -> Result<(), KafkaError> {
         self.library().send(record).map_err(|(error, _)| error)
     }
 
@@ -99,11 +101,11 @@ impl Producer {
     }
 }
 
-fn settings(plan: &KafkaSinkPlan, client_id: &str) -> ClientConfig {
+fn settings(to: &Target) -> ClientConfig {
     let ms = |duration: Duration| duration.as_millis().to_string();
-    let timeout = plan.timeout;
-    let mut config = connection(&plan.cluster);
-    config.set("client.id", client_id);
+    let timeout = to.timeout;
+    let mut config = connection(&to.cluster);
+    config.set("client.id", &to.client_id);
     config.set("enable.idempotence", "true");
     config.set("acks", "all");
     config.set("message.timeout.ms", ms(timeout));
@@ -132,6 +134,7 @@ pub(super) struct Away {
 pub(super) struct Watching {
     tokens: Tokens,
     cluster: ClusterPlan,
+    of: &'static str,
     /// Since the last message that was taken.
     away: Mutex<Option<Away>>,
 }
@@ -147,13 +150,13 @@ impl ProducerContext<NoCustomPartitioner> for Watching {
 
     fn delivery(&self, result: &DeliveryResult<'_>, reported: Self::DeliveryOpaque) {
         let told = match result {
-            Ok(_) => Ok(()),
+            Ok(message) => Ok(message.offset()),
             Err((error, _)) => Err(error.clone()),
         };
         if told.is_ok() {
             *self.noted() = None;
         }
-        // The worker may have stopped waiting: the message is then sent again, with the same id.
+        // Whoever wrote it may have stopped waiting: what is sent again has the same id.
         let _ = reported.send(told);
     }
 }
@@ -168,7 +171,7 @@ impl ClientContext for Watching {
     fn error(&self, error: KafkaError, detail: &str) {
         tracing::debug!(%error, detail, "Kafka");
         let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
-        if let Some(reason) = unreached(&self.cluster, "sink", code, detail) {
+        if let Some(reason) = unreached(&self.cluster, self.of, code, detail) {
             let of_credentials =
                 matches!(code, Code::SSL | Code::Authentication | Code::SaslAuthenticationFailed);
             *self.noted() = Some(Away { at: Instant::now(), reason, of_credentials });
