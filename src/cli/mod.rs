@@ -59,7 +59,7 @@ pub enum Command {
     Train(TrainArgs),
     /// Run a config over recorded data and say what it would have told; beside another config, if given
     Backtest(BacktestArgs),
-    /// Look at the snapshots of a deployment that is not running
+    /// Look at what a deployment that is not running keeps of its streams, or let one begin anew
     State(StateArgs),
     /// Say which models a stream was scored by, or go back to the one before; running or not
     Model(ModelArgs),

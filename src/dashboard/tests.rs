@@ -12,8 +12,7 @@ use super::*;
 use crate::status::Said;
 use crate::types::StreamId;
 
-/// No single step of a test takes longer.
-const STEP_MAX: Duration = Duration::from_secs(60);
+const STEP_MAX: Duration = Duration::from_secs(60); // no single step of a test takes longer
 
 pub(super) struct Served {
     pub base: String,

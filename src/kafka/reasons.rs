@@ -25,7 +25,7 @@ pub(crate) fn unreached(cluster: &ClusterPlan, of: &str, code: Code, detail: &st
         Code::Authentication if detail.contains(NO_TOKEN) => Some(format!(
             "no token for {brokers}{}; start the server that gives tokens, or correct `token_url`, `client_id`, `client_secret` or \
              `scope` in this {of}'s `sasl`",
-            bare(detail).split_once(NO_TOKEN).map_or("", |(_, why)| why)
+            detail.split_once(NO_TOKEN).map_or("", |(_, why)| why)
         )),
         Code::Authentication | Code::SaslAuthenticationFailed => Some(format!(
             "the broker refuses {} ({}); correct `sasl` in this {of}, or the user at the broker",

@@ -95,7 +95,8 @@ pub(crate) fn cause(detail: &str) -> Option<Cause> {
 
 /// Which broker it is about: `ssl://HOST:PORT/ID: …`, of which the scheme and the id are the library's own.
 fn address(detail: &str) -> Option<&str> {
-    let name = detail.split(": ").find(|part| part.contains(':'))?;
+    // It stands at the beginning, behind the role of the broker at most.
+    let name = detail.split(": ").take_while(|part| !part.contains(' ')).find(|part| part.contains(':'))?;
     let name = name.split_once("://").map_or(name, |(_, name)| name);
     let name = name.split_once('/').map_or(name, |(name, _)| name);
     let (host, port) = name.rsplit_once(':')?;
@@ -227,7 +228,8 @@ mod tests {
         let detail = "sasl_ssl://localhost:1/bootstrap: SASL authentication error: Authentication failed: Invalid username or password \
                       (after 302ms in state AUTH_REQ)";
         assert_eq!(bare(detail), "Authentication failed: Invalid username or password");
-        assert_eq!(bare("no answer"), "no answer");
+        let token = "Failed to acquire SASL OAUTHBEARER token: http://h:1/token: answered 503";
+        assert_eq!([bare("no answer"), bare(token)], ["no answer", token], "no broker's address");
         assert_eq!(
             topic("Subscribed topic not available: a.b: Broker: Unknown topic or partition"),
             Some("a.b")

@@ -149,7 +149,7 @@ async fn a_receipt_accounts_for_the_time_between_client_and_receiver() {
         );
         unexplained.push(share.abs());
     }
-    assert!(least(&unexplained) <= 0.02, "shares in no receipt: {unexplained:?}");
+    assert!(middle(&mut unexplained) <= 0.02, "shares in no receipt: {unexplained:?}");
 }
 
 fn ms(ns: i64) -> f64 {
@@ -254,6 +254,12 @@ fn share_off(what: &str, outside_ns: i64, inside_ns: i64) -> f64 {
 /// What a receipt leaves out is missing in every round; most of them may meet pauses of a machine that is busy.
 fn least(shares: &[f64]) -> f64 {
     shares.iter().copied().fold(f64::INFINITY, f64::min)
+}
+
+/// Of an odd number of rounds: a single one may have met a pause of the machine.
+fn middle(shares: &mut [f64]) -> f64 {
+    shares.sort_by(f64::total_cmp);
+    shares[shares.len() / 2]
 }
 
 /// Without its outbox the process has to make every alert again from the log.

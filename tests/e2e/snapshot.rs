@@ -14,7 +14,7 @@ use crate::e2e::receiver::Receiver;
 use crate::plant::{self, Row};
 
 const KEYS: usize = 24;
-const ROWS_A_REQUEST: usize = 96;
+const ROWS_A_REQUEST: usize = 64;
 
 fn post(http: SocketAddr, request: usize, rows: &[Row]) {
     let body = plant::ndjson(rows);
@@ -103,10 +103,10 @@ async fn a_killed_process_goes_on_from_its_snapshots() {
     let deployment = Deployment::new(&text);
     let mut eddy = deployment.start();
     let requests: Vec<&[Row]> = rows.chunks(ROWS_A_REQUEST).collect();
-    let mut kills = [100, 220, 340].into_iter().enumerate().peekable();
+    let mut kills = [150, 300, 450].into_iter().enumerate().peekable();
     for (i, rows) in requests.iter().enumerate() {
         // However slow this machine is, there is something to go on from.
-        if let Some((kill, _)) = kills.next_if(|(_, at)| i >= *at && rounds(&eddy) > 1) {
+        if let Some((kill, _)) = kills.next_if(|(_, at)| i >= *at && rounds(&eddy) > 0) {
             eddy = again(&deployment, eddy, i as u64, kill);
             // Answered long before the snapshot, and by another process: it must not be logged again.
             post(address, 0, requests[0]);

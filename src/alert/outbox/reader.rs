@@ -1,5 +1,6 @@
 //! Reading the outbox for pages and the API.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use rusqlite::types::Type;
@@ -125,6 +126,15 @@ impl OutboxReader {
              ORDER BY a.onset, a.seq"
         );
         self.alerts(&sql, params![])
+    }
+
+    /// Revisions, (id, revision), that are to be told to somebody yet. Looks at every delivery.
+    pub fn pending(&self) -> Result<BTreeSet<(String, u32)>, OutboxError> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT DISTINCT id, revision FROM deliveries WHERE state = 'pending'")?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
     /// Deliveries that were given up, of any receiver, in order of storing, and at most `limit`.

@@ -31,7 +31,7 @@ fn least(field: &Field<'_>) -> Option<f64> {
     let number = field.any_number("2.5")?;
     let (fault, remedy) = match number {
         0.0..=MIN_DEVIATION_MAX => return Some(number),
-        _ if number < 0.0 && number >= -MIN_DEVIATION_MAX => {
+        _ if (-MIN_DEVIATION_MAX..0.0).contains(&number) => {
             let size = number.abs();
             (
                 "has a sign",

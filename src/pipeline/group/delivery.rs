@@ -1,9 +1,10 @@
 //! From the alerts topic to the receivers: whoever of the group has a partition of it puts its alerts in its own outbox.
 //!
 //! Offsets are committed only up to what every receiver has, or was given up on: alerts of a member that dies are
-//! delivered by another, under the same `webhook-id`.
+//! delivered by another, under the same `webhook-id`. What is delivered behind one that is not is said by the commit ([`beyond`]).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use super::clients::{self, Reader};
-use super::members;
+use super::{beyond, members};
 use crate::alert::outbox::{OutboxHandle, Sent};
 use crate::config::plan::{KafkaPlan, SharedPlan};
 use crate::durable::Ballast;
@@ -30,6 +31,7 @@ const SETTLE: Duration = Duration::from_millis(250);
 /// How often is looked for who has what.
 const ASK: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_millis(500);
+const COMMITTED_MAX: Duration = Duration::from_secs(5);
 const GROUP_MAX: usize = 1000;
 /// Alerts that a receiver has not taken; with more, no new ones are fetched.
 const WAITING_MAX: usize = 10_000;
@@ -60,13 +62,23 @@ struct Data {
     receipt: Receipt,
 }
 
-/// By partition of the alerts topic, in order.
-type Partitions = BTreeMap<i32, VecDeque<Waiting>>;
+/// By partition of the alerts topic.
+type Partitions = BTreeMap<i32, Partition>;
 
-/// In the outbox, and behind it.
+#[derive(Default)]
+struct Partition {
+    /// In order.
+    waiting: VecDeque<Waiting>,
+    /// Delivered by whoever had it before.
+    told: Vec<Range<i64>>,
+    /// The last offset that was committed, and the metadata.
+    committed: (i64, String),
+}
+
+/// In the outbox.
 struct Waiting {
-    next: i64,
-    /// `None`: nothing to deliver.
+    offset: i64,
+    /// `None`: nothing to deliver, or not any more.
     alert: Option<(String, u32)>,
 }
 
@@ -84,7 +96,7 @@ impl Delivery {
                 let (topic, reason) = (&self.shared.alerts, plainly(&error));
                 tracing::warn!(topic, reason, "alerts are not received, trying again");
                 // Without its client this member is none of the group: others take all of its partitions.
-                waiting.retain(|_, waiting| !self.release(waiting));
+                waiting.retain(|_, partition| !self.release(&partition.waiting));
                 std::thread::sleep(RETRY);
             }
         }
@@ -94,6 +106,7 @@ impl Delivery {
         consumer.subscribe(&[&self.shared.alerts])?;
         let (mut settled, mut paused) = (Instant::now(), false);
         let mut asked = None::<Instant>;
+        let mut looked = Instant::now();
         while !self.stop.is_cancelled() {
             self.receive(consumer, waiting);
             if asked.is_none_or(|asked| asked.elapsed() >= ASK) {
@@ -103,7 +116,11 @@ impl Delivery {
             if settled.elapsed() >= SETTLE {
                 settled = Instant::now();
                 self.settle(consumer, waiting)?;
-                let full = is_full(waiting.values().map(VecDeque::len).sum(), self.held());
+                if looked.elapsed() >= ASK {
+                    looked = Instant::now();
+                    self.look_beyond(waiting);
+                }
+                let full = is_full(waiting.values().map(|of| of.waiting.len()).sum(), self.held());
                 if full || paused {
                     let all = consumer.assignment()?;
                     if full {
@@ -141,16 +158,19 @@ impl Delivery {
             let Some(received) = consumer.poll(wait) else { break };
             wait = Duration::ZERO;
             let Ok(message) = received else { continue };
-            let sent = message.payload().and_then(read);
-            if sent.is_none() {
+            let partition = waiting
+                .entry(message.partition())
+                .or_insert_with(|| self.begin(consumer, message.partition(), message.offset()));
+            let is_told = partition.told.iter().any(|told| told.contains(&message.offset()));
+            let sent = message.payload().filter(|_| !is_told).and_then(read);
+            if sent.is_none() && !is_told {
                 let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
                 tracing::error!(topic, partition, offset, "no alert of eddy's; it is passed over");
             }
             let alert =
                 sent.as_ref().map(|sent| (sent.alert.decision.id.clone(), sent.alert.decision.revision));
             group.extend(sent);
-            let next = message.offset() + 1;
-            waiting.entry(message.partition()).or_default().push_back(Waiting { next, alert });
+            partition.waiting.push_back(Waiting { offset: message.offset(), alert });
         }
         while !group.is_empty() {
             match self.outbox.store_sent(&group, self.clock.now_ns()) {
@@ -166,19 +186,62 @@ impl Delivery {
         }
     }
 
+    /// A partition that comes. What was delivered of it is not known if the commit is of another topic of the same name, or is not told.
+    fn begin(&self, consumer: &Reader, partition: i32, offset: i64) -> Partition {
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&self.shared.alerts, partition);
+        let told = match consumer.committed_offsets(list, COMMITTED_MAX) {
+            Ok(committed) => {
+                committed.elements().first().map_or(Vec::new(), |element| match element.offset() {
+                    Offset::Offset(first) if first <= offset => beyond::read(first, element.metadata()),
+                    _ => Vec::new(),
+                })
+            }
+            Err(error) => {
+                tracing::warn!(%error, partition, "what was delivered of it is not known, and told again");
+                Vec::new()
+            }
+        };
+        Partition { told, ..Partition::default() }
+    }
+
+    /// Finds what is delivered behind what is not.
+    fn look_beyond(&self, waiting: &mut Partitions) {
+        if waiting.values().all(|partition| partition.waiting.len() < 2) {
+            return;
+        }
+        match self.outbox.reader().and_then(|reader| reader.pending()) {
+            Ok(pending) => {
+                let all = waiting.values_mut().flat_map(|partition| &mut partition.waiting);
+                all.for_each(|waiting| {
+                    waiting.alert.take_if(|alert| !pending.contains(alert)).map_or((), drop)
+                });
+            }
+            Err(error) => tracing::warn!(%error, "what is delivered is not known"),
+        }
+    }
+
     /// Commits as far as all is delivered. What went to another member is that one's to commit.
     fn settle(&self, consumer: &Reader, waiting: &mut Partitions) -> KafkaResult<()> {
         let assigned = consumer.assignment()?;
         let ours: BTreeSet<i32> = assigned.elements().iter().map(|element| element.partition()).collect();
-        waiting.retain(|partition, waiting| ours.contains(partition) || !self.release(waiting));
+        waiting.retain(|id, partition| ours.contains(id) || !self.release(&partition.waiting));
         let mut list = TopicPartitionList::new();
-        for (partition, waiting) in waiting.iter_mut().filter(|(partition, _)| ours.contains(partition)) {
+        for (id, partition) in waiting.iter_mut().filter(|(id, _)| ours.contains(id)) {
+            let Partition { waiting, committed, .. } = partition;
             let mut next = None;
             while waiting.front().is_some_and(|first| self.is_settled(first)) {
-                next = waiting.pop_front().map(|first| first.next);
+                next = waiting.pop_front().map(|first| first.offset + 1);
             }
-            if let Some(next) = next {
-                list.add_partition_offset(&self.shared.alerts, *partition, Offset::Offset(next))?;
+            let Some(first) = waiting.front().map(|first| first.offset).or(next) else { continue };
+            let settled =
+                waiting.iter().filter(|waiting| waiting.alert.is_none()).map(|waiting| waiting.offset);
+            let now = (first, beyond::write(first, settled));
+            if now != *committed {
+                let mut element = list.add_partition(&self.shared.alerts, *id);
+                element.set_offset(Offset::Offset(now.0))?;
+                element.set_metadata(&now.1);
+                *committed = now;
             }
         }
         if list.count() > 0
