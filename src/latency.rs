@@ -3,13 +3,14 @@
 //! Clocks are read once a batch and stage, never per event; the histogram entry is weighted by the
 //! number of items (`record_n`), so the counts are per event.
 
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+mod clock;
+
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
 use crate::types::{Receipt, Segment};
+pub use clock::Clock;
 
 /// The stations of the way, in order. Names are the `stage` label in `/metrics` and in receipts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -77,87 +78,6 @@ impl Stage {
             Stage::Verdict => "verdict",
         }
     }
-}
-
-/// Wall time by a monotonic clock: steady between two looks at the system's clock, which it follows when
-/// that is set (NTP, a resumed machine). Copies share one clock.
-#[derive(Clone, Copy, Debug)]
-pub struct Clock {
-    start: Instant,
-    /// Wall time at `start`, ns.
-    wall_ns: &'static AtomicI64,
-}
-
-/// The system's clock may run this far off before it is followed: a slew is not a step.
-const STEP_NS: i64 = 500_000_000;
-
-impl Clock {
-    pub fn start() -> Self {
-        // One for the life of the process, so that every station can hold it by value.
-        let Reading { at, wall_ns, .. } = Reading::close();
-        Clock { start: at, wall_ns: Box::leak(Box::new(AtomicI64::new(wall_ns))) }
-    }
-
-    /// ns since the Unix epoch.
-    pub fn now_ns(&self) -> i64 {
-        self.wall_ns.load(Relaxed) + self.start.elapsed().as_nanos() as i64
-    }
-
-    /// Follows the system's clock if it was set. Call it about once a second.
-    pub fn resync(&self) {
-        let Reading { at, wall_ns, .. } = Reading::close();
-        self.follow(at, wall_ns);
-    }
-
-    /// As [`Clock::resync`], to a time that tests choose.
-    pub fn resync_to(&self, system_ns: i64) {
-        self.follow(Instant::now(), system_ns);
-    }
-
-    fn follow(&self, at: Instant, system_ns: i64) {
-        let off_ns = system_ns - self.wall_ns.load(Relaxed) - (at - self.start).as_nanos() as i64;
-        if off_ns.abs() > STEP_NS {
-            self.wall_ns.fetch_add(off_ns, Relaxed);
-            tracing::warn!(
-                off_ms = off_ns / 1_000_000,
-                "the system's clock was set; arrivals follow it from here"
-            );
-        }
-    }
-}
-
-/// The system's clock, and the instant at which it was read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Reading {
-    at: Instant,
-    wall_ns: i64,
-    /// How long it took: so far off the two may be.
-    took: Duration,
-}
-
-/// On a busy machine a thread may be held up between two clocks, which would set every later time off by that.
-const READINGS: usize = 8;
-
-impl Reading {
-    fn take() -> Self {
-        let at = Instant::now();
-        let wall_ns = system_ns();
-        Reading { at, wall_ns, took: at.elapsed() }
-    }
-
-    fn close() -> Self {
-        Self::closest((1..READINGS).map(|_| Self::take()), Self::take())
-    }
-
-    fn closest(others: impl Iterator<Item = Reading>, first: Reading) -> Self {
-        others.fold(first, |best, other| if other.took < best.took { other } else { best })
-    }
-}
-
-/// A clock before 1970 is taken as 1970: order and durations still hold.
-fn system_ns() -> i64 {
-    let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    wall.unwrap_or_default().as_nanos() as i64
 }
 
 /// One stage's histogram over the process's life, and its figures.

@@ -45,9 +45,9 @@ pub struct Scored {
 
 impl Scored {
     pub fn of(status: &Status, stream: StreamId) -> Self {
-        use std::sync::atomic::Ordering::Relaxed;
+        use std::sync::atomic::Ordering::{Acquire, Relaxed};
         status.stream(stream).iter().fold(Scored::default(), |sum, p| Scored {
-            events: sum.events + p.events_total.load(Relaxed),
+            events: sum.events + p.events_total.load(Acquire),
             events_duplicate: sum.events_duplicate + p.duplicates_total.load(Relaxed),
             events_late: sum.events_late + p.late_total.load(Relaxed),
             windows: sum.windows + p.windows_total.load(Relaxed),

@@ -22,10 +22,6 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::schedule::wait_before_next;
-use breaker::Breaker;
-use damper::Damper;
-use pace::Pace;
-
 use super::step::Watch;
 use super::{Answer, Outgoing, Receiver, SinkError};
 use crate::alert::outbox::{Attempt, Counts, Due, Next, Outbox, OutboxError, OutboxHandle, Waiting};
@@ -33,6 +29,9 @@ use crate::config::plan::SinkPlan;
 use crate::latency::{Clock, Latency, Stage};
 use crate::status::Status;
 use crate::telemetry::Tracer;
+use breaker::Breaker;
+use damper::Damper;
+use pace::Pace;
 
 /// After a stop is asked for, what is due is still sent for this long.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -95,6 +94,7 @@ pub async fn run_to(receiver: Receiver, delivery: Delivery) {
         watch: Watch::default(),
     };
     worker.work().await;
+    worker.say_unsaid(Instant::now(), true);
     worker.receiver.close().await;
 }
 
@@ -168,7 +168,9 @@ impl Worker {
         // Nothing new is begun until what is under way is over: told again in between, the beginning of an alert could
         // overtake its end.
         let again = self.is_to_say_again();
-        let room = if paused_ns > 0 || again { 0 } else { self.width.saturating_sub(self.under_way.len()) };
+        // In a steady stream there is always something under way.
+        let held_off = paused_ns > 0 || again || self.asked_now && !self.under_way.is_empty();
+        let room = if held_off { 0 } else { self.width.saturating_sub(self.under_way.len()) };
         let look = self.look(room).await?;
         self.delivered_ns.clear();
         for attempt in self.unrecorded.drain(..) {

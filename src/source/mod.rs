@@ -63,7 +63,7 @@ impl Context {
 impl SourceStatus {
     /// The source works: it can receive.
     pub(crate) fn up(&self) {
-        // In this order nobody sees a source that works and why it does not.
+        // In this order who sees that it works finds no reason of before.
         *self.last_error.lock().unwrap_or_else(|e| e.into_inner()) = None;
         self.connected.store(true, Ordering::Release);
     }

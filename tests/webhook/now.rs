@@ -178,6 +178,34 @@ async fn a_receiver_that_is_only_probed_is_probed_at_once_when_asked_for() {
     rig.stop().await;
 }
 
+#[tokio::test]
+async fn a_stream_of_others_does_not_keep_it_from_being_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let slow = Behaviour::AcceptAfter(Duration::from_millis(700));
+    let choose = move |request: &crate::receiver::Received| match request.id() {
+        "a1_1" => Behaviour::Status(500),
+        _ => slow.clone(),
+    };
+    let receiver = Receiver::choosing(choose).await;
+    let rig = Rig::start(&file(&folder), &receiver.url, &PATIENT);
+    rig.store(&[alert("a1", 1)]);
+    fails(&rig, 1).await;
+    let asked = |receiver: &Receiver| ids(receiver).iter().filter(|id| *id == "a1_1").count();
+    for i in 0.. {
+        assert!(i < 200, "asked {} times", asked(&receiver));
+        rig.store(&[alert(&format!("s{i}"), 1)]);
+        if i == 3 {
+            rig.outbox.ask_now(SINK);
+        }
+        // What comes next comes before what is under way is over.
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        if i > 3 && asked(&receiver) == 2 {
+            break;
+        }
+    }
+    rig.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_and_a_broker_are_asked_at_once_too() {
     let folder = tempfile::tempdir().unwrap();

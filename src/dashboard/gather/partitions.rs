@@ -1,6 +1,6 @@
 //! Each partition by itself, for whoever asks why the sums are what they are.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use super::hex;
 use crate::config::plan::Plan;
@@ -27,7 +27,7 @@ fn partition_view(stream: &str, partition: usize, p: &PartitionStatus) -> Partit
     PartitionView {
         stream: stream.to_owned(),
         partition,
-        events_total: p.events_total.load(Relaxed),
+        events_total: p.events_total.load(Acquire),
         duplicates_total: p.duplicates_total.load(Relaxed),
         late_total: p.late_total.load(Relaxed),
         reopening_total: p.reopening_total.load(Relaxed),

@@ -1,6 +1,6 @@
 //! What came in, by source.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use super::{Rates, some_time};
 use crate::config::plan::{Plan, SourceKind};
@@ -21,7 +21,7 @@ pub(super) fn sources(plan: &Plan, status: &Status, rates: &Rates<'_>) -> Vec<So
                 SourceKind::Http(_) => "http",
                 SourceKind::Replay(_) => "replay",
             },
-            connected: source.connected.load(Relaxed),
+            connected: source.connected.load(Acquire),
             messages_total,
             acked_total: source.acked_total.load(Relaxed),
             refused_total: source.refused_total.load(Relaxed),

@@ -1,6 +1,6 @@
 //! Streams, added up over their partitions.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::time::Duration;
 
 use super::{Rates, hex, watermark};
@@ -36,7 +36,7 @@ pub(super) fn streams(plan: &Plan, status: &Status, rates: &Rates<'_>) -> Vec<St
             rows_before_2000_total: rows.before_2000_total.load(Relaxed),
             rows_absent_total: (0..stream.columns.len()).map(|column| rows.absent_total(column)).collect(),
             fields_missing: rows.fields_missing(),
-            events_total: sum(|p| p.events_total.load(Relaxed)),
+            events_total: sum(|p| p.events_total.load(Acquire)),
             events_live_total: came.taken(),
             events_per_s: rates.per_s(came.taken(), |s| s.streams[i].events_live_total),
             duplicates_total: sum(|p| p.duplicates_total.load(Relaxed)),

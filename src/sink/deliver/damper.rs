@@ -88,6 +88,8 @@ impl Damper {
 
     /// Whether there is to be a line about a delivery that is given up.
     pub fn gave_up(&mut self, now: Instant) -> bool {
+        self.failed += 1;
+        self.takes = false;
         let said = self.given_up_lines.one_more(GIVEN_UP_MAX, now);
         self.given_up_unsaid += u64::from(!said);
         said
@@ -100,8 +102,9 @@ impl Damper {
         [takes, given_up].into_iter().flatten().min()
     }
 
-    pub fn unsaid(&mut self, now: Instant) -> Unsaid {
-        let is_time = |until: Option<Instant>| until.is_none_or(|until| now >= until);
+    /// `at_once`: there is no later.
+    pub fn unsaid(&mut self, now: Instant, at_once: bool) -> Unsaid {
+        let is_time = |until: Option<Instant>| at_once || until.is_none_or(|until| now >= until);
         let takes_after = if self.takes && is_time(self.lines.until()) { self.accepted(now) } else { None };
         let given_up =
             if is_time(self.given_up_lines.until()) { std::mem::take(&mut self.given_up_unsaid) } else { 0 };
@@ -139,9 +142,9 @@ mod tests {
         }
         assert_eq!(lines, LINES_MAX as usize);
         let at = damper.unsaid_at().unwrap();
-        assert_eq!(damper.unsaid(at - Duration::from_millis(1)), Unsaid::default());
-        assert_eq!(damper.unsaid(at), Unsaid { takes_after: Some(495), given_up: 0 });
-        assert_eq!((damper.unsaid_at(), damper.unsaid(at)), (None, Unsaid::default()));
+        assert_eq!(damper.unsaid(at - Duration::from_millis(1), false), Unsaid::default());
+        assert_eq!(damper.unsaid(at, false), Unsaid { takes_after: Some(495), given_up: 0 });
+        assert_eq!((damper.unsaid_at(), damper.unsaid(at, false)), (None, Unsaid::default()));
     }
 
     #[test]
@@ -149,7 +152,7 @@ mod tests {
         let (mut damper, began) = (Damper::default(), Instant::now());
         assert_eq!((0..1_000).filter(|_| damper.gave_up(began)).count(), GIVEN_UP_MAX as usize);
         let at = damper.unsaid_at().unwrap();
-        assert_eq!(damper.unsaid(at), Unsaid { takes_after: None, given_up: 900 });
+        assert_eq!(damper.unsaid(at, false), Unsaid { takes_after: None, given_up: 900 });
         assert!(damper.gave_up(at));
     }
 }

@@ -29,9 +29,8 @@ impl Worker {
         self.show_error(Some(reason.to_owned()));
         let (now, sink) = (Instant::now(), &self.delivery.sink.name);
         let message = &due.message_id;
-        let said = self.damper.failed(reason, now);
         if wait.is_some() || due.early {
-            if let Some(attempts_failed) = said {
+            if let Some(attempts_failed) = self.damper.failed(reason, now) {
                 tracing::warn!(
                     sink,
                     message,
@@ -61,8 +60,14 @@ impl Worker {
 
     /// Says what was only counted, once it may be said; gives the wait until there is more.
     pub(super) fn until_unsaid(&mut self) -> Option<Duration> {
-        let (now, sink) = (Instant::now(), &self.delivery.sink.name);
-        let Unsaid { takes_after, given_up } = self.damper.unsaid(now);
+        let now = Instant::now();
+        self.say_unsaid(now, false);
+        self.damper.unsaid_at().map(|at| at.saturating_duration_since(now))
+    }
+
+    pub(super) fn say_unsaid(&mut self, now: Instant, at_once: bool) {
+        let sink = &self.delivery.sink.name;
+        let Unsaid { takes_after, given_up } = self.damper.unsaid(now, at_once);
         if let Some(attempts_failed) = takes_after {
             tracing::info!(sink, attempts_failed, "the receiver takes messages again");
         }
@@ -73,7 +78,6 @@ impl Worker {
                 "more deliveries were given up; they stay in the outbox, marked as failed"
             );
         }
-        self.damper.unsaid_at().map(|at| at.saturating_duration_since(now))
     }
 
     pub(super) fn shown(&self) -> &SinkStatus {

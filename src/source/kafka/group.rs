@@ -120,7 +120,6 @@ impl Group {
     /// Once, until there is another reason.
     fn tell(&self, reason: String, is_down: bool) {
         let status = self.context.source_status();
-        // First: nobody sees a source that works and why it does not.
         if is_down {
             status.connected.store(false, Relaxed);
             status.kafka.behind.store(true, Relaxed);
