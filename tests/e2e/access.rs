@@ -241,7 +241,7 @@ async fn an_alert_s_link_takes_feedback_and_no_secret_comes_out_anywhere() {
     });
     let (status, said) = eddy_runs.stop();
     assert!(status.success());
-    assert!(said.contains("delivery failed"), "the pager was tried: {said}");
+    assert!(said.contains("deliveries fail"), "the pager was tried: {said}");
     // What a collector is sent but for the headers, which are for it.
     for request in traces.iter().chain(&metrics) {
         assert_eq!(

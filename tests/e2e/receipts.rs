@@ -208,7 +208,9 @@ async fn the_wait_for_the_watermark_is_told_apart_and_a_restart_is_marked() {
     let receiver = Receiver::start([]).await;
     let broker = Mosquitto::start();
     let source = mqtt_source(broker.port);
-    let deployment = Deployment::new(&config(&source, "[\"plant\"]", STREAM, &receiver.url));
+    // What a snapshot knows is not made again.
+    let text = config(&source, "[\"plant\"]", STREAM, &receiver.url) + "snapshot_every = \"1h\"\n";
+    let deployment = Deployment::new(&text);
     let mut eddy = deployment.start();
     let wait = Wait::new();
     let sent = wait.publish(broker.port, REST);
