@@ -17,6 +17,8 @@ mod mosquitto;
 mod mqtt;
 #[path = "webhook/mqtt_limits.rs"]
 mod mqtt_limits;
+#[path = "webhook/mqtt_rival.rs"]
+mod mqtt_rival;
 #[path = "webhook/mqtt_wire.rs"]
 mod mqtt_wire;
 #[path = "webhook/now.rs"]

@@ -102,7 +102,8 @@ fn describe_device(text: &mut String, plan: &Plan, rings: f64) -> std::fmt::Resu
     let reserved = plan.device_memory_bytes as f64;
     let verdict = match rings <= reserved {
         true => "enough",
-        false => "NOT ENOUGH: raise it, or windows of some keys cross the bus whole",
+        // It costs speed alone.
+        false => "not enough for all of them: raise it, or windows of some keys cross the bus whole",
     };
     let shards = (plan.shards * shard_bytes(0)) as f64;
     let pinned = (plan.shards * SHARD_PINNED_BYTES) as f64;
@@ -238,4 +239,30 @@ fn available_bytes(meminfo: &Path) -> Option<f64> {
     let text = std::fs::read_to_string(meminfo).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     line.trim().strip_suffix(" kB")?.parse::<f64>().ok().map(|kib| kib * 1024.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Which the command would have to end with 1 for.
+    #[test]
+    fn a_gpu_that_does_not_hold_all_windows_is_no_reason_not_to_go_on() {
+        let text = "device_memory = \"1MB\"\n[source.a]\ntype = \"http\"\nlisten = \"127.0.0.1:1\"\n[stream.s]\nfrom = \"a\"\n\
+                    key = \"id\"\ntime = { path = \"t\", unit = \"ms\" }\ncolumns.x = \"x\"\n\
+                    window = { type = \"tumbling\", size = \"1m\", grid = \"10s\" }\n";
+        let plan = crate::config::parse(text, "", &Default::default());
+        let plan = plan.unwrap_or_else(|problems| panic!("{problems}"));
+        let said = |bytes| {
+            let mut text = String::new();
+            describe_device(&mut text, &plan, bytes).expect("a string takes all");
+            text
+        };
+        assert!(said(1e6).contains("they take 1.0 MB: enough\n"), "{}", said(1e6));
+        let slow = said(1.1e6);
+        assert!(
+            slow.contains("1.1 MB: not enough for all of them: raise it") && !slow.contains("NOT ENOUGH"),
+            "{slow}"
+        );
+    }
 }

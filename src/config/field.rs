@@ -259,12 +259,6 @@ impl<'a> Field<'a> {
         self.scope.problems.borrow_mut().push(Problem { origin, key, fault, remedy });
     }
 
-    /// The same of one without which the config is good: somebody set it for all programs.
-    pub fn warn(&self, variable: &str, fault: impl Into<String>, remedy: impl Into<String>) {
-        let (variable, fault, remedy) = (variable.to_owned(), fault.into(), remedy.into());
-        self.scope.warnings.borrow_mut().push(Warning { variable, fault, remedy });
-    }
-
     pub fn problems_count(&self) -> usize {
         self.scope.problems.borrow().len()
     }

@@ -80,17 +80,18 @@ fn sent(here: &Field<'_>, written: Written) -> Option<TelemetryPlan> {
         here.variable(ENDPOINT).is_none_or(|text| web::check(text, &URL).is_ok_and(|url| url == endpoint));
     let are_written = !written.headers.is_empty();
     let headers = match written.headers {
-        _ if !are_written && are_its_own => pairs(here, HEADERS),
+        // A collector that asks for a key would refuse all that is sent without it.
+        _ if !are_written && are_its_own => pairs(here, HEADERS)?,
         headers => headers,
     };
-    if let Some((fault, remedy)) = unsendable(&endpoint, &headers) {
+    if let Some((fault, remedy)) = unsendable(&endpoint, &headers, are_written) {
         match are_written {
             true => here.locate("headers").problem(fault, remedy),
             false => here.blame(HEADERS, fault, remedy),
         }
         return None;
     }
-    let mut resource = pairs(here, RESOURCE);
+    let mut resource = pairs(here, RESOURCE).unwrap_or_default();
     resource.extend(here.variable(SERVICE).map(|name| ("service.name".to_owned(), name.to_owned())));
     let every = written.every.unwrap_or_else(|| interval(here));
     Some(TelemetryPlan { endpoint, headers, every, resource })
@@ -163,24 +164,24 @@ fn interval(here: &Field<'_>) -> Duration {
     let every = text.parse().ok().map(Duration::from_millis);
     every.filter(|every| (EVERY_MIN..=EVERY_MAX).contains(every)).unwrap_or_else(|| {
         let remedy = "Set it to 1000 to 3600000, which are ms.";
-        here.warn(INTERVAL, format!("{text:?} is no usable interval"), remedy);
+        here.blame(INTERVAL, format!("{text:?} is no usable interval"), remedy);
         EVERY_DEFAULT
     })
 }
 
-/// `name=value,name=value`, percent-encoded as in W3C's Baggage.
-fn pairs(here: &Field<'_>, name: &str) -> BTreeMap<String, String> {
+/// `name=value,name=value`, percent-encoded as in W3C's Baggage. `None`: a problem was recorded.
+fn pairs(here: &Field<'_>, name: &str) -> Option<BTreeMap<String, String>> {
     let text = here.variable(name).unwrap_or_default();
     let pair = |part: &str| {
         let (key, value) = part.split_once('=')?;
         Some((key.trim().to_owned(), decoded(value.trim())?)).filter(|(key, _)| !key.is_empty())
     };
     let pairs: Option<_> = text.split(',').filter(|part| !part.trim().is_empty()).map(pair).collect();
-    pairs.unwrap_or_else(|| {
+    if pairs.is_none() {
         // Not repeated: headers hold secrets.
-        here.warn(name, "cannot be read", "Write it like name=value,other=value, values percent-encoded.");
-        BTreeMap::new()
-    })
+        here.blame(name, "cannot be read", "Write it like name=value,other=value, values percent-encoded.");
+    }
+    pairs
 }
 
 fn decoded(text: &str) -> Option<String> {
@@ -198,8 +199,13 @@ fn decoded(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// What keeps headers from being sent there, and the remedy. Says no value: they are secrets.
-fn unsendable(endpoint: &Url, headers: &BTreeMap<String, String>) -> Option<(String, &'static str)> {
+/// What keeps headers from being sent there, and the remedy. Says no value: they are secrets. Nor a name that stands in no file:
+/// where a variable is written like `name: value`, what is before its first `=` has the secret in it.
+fn unsendable(
+    endpoint: &Url,
+    headers: &BTreeMap<String, String>,
+    are_written: bool,
+) -> Option<(String, &'static str)> {
     if !headers.is_empty() && !web::is_private(endpoint) {
         let remedy = "Write the address of the collector with https://, or remove the headers.";
         return Some(("would go to another machine in clear".to_owned(), remedy));
@@ -208,6 +214,11 @@ fn unsendable(endpoint: &Url, headers: &BTreeMap<String, String>) -> Option<(Str
         name.parse::<HeaderName>().is_err() || HeaderValue::from_str(value).is_err()
     };
     let (name, _) = headers.iter().find(is_unusable)?;
+    if !are_written {
+        let remedy = "Write it like name=value,other=value: names of letters, digits and dashes, values percent-encoded, each \
+                      one line of printable ASCII.";
+        return Some(("a name or value in it cannot be sent as a header".to_owned(), remedy));
+    }
     let remedy = "Use the letters, digits and dashes of a header's name, and one line of printable ASCII.";
     Some((format!("{name:?} cannot be sent as a header"), remedy))
 }

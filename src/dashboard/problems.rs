@@ -65,8 +65,9 @@ pub fn missed(status: &Status, plan: &Plan) -> Vec<Problem> {
 }
 
 fn silent_sources(snapshot: &Snapshot, plan: &Plan) -> Vec<Problem> {
-    // One that is put out of its broker comes and goes, and is told of already.
-    let is_away = |source: &SourceView| !source.connected && source.rival.is_none();
+    // One that is put out of its broker comes and goes, and is told of already; unless it is by now away for another reason.
+    let is_put_out = |source: &SourceView| source.rival.is_some() && source.rival == source.last_error;
+    let is_away = |source: &SourceView| !source.connected && !is_put_out(source);
     let away = snapshot.sources.iter().zip(&plan.sources).filter(|(source, _)| is_away(source));
     away.filter_map(|(source, plan)| {
         let (what, remedy) = match &plan.kind {

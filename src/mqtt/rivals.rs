@@ -22,9 +22,16 @@ impl Rivals {
         Rivals { short: 0, shown }
     }
 
-    /// No connection was made, or it ended by what was sent: nobody was put out.
+    /// A connection was made. Who is there still ends it soon; if it stands, nobody is.
+    pub fn made(&self) {
+        self.shown.expire_in(SHORT);
+    }
+
+    /// No connection was made, or it ended by what was sent or by silence: nobody was put out, and what keeps Eddy from the
+    /// broker is something else.
     pub fn unmade(&mut self) {
         self.short = 0;
+        self.shown.expire_in(Duration::ZERO);
     }
 
     /// Why a connection ended that had `lasted`. MQTT 5 has a word for it; in 3.1.1, and with brokers that do not use the word
@@ -42,7 +49,12 @@ impl Rivals {
         let reason = match fault {
             Fault::TakenOver => explain(broker, version, fault),
             _ if self.short >= IN_A_ROW => rival(broker),
-            _ => return explain(broker, version, fault),
+            _ => {
+                if self.short == 0 {
+                    self.unmade();
+                }
+                return explain(broker, version, fault);
+            }
         };
         self.shown.notice(reason.clone());
         reason
@@ -55,6 +67,8 @@ impl Rivals {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     const NOW: Duration = Duration::from_secs(1);
@@ -92,6 +106,35 @@ mod tests {
             rivals.unmade();
         }
         assert!(!rivals.are_there());
+    }
+
+    /// What is wrong then has another remedy, and the page shows one.
+    #[test]
+    fn nobody_is_spoken_of_who_is_not_what_keeps_it_from_the_broker() {
+        let is_told_after = |what: fn(&mut Rivals)| {
+            let mut rivals = Rivals::new(Rival::default());
+            rivals.ended(&broker(), Version::V5, NOW, &Fault::TakenOver);
+            assert!(rivals.are_there());
+            what(&mut rivals);
+            rivals.are_there()
+        };
+        assert!(!is_told_after(Rivals::unmade), "the broker is away");
+        assert!(!is_told_after(|rivals| drop(rivals.ended(&broker(), Version::V5, NOW, &Fault::Silent))));
+        assert!(!is_told_after(|rivals| drop(rivals.ended(&broker(), Version::V5, SHORT, &Fault::Closed))));
+        assert!(is_told_after(|rivals| drop(rivals.ended(&broker(), Version::V5, NOW, &Fault::Closed))));
+        assert!(is_told_after(|rivals| rivals.made()), "it may come back still");
+    }
+
+    #[test]
+    fn a_connection_that_stands_has_no_rival() {
+        let mut rivals = Rivals::new(Rival::default());
+        let is_told_when_it_stands = |rivals: &Rivals| rivals.shown.at(Instant::now() + SHORT).is_some();
+        rivals.ended(&broker(), Version::V5, NOW, &Fault::TakenOver);
+        assert!(is_told_when_it_stands(&rivals));
+        rivals.made();
+        assert!(!is_told_when_it_stands(&rivals));
+        rivals.ended(&broker(), Version::V5, NOW, &Fault::TakenOver);
+        assert!(is_told_when_it_stands(&rivals), "it has come back");
     }
 
     #[test]

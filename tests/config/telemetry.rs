@@ -9,6 +9,8 @@ use super::{GOOD, plan_with, problems_with};
 const GRPC: &str = "has port 4317, where collectors take OTLP over gRPC, which is not spoken here. Write the port where yours takes \
                     OTLP over HTTP, which is 4318";
 const SIGNAL: &str = "ends in the path of one signal, which is appended. Leave out /v1/...";
+const UNSENDABLE: &str = "environment OTEL_EXPORTER_OTLP_HEADERS: a name or value in it cannot be sent as a header. Write it like name=value";
+const UNREAD: &str = "environment OTEL_EXPORTER_OTLP_HEADERS: cannot be read";
 const TABLE: &str = "[telemetry]\notlp_endpoint = \"https://otel.example.com/base\"\n";
 
 fn plan(table: &str, variables: &[(&str, &str)]) -> Option<TelemetryPlan> {
@@ -70,7 +72,7 @@ fn no_secret_is_shown() {
 #[test]
 fn what_is_wrong_is_said_with_its_place_and_remedy() {
     type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
-    let cases: [Case; 10] = [
+    let cases: [Case; 13] = [
         ("[telemetry]\nevery = \"5s\"\n", &[], "telemetry.otlp_endpoint: is missing. Add `otlp_endpoint = "),
         (
             "[telemetry]\notlp_endpoint = \"grpc://h:4317\"\n",
@@ -97,11 +99,23 @@ fn what_is_wrong_is_said_with_its_place_and_remedy() {
             &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://h:4318"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")],
             "environment OTEL_EXPORTER_OTLP_PROTOCOL: \"grpc\" is not spoken here",
         ),
+        (
+            TABLE,
+            &[("OTEL_METRIC_EXPORT_INTERVAL", "5s")],
+            "environment OTEL_METRIC_EXPORT_INTERVAL: \"5s\" is no usable interval",
+        ),
+        (TABLE, &[("OTEL_EXPORTER_OTLP_HEADERS", "passzzword")], UNREAD),
+        (
+            TABLE,
+            &[("OTEL_RESOURCE_ATTRIBUTES", "line 3")],
+            "environment OTEL_RESOURCE_ATTRIBUTES: cannot be read",
+        ),
     ];
     for (table, variables, said) in cases {
         let problems = problems_with(&format!("{GOOD}{table}"), variables).to_string();
         assert!(problems.contains(said), "{said} is not in:\n{problems}");
         assert!(problems.ends_with("1 problem in eddy.toml"), "{problems}");
+        assert!(!problems.contains("zzword"), "{problems}");
     }
     let table = format!("{TABLE}headers = {{ \"bad name\" = \"x\" }}\n");
     assert!(problems_with(&format!("{GOOD}{table}"), &[]).to_string().contains("cannot be sent as a header"));
@@ -113,7 +127,7 @@ fn what_the_environment_alone_asks_for_stops_nothing() {
     let secret = "pass%zzword";
     let endpoint = |text| ("OTEL_EXPORTER_OTLP_ENDPOINT", text);
     type Case<'a> = (&'a [(&'a str, &'a str)], &'a str);
-    let off: [Case; 6] = [
+    let off: [Case; 8] = [
         (&[endpoint("http://h:4317")], GRPC),
         (&[endpoint("http://h:4318/v1/logs")], SIGNAL),
         (&[endpoint("h:4318")], "environment OTEL_EXPORTER_OTLP_ENDPOINT: h:// is not OTLP"),
@@ -125,10 +139,13 @@ fn what_the_environment_alone_asks_for_stops_nothing() {
             &[endpoint("http://h:4318"), ("OTEL_EXPORTER_OTLP_HEADERS", "key=passzzword")],
             "environment OTEL_EXPORTER_OTLP_HEADERS: would go to another machine in clear",
         ),
+        (&[endpoint("https://h"), ("OTEL_EXPORTER_OTLP_HEADERS", "bad name=passzzword")], UNSENDABLE),
+        // Written as in a request: what is before the first `=` is no name.
         (
-            &[endpoint("https://h"), ("OTEL_EXPORTER_OTLP_HEADERS", "bad name=passzzword")],
-            "environment OTEL_EXPORTER_OTLP_HEADERS: \"bad name\" cannot be sent as a header",
+            &[endpoint("https://h"), ("OTEL_EXPORTER_OTLP_HEADERS", "Authorization: Bearer cGFzczzzword==")],
+            UNSENDABLE,
         ),
+        (&[endpoint("https://h"), ("OTEL_EXPORTER_OTLP_HEADERS", secret)], UNREAD),
     ];
     let ignored: [Case; 2] = [
         (
@@ -136,8 +153,8 @@ fn what_the_environment_alone_asks_for_stops_nothing() {
             "environment OTEL_METRIC_EXPORT_INTERVAL: \"5s\" is no usable interval",
         ),
         (
-            &[endpoint("https://h"), ("OTEL_EXPORTER_OTLP_HEADERS", secret)],
-            "environment OTEL_EXPORTER_OTLP_HEADERS: cannot be read",
+            &[endpoint("https://h"), ("OTEL_RESOURCE_ATTRIBUTES", "line 3")],
+            "environment OTEL_RESOURCE_ATTRIBUTES: cannot be read",
         ),
     ];
     let all = off.iter().map(|case| (case, false)).chain(ignored.iter().map(|case| (case, true)));

@@ -1,7 +1,8 @@
 //! The MQTT source against a real Mosquitto.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use crate::support::mosquitto::Mosquitto;
 use crate::support::{FakeLog, Rig, STEP_MAX, mqtt_plan as plan, numbered, read, stop, texts};
@@ -54,9 +55,9 @@ async fn two_clients_of_one_id_are_told_that_they_put_each_other_out() {
     put_each_other_out(plan, "takes client id \"eddy-test\" and closes the connection again and again").await;
 }
 
-/// Two sources by this plan at one broker; what is said of it in either.
+/// Two sources by this plan at one broker; what is said of it in either, and no longer once the broker is away.
 pub async fn put_each_other_out(plan: fn(u16) -> MqttPlan, words: &str) {
-    let broker = Mosquitto::start();
+    let mut broker = Mosquitto::start();
     let [(first, _log), (second, _other)] = [(); 2].map(|()| Rig::new(SourceKind::Mqtt(plan(broker.port))));
     let tasks = [first.spawn(), second.spawn()];
     for rig in [&first, &second] {
@@ -66,7 +67,18 @@ pub async fn put_each_other_out(plan: fn(u16) -> MqttPlan, words: &str) {
         })
         .await;
     }
-    tasks.iter().for_each(tokio::task::JoinHandle::abort);
+    tasks[1].abort();
+    first
+        .until("it stands, and in a minute there is no other", |status| {
+            let in_a_minute = Instant::now() + Duration::from_secs(60);
+            status.connected.load(Ordering::Relaxed) && status.rival.at(in_a_minute).is_none()
+        })
+        .await;
+    assert!(first.status().rival.lately().is_some(), "so far it may come back");
+    tokio::task::block_in_place(|| broker.stop());
+    first.until_told("start it, or correct").await;
+    assert_eq!(first.status().rival.lately(), None, "this has another remedy");
+    tasks[0].abort();
 }
 
 /// Of a source by this plan, over either protocol.

@@ -18,6 +18,7 @@ pub struct Filling {
     /// Of the cells, that get a value.
     pub share: f64,
     is_fitted: bool,
+    is_loaded: bool,
     window: WindowPlan,
 }
 
@@ -37,7 +38,14 @@ impl Filling {
         let interval_s = demand.keys as f64 * rows_a_value as f64 / demand.rows_per_s;
         let share = window.grid.as_secs_f64() / interval_s;
         let is_fitted = matches!(stream.model, ModelPlan::Fit { .. });
-        (has_grid && share < 1.0).then(|| Filling { interval: shown(interval_s), share, is_fitted, window })
+        let is_loaded = matches!(stream.model, ModelPlan::Load { .. });
+        (has_grid && share < 1.0).then(|| Filling {
+            interval: shown(interval_s),
+            share,
+            is_fitted,
+            is_loaded,
+            window,
+        })
     }
 
     pub fn is_enough(&self) -> bool {
@@ -69,12 +77,17 @@ impl Filling {
     }
 
     fn remedy(&self) -> String {
-        match self.coarser() {
-            Some(grid) => format!("write `grid = \"{}\"` in `window`", show_duration(grid)),
-            None => {
-                let interval = show_duration(self.interval);
-                format!("windows, with `grid` and `every`, must be longer: {interval} a cell at least")
-            }
+        let coarser = self.coarser().map(|grid| format!("`grid = \"{}\"` in `window`", show_duration(grid)));
+        let longer = || {
+            let interval = show_duration(self.interval);
+            format!("windows, with `grid` and `every`, must be longer: {interval} a cell at least")
+        };
+        // Of other windows than it was trained on it is refused, or judges wrong.
+        match (coarser, self.is_loaded) {
+            (Some(grid), false) => format!("write {grid}"),
+            (Some(grid), true) => format!("train the model with {grid}, then write that here"),
+            (None, false) => longer(),
+            (None, true) => format!("{}; train the model with such windows", longer()),
         }
     }
 
@@ -136,6 +149,13 @@ mod tests {
         let window = "model = { type = \"load\", path = \"m\" }\nwindow = { type = \"tumbling\", size = \"1m\", grid = \"10s\" }";
         let enough = |rows_per_s| said(window, rows_per_s).is_none_or(|(_, enough)| enough);
         assert_eq!([7.0, 5.0, 4.9].map(enough), [true, true, false]);
+        let (told, _) = said(window, 2.5).unwrap();
+        assert!(
+            told.contains("; train the model with `grid = \"1m\"` in `window`, then write that here"),
+            "{told}"
+        );
+        let (told, _) = said(window, 0.5).unwrap();
+        assert!(told.contains("200s a cell at least; train the model with such windows"), "{told}");
     }
 
     #[test]

@@ -46,11 +46,16 @@ fn a_client_that_puts_another_out_is_one_problem_connected_or_not() {
     source.rival.notice("write another id".to_owned());
     for is_connected in [true, false] {
         source.connected.store(is_connected, Relaxed);
+        *source.last_error.lock().unwrap() = (!is_connected).then(|| "write another id".to_owned());
         let snapshot = take(&parts, NOW_NS, 1, None);
         let [problem] = &snapshot.problems[..] else { panic!("{:?}", snapshot.problems) };
         assert!(problem.what.starts_with(&format!("Source {} is put out", source.name)), "{problem:?}");
         assert_eq!(problem.remedy, "write another id");
     }
+    *source.last_error.lock().unwrap() = Some("start the broker".to_owned());
+    let snapshot = take(&parts, NOW_NS, 1, None);
+    let [_, problem] = &snapshot.problems[..] else { panic!("{:?}", snapshot.problems) };
+    assert_eq!(problem.remedy, "start the broker", "it is hidden behind nobody");
     source.connected.store(true, Relaxed);
     parts.status.sinks[0].rival.notice("write another id".to_owned());
     let snapshot = take(&parts, NOW_NS, 1, None);

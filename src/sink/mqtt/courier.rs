@@ -69,6 +69,7 @@ impl Courier {
                 return self.refuse(first, &reason);
             }
         };
+        self.rivals.made();
         let began = Instant::now();
         tracing::info!(sink = self.sink, broker = self.plan.broker.address(), "connected");
         let state = State { flights: Flights::default(), heard: Instant::now(), has_refused: false };
@@ -93,8 +94,14 @@ impl Courier {
                 };
                 lost(&self.plan, &fault, reason)
             }
-            End::Silent => silent(&self.plan),
-            End::Stuck => stuck(&self.plan),
+            End::Silent => {
+                self.rivals.unmade();
+                silent(&self.plan)
+            }
+            End::Stuck => {
+                self.rivals.unmade();
+                stuck(&self.plan)
+            }
             End::Leave(left) => {
                 desk.client.disconnect();
                 let _ = timeout(GOODBYE_MAX, listening).await;

@@ -96,7 +96,7 @@ impl Mqtt<'_> {
     /// One connection, from CONNECT to its end. `Ok` after an orderly stop, else the reason with its
     /// remedy. May be dropped at any await: nothing of it is used again.
     async fn session(&mut self) -> Result<(), String> {
-        let (client, mut link) = open(self.plan).await?;
+        let (client, mut link) = open(self.plan).await.inspect_err(|_| self.rivals.unmade())?;
         let shutdown = self.context.shutdown.clone();
         tokio::select! {
             connected = self.connect(&client, &mut link) => connected?,
@@ -140,8 +140,10 @@ impl Mqtt<'_> {
             explain_connect(broker, version, &fault)
         })?;
         let Event::Connected { session_present } = event else {
+            self.rivals.unmade();
             return Err("the broker did not answer CONNECT with CONNACK; check that it speaks MQTT".into());
         };
+        self.rivals.made();
         self.subscribed &= session_present;
         if self.subscribed {
             self.up();
