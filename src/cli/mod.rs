@@ -67,7 +67,7 @@ pub enum Command {
     Silence(silence::SilenceArgs),
     /// Say that an alert has been seen
     Alert(silence::AlertArgs),
-    /// List deliveries that were given up, or have them tried again; running or not
+    /// Say what waits for receivers and what was given up, have a receiver asked now or deliveries tried again; running or not
     Delivery(delivery::DeliveryArgs),
     /// Say who may use the page and the API, let somebody in or no longer; running or not
     Token(token::TokenArgs),

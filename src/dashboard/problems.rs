@@ -239,8 +239,11 @@ fn failing_sinks(snapshot: &Snapshot) -> Vec<Problem> {
     let broken = snapshot.sinks.iter().filter_map(|sink| match sink.state {
         SinkState::Disabled => Some(Problem {
             what: format!("Receiver {} said 410 Gone", sink.name),
-            effect: format!("It is told nothing more; {} wait", sink.queued),
-            remedy: format!("Give [sink.{}] a living address and restart", sink.name),
+            effect: format!("It is told nothing more; {} deliveries to it were given up", sink.failed),
+            remedy: format!(
+                "Replay one of them, which takes it up again, or give [sink.{}] a living address and restart",
+                sink.name
+            ),
         }),
         SinkState::Retrying => Some(Problem {
             what: format!(
@@ -248,7 +251,10 @@ fn failing_sinks(snapshot: &Snapshot) -> Vec<Problem> {
                 sink.name,
                 sink.last_error.as_deref().unwrap_or("no answer")
             ),
-            effect: format!("{} alerts wait for it", sink.queued),
+            effect: match sink.queued {
+                1 => "1 alert waits for it".to_owned(),
+                queued => format!("{queued} alerts wait for it"),
+            },
             remedy: "Check the receiver; Eddy keeps trying with growing pauses".to_owned(),
         }),
         SinkState::Blocked => Some(Problem {

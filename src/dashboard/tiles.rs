@@ -178,7 +178,14 @@ fn told(snapshot: &Snapshot, open: Option<&AlertEntry>) -> Tile {
         return Tile { level: Level::Warn, mark: "◆", headline: "Nobody".to_owned(), lines };
     }
     let Some(entry) = open.or(snapshot.alerts.rows.first()) else { return quiet("Nothing to tell") };
-    let deliveries = &entry.row.deliveries;
+    // Who was not told stands first: there is room for two.
+    let mut deliveries: Vec<_> = entry.row.deliveries.iter().collect();
+    deliveries.sort_by_key(|d| match d.state {
+        DeliveryState::Failed => 0,
+        DeliveryState::Pending => 1,
+        DeliveryState::Silenced => 2,
+        DeliveryState::Delivered => 3,
+    });
     let reached = deliveries.iter().filter(|d| d.state == DeliveryState::Delivered).count();
     let line = |i: usize| {
         deliveries.get(i).map_or_else(String::new, |d| match (d.state, d.stored_to_2xx_ns) {

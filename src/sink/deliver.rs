@@ -271,7 +271,7 @@ impl Worker {
             }
             Answer::Gone { status } => {
                 let reason = "answered 410 Gone: the receiver is disabled".to_owned();
-                self.tell_failure(&due, &reason, None);
+                self.tell_gone(&due, &reason);
                 (Some(status), Some(reason), Next::Disable)
             }
         };

@@ -115,16 +115,15 @@ fn judge(response: &Response, now_s: i64) -> Answer {
             | StatusCode::GATEWAY_TIMEOUT
     );
     let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let retry_after = retry_after.and_then(|value| parse_retry_after(value, now_s));
     let mut reason = format!("answered {status}");
+    if retry_after.is_some_and(|wait| !wait.is_zero()) {
+        reason.push_str(" and asked to wait (Retry-After)");
+    }
     if status.is_redirection() {
         reason.push_str(", a redirect is not followed: configure the final url");
     }
-    Answer::Failed {
-        status: Some(status.as_u16()),
-        reason,
-        busy,
-        retry_after: retry_after.and_then(|value| parse_retry_after(value, now_s)),
-    }
+    Answer::Failed { status: Some(status.as_u16()), reason, busy, retry_after }
 }
 
 /// The status already decided: whatever goes wrong here only costs the connection.

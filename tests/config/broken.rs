@@ -54,6 +54,9 @@ fn keys_that_belong_elsewhere_are_shown_where() {
     let mqtt = problems(&good_but("qos = 1", "key = \"topic.4\""));
     assert!(mqtt.contains("source.plant.key: belongs to TLS, which mqtt:// does not use."), "{mqtt}");
     assert!(mqtt.contains("What tells devices apart is the `key` of a stream."), "{mqtt}");
+    let stream = problems(&good_but("key = \"topic.4\"", "key = \"topic.4\"\nlateness = \"5s\""));
+    let belongs = "stream.pumps.lateness: unknown key. Write it in the `window` of this stream.";
+    assert!(stream.contains(belongs), "{stream}");
 }
 
 #[test]

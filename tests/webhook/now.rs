@@ -83,6 +83,8 @@ async fn what_is_due_while_the_receiver_asked_to_wait_goes_when_that_is_over() {
     rig.store(&[alert("a1", 1)]);
     let first = fails(&rig, 1).await.next_attempt_at_ns.unwrap();
     assert!(first > rig.clock.now_ns() + 500_000_000_000, "ten minutes");
+    let why = rig.delivery("a1", 1).last_error.unwrap();
+    assert_eq!(why, "answered 503 Service Unavailable and asked to wait (Retry-After)");
     rig.store(&[alert("b1", 1)]);
     a_moment().await;
     let both = fails(&rig, 1).await;

@@ -80,7 +80,7 @@ impl Filling {
         let coarser = self.coarser().map(|grid| format!("`grid = \"{}\"` in `window`", show_duration(grid)));
         let longer = || {
             let interval = show_duration(self.interval);
-            format!("windows, with `grid` and `every`, must be longer: {interval} a cell at least")
+            format!("windows must be longer, of cells (`grid`) of {interval} at least")
         };
         // Of other windows than it was trained on it is refused, or judges wrong.
         match (coarser, self.is_loaded) {
@@ -141,7 +141,7 @@ mod tests {
         assert!(!enough && told.contains("75.0 % are missing") && told.contains("half of them"), "{told}");
         assert!(told.contains("write `grid = \"1m\"`"), "40 s cut no minute: {told}");
         let (told, _) = said(minute, 0.5).unwrap();
-        assert!(told.contains("must be longer: 200s a cell at least"), "{told}");
+        assert!(told.contains("windows must be longer, of cells (`grid`) of 200s at least"), "{told}");
     }
 
     #[test]
@@ -155,7 +155,7 @@ mod tests {
             "{told}"
         );
         let (told, _) = said(window, 0.5).unwrap();
-        assert!(told.contains("200s a cell at least; train the model with such windows"), "{told}");
+        assert!(told.contains("(`grid`) of 200s at least; train the model with such windows"), "{told}");
     }
 
     #[test]

@@ -27,6 +27,20 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// Most numbers in one window: each key keeps one.
 const WINDOW_VALUES_MAX: usize = 4096;
 
+const OF_WINDOW: &str = "Write it in the `window` of this stream.";
+const OF_MODEL: &str = "Write it in the `model` of this stream.";
+
+/// What is written under a stream and belongs a table deeper.
+const HINTS: &[(&str, &str)] = &[
+    ("lateness", OF_WINDOW),
+    ("disorder", OF_WINDOW),
+    ("size", OF_WINDOW),
+    ("every", OF_WINDOW),
+    ("grid", OF_WINDOW),
+    ("gap", OF_WINDOW),
+    ("path", OF_MODEL),
+];
+
 pub fn parse(name: &str, field: &Field<'_>, sources: &[Source<'_>]) -> Option<StreamPlan> {
     let plan = parse_whole(name, field, sources)?;
     origin::check_fields(field, &plan, sources);
@@ -70,10 +84,9 @@ fn parse_whole(name: &str, field: &Field<'_>, sources: &[Source<'_>]) -> Option<
             },
         );
     let standing = standing::resolve(&section, standing, window, model.as_ref());
+    section.hint(HINTS);
     section.finish();
-    if !fits {
-        return None;
-    }
+    fits.then_some(())?;
     Some(StreamPlan {
         name: name.to_string(),
         from: from?,

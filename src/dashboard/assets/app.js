@@ -207,6 +207,7 @@ document.addEventListener('click', async (event) => {
     const response = await fetch(to, { method, body, headers: { 'content-type': 'application/json' } });
     const said = await response.json();
     $('say').textContent = response.ok ? done(said) : `${said.detail}: ${said.remedy}`;
+    if (response.ok && said.waiting !== undefined) button.after(` ${done(said)}`);
     if (!response.ok) { button.textContent = said.detail; button.dataset.said = 'yes'; return; }
   } catch { button.textContent = 'No answer'; } finally { button.disabled = false; }
   // The next snapshot shows it, under the pointer or not: it is what was asked for.

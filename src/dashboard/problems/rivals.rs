@@ -7,7 +7,9 @@ pub fn rivals(snapshot: &Snapshot) -> Vec<Problem> {
     let sources = snapshot.sources.iter().filter_map(|source| {
         Some(Problem {
             what: format!("Source {} is put out of its broker again and again", source.name),
-            effect: "It comes back each time; messages come later, and some twice".to_owned(),
+            effect:
+                "Messages that go to the other client meanwhile never come here; others come later, or twice"
+                    .to_owned(),
             remedy: source.rival.clone()?,
         })
     });

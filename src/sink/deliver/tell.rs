@@ -51,6 +51,20 @@ impl Worker {
         }
     }
 
+    /// All that waits is given up with this one.
+    pub(super) fn tell_gone(&self, due: &Due, reason: &str) {
+        self.shown().attempts_failed_total.fetch_add(1, Ordering::Relaxed);
+        self.show_error(Some(reason.to_owned()));
+        let (sink, message) = (&self.delivery.sink.name, &due.message_id);
+        tracing::error!(
+            sink,
+            message,
+            reason,
+            "this and all else that waits for the receiver is given up, marked as failed in the outbox: replay one of them, \
+             which takes it up again, or give the sink a living address"
+        );
+    }
+
     pub(super) fn tell_taken(&mut self) {
         let sink = &self.delivery.sink.name;
         if let Some(attempts_failed) = self.damper.accepted(Instant::now()) {

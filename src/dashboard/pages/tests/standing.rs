@@ -88,3 +88,21 @@ async fn a_revision_that_waits_for_an_earlier_one_is_not_under_way() {
     );
     assert!(!page.contains("under way"), "{page}");
 }
+
+#[tokio::test]
+async fn who_was_not_told_stands_first_in_the_tile() {
+    let mut parts = testing::parts(Scene::Calm, Clock::start().now_ns());
+    let query = AlertQuery::Page { before: None, limit: 9, stream: None, key: None };
+    let mut rows = (parts.alerts.page)(query).unwrap();
+    for row in &mut rows {
+        assert!(row.deliveries.len() > 1);
+        let last = row.deliveries.last_mut().unwrap();
+        (last.state, last.stored_to_2xx_ns) = (DeliveryState::Pending, None);
+        last.last_error = Some("answered 503".to_owned());
+    }
+    parts.alerts = testing::stored(rows);
+    let served = Served::of(parts).await;
+    let told = &served.json("/api/v1/status").await["tiles"]["told"];
+    let lines = [0, 1].map(|i| told["lines"][i].as_str().unwrap().to_owned());
+    assert!(lines[0].starts_with('✗') && lines[1].starts_with('✓'), "{lines:?}");
+}
