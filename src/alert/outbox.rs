@@ -99,6 +99,8 @@ pub struct Outbox {
     receivers: Vec<String>,
     /// `None`: alerts have no link to where people say what they were.
     links: Option<Links>,
+    /// Other Eddys tell of the same alerts, too.
+    others: bool,
     /// The newest message of an incident that another process may have been sending.
     made_before: i64,
     /// Where the last step of [`Outbox::prune`] ended.
@@ -127,6 +129,7 @@ impl Outbox {
             path: path.to_owned(),
             receivers: receivers.to_vec(),
             links: None,
+            others: false,
             made_before,
             pruned_to: 0,
         })
@@ -135,6 +138,11 @@ impl Outbox {
     /// The same with a link in each alert stored from now on.
     pub fn with_links(self, links: Option<Links>) -> Outbox {
         Outbox { links, ..self }
+    }
+
+    /// The same where `others`, too, tell of the alerts that are stored here: of several Eddys.
+    pub fn with_others(self, others: bool) -> Outbox {
+        Outbox { others, ..self }
     }
 
     /// A connection for pages and the API. Cheap; open as many as there are readers.

@@ -113,7 +113,10 @@ impl Desk {
                 write(intake, Notice::Silenced { silence: silence.clone() }).await?;
                 said.silence(silence.clone());
             }
-            Book::Group(teller) => teller.tell(Word::Silence(silence.clone())).await?,
+            Book::Group(teller) => {
+                silence.check_for_several().map_err(Refused::Wrong)?;
+                teller.tell(Word::Silence(silence.clone())).await?;
+            }
         }
         tracing::info!(id = silence.id, author = silence.author, "silenced");
         Ok(Done::Silenced(silence))

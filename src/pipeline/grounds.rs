@@ -54,7 +54,8 @@ impl Grounds {
         desk::recall(&common.status.said, entries);
         let receivers: Vec<String> = common.plan.sinks.iter().map(|s| s.name.clone()).collect();
         let outbox = Outbox::open(&common.plan.durable.path.join("outbox.sqlite"), &receivers)?;
-        let outbox = OutboxHandle::new(outbox.with_links(links(&common.plan)?));
+        let outbox = outbox.with_links(links(&common.plan)?).with_others(common.plan.shared().is_some());
+        let outbox = OutboxHandle::new(outbox);
         let (mut workers, stop_workers) = (JoinSet::new(), CancellationToken::new());
         workers.spawn(follow_the_clock(common.clock, stop_workers.clone()));
         workers.spawn(pruning::run(

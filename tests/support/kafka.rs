@@ -171,6 +171,13 @@ impl Kafka {
         }
     }
 
+    /// Has `line` among its settings once it is launched again.
+    pub fn set(&self, line: &str) {
+        let path = self.path("server.properties");
+        let settings = std::fs::read_to_string(&path).expect("its settings");
+        std::fs::write(path, format!("{settings}\n{line}\n")).expect("its settings");
+    }
+
     /// Starts it again on the same ports and data.
     pub fn launch(&self) {
         self.spawn();
@@ -444,6 +451,7 @@ impl Drop for Kafka {
 /// A message as it lies in a topic.
 pub struct Received {
     pub partition: i32,
+    pub offset: i64,
     pub timestamp_ms: Option<i64>,
     pub key: String,
     pub payload: Option<Vec<u8>>,
@@ -456,6 +464,7 @@ impl Received {
         let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
         Received {
             partition: message.partition(),
+            offset: message.offset(),
             timestamp_ms: message.timestamp().to_millis(),
             key: message.key().map(text).unwrap_or_default(),
             payload: message.payload().map(<[u8]>::to_vec),

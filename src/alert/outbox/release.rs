@@ -25,6 +25,7 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
+    use super::super::reader::PENDING;
     use super::super::tests::{Fixture, alert, attempt};
     use super::super::{Next, Outbox, Sent, Stored};
 
@@ -52,5 +53,35 @@ mod tests {
         assert_eq!(ids(&mut outbox, "on_call"), ["b1_1", "a1_2"], "the first it has");
         assert_eq!(ids(&mut outbox, "console"), ["b1_1", "a1_1"], "revisions in order");
         assert!(!outbox.is_settled("a1", 2).unwrap());
+    }
+
+    #[test]
+    fn what_is_to_be_told_is_told_by_receiver_and_without_looking_at_what_was() {
+        let fixture = Fixture::new();
+        let mut outbox = fixture.open();
+        outbox.store(&[alert("a1", 1, "k"), alert("b1", 1, "k")], 10).unwrap();
+        let first = outbox.due("on_call", 1_000, 1).unwrap();
+        outbox.record_attempts("on_call", "t", &[attempt(&first[0], Next::Delivered)]).unwrap();
+        let reader = outbox.reader().unwrap();
+        assert_eq!(reader.pending("on_call").unwrap(), [("b1".to_owned(), 1)]);
+        assert_eq!(reader.pending("console").unwrap().len(), 2);
+        let connection = rusqlite::Connection::open(&fixture.path).unwrap();
+        let sql = format!("EXPLAIN QUERY PLAN {PENDING}");
+        let plan: String = connection.query_row(&sql, ["on_call"], |row| row.get(3)).unwrap();
+        assert!(
+            plan.contains("USING COVERING INDEX deliveries_by_receiver (receiver=? AND state=?)"),
+            "{plan}"
+        );
+    }
+
+    #[test]
+    fn who_is_a_sink_no_more_is_waited_for_by_nobody() {
+        let fixture = Fixture::new();
+        fixture.open().store(&[alert("a1", 1, "k")], 10).unwrap();
+        let mut outbox = Outbox::open(&fixture.path, &["on_call".to_owned()]).unwrap();
+        assert!(!outbox.is_settled("a1", 1).unwrap());
+        let due = outbox.due("on_call", 1_000, 1).unwrap();
+        outbox.record_attempts("on_call", "t", &[attempt(&due[0], Next::Delivered)]).unwrap();
+        assert!(outbox.is_settled("a1", 1).unwrap(), "the console is of another time");
     }
 }

@@ -48,9 +48,10 @@ impl Outbox {
         if silences.is_empty() && !self.has_silenced(receiver)? {
             return Ok(());
         }
+        let of = Of { receiver, others: self.others };
         loop {
             let transaction = self.connection.transaction()?;
-            let looked = look(&transaction, receiver, now_ns, lot, !silences.is_empty())?;
+            let looked = look(&transaction, of, now_ns, lot, !silences.is_empty())?;
             let mut changed = 0;
             for delivery in &looked {
                 changed += settle(&transaction, receiver, delivery, now_ns, silences)?;
@@ -88,9 +89,17 @@ impl Outbox {
     }
 }
 
+/// Whose deliveries are looked at.
+#[derive(Clone, Copy)]
+struct Of<'a> {
+    receiver: &'a str,
+    /// Of whatever revision nothing is known here another Eddy may have told it.
+    others: bool,
+}
+
 fn look(
     transaction: &Transaction<'_>,
-    receiver: &str,
+    of: Of<'_>,
     now_ns: i64,
     lot: usize,
     parse: bool,
@@ -101,6 +110,8 @@ fn look(
                 (SELECT l.state FROM alerts l WHERE l.id = d.id ORDER BY l.revision DESC LIMIT 1) IN ('raised', 'revised'),
                 EXISTS (SELECT 1 FROM deliveries t WHERE t.id = d.id AND t.receiver = d.receiver
                         AND (t.state = 'delivered' OR t.attempts > 0 OR t.incident IS NOT NULL))
+                OR ?4 AND (SELECT count(*) FROM deliveries k WHERE k.id = d.id AND k.receiver = d.receiver
+                           AND k.revision < d.revision) < d.revision - 1
          FROM deliveries d JOIN alerts a ON a.seq = d.alert
          WHERE d.receiver = ?1 AND d.state = 'pending' AND d.incident IS NULL AND d.next_attempt_at <= ?2
              AND NOT EXISTS (SELECT 1 FROM deliveries e WHERE e.id = d.id AND e.revision < d.revision
@@ -108,7 +119,7 @@ fn look(
          ORDER BY d.next_attempt_at, d.alert LIMIT ?3",
     )?;
     let lot = i64::try_from(lot).unwrap_or(i64::MAX);
-    let mut rows = statement.query(params![receiver, now_ns, lot])?;
+    let mut rows = statement.query(params![of.receiver, now_ns, lot, of.others])?;
     let mut looked = Vec::new();
     while let Some(row) = rows.next()? {
         looked.push(Looked {

@@ -170,3 +170,43 @@ fn what_waits_behind_what_is_silenced_waits_for_no_receiver() {
     let counts = outbox.counts("on_call").unwrap();
     assert_eq!((counts.pending, counts.silenced), (1, 3));
 }
+
+/// Stores alerts as they come from a topic.
+fn comes(outbox: &mut Outbox, alerts: &[Alert], now_ns: i64) {
+    let sent: Vec<Sent> =
+        alerts.iter().map(|alert| Sent { body: alert.decision.message_id(), alert: alert.clone() }).collect();
+    outbox.store_sent(&sent, now_ns).unwrap();
+}
+
+#[test]
+fn the_end_of_what_another_eddy_told_is_told_after_the_silence() {
+    let fixture = Fixture::new();
+    let mut outbox = fixture.open().with_others(true);
+    let silences = [silence("stream=pumps", 0, 100)];
+    // The first of it was another's.
+    comes(&mut outbox, &[alert("a1", 2, "pump-1")], 10);
+    // All of this came here, and nobody was told.
+    comes(&mut outbox, &[firing("b1", 1, "pump-2"), alert("b1", 2, "pump-2")], 10);
+    // This went to another that told it, and came back.
+    comes(&mut outbox, &[firing("c1", 1, "pump-3")], 10);
+    outbox.release(&[("c1".into(), 1)]).unwrap();
+    comes(&mut outbox, &[alert("c1", 2, "pump-3")], 20);
+    assert_eq!(due(&mut outbox, 20, &silences), []);
+    let mut ends = due(&mut outbox, 100, &silences);
+    ends.sort_by(|a, b| a.id.cmp(&b.id));
+    assert_eq!(ids(&ends), ["a1_2", "c1_2"]);
+    assert_eq!(state(&outbox, "b1", 2).0, DeliveryState::Silenced);
+}
+
+#[test]
+fn one_alone_tells_a_sink_that_came_later_no_end_without_a_beginning() {
+    let fixture = Fixture::new();
+    let silences = [silence("stream=pumps", 0, 100)];
+    let mut outbox = Outbox::open(&fixture.path, &["console".to_owned()]).unwrap();
+    outbox.store(&[firing("a1", 1, "pump-1")], 5).unwrap();
+    drop(outbox);
+    let mut outbox = fixture.open();
+    outbox.store(&[alert("a1", 2, "pump-1")], 10).unwrap();
+    assert_eq!(due(&mut outbox, 10, &silences), []);
+    assert_eq!(due(&mut outbox, 100, &silences), []);
+}

@@ -84,12 +84,18 @@ impl Outbox {
         Ok(stored)
     }
 
-    /// Every receiver of a revision has it, or was given up on.
+    /// Every receiver of a revision has it, or was given up on. Those that are configured no more count as such.
     pub fn is_settled(&mut self, id: &str, revision: u32) -> Result<bool, OutboxError> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT NOT EXISTS (SELECT 1 FROM deliveries WHERE id = ?1 AND revision = ?2 AND state = 'pending')",
+            "SELECT EXISTS (SELECT 1 FROM deliveries
+                            WHERE id = ?1 AND revision = ?2 AND receiver = ?3 AND state = 'pending')",
         )?;
-        Ok(statement.query_row(params![id, revision], |row| row.get(0))?)
+        for receiver in &self.receivers {
+            if statement.query_row(params![id, revision, receiver], |row| row.get(0))? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 

@@ -8,6 +8,7 @@ use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaResult;
 use rdkafka::producer::ThreadedProducer;
 
+use super::delivery::noted::Noted;
 use super::refusals::Refusals;
 use super::watching::Watching;
 use crate::config::plan::KafkaPlan;
@@ -20,12 +21,15 @@ const CLOSE_MAX: Duration = Duration::from_secs(3);
 
 /// A member that is not heard of for so long is given up by the group: so soon its partitions go on elsewhere.
 const SESSION_MS: &str = "10000";
+/// Of a commit, which is waited for. A coordinator that does not answer for so long has given the member up as well.
+const COMMIT_MS: &str = "10000";
 /// For so long a dead member's transaction holds its partitions up.
 const TRANSACTION_MS: &str = "10000";
 
 /// With a thread that polls it: to take a transaction back waits for what was under way.
 pub type Producer = ThreadedProducer<Refusals>;
 pub type Reader = BaseConsumer<Quiet>;
+pub type Deliverer = BaseConsumer<Quiet<Noted>>;
 
 fn consumer(plan: &KafkaPlan, group: &str, member: &str) -> ClientConfig {
     let mut config = connection(&plan.cluster);
@@ -49,10 +53,11 @@ pub fn member(plan: &KafkaPlan, member: &str, context: Watching) -> KafkaResult<
 }
 
 /// For the alerts topic, as a member of a group of its own.
-pub fn delivery(plan: &KafkaPlan, member: &str) -> KafkaResult<Reader> {
+pub fn delivery(plan: &KafkaPlan, member: &str) -> KafkaResult<Deliverer> {
     let mut config = consumer(plan, &format!("{}-delivery", plan.group), member);
     config.set("auto.offset.reset", "earliest");
     config.set("statistics.interval.ms", "0");
+    config.set("socket.timeout.ms", COMMIT_MS);
     BaseConsumer::from_config_and_context(&config, Quiet::of(&plan.cluster))
 }
 

@@ -5,14 +5,14 @@ use std::time::Duration;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaResult;
 
-use super::clients::Reader;
+use super::clients::Deliverer;
 use crate::status::Member;
 
 /// It is for the page only.
 const ASK_MAX: Duration = Duration::from_secs(2);
 
 /// In order of name; nothing while the group is being balanced.
-pub fn ask(reader: &Reader, group: &str) -> KafkaResult<Vec<Member>> {
+pub fn ask(reader: &Deliverer, group: &str) -> KafkaResult<Vec<Member>> {
     let list = reader.fetch_group_list(Some(group), ASK_MAX)?;
     let members =
         list.groups().iter().filter(|found| found.name() == group).flat_map(|found| found.members());

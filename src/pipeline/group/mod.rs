@@ -20,7 +20,6 @@
 //! *Whatever cannot be mended* ends the session: everything known is dropped, and a new one begins with what is committed.
 
 mod aside;
-mod beyond;
 mod clients;
 mod deal;
 mod delivery;

@@ -42,6 +42,18 @@ impl Silence {
         Ok(())
     }
 
+    /// # Errors
+    /// If it is about a sink: of several Eddys each says of an alert only whether all sinks have it.
+    pub fn check_for_several(&self) -> Result<(), String> {
+        let Some(matcher) = self.matchers.iter().find(|matcher| matcher.label == Label::Sink) else {
+            return Ok(());
+        };
+        Err(format!(
+            "{matcher} is about a sink, and what several Eddys silence is silenced for every sink: silence it at that receiver, or \
+             say what it is about by stream, key, column or rule"
+        ))
+    }
+
     /// Whether it fits an alert on its way to one of the sinks at least. Without a sink nothing is sent, and an alert stands
     /// all the same.
     pub fn fits_alert(&self, decision: &Decision, names: &Names<'_>) -> bool {

@@ -154,3 +154,25 @@ fn a_silence_that_can_do_no_good_is_refused() {
     assert!(refused(|draft| draft.author = " ".into()).contains("say who it is"));
     assert!(refused(|draft| draft.comment = "x".repeat(1_025)).contains("shorten"));
 }
+
+#[test]
+fn of_several_a_silence_of_a_sink_is_refused_whatever_else_it_is_about() {
+    let silence = |matchers: &[&str]| {
+        let draft = SilenceDraft {
+            matchers: matchers.iter().map(|&text| text.to_owned()).collect(),
+            starts_at_ns: None,
+            ends_at_ns: 20,
+            author: "ann".into(),
+            comment: String::new(),
+        };
+        Silence::new(&draft, 10).unwrap()
+    };
+    assert_eq!(
+        silence(&["stream=pumps", "key=~a.*", "rule=window", "column!=x"]).check_for_several(),
+        Ok(())
+    );
+    for sink in ["sink=on_call", "sink!=on_call", "sink=~on.*", "sink!~on.*"] {
+        let why = silence(&["stream=pumps", sink]).check_for_several().unwrap_err();
+        assert!(why.contains("silence it at that receiver"), "{why}");
+    }
+}

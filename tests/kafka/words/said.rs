@@ -1,6 +1,5 @@
 //! What was said, and by whom it is known.
 
-use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use crate::e2e::group::{NOBODY, STATE};
 use crate::e2e::kafka::{Kafka, Sent};
 use crate::e2e::mosquitto::free_port;
 use crate::e2e::topic::{PARTITIONS, TOPIC};
+use crate::plant;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_said_outlives_the_member_that_was_told() {
@@ -46,6 +46,10 @@ async fn what_was_said_outlives_the_member_that_was_told() {
         let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
         (output.status.success(), said)
     };
+    for matcher in ["sink=on_call", "sink=~.+"] {
+        let (status, said) = ask(&stays, "POST", "/api/v1/silences", &draft(matcher));
+        assert!(status == 400 && said.to_string().contains("silence it at that receiver"), "{status} {said}");
+    }
     for words in [&["list", "eddy.toml"][..], &["expire", "eddy.toml", &id]] {
         let (done, said) = silence(words);
         assert!(!done && said.contains("start it, or say it on a box where one runs"), "{said}");
@@ -118,11 +122,14 @@ fn words_that_nobody_needs_go_and_those_of_another_version_are_left_alone() {
         producer.send(&Sent { key: Some(key.as_bytes()), ..Sent::new(STATE, 0, value.as_bytes()) });
         producer.flush();
     };
-    say("old", &json!({"until_ns": now_ns()}));
-    say("later", &json!({"format": 99, "until_ns": now_ns()}));
+    let days_ago = |days: i64| now_ns() - days * 86_400 * plant::SECOND_NS;
+    say("old", &json!({"until_ns": days_ago(2)}));
+    say("fresh", &json!({"until_ns": days_ago(0)}));
+    say("later", &json!({"format": 99, "until_ns": days_ago(2)}));
     let mut eddy = deployment.start();
-    eddy.until("it is forgotten", |eddy| (of("old").is_null() && silences(eddy).len() == 1).then_some(()));
-    assert_eq!(silences(&eddy), BTreeMap::from([(kept.clone(), "active".to_owned())]));
+    eddy.until("it is forgotten", |eddy| (of("old").is_null() && silences(eddy).len() == 2).then_some(()));
+    let known = silences(&eddy);
+    assert!(known.contains_key(&kept) && known.contains_key("fresh"), "{known:?}");
     assert!(eddy.said().contains("it has format 99, this eddy reads 1"), "{}", eddy.said());
     assert_eq!(of("later")["format"], 99);
     assert_eq!(of(&kept), word);

@@ -66,8 +66,9 @@ impl Ledger {
         }
     }
 
-    fn needless(&self, now_ns: i64) -> Vec<String> {
-        self.words().iter().filter(|(_, until)| **until <= now_ns).map(|(key, _)| key.clone()).collect()
+    /// One that nobody needed at `at_ns` any more.
+    fn needless(&self, at_ns: i64) -> Option<String> {
+        self.words().iter().find(|(_, until)| **until <= at_ns).map(|(key, _)| key.clone())
     }
 }
 
@@ -144,9 +145,11 @@ mod tests {
         ledger.keep("silence/a", 50);
         assert_eq!(ledger.until("silence/a", 20), 50, "ended early: who was off still has it");
         ledger.keep("silence/b", 10);
-        assert_eq!(ledger.needless(10), ["silence/b"]);
-        assert_eq!(ledger.needless(50), ["silence/a", "silence/b"]);
+        assert_eq!(ledger.needless(9), None);
+        assert_eq!(ledger.needless(10).as_deref(), Some("silence/b"));
+        ledger.keep("silence/b", 90);
+        assert_eq!(ledger.needless(50).as_deref(), Some("silence/a"), "the other was said anew");
         ledger.forget("silence/a");
-        assert_eq!(ledger.needless(50), ["silence/b"]);
+        assert_eq!(ledger.needless(50), None);
     }
 }

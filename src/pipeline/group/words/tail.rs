@@ -84,6 +84,9 @@ impl Tail {
                 Some(Err(error)) => {
                     tracing::debug!(%error, "while reading words");
                     self.end(reader)?;
+                    if !is_passing(&error) {
+                        return Err(error);
+                    }
                 }
                 None if heard.elapsed() >= QUIET => {
                     self.end(reader)?;
@@ -131,6 +134,15 @@ impl Tail {
     fn show(&self, error: Option<String>) {
         self.applying.status.sources[0].kafka.set_words_error(error);
     }
+}
+
+/// A way to a broker was lost, and the client finds one by itself. Of what else goes wrong it says nothing again: brokers that refuse
+/// what is read may tell all the same where it ends.
+fn is_passing(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(Code::BrokerTransportFailure | Code::AllBrokersDown | Code::Resolve | Code::OperationTimedOut)
+    )
 }
 
 /// Has words hold for what this member shows and sends.
@@ -182,6 +194,8 @@ impl Applying {
     /// What a silence holds back here is due at its end, also where that was moved. The outbox second: a worker that has it now may hold
     /// back by the silence as it was.
     fn release(&mut self, id: String, ends_at_ns: i64) {
+        // An end that was said before is none any more.
+        self.unreleased.remove(&id);
         if let Err(error) = self.outbox.end_silence(&id, ends_at_ns) {
             tracing::error!(%error, id, "what a silence holds back is not let go of at its end, trying again");
             self.unreleased.insert(id, ends_at_ns);

@@ -19,6 +19,8 @@ use crate::status::Status;
 const READ_MAX: Duration = Duration::from_secs(10);
 /// From one look for words that nobody needs to the next.
 const EVERY: Duration = Duration::from_secs(3600);
+/// So much longer than it is needed a word stays: clocks differ, and one may be said anew just as it goes.
+const MARGIN_NS: i64 = 86_400_000_000_000;
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -81,7 +83,8 @@ impl Teller {
     /// Has words go that nobody needs any more, once an hour. Every member does; whoever comes first leaves nothing to the others.
     pub(super) async fn prune(self, stop: CancellationToken) {
         loop {
-            for key in self.ledger.needless(self.clock.now_ns()) {
+            // Asked for one by one: while one goes, another may be said anew.
+            while let Some(key) = self.ledger.needless(self.clock.now_ns().saturating_sub(MARGIN_NS)) {
                 if let Err(why) = self.write(&key, None).await {
                     tracing::debug!(key, ?why, "a word that nobody needs stays");
                     break;

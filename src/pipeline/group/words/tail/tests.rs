@@ -90,11 +90,13 @@ fn the_last_word_under_a_key_holds_and_silences_stand_in_the_order_of_their_begi
     let author = |applying: &Applying| applying.status.said.acknowledgement("a1").map(|seen| seen.author);
     assert_eq!(author(&applying).as_deref(), Some("ben"));
     // What is forgotten is forgotten here as well, and told of to nobody again.
-    assert_eq!(applying.ledger.needless(5_000).len(), 3);
+    assert!(applying.ledger.needless(5_000).is_some() && applying.ledger.needless(4_999).is_none());
     applying.take(&until(&first, 30).key(), None);
     applying.take("acknowledged/a1", None);
-    assert_eq!((ids(&applying), author(&applying)), (vec![later.id], None));
-    assert_eq!(applying.ledger.needless(5_000), [Word::Silence(second).key()]);
+    assert_eq!((ids(&applying), author(&applying)), (vec![later.id.clone()], None));
+    assert_eq!(applying.ledger.needless(5_000), Some(Word::Silence(second.clone()).key()));
+    applying.take(&Word::Silence(second).key(), None);
+    assert_eq!(applying.ledger.needless(i64::MAX), None);
 }
 
 #[test]
@@ -105,5 +107,38 @@ fn what_is_not_understood_does_not_hold_and_stays() {
     applying.take(&needed.word.key(), Some(later.as_bytes()));
     applying.take("chunk/s/1/0", Some(&needed.value()));
     assert!(applying.status.said.silences().is_empty());
-    assert!(applying.ledger.needless(i64::MAX).is_empty());
+    assert_eq!(applying.ledger.needless(i64::MAX), None);
+}
+
+#[tokio::test]
+async fn an_end_that_was_not_taken_is_not_tried_again_once_a_later_one_is() {
+    let (mut applying, _folder) = applying();
+    applying.outbox.store(&[alert()], 10).unwrap();
+    let silence = silence("stream=s");
+    say(&mut applying, Word::Silence(silence.clone()));
+    let active = applying.status.said.active(20);
+    let held = applying.outbox.run(move |outbox| {
+        outbox.attach("out", "t", 10)?;
+        outbox.hold_back("out", 20, &active, 9)
+    });
+    held.await.unwrap();
+    applying.unreleased.insert(silence.id.clone(), 500);
+    applying.tried = Instant::now() - 2 * RETRY;
+    say(&mut applying, until(&silence, 30));
+    applying.release_again();
+    let due = applying.outbox.run(|outbox| outbox.next_due_at("out", 20));
+    assert_eq!((due.await.unwrap(), applying.unreleased.len()), (Some(30), 0));
+}
+
+#[test]
+fn what_a_broker_refuses_does_not_pass() {
+    for (code, passes) in [
+        (Code::BrokerTransportFailure, true),
+        (Code::AllBrokersDown, true),
+        (Code::TopicAuthorizationFailed, false),
+        (Code::UnknownTopicOrPartition, false),
+        (Code::Authentication, false),
+    ] {
+        assert_eq!(is_passing(&KafkaError::MessageConsumption(code)), passes, "{code}");
+    }
 }

@@ -6,13 +6,14 @@ use std::ops::Range;
 /// Of the metadata; brokers take 4096 by default. What does not fit is told again.
 const BYTES_MAX: usize = 3_000;
 
-/// Stretches of offsets behind `first`, in order: how many lie before each, and how many it has, `GAP+LENGTH` with spaces between.
-pub fn write(first: i64, settled: impl Iterator<Item = i64>) -> String {
+/// Stretches of offsets behind `first`, given in order: how many lie before each, and how many it has, `GAP+LENGTH` with spaces
+/// between.
+pub fn write(first: i64, settled: impl Iterator<Item = Range<i64>>) -> String {
     let mut stretches: Vec<Range<i64>> = Vec::new();
-    for offset in settled {
+    for stretch in settled {
         match stretches.last_mut() {
-            Some(last) if last.end == offset => last.end = offset + 1,
-            _ => stretches.push(offset..offset + 1),
+            Some(last) if last.end == stretch.start => last.end = stretch.end,
+            _ => stretches.push(stretch),
         }
     }
     let (mut text, mut end) = (String::new(), first);
@@ -48,7 +49,7 @@ mod tests {
     #[test]
     fn stretches_are_read_as_they_are_written() {
         assert_eq!(write(40, [].into_iter()), "");
-        let settled = [41, 42, 43, 50, 52, 53];
+        let settled = [41..42, 42..44, 50..51, 52..54];
         let text = write(40, settled.into_iter());
         assert_eq!(text, "1+3 6+1 1+2");
         assert_eq!(read(40, &text), [41..44, 50..51, 52..54]);
@@ -60,7 +61,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_left_out_from_behind() {
-        let text = write(0, (1..100_000).step_by(2));
+        let text = write(0, (1..100_000).step_by(2).map(|offset| offset..offset + 1));
         assert!(text.len() <= BYTES_MAX && text.len() > BYTES_MAX - 10);
         let stretches = read(0, &text);
         let ones = (1..).step_by(2).map(|offset| offset..offset + 1);
