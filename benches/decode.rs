@@ -342,6 +342,7 @@ fn plan(stream: StreamPlan) -> Plan {
         backend: eddy::config::plan::Choice::Cpu,
         device_memory_bytes: 0,
         telemetry: None,
+        warnings: Vec::new(),
     }
 }
 

@@ -91,14 +91,14 @@ impl Told {
 
     fn has(&self, offset: i64) -> bool {
         let mut end = self.offset;
-        let mut is_in = |stretch: &str| {
+        let is_in = |stretch: &str| {
             let (gap, length) = stretch.split_once('+').expect("a stretch");
             let number = |text: &str| text.parse::<i64>().expect("a number");
             let start = end + number(gap);
             end = start + number(length);
             (start..end).contains(&offset)
         };
-        offset < self.offset || self.metadata.split_whitespace().any(|stretch| is_in(stretch))
+        offset < self.offset || self.metadata.split_whitespace().any(is_in)
     }
 }
 
