@@ -232,6 +232,26 @@ async fn a_file_and_a_broker_are_asked_at_once_too() {
 }
 
 #[tokio::test]
+async fn a_receiver_that_is_gone_has_one_line_however_many_were_on_their_way() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let folder = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start(vec![Behaviour::Status(410); 16]).await;
+    let rig = Rig::start(&file(&folder), &receiver.url, &THREE);
+    rig.store(&(0..8).map(|i| alert(&format!("a{i}"), 1)).collect::<Vec<_>>());
+    for i in 0..8 {
+        rig.wait_for_state(&format!("a{i}"), 1, DeliveryState::Failed).await;
+    }
+    assert!(receiver.received().len() > 1);
+    rig.stop().await;
+    let lines = log.text().lines().filter(|line| line.contains("else that waits for the receiver")).count();
+    assert_eq!(lines, 1, "{}", log.text());
+}
+
+#[tokio::test]
 async fn a_receiver_that_is_down_has_a_line_as_it_begins_and_one_as_it_ends() {
     let log = Log::default();
     let writer = log.clone();

@@ -112,8 +112,12 @@ impl Delivery {
             }
         }
         self.look_beyond(waiting);
-        // Its end is waited for with the client's.
-        self.settle(consumer, waiting, CommitMode::Async)
+        // The end of what cannot be refused is waited for with the client's.
+        let mode = match waiting.of.values().any(Backlog::says_beyond) {
+            true => CommitMode::Sync,
+            false => CommitMode::Async,
+        };
+        self.settle(consumer, waiting, mode)
     }
 
     /// Alerts that silences keep from a receiver; of one from whom they keep most.
@@ -162,6 +166,19 @@ impl Delivery {
 
     /// Commits as far as all is delivered. What went to another member is that one's to commit.
     fn settle(&self, consumer: &Deliverer, waiting: &mut Waiting, mode: CommitMode) -> KafkaResult<()> {
+        if self.settle_once(consumer, waiting, mode)? {
+            self.settle_once(consumer, waiting, mode)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the brokers would take it without what is beyond.
+    fn settle_once(
+        &self,
+        consumer: &Deliverer,
+        waiting: &mut Waiting,
+        mode: CommitMode,
+    ) -> KafkaResult<bool> {
         let assigned = consumer.assignment()?;
         let ours: BTreeSet<i32> = assigned.elements().iter().map(|element| element.partition()).collect();
         waiting.of.retain(|id, backlog| ours.contains(id) || !self.release(backlog));
@@ -174,27 +191,26 @@ impl Delivery {
                 element.set_metadata(&position.beyond);
             }
         }
-        if list.count() > 0 {
-            self.commit(consumer, &list, waiting, mode);
-        }
-        Ok(())
+        Ok(list.count() > 0 && self.commit(consumer, &list, waiting, mode))
     }
 
-    /// What the brokers do not take is said again with what comes next; what they take too much of, without what is beyond.
+    /// What the brokers do not take is said again with what comes next; what is too long for them (`true`), without what is beyond.
     fn commit(
         &self,
         consumer: &Deliverer,
         list: &TopicPartitionList,
         waiting: &mut Waiting,
         mode: CommitMode,
-    ) {
+    ) -> bool {
         let Err(error) = consumer.commit(list, mode) else {
             waiting.warned = false;
-            return;
+            return false;
         };
         let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
+        let mut is_bare_next = false;
         for element in list.elements() {
             let too_long = code == Code::OffsetMetadataTooLarge && !element.metadata().is_empty();
+            is_bare_next |= too_long;
             waiting.of.entry(element.partition()).and_modify(|backlog| backlog.unsay(too_long));
         }
         match remedy(code) {
@@ -205,6 +221,7 @@ impl Delivery {
             ),
             _ => tracing::debug!(%error, "offsets of alerts were not committed"),
         }
+        is_bare_next
     }
 
     /// Another member reads these again, since their offsets were not committed. Told by both, a revision could come behind the one

@@ -78,12 +78,14 @@ impl Damper {
     /// The receiver took something. If it is to be said that it does again: how many attempts had failed.
     pub fn accepted(&mut self, now: Instant) -> Option<u64> {
         self.takes = self.failed > 0;
-        if !self.takes || !self.lines.one_more(LINES_MAX, now) {
-            return None;
-        }
+        (self.takes && self.lines.one_more(LINES_MAX, now)).then(|| self.over())
+    }
+
+    /// How many attempts had failed until it took something.
+    fn over(&mut self) -> u64 {
         (self.takes, self.said_at) = (false, None);
         self.reasons.clear();
-        Some(std::mem::take(&mut self.failed))
+        std::mem::take(&mut self.failed)
     }
 
     /// Whether there is to be a line about a delivery that is given up.
@@ -105,7 +107,11 @@ impl Damper {
     /// `at_once`: there is no later.
     pub fn unsaid(&mut self, now: Instant, at_once: bool) -> Unsaid {
         let is_time = |until: Option<Instant>| at_once || until.is_none_or(|until| now >= until);
-        let takes_after = if self.takes && is_time(self.lines.until()) { self.accepted(now) } else { None };
+        let takes_after = match self.takes && is_time(self.lines.until()) {
+            true if at_once => Some(self.over()),
+            true => self.accepted(now),
+            false => None,
+        };
         let given_up =
             if is_time(self.given_up_lines.until()) { std::mem::take(&mut self.given_up_unsaid) } else { 0 };
         Unsaid { takes_after, given_up }
@@ -145,6 +151,17 @@ mod tests {
         assert_eq!(damper.unsaid(at - Duration::from_millis(1), false), Unsaid::default());
         assert_eq!(damper.unsaid(at, false), Unsaid { takes_after: Some(495), given_up: 0 });
         assert_eq!((damper.unsaid_at(), damper.unsaid(at, false)), (None, Unsaid::default()));
+    }
+
+    #[test]
+    fn at_a_stop_the_last_word_is_said() {
+        let (mut damper, began) = (Damper::default(), Instant::now());
+        for _ in 0..500 {
+            damper.failed("answered 503", began);
+            damper.accepted(began);
+        }
+        assert_eq!(damper.unsaid(began, false), Unsaid::default());
+        assert_eq!(damper.unsaid(began, true), Unsaid { takes_after: Some(495), given_up: 0 });
     }
 
     #[test]

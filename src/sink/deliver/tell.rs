@@ -56,6 +56,10 @@ impl Worker {
         self.shown().attempts_failed_total.fetch_add(1, Ordering::Relaxed);
         self.show_error(Some(reason.to_owned()));
         let (sink, message) = (&self.delivery.sink.name, &due.message_id);
+        // Others under way have the same answer.
+        if self.shown().disabled.swap(true, Ordering::Relaxed) {
+            return;
+        }
         tracing::error!(
             sink,
             message,

@@ -111,6 +111,11 @@ impl Backlog {
         self.bare |= too_long;
     }
 
+    /// Something is delivered behind what waits, and would be said.
+    pub fn says_beyond(&self) -> bool {
+        !self.position().beyond.is_empty()
+    }
+
     fn position(&self) -> Position {
         let offset = self.waiting.front().map_or(self.next, |first| first.offset);
         if self.bare {
