@@ -127,6 +127,10 @@ pub(crate) fn topic(detail: &str) -> Option<&str> {
 
 /// Why something was not done.
 pub(crate) fn plainly(error: &KafkaError) -> String {
+    // Eddy's own: the library has not come back.
+    if matches!(error, KafkaError::Canceled) {
+        return "the group's coordinator does not answer".to_owned();
+    }
     match error.rdkafka_error_code().and_then(of_code) {
         Some(words) => words.to_owned(),
         None => error.to_string(),

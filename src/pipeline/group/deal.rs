@@ -222,10 +222,7 @@ impl Deal<'_> {
 
     /// Takes back what can be.
     fn judge(&self, error: KafkaError) -> Failure {
-        let text = match &error {
-            KafkaError::Canceled => "the group's coordinator does not answer".to_owned(),
-            error => plainly(error),
-        };
+        let text = plainly(&error);
         let abortable = match &error {
             KafkaError::Transaction(error) => error.txn_requires_abort(),
             KafkaError::MessageProduction(_) => true,

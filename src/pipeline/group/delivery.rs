@@ -15,12 +15,12 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{CommitMode, Consumer};
-use rdkafka::error::{KafkaResult, RDKafkaErrorCode as Code};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::{Offset, TopicPartitionList};
 use tokio_util::sync::CancellationToken;
 
 use super::clients::{self, Deliverer};
-use super::members;
+use super::{hanging, members};
 use crate::alert::outbox::OutboxHandle;
 use crate::config::plan::{KafkaPlan, SharedPlan};
 use crate::durable::Ballast;
@@ -34,6 +34,9 @@ const SETTLE: Duration = Duration::from_millis(250);
 /// How often is asked who has what.
 const ASK: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_millis(500);
+/// Of a commit; after that the client is made anew, and what was not said is told by whoever has it next.
+const COMMIT_MAX: Duration = Duration::from_secs(30);
+const STOP_COMMIT_MAX: Duration = Duration::from_secs(5);
 /// Alerts that a receiver has not taken; with more, no new ones are fetched.
 const WAITING_MAX: usize = 10_000;
 /// Those of them that a silence may hold back besides, for days perhaps: others are not to wait for its end.
@@ -64,7 +67,7 @@ impl Delivery {
     pub fn run(&self) {
         let mut waiting = Waiting::default();
         while !self.stop.is_cancelled() {
-            let delivered = clients::delivery(&self.kafka, &self.member).and_then(|consumer| {
+            let delivered = clients::delivery(&self.kafka, &self.member).map(Arc::new).and_then(|consumer| {
                 let delivered = self.deliver(&consumer, &mut waiting);
                 noted::leave(&consumer, &self.shared.alerts);
                 clients::close(consumer);
@@ -80,7 +83,7 @@ impl Delivery {
         }
     }
 
-    fn deliver(&self, consumer: &Deliverer, waiting: &mut Waiting) -> KafkaResult<()> {
+    fn deliver(&self, consumer: &Arc<Deliverer>, waiting: &mut Waiting) -> KafkaResult<()> {
         consumer.subscribe(&[&self.shared.alerts])?;
         let (mut settled, mut paused) = (Instant::now(), false);
         let mut asked = None::<Instant>;
@@ -151,7 +154,7 @@ impl Delivery {
     }
 
     /// The group waits for what it takes away. What is delivered of it is said before, and what is not is left to the next.
-    fn hand_over(&self, consumer: &Deliverer, waiting: &mut Waiting) -> KafkaResult<()> {
+    fn hand_over(&self, consumer: &Arc<Deliverer>, waiting: &mut Waiting) -> KafkaResult<()> {
         self.look_beyond(waiting);
         self.settle(consumer, waiting, CommitMode::Sync)?;
         let mut list = TopicPartitionList::new();
@@ -165,7 +168,7 @@ impl Delivery {
     }
 
     /// Commits as far as all is delivered. What went to another member is that one's to commit.
-    fn settle(&self, consumer: &Deliverer, waiting: &mut Waiting, mode: CommitMode) -> KafkaResult<()> {
+    fn settle(&self, consumer: &Arc<Deliverer>, waiting: &mut Waiting, mode: CommitMode) -> KafkaResult<()> {
         if self.settle_once(consumer, waiting, mode)? {
             self.settle_once(consumer, waiting, mode)?;
         }
@@ -175,7 +178,7 @@ impl Delivery {
     /// Whether the brokers would take it without what is beyond.
     fn settle_once(
         &self,
-        consumer: &Deliverer,
+        consumer: &Arc<Deliverer>,
         waiting: &mut Waiting,
         mode: CommitMode,
     ) -> KafkaResult<bool> {
@@ -191,20 +194,26 @@ impl Delivery {
                 element.set_metadata(&position.beyond);
             }
         }
-        Ok(list.count() > 0 && self.commit(consumer, &list, waiting, mode))
+        if list.count() == 0 {
+            return Ok(false);
+        }
+        self.commit(consumer, &list, waiting, mode)
     }
 
     /// What the brokers do not take is said again with what comes next; what is too long for them (`true`), without what is beyond.
     fn commit(
         &self,
-        consumer: &Deliverer,
+        consumer: &Arc<Deliverer>,
         list: &TopicPartitionList,
         waiting: &mut Waiting,
         mode: CommitMode,
-    ) -> bool {
-        let Err(error) = consumer.commit(list, mode) else {
+    ) -> KafkaResult<bool> {
+        let (committing, told) = (Arc::clone(consumer), list.clone());
+        // The library waits for an answer to what it may send again and again.
+        let committed = hanging::within(|| self.patience(), move || committing.commit(&told, mode));
+        let Err(error) = committed.ok_or(KafkaError::Canceled)? else {
             waiting.warned = false;
-            return false;
+            return Ok(false);
         };
         let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
         let mut is_bare_next = false;
@@ -221,7 +230,11 @@ impl Delivery {
             ),
             _ => tracing::debug!(%error, "offsets of alerts were not committed"),
         }
-        is_bare_next
+        Ok(is_bare_next)
+    }
+
+    fn patience(&self) -> Duration {
+        if self.stop.is_cancelled() { STOP_COMMIT_MAX } else { COMMIT_MAX }
     }
 
     /// Another member reads these again, since their offsets were not committed. Told by both, a revision could come behind the one
