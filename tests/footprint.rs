@@ -332,18 +332,25 @@ fn memory_is_what_was_said_for_configs_of_many_shapes() {
     assert!(good, "more than 15 % off, see above");
 }
 
-#[test]
-fn the_command_says_what_the_structures_take() {
-    let _alone = ALONE.lock();
+/// What `eddy plan` says of a stream of such windows, and its config.
+fn planned(window: &str, demand: [&str; 4]) -> (tempfile::TempDir, std::path::PathBuf, std::process::Output) {
     let folder = tempfile::TempDir::new().expect("a temporary folder");
-    let text = "[source.a]\ntype = \"http\"\nlisten = \"127.0.0.1:1\"\n[stream.s]\nfrom = \"a\"\nkey = \"id\"\n\
-                time = { path = \"t\", unit = \"ms\" }\ncolumns.x = \"x\"\n\
-                window = { type = \"hopping\", size = \"32s\", every = \"4s\", grid = \"1s\", lateness = \"2s\" }\n";
+    let text = format!(
+        "[source.a]\ntype = \"http\"\nlisten = \"127.0.0.1:1\"\n[stream.s]\nfrom = \"a\"\nkey = \"id\"\n\
+         time = {{ path = \"t\", unit = \"ms\" }}\ncolumns.x = \"x\"\nwindow = {{ {window} }}\n"
+    );
     let config = folder.path().join("eddy.toml");
     std::fs::write(&config, text).expect("the config is written");
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_eddy"));
-    let output = command.arg("plan").arg(&config).args(["--keys", "50000", "--rate", "25000"]).output();
-    let output = output.expect("it runs");
+    let output = command.arg("plan").arg(&config).args(demand).output().expect("it runs");
+    (folder, config, output)
+}
+
+#[test]
+fn the_command_says_what_the_structures_take() {
+    let _alone = ALONE.lock();
+    let window = "type = \"hopping\", size = \"32s\", every = \"4s\", grid = \"1s\", lateness = \"2s\"";
+    let (_folder, config, output) = planned(window, ["--keys", "50000", "--rate", "25000"]);
     let (said, waiting) =
         (String::from_utf8(output.stdout).expect("text"), String::from_utf8_lossy(&output.stderr));
     let begun: Vec<&str> =
@@ -370,15 +377,8 @@ fn the_command_says_what_the_structures_take() {
 #[test]
 fn the_command_refuses_what_would_never_be_judged() {
     let _alone = ALONE.lock();
-    let folder = tempfile::TempDir::new().expect("a temporary folder");
-    let text = "[source.a]\ntype = \"http\"\nlisten = \"127.0.0.1:1\"\n[stream.s]\nfrom = \"a\"\nkey = \"id\"\n\
-                time = { path = \"t\", unit = \"ms\" }\ncolumns.x = \"x\"\n\
-                window = { type = \"tumbling\", size = \"40s\", grid = \"1s\" }\n";
-    let config = folder.path().join("eddy.toml");
-    std::fs::write(&config, text).expect("the config is written");
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_eddy"));
-    let output = command.arg("plan").arg(&config).args(["--keys", "100", "--rate", "20"]).output();
-    let output = output.expect("it runs");
+    let window = "type = \"tumbling\", size = \"40s\", grid = \"1s\"";
+    let (_folder, _, output) = planned(window, ["--keys", "100", "--rate", "20"]);
     let said = String::from_utf8(output.stdout).expect("text");
     let line = "cells: 80.0 % are missing, since a key has a value of a column every 5s and `grid` is 1s: NOT ENOUGH";
     assert!(said.contains(line) && said.contains("write `grid = \"5s\"` in `window`"), "{said}");

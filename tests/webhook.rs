@@ -225,10 +225,7 @@ async fn a_storm_comes_through_once_each_and_never_more_than_eight_at_a_time() {
 /// status nor the log may show it, nor any secret.
 #[tokio::test]
 async fn failures_show_neither_url_nor_secret() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (log, _heard) = Log::begin();
     let folder = tempfile::tempdir().unwrap();
     let url = format!("http://user:pass-4711@127.0.0.1:{}/hook?token=token-4711", mosquitto::free_port());
     let rig = Rig::start(&file(&folder), &url, &THREE);
@@ -247,6 +244,17 @@ async fn failures_show_neither_url_nor_secret() {
 struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
 
 impl Log {
+    /// Hears what this thread says until what is given beside it is dropped.
+    fn begin() -> (Log, (tracing::Dispatch, tracing::subscriber::DefaultGuard)) {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber =
+            tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        // With one alone, what another test says first decides by that test's thread whether anybody hears it.
+        let second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
+        (log, (second, tracing::subscriber::set_default(subscriber)))
+    }
+
     fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }

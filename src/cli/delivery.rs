@@ -187,7 +187,9 @@ fn replay(args: &ReplayArgs) -> Result<()> {
     let plan = load(&args.config)?;
     let replayed = match holder(&plan)? {
         Holder::Us(_lock) => {
-            args.sink.as_ref().map_or(Ok(0), |sink| plan.sink_at(sink)).map_err(anyhow::Error::msg)?;
+            if let Some(sink) = &args.sink {
+                plan.sink_at(sink).map_err(anyhow::Error::msg)?;
+            }
             let (mut outbox, now_ns) = (outbox(&plan)?, Clock::start().now_ns());
             match (&args.alert, args.revision, &args.sink) {
                 (Some(id), Some(revision), Some(sink)) => {

@@ -2,12 +2,10 @@
 
 use rdkafka::error::RDKafkaErrorCode as Code;
 
-use super::words::{bare, cause};
+use super::words::{TRUST, bare, cause};
 use crate::config::plan::ClusterPlan;
 
 const AWAY: &str = "start it, or correct `brokers`, or `tls` if it wants TLS";
-const TLS: &str = "let `tls.ca` name the authority that signed the brokers' certificates, and `brokers` the hosts they were \
-                   made for";
 
 /// How the client library says that there is no token.
 const NO_TOKEN: &str = "Failed to acquire SASL OAUTHBEARER token";
@@ -21,7 +19,7 @@ pub(crate) fn unreached(cluster: &ClusterPlan, of: &str, code: Code, detail: &st
         None => format!("{what} {brokers}: {}; {else_remedy}", bare(detail)),
     };
     match code {
-        Code::SSL => Some(told("no TLS with", TLS)),
+        Code::SSL => Some(told("no TLS with", TRUST)),
         Code::Authentication if detail.contains(NO_TOKEN) => Some(format!(
             "no token for {brokers}{}; start the server that gives tokens, or correct `token_url`, `client_id`, `client_secret` or \
              `scope` in this {of}'s `sasl`",

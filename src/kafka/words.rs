@@ -21,6 +21,11 @@ impl Cause {
     }
 }
 
+const UNTRUSTED: &str =
+    "its certificate is of no authority that is known here, not made out to this name, or expired";
+pub(super) const TRUST: &str = "let `tls.ca` name the authority that signed the brokers' certificates, and `brokers` the hosts they \
+                                were made for";
+
 /// Parts of what the library says of a connection (librdkafka's rdkafka_broker.c and rdkafka_ssl.c; of the system and of
 /// OpenSSL behind them), what they come of, and what to do. The first that is found.
 const CAUSES: [(&str, &str, &str); 16] = [
@@ -59,16 +64,8 @@ const CAUSES: [(&str, &str, &str); 16] = [
         "give it in `sasl`, or correct the port in `brokers`",
     ),
     ("certificate has expired", "its certificate has expired", "renew it, or correct this machine's clock"),
-    (
-        "certificate could not be verified",
-        "its certificate is of no authority that is known here, not made out to this name, or expired",
-        "let `tls.ca` name the authority that signed the brokers' certificates, and `brokers` the hosts they were made for",
-    ),
-    (
-        "certificate verify failed",
-        "its certificate is of no authority that is known here, not made out to this name, or expired",
-        "let `tls.ca` name the authority that signed the brokers' certificates, and `brokers` the hosts they were made for",
-    ),
+    ("certificate could not be verified", UNTRUSTED, TRUST),
+    ("certificate verify failed", UNTRUSTED, TRUST),
     (
         "client SSL authentication might be required",
         "it asks for a client certificate",
@@ -105,16 +102,12 @@ fn address(detail: &str) -> Option<&str> {
 
 /// Without what stands around the reason: the broker's name, how long it took, how often it was.
 pub(crate) fn bare(detail: &str) -> &str {
-    let reason = match address(detail) {
-        Some(address) => detail.split_once(address).map_or(detail, |(_, rest)| rest),
-        None => detail,
+    let behind = |address: &str| {
+        let (_, rest) = detail.split_once(address)?;
+        // There may be an id still.
+        Some(rest.split_once(": ").map_or(rest, |(_, rest)| rest))
     };
-    // Behind the address there may be an id still.
-    let reason = if address(detail).is_some() {
-        reason.split_once(": ").map_or(reason, |(_, rest)| rest)
-    } else {
-        reason
-    };
+    let reason = address(detail).and_then(behind).unwrap_or(detail);
     let reason = reason.rsplit_once(" (after ").map_or(reason, |(reason, _)| reason);
     reason.strip_prefix("SASL authentication error: ").unwrap_or(reason)
 }

@@ -7,6 +7,9 @@ use rustls::{AlertDescription, CertificateError};
 use super::Fault;
 use crate::config::plan::{BrokerPlan, TlsProblem, Version};
 
+const ANOTHER_ID: &str = "each puts the other out; write another `client_id` here, or in the other's config (a second Eddy with \
+                          this config has the same)";
+
 /// What went wrong and what to do.
 pub fn explain(plan: &BrokerPlan, version: Version, fault: &Fault) -> String {
     let (broker, id) = (plan.address(), &plan.client_id);
@@ -40,10 +43,7 @@ pub fn explain(plan: &BrokerPlan, version: Version, fault: &Fault) -> String {
              client id {id:?}"
         ),
         Fault::TakenOver => {
-            format!(
-                "a second client with client id {id:?} connected to {broker}, and each puts the other out; write another \
-                 `client_id` here, or in the other's config (a second Eddy with this config has the same)"
-            )
+            format!("a second client with client id {id:?} connected to {broker}, and {ANOTHER_ID}")
         }
         Fault::Dismissed(code) => {
             format!("the broker at {broker} ended the connection ({code}); see the broker's log")
@@ -56,8 +56,7 @@ pub fn explain(plan: &BrokerPlan, version: Version, fault: &Fault) -> String {
 pub(super) fn rival(plan: &BrokerPlan) -> String {
     format!(
         "the broker at {} takes client id {:?} and closes the connection again and again: most likely a second client has this \
-         id, and each puts the other out; write another `client_id` here, or in the other's config (a second Eddy with this \
-         config has the same). If there is none, the broker's log says what it does not allow",
+         id, and {ANOTHER_ID}. If there is none, the broker's log says what it does not allow",
         plan.address(),
         plan.client_id
     )

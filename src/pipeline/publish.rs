@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering::{Relaxed, Release};
 use crate::engine::Counts;
 use crate::status::PartitionStatus;
 
-/// One writer, so plain stores; readers may see a slot half published, but not its events before the rest. What is not `live` was read back, or came with the
-/// partition or went with it.
+/// One writer, so plain stores; readers may see a slot half published, but not its events before the rest. What is not
+/// `live` was read back, or came with the partition or went with it.
 pub(super) fn publish(to: &PartitionStatus, counts: &Counts, live: bool) {
     if live {
         let late = counts.late.saturating_sub(to.late_total.load(Relaxed));

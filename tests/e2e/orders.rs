@@ -3,8 +3,7 @@
 
 use std::net::SocketAddr;
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use crate::e2e::eddy::{Deployment, Eddy, config};
@@ -221,15 +220,7 @@ async fn what_is_acknowledged_stays_so_and_its_end_is_told() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_given_up_is_listed_with_its_reason_and_told_when_asked_for() {
-    let gone = Arc::new(AtomicBool::new(true));
-    let is_gone = gone.clone();
-    let receiver =
-        Receiver::choosing(
-            move |_| {
-                if is_gone.load(SeqCst) { Behaviour::Status(410) } else { Behaviour::Accept }
-            },
-        )
-        .await;
+    let (receiver, is_back) = Receiver::refusing(Behaviour::Status(410)).await;
     let plant = Plant::new(&receiver);
     let mut eddy = plant.deployment.start();
     plant.post();
@@ -250,7 +241,7 @@ async fn what_was_given_up_is_listed_with_its_reason_and_told_when_asked_for() {
     eddy.until("the page lists them", |eddy| {
         http::get(eddy.page, "/").ok()?.text().contains("Deliveries given up").then_some(())
     });
-    gone.store(false, SeqCst);
+    is_back.store(true, SeqCst);
     let one = json!({"id": first["id"], "revision": first["revision"], "receiver": first["receiver"]});
     let without =
         http::request(eddy.page, "POST", "/api/v1/deliveries/replay", &[], one.to_string().as_bytes());

@@ -137,22 +137,22 @@ async fn the_page_keeps_up_with_500_alerts_and_10_000_events_a_second() {
     assert!(still >= (BROKEN - BROKEN / 100) as u64, "{still} fire");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_click_asks_a_receiver_at_once_for_what_waits() {
-    let is_back = Arc::new(AtomicBool::new(false));
-    let takes = is_back.clone();
-    let receiver = Receiver::choosing(move |_| match takes.load(Ordering::Relaxed) {
-        true => Behaviour::Accept,
-        false => Behaviour::RetryAfter(503, "3600".to_owned()),
-    })
-    .await;
+/// Eight pumps, of which four break.
+fn four_break(receiver: &Receiver) -> (Deployment, Eddy) {
     let http = free();
     let deployment =
         Deployment::new(&config(&source(http), "[\"line\"]", "max_future = \"none\"", &receiver.url));
-    let mut eddy = deployment.start();
+    let eddy = deployment.start();
     let mut rows = plant::rows(8, 300, 31, 0..0);
     (0..4).for_each(|key| expect::break_pump(&mut rows, key, 100..300));
     post(http, &rows);
+    (deployment, eddy)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_click_asks_a_receiver_at_once_for_what_waits() {
+    let (receiver, is_back) = Receiver::refusing(Behaviour::RetryAfter(503, "3600".to_owned())).await;
+    let (_deployment, mut eddy) = four_break(&receiver);
     eddy.until("four alerts wait", |eddy| {
         let sink = &eddy.get("/api/v1/status")["sinks"][0];
         (sink["queued"].as_u64()? >= 4 && sink["waiting"]["next_attempt_at_ns"].is_i64()).then_some(())
@@ -165,20 +165,8 @@ async fn a_click_asks_a_receiver_at_once_for_what_waits() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_click_tries_a_failed_delivery_again_and_lists_go_by_keys() {
     // It wants nothing until it is back: attempts that were under way together are all refused.
-    let is_back = Arc::new(AtomicBool::new(false));
-    let takes = is_back.clone();
-    let receiver = Receiver::choosing(move |_| match takes.load(Ordering::Relaxed) {
-        true => Behaviour::Accept,
-        false => Behaviour::Status(410),
-    })
-    .await;
-    let http = free();
-    let deployment =
-        Deployment::new(&config(&source(http), "[\"line\"]", "max_future = \"none\"", &receiver.url));
-    let mut eddy = deployment.start();
-    let mut rows = plant::rows(8, 300, 31, 0..0);
-    (0..4).for_each(|key| expect::break_pump(&mut rows, key, 100..300));
-    post(http, &rows);
+    let (receiver, is_back) = Receiver::refusing(Behaviour::Status(410)).await;
+    let (_deployment, mut eddy) = four_break(&receiver);
     eddy.until("four alerts", |eddy| {
         eddy.get("/api/v1/status")["totals"]["alerts_open"].as_u64().filter(|open| *open >= 4)
     });

@@ -1,7 +1,6 @@
 //! What waits for a receiver: shown, and asked for at once by the command line and over HTTP.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::Ordering::SeqCst;
 
 use serde_json::json;
 
@@ -15,13 +14,7 @@ fn waiting(eddy: &Eddy) -> serde_json::Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_waits_is_shown_and_told_when_asked_for_and_names_that_are_unknown_are_refused() {
-    let is_back = Arc::new(AtomicBool::new(false));
-    let takes = is_back.clone();
-    let receiver = Receiver::choosing(move |_| match takes.load(SeqCst) {
-        true => Behaviour::Accept,
-        false => Behaviour::RetryAfter(503, "3600".to_owned()),
-    })
-    .await;
+    let (receiver, is_back) = Receiver::refusing(Behaviour::RetryAfter(503, "3600".to_owned())).await;
     let plant = Plant::new(&receiver);
     let mut eddy = plant.deployment.start();
     plant.post();

@@ -1,7 +1,7 @@
 //! A webhook receiver on a real socket that fails in real ways, one scripted behaviour a request.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -78,6 +78,14 @@ impl Receiver {
     pub async fn start(script: impl IntoIterator<Item = Behaviour>) -> Self {
         let mut script: VecDeque<Behaviour> = script.into_iter().collect();
         Self::choosing(move |_| script.pop_front().unwrap_or(Behaviour::Accept)).await
+    }
+
+    /// Does `no` until it is told to take everything.
+    pub async fn refusing(no: Behaviour) -> (Self, Arc<AtomicBool>) {
+        let is_back = Arc::new(AtomicBool::new(false));
+        let takes = is_back.clone();
+        let choose = move |_: &_| if takes.load(Ordering::SeqCst) { Behaviour::Accept } else { no.clone() };
+        (Self::choosing(choose).await, is_back)
     }
 
     /// Decides request by request, in the order in which they were read.

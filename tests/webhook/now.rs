@@ -1,8 +1,7 @@
 //! When what waits is tried next, and that somebody wants it tried now.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use eddy::alert::outbox::DeliveryState;
@@ -14,14 +13,6 @@ use crate::delivery::{PATIENT, Rig, SHORT, SINK, THREE, alert, file, sink};
 use crate::mosquitto::Mosquitto;
 use crate::mqtt::{mqtt, plan};
 use crate::receiver::{Behaviour, Receiver};
-
-/// Refuses by `no` until it is told to take everything.
-async fn refusing(no: Behaviour) -> (Receiver, Arc<AtomicBool>) {
-    let is_back = Arc::new(AtomicBool::new(false));
-    let takes = is_back.clone();
-    let choose = move |_: &_| if takes.load(Ordering::SeqCst) { Behaviour::Accept } else { no.clone() };
-    (Receiver::choosing(choose).await, is_back)
-}
 
 /// Waits until what is shown of what waits is as wanted.
 async fn shows(rig: &Rig, what: &str, wanted: impl Fn(&Waiting) -> bool) -> Waiting {
@@ -56,7 +47,7 @@ async fn a_moment() {
 #[tokio::test]
 async fn what_waits_is_shown_with_its_next_attempt_and_at_once_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
-    let (receiver, _) = refusing(Behaviour::Status(500)).await;
+    let (receiver, _) = Receiver::refusing(Behaviour::Status(500)).await;
     let rig = Rig::start(&file(&folder), &receiver.url, &PATIENT);
     rig.store(&[alert("a1", 1), alert("a1", 2)]);
     let waiting = fails(&rig, 1).await;
@@ -78,7 +69,7 @@ async fn what_waits_is_shown_with_its_next_attempt_and_at_once_after_a_restart()
 #[tokio::test]
 async fn what_is_due_while_the_receiver_asked_to_wait_goes_when_that_is_over() {
     let folder = tempfile::tempdir().unwrap();
-    let (receiver, _) = refusing(Behaviour::RetryAfter(503, "600".into())).await;
+    let (receiver, _) = Receiver::refusing(Behaviour::RetryAfter(503, "600".into())).await;
     let rig = Rig::start(&file(&folder), &receiver.url, &SHORT);
     rig.store(&[alert("a1", 1)]);
     let first = fails(&rig, 1).await.next_attempt_at_ns.unwrap();
@@ -96,7 +87,7 @@ async fn what_is_due_while_the_receiver_asked_to_wait_goes_when_that_is_over() {
 #[tokio::test]
 async fn asked_for_by_hand_one_message_goes_whatever_the_receiver_said_and_the_rest_once_it_is_taken() {
     let folder = tempfile::tempdir().unwrap();
-    let (receiver, is_back) = refusing(Behaviour::RetryAfter(503, "3600".into())).await;
+    let (receiver, is_back) = Receiver::refusing(Behaviour::RetryAfter(503, "3600".into())).await;
     let rig = Rig::start(&file(&folder), &receiver.url, &PATIENT);
     rig.store(&[alert("a1", 1)]);
     fails(&rig, 1).await;
@@ -123,7 +114,7 @@ async fn asked_for_by_hand_one_message_goes_whatever_the_receiver_said_and_the_r
 #[tokio::test]
 async fn what_waits_for_its_schedule_goes_one_by_one_when_asked_for_also_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
-    let (receiver, is_back) = refusing(Behaviour::Status(500)).await;
+    let (receiver, is_back) = Receiver::refusing(Behaviour::Status(500)).await;
     let rig = Rig::start(&file(&folder), &receiver.url, &PATIENT);
     for (n, id) in ["a1", "b1", "c1"].into_iter().enumerate() {
         rig.store(&[alert(id, 1), alert(id, 2)]);
@@ -157,7 +148,7 @@ async fn what_waits_for_its_schedule_goes_one_by_one_when_asked_for_also_after_a
 #[tokio::test]
 async fn a_receiver_that_is_only_probed_is_probed_at_once_when_asked_for() {
     let folder = tempfile::tempdir().unwrap();
-    let (receiver, is_back) = refusing(Behaviour::Status(500)).await;
+    let (receiver, is_back) = Receiver::refusing(Behaviour::Status(500)).await;
     let rig = Rig::start(&file(&folder), &receiver.url, &PATIENT);
     rig.store(&(0..8).map(|i| alert(&format!("a{i}"), 1)).collect::<Vec<_>>());
     let probed = fails(&rig, 8).await.next_attempt_at_ns.unwrap();
@@ -233,11 +224,7 @@ async fn a_file_and_a_broker_are_asked_at_once_too() {
 
 #[tokio::test]
 async fn a_receiver_that_is_gone_has_one_line_however_many_were_on_their_way() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (log, _heard) = Log::begin();
     let folder = tempfile::tempdir().unwrap();
     let receiver = Receiver::start(vec![Behaviour::Status(410); 16]).await;
     let rig = Rig::start(&file(&folder), &receiver.url, &THREE);
@@ -253,14 +240,9 @@ async fn a_receiver_that_is_gone_has_one_line_however_many_were_on_their_way() {
 
 #[tokio::test]
 async fn a_receiver_that_is_down_has_a_line_as_it_begins_and_one_as_it_ends() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-    // With one alone, what another test says first decides by that test's thread whether anybody hears it.
-    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (log, _heard) = Log::begin();
     let folder = tempfile::tempdir().unwrap();
-    let (receiver, is_back) = refusing(Behaviour::Status(500)).await;
+    let (receiver, is_back) = Receiver::refusing(Behaviour::Status(500)).await;
     let rig = Rig::start(&file(&folder), &receiver.url, &THREE);
     rig.store(&(0..3).map(|i| alert(&format!("a{i}"), 1)).collect::<Vec<_>>());
     for i in 0..3 {

@@ -200,15 +200,7 @@ fn row(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sick_receiver_is_probed_and_not_beaten() {
     let folder = tempfile::tempdir().unwrap();
-    let well = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let is_well = well.clone();
-    let receiver =
-        Receiver::choosing(
-            move |_| {
-                if is_well.load(Relaxed) { Behaviour::Accept } else { Behaviour::Status(500) }
-            },
-        )
-        .await;
+    let (receiver, well) = Receiver::refusing(Behaviour::Status(500)).await;
     let sinks = [webhook("sick", &receiver.url)];
     let mut ward = Ward::open(&folder, &sinks);
     let alerts: Vec<Alert> = (0..200).map(|i| alert(&format!("a{i:03}"), 1)).collect();

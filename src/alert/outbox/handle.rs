@@ -29,11 +29,15 @@ impl OutboxHandle {
         OutboxHandle { shared: Arc::new(Shared { outbox, work, asked: Mutex::default() }) }
     }
 
+    fn wake(&self) {
+        self.shared.work.send_modify(|calls| *calls += 1);
+    }
+
     /// [`Outbox::store`], then wakes the workers. Blocks for one sync of the disk.
     pub fn store(&self, alerts: &[Alert], now_ns: i64) -> Result<Stored, OutboxError> {
         let stored = self.lock().store(alerts, now_ns)?;
         if stored.new > 0 {
-            self.shared.work.send_modify(|calls| *calls += 1);
+            self.wake();
         }
         Ok(stored)
     }
@@ -41,7 +45,7 @@ impl OutboxHandle {
     /// [`Outbox::store_sent`], then wakes the workers. Blocks for one sync of the disk.
     pub fn store_sent(&self, sent: &[Sent], now_ns: i64) -> Result<Stored, OutboxError> {
         let stored = self.lock().store_sent(sent, now_ns)?;
-        self.shared.work.send_modify(|calls| *calls += 1);
+        self.wake();
         Ok(stored)
     }
 
@@ -49,7 +53,7 @@ impl OutboxHandle {
     pub fn release(&self, revisions: &[(String, u32)]) -> Result<u64, OutboxError> {
         let released = self.lock().release(revisions)?;
         if released > 0 {
-            self.shared.work.send_modify(|calls| *calls += 1);
+            self.wake();
         }
         Ok(released)
     }
@@ -69,7 +73,7 @@ impl OutboxHandle {
     ) -> Result<Replayed, OutboxError> {
         let replayed = self.lock().replay_failed(id, revision, receiver, now_ns)?;
         if replayed.deliveries > 0 {
-            self.shared.work.send_modify(|calls| *calls += 1);
+            self.wake();
         }
         Ok(replayed)
     }
@@ -77,14 +81,14 @@ impl OutboxHandle {
     /// [`Outbox::replay_all_failed`], then wakes the workers. Blocks for one sync of the disk.
     pub fn replay_all_failed(&self, receiver: Option<&str>, now_ns: i64) -> Result<Replayed, OutboxError> {
         let replayed = self.lock().replay_all_failed(receiver, now_ns)?;
-        self.shared.work.send_modify(|calls| *calls += 1);
+        self.wake();
         Ok(replayed)
     }
 
     /// [`Outbox::end_silence`], then wakes the workers. Blocks for one sync of the disk.
     pub fn end_silence(&self, id: &str, now_ns: i64) -> Result<usize, OutboxError> {
         let released = self.lock().end_silence(id, now_ns)?;
-        self.shared.work.send_modify(|calls| *calls += 1);
+        self.wake();
         Ok(released)
     }
 
@@ -93,7 +97,7 @@ impl OutboxHandle {
         let mut asked = self.shared.asked.lock().unwrap_or_else(PoisonError::into_inner);
         asked.insert(receiver.to_owned());
         drop(asked);
-        self.shared.work.send_modify(|calls| *calls += 1);
+        self.wake();
     }
 
     /// Whether [`OutboxHandle::ask_now`] was called for `receiver` since this was last asked.

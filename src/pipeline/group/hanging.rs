@@ -1,8 +1,8 @@
-//! A call of the client library that may not come back in time, whatever it is told.
+//! Calls of the client library that may not come back in time, whatever they are told.
 //!
 //! `rd_kafka_send_offsets_to_transaction` waits for a group's coordinator that has gone for as long as it is away, past its
-//! own time limit (<https://github.com/confluentinc/librdkafka/issues/5456>). Neither a stop nor the next
-//! session may wait with it.
+//! own time limit (<https://github.com/confluentinc/librdkafka/issues/5456>), and a commit that is waited for has none. Neither a
+//! stop nor the next session may wait with them.
 
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;

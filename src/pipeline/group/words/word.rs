@@ -80,14 +80,12 @@ impl Needed {
 
 /// `None`: it is of something else. `Err`: why it is not understood, with the remedy.
 pub fn read(key: &str, value: Option<&[u8]>) -> Option<Result<Heard, String>> {
-    let (Kept::Silence(of) | Kept::Acknowledged(of)) = parse_key(key)? else { return None };
-    let of = of.to_owned();
-    let Some(value) = value else {
-        let is_silence = key == silence_key(&of);
-        let forgotten =
-            if is_silence { Heard::SilenceForgotten(of) } else { Heard::AcknowledgementForgotten(of) };
-        return Some(Ok(forgotten));
+    let forgotten = match parse_key(key)? {
+        Kept::Silence(id) => Heard::SilenceForgotten(id.to_owned()),
+        Kept::Acknowledged(alert) => Heard::AcknowledgementForgotten(alert.to_owned()),
+        _ => return None,
     };
+    let Some(value) = value else { return Some(Ok(forgotten)) };
     let remedy = "run one version of eddy on every member";
     Some(match serde_json::from_slice(value) {
         Ok(Head { format: FORMAT }) => match serde_json::from_slice(value) {

@@ -40,13 +40,9 @@ fn say(applying: &mut Applying, word: Word) {
     applying.take(&needed.word.key(), Some(&needed.value()));
 }
 
-fn until(silence: &Silence, ends_at_ns: i64) -> Word {
-    Word::Silence(Silence { ends_at_ns, ..silence.clone() })
-}
-
-#[tokio::test]
-async fn the_end_of_a_silence_lets_go_what_this_member_holds_back_whatever_its_clock_says() {
-    let (mut applying, _folder) = applying();
+/// With an alert that a silence keeps from the receiver.
+async fn holding() -> (Applying, TempDir, Silence) {
+    let (mut applying, folder) = applying();
     applying.outbox.store(&[alert()], 10).unwrap();
     let silence = silence("stream=s");
     say(&mut applying, Word::Silence(silence.clone()));
@@ -54,9 +50,21 @@ async fn the_end_of_a_silence_lets_go_what_this_member_holds_back_whatever_its_c
     assert_eq!(active.len(), 1);
     let held = applying.outbox.run(move |outbox| {
         outbox.attach("out", "t", 10)?;
-        outbox.hold_back("out", 20, &active, 9)?;
-        Ok((outbox.due("out", 20, 9)?.len(), outbox.next_due_at("out", 20)?))
+        outbox.hold_back("out", 20, &active, 9)
     });
+    held.await.unwrap();
+    (applying, folder, silence)
+}
+
+fn until(silence: &Silence, ends_at_ns: i64) -> Word {
+    Word::Silence(Silence { ends_at_ns, ..silence.clone() })
+}
+
+#[tokio::test]
+async fn the_end_of_a_silence_lets_go_what_this_member_holds_back_whatever_its_clock_says() {
+    let (mut applying, _folder, silence) = holding().await;
+    let held =
+        applying.outbox.run(|outbox| Ok((outbox.due("out", 20, 9)?.len(), outbox.next_due_at("out", 20)?)));
     assert_eq!(held.await.unwrap(), (0, Some(1_000)));
     // Said by one whose clock is ahead: here it is not over yet.
     say(&mut applying, until(&silence, 30));
@@ -112,16 +120,7 @@ fn what_is_not_understood_does_not_hold_and_stays() {
 
 #[tokio::test]
 async fn an_end_that_was_not_taken_is_not_tried_again_once_a_later_one_is() {
-    let (mut applying, _folder) = applying();
-    applying.outbox.store(&[alert()], 10).unwrap();
-    let silence = silence("stream=s");
-    say(&mut applying, Word::Silence(silence.clone()));
-    let active = applying.status.said.active(20);
-    let held = applying.outbox.run(move |outbox| {
-        outbox.attach("out", "t", 10)?;
-        outbox.hold_back("out", 20, &active, 9)
-    });
-    held.await.unwrap();
+    let (mut applying, _folder, silence) = holding().await;
     applying.unreleased.insert(silence.id.clone(), 500);
     applying.tried = Instant::now() - 2 * RETRY;
     say(&mut applying, until(&silence, 30));
